@@ -1,0 +1,63 @@
+"""The model seam: everything that scores stands behind `Detector`, and nothing outside this room knows torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Picture = npt.NDArray[np.uint8]
+"""One decoded image, (height, width, 3), RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a detector computes once from a normal set.
+
+    `tensors` is all of it, on the detector's device, ready to be kept as safetensors; `normal_scores` are the image
+    scores of each normal against the others (leave one out), (K,), float32, from which a threshold is calibrated.
+    """
+
+    model_id: str
+    tensors: Mapping[str, torch.Tensor]
+    normal_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a detector says of a batch: the higher, the less it looks like the normals.
+
+    image: (B,) float32. maps: (B, grid rows, grid columns) float32 over the picture as framed. components: what the
+    image score is made of, each (B,).
+    """
+
+    image: torch.Tensor
+    maps: torch.Tensor
+    components: Mapping[str, torch.Tensor]
+
+
+class Detector(Protocol):
+    """One model with its preprocessing; `references` and `score` never change it.
+
+    A batch's scores equal the scores of its pictures one by one, and the order of the normals does not matter.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in the registry and on screen, such as ``nearest-patch``."""
+
+    @property
+    def model_id(self) -> str:
+        """A hash of weights and configuration: equal ids score equally."""
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights file; None for a model that has no learned weights."""
+
+    def references(self, normals: Sequence[Picture]) -> References:
+        """Compute references; raises `BadNormals` for fewer than two normals."""
+
+    def score(self, pictures: Sequence[Picture], references: References) -> Scores:
+        """Score pictures of one station against that station's references."""

@@ -1,0 +1,21 @@
+"""What can go wrong with what is kept; every message is one sentence for a person."""
+
+
+class StorageError(Exception):
+    """Root of this room's errors."""
+
+
+class StorageUnavailable(StorageError):
+    """The database or the image store can't be reached or is full; retriable."""
+
+
+class SchemaOutdated(StorageError):
+    """The database's schema is not the one this code was written for; `andon db upgrade` is the way out."""
+
+
+class NotFound(StorageError):
+    """No such station, normal set, verdict or image."""
+
+
+class RuleBroken(StorageError):
+    """The change would break a rule of the house (a name taken, a normal set with one image, an active set changed)."""

@@ -13,6 +13,10 @@ class BusMisconfigured(IngestError):
     """The bus was reached and says no for good (wrong credentials, missing library, message over its limit)."""
 
 
+class MessageTooLarge(BusMisconfigured):
+    """This one message is over the bus's limit; others will go."""
+
+
 class BadFrame(IngestError):
     """This one message can't become a verdict and goes to the dead letters.
 
@@ -29,4 +33,4 @@ class SourceError(IngestError):
 
 
 class SpoolFull(IngestError):
-    """The disk spool is at its limit and the policy is neither to wait nor to drop."""
+    """The disk spool can't take more: it is at its limit, or the disk is full or refuses."""

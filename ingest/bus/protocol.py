@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+LARGEST_MESSAGE_BYTES = 10_000_000  # key, value and headers together; every bus refuses more with `MessageTooLarge`
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -18,6 +20,11 @@ class Message:
     key: str
     value: bytes
     headers: Headers
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of key, value and headers together, the texts counted at their worst."""
+        return len(self.value) + 4 * len(self.key) + sum(4 * len(name) + len(value) for name, value in self.headers)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +56,8 @@ class Publisher(Protocol):
     def publish(self, message: Message, acknowledged: Acknowledged) -> None:
         """Hand one message over and return; `acknowledged(place, None)` once durable, else `acknowledged(None, error)`.
 
-        Raises `BusUnavailable` when it can't even be handed over, `BusMisconfigured` when it never will be.
+        Raises `BusUnavailable` when it can't even be handed over, `BusMisconfigured` when it never will be, of which
+        `MessageTooLarge` speaks of this one message only. Memory is not bounded here; whoever hands over bounds it.
         """
 
     def flush(self, timeout_s: float) -> None:
@@ -83,7 +91,7 @@ class Consumer(Protocol):
         """Undo `pause`."""
 
     def seek(self, place: Place) -> None:
-        """Read this place's partition from its offset on."""
+        """Read this place's partition from its offset on; left out in silence when the partition is not ours."""
 
     def rewind(self) -> None:
         """Go back to the last committed position on every partition that is ours."""
@@ -99,7 +107,10 @@ class Consumer(Protocol):
 
 
 class Bus(Protocol):
-    """A way to get publishers and consumers, and to look at single records."""
+    """A way to get publishers and consumers, and to look at single records.
+
+    A topic that is not there when somebody first publishes or consumes is made with the settings' partitions.
+    """
 
     def ensure_topic(self, topic: str, partitions: int) -> None:
         """Create the topic unless it is there; an existing one is left as it is."""

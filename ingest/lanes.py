@@ -1,0 +1,80 @@
+"""Lanes: what a producer has handed out for publishing, one lane a station, one message under way in each.
+
+A station's next message goes only once its last is acknowledged: then nothing can overtake, whatever fails.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest.bus.protocol import Message
+from ingest.frame import Frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A message not on the bus yet: in memory with the frame it was made of, or read from the spool by its number."""
+
+    message: Message
+    size_bytes: int
+    frame: Frame | None = None
+    durable: Callable[[Frame], None] | None = None
+    spool_number: int | None = None
+
+
+class Lanes:
+    """Used from one thread."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[Waiting]] = {}
+        self._under_way: dict[str, Waiting] = {}
+        self._bytes_from_spool = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._under_way and not self._queues
+
+    @property
+    def bytes_from_spool(self) -> int:
+        return self._bytes_from_spool
+
+    def add(self, waiting: Waiting) -> None:
+        self._queues.setdefault(waiting.message.key, deque()).append(waiting)
+        if waiting.spool_number is not None:
+            self._bytes_from_spool += waiting.size_bytes
+
+    def add_in_front(self, waiting: Waiting) -> None:
+        """Put a message back that was the head of its lane."""
+        self.add(waiting)
+        self._queues[waiting.message.key].rotate(1)
+
+    def next_to_go(self) -> Waiting | None:
+        """The head of some lane that has nothing under way; it counts as under way from now on."""
+        for station, queue in self._queues.items():
+            if station not in self._under_way:
+                waiting = self._under_way[station] = queue.popleft()
+                if not queue:
+                    del self._queues[station]
+                return waiting
+        return None
+
+    def arrived(self, waiting: Waiting) -> bool:
+        """Take note of an outcome; False when it is of a message that has been taken back meanwhile."""
+        if self._under_way.get(waiting.message.key) is not waiting:
+            return False
+        del self._under_way[waiting.message.key]
+        if waiting.spool_number is not None:
+            self._bytes_from_spool -= waiting.size_bytes
+        return True
+
+    def take_back(self) -> list[Waiting]:
+        """Empty the lanes; return what came from memory, each station's in order, those under way first."""
+        stations = dict.fromkeys([*self._under_way, *self._queues])
+        back = [
+            waiting
+            for station in stations
+            for waiting in (*filter(None, [self._under_way.get(station)]), *self._queues.get(station, ()))
+            if waiting.spool_number is None
+        ]
+        self._queues, self._under_way, self._bytes_from_spool = {}, {}, 0
+        return back

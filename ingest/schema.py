@@ -1,0 +1,139 @@
+"""The message schema: how a frame travels, version 1.
+
+Key: the station's name. Value: the image as the camera encoded it, or nothing where the image travels as a reference.
+Headers, all UTF-8: `andon-schema`, `frame-id`, `station`, `captured-at`, `published-at` (RFC 3339), `content-type`, and
+where there is one `part-id`, `truth`, `image-reference`. Unknown headers may be there;
+the last of a repeated one counts.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ingest.bus.protocol import Message, Record
+from ingest.errors import BadFrame
+from ingest.frame import Frame, PublishedFrame
+
+SCHEMA_VERSION = 1
+
+LONGEST_TEXT = {"station": 255, "content-type": 40, "part-id": 255, "truth": 120, "image-reference": 255}
+_VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference: str | None) -> Message:
+    """Write a frame as a message; with an image reference the image itself stays out.
+
+    Never refuses a frame for its texts: one that can't be read back becomes a dead letter, where a person sees it.
+    Raises `ValueError` for a time without a zone.
+    """
+    texts = {
+        "andon-schema": str(SCHEMA_VERSION),
+        "frame-id": str(frame_id),
+        "station": frame.station,
+        "captured-at": _write_time(frame.captured_at),
+        "published-at": _write_time(published_at),
+        "content-type": frame.content_type,
+        "part-id": frame.part_id,
+        "truth": frame.truth,
+        "image-reference": image_reference,
+    }
+    headers = tuple((name, _utf8(text)) for name, text in texts.items() if text is not None)
+    return Message(_utf8(frame.station).decode(), b"" if image_reference is not None else frame.image, headers)
+
+
+def refer(message: Message, image_reference: str) -> Message:
+    """The same message with its image left out and a reference to it in its place."""
+    headers = (*message.headers, ("image-reference", image_reference.encode()))
+    return Message(message.key, b"", headers)
+
+
+def decode(record: Record) -> PublishedFrame:
+    """Read a message back.
+
+    Raises `BadFrame`, and nothing else, with the reason ``no-headers`` (not one of ours), ``newer-schema``,
+    ``bad-header`` (missing or unreadable) or ``no-image`` (neither bytes nor a reference).
+    """
+    headers = dict(record.headers)
+    _check_version(headers)
+    image_reference = _optional_text(headers, "image-reference")
+    if image_reference is None and not record.value:
+        raise BadFrame("no-image", "the message carries neither image bytes nor an image-reference header")
+    if image_reference is not None and record.value:
+        raise BadFrame("bad-header", "the message carries image bytes and an image-reference header; only one may be")
+    return PublishedFrame(
+        frame_id=_frame_id(headers),
+        station=_text(headers, "station"),
+        captured_at=_time(headers, "captured-at"),
+        published_at=_time(headers, "published-at"),
+        content_type=_text(headers, "content-type"),
+        image=record.value if image_reference is None else None,
+        image_reference=image_reference,
+        part_id=_optional_text(headers, "part-id"),
+        truth=_optional_text(headers, "truth"),
+    )
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _check_version(headers: Mapping[str, bytes]) -> None:
+    if "andon-schema" not in headers:
+        raise BadFrame("no-headers", "the message has no andon-schema header, so it was not written by this project")
+    text = _text(headers, "andon-schema")
+    if not _VERSION.fullmatch(text) or int(text) < 1:
+        raise BadFrame("bad-header", f"header andon-schema is {text[:40]!r}, which is no schema version")
+    if int(text) > SCHEMA_VERSION:
+        raise BadFrame(
+            "newer-schema",
+            f"the message has schema {int(text)} and this reader knows up to {SCHEMA_VERSION}; upgrade the scorers",
+        )
+
+
+def _optional_text(headers: Mapping[str, bytes], name: str) -> str | None:
+    raw = headers.get(name)
+    if raw is None:
+        return None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadFrame("bad-header", f"header {name} is not UTF-8: {raw[:40]!r}") from None
+    longest = LONGEST_TEXT.get(name, 255)
+    if len(text) > longest:
+        raise BadFrame("bad-header", f"header {name} has {len(text)} characters, and {longest} is the limit")
+    if "\0" in text:
+        raise BadFrame("bad-header", f"header {name} has a NUL character in it")
+    return text
+
+
+def _text(headers: Mapping[str, bytes], name: str) -> str:
+    text = _optional_text(headers, name)
+    if not text:
+        raise BadFrame("bad-header", f"header {name} is {'missing' if text is None else 'empty'}")
+    return text
+
+
+def _frame_id(headers: Mapping[str, bytes]) -> UUID:
+    text = _text(headers, "frame-id")
+    if not _UUID.fullmatch(text):
+        raise BadFrame("bad-header", f"header frame-id is {text[:40]!r}, which is no UUID")
+    return UUID(text)
+
+
+def _write_time(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError(f"naive time {at.isoformat()}: frames carry UTC times that say so")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _time(headers: Mapping[str, bytes], name: str) -> datetime:
+    text = _text(headers, name)
+    if not _RFC_3339.fullmatch(text):
+        raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, which is no RFC 3339 time")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, a time that does not exist") from None

@@ -1,0 +1,107 @@
+"""What the simulated cameras look at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.sources.simulated import tray
+from ingest.sources.simulated.camera import Picture
+from ingest.sources.simulated.defects import Damage, Mask, Spot, chip, foreign_part, scratch, stain
+from ingest.sources.simulated.photographs import SIDE, crop
+
+Draw = Callable[[np.random.Generator, str | None], tuple[Picture, Mask]]
+"""Draw a part with a named defect, or a good one for None: its picture, and where the defect is."""
+
+BRICK_RED = np.array([0.47, 0.27, 0.20], dtype=np.float32)
+MORTAR = np.array([0.80, 0.76, 0.68], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A kind of part: what to call it, which defects it can have, and how it is drawn."""
+
+    object_name: str
+    defects: tuple[str, ...]
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A damage, how far it may reach (pixels, from and to), and where its middle may lie (anywhere, if not said)."""
+
+    damage: Damage
+    reach: tuple[float, float]
+    middles: tuple[tuple[float, float], ...] = ()
+
+    def apply(self, part: Picture, rng: np.random.Generator) -> tuple[Picture, Mask]:
+        if self.middles:
+            x, y = np.array(self.middles[int(rng.integers(len(self.middles)))]) + rng.uniform(-8, 8, 2)
+        else:
+            x, y = rng.uniform(0.2, 0.8, 2) * SIDE
+        return self.damage(part, Spot(float(x), float(y), float(rng.uniform(*self.reach))), rng)
+
+
+def _surface(object_name: str, good: Callable[[np.random.Generator], Picture], kinds: Mapping[str, _Kind]) -> Scene:
+    """A part whose defects are all done to its surface."""
+
+    def draw(rng: np.random.Generator, defect: str | None) -> tuple[Picture, Mask]:
+        part = good(rng)
+        if defect is None:
+            return part, np.zeros(part.shape[:2], dtype=np.bool_)
+        return kinds[defect].apply(part, rng)
+
+    return Scene(object_name, tuple(kinds), draw)
+
+
+def _brick(rng: np.random.Generator) -> Picture:
+    """The photograph is grey; its tones between brick and mortar are given those materials' colours."""
+    centre = 256 + rng.uniform(-60, 60), 256 + rng.uniform(-60, 60)
+    grey = crop("brick", centre, float(rng.uniform(345, 365)), float(rng.normal(0, 0.8)))
+    mortar = np.clip((grey - 0.36) / 0.22, 0, 1)[..., None]
+    tone = BRICK_RED * (1 - mortar) + MORTAR * mortar
+    return np.asarray(np.clip(grey[..., None] / 0.33 * tone * (1 - 0.5 * mortar), 0, 1), dtype=np.float32)
+
+
+def _gravel(rng: np.random.Generator) -> Picture:
+    centre = 256 + rng.uniform(-70, 70), 256 + rng.uniform(-70, 70)
+    turned, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    side, degrees = float(rng.uniform(350, 370)), float(rng.normal(0, 3))
+    return crop("gravel", centre, side, degrees + 90 * turned, mirrored)
+
+
+def _coffee(rng: np.random.Generator) -> Picture:
+    centre = 280 + rng.normal(0, 3), 198 + rng.normal(0, 3)
+    return crop("coffee", centre, float(rng.normal(404, 3)), float(rng.normal(0, 1)))
+
+
+SAUCER = ((50, 270), (62, 335), (100, 400), (160, 450), (455, 330))
+RIM = ((190, 268), (265, 285), (345, 265), (395, 215))
+
+SCENES: Mapping[str, Scene] = {
+    "coins": Scene("coin tray", tray.DEFECTS, tray.draw),
+    "brick": _surface(
+        "brick wall",
+        _brick,
+        {"scratch": _Kind(scratch, (75, 125)), "stain": _Kind(stain, (36, 60)), "missing_part": _Kind(chip, (32, 46))},
+    ),
+    "gravel": _surface(
+        "gravel bed",
+        _gravel,
+        {
+            "stain": _Kind(stain, (40, 65)),
+            "missing_part": _Kind(chip, (34, 50)),
+            "foreign_part": _Kind(foreign_part, (28, 38)),
+        },
+    ),
+    "coffee": _surface(
+        "cup of coffee",
+        _coffee,
+        {
+            "scratch": _Kind(scratch, (40, 60), SAUCER[:4]),
+            "stain": _Kind(stain, (26, 38), SAUCER),
+            "missing_part": _Kind(chip, (13, 18), RIM),
+        },
+    ),
+}
+"""The simulated stations by name."""

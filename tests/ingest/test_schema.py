@@ -1,0 +1,151 @@
+"""A frame survives its way as a message, and no message can raise anything but BadFrame."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest import schema
+from ingest.bus.protocol import Message, Place, Record
+from ingest.errors import BadFrame
+from ingest.frame import Frame, PublishedFrame, mint_frame_id
+
+AT = datetime(2026, 3, 1, 7, 30, 0, 250_000, tzinfo=UTC)
+ID = UUID("01956f2a-0000-7000-8000-000000000001")
+FRAME = Frame("s1", AT, b"\xff\xd8jpeg", "image/jpeg", part_id="A-7", truth="scratch")
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+times = st.integers(0, 7_000_000_000_000_000).map(
+    lambda us: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us)
+)
+
+
+def as_read(message: Message) -> Record:
+    return Record(Place("t", 0, 0), message.key, message.value, message.headers, AT)
+
+
+def read_back(frame: Frame, reference: str | None = None) -> PublishedFrame:
+    return schema.decode(as_read(schema.encode(frame, ID, AT, reference)))
+
+
+def with_headers(**changed: bytes | None) -> Record:
+    """A good message with some headers changed, or left out where None."""
+    headers = dict(schema.encode(FRAME, ID, AT, None).headers)
+    headers |= {name.replace("_", "-"): value for name, value in changed.items() if value is not None}
+    gone = {name.replace("_", "-") for name, value in changed.items() if value is None}
+    kept = tuple((name, value) for name, value in headers.items() if name not in gone)
+    return as_read(Message("s1", FRAME.image, kept))
+
+
+def test_a_message_is_keyed_by_station_and_says_everything_in_headers() -> None:
+    message = schema.encode(FRAME, ID, AT + timedelta(seconds=1), None)
+    assert message.key == "s1"
+    assert message.value == b"\xff\xd8jpeg"
+    assert dict(message.headers) == {
+        "andon-schema": b"1",
+        "frame-id": b"01956f2a-0000-7000-8000-000000000001",
+        "station": b"s1",
+        "captured-at": b"2026-03-01T07:30:00.250000Z",
+        "published-at": b"2026-03-01T07:30:01.250000Z",
+        "content-type": b"image/jpeg",
+        "part-id": b"A-7",
+        "truth": b"scratch",
+    }
+
+
+def test_an_image_may_travel_as_a_reference() -> None:
+    published = read_back(FRAME, "sha256:" + "0" * 64)
+    assert published.image is None
+    assert published.image_reference == "sha256:" + "0" * 64
+
+
+def test_leaving_the_image_out_afterwards_gives_the_same_message() -> None:
+    late = schema.refer(schema.encode(FRAME, ID, AT, None), "sha256:1")
+    assert schema.decode(as_read(late)) == read_back(FRAME, "sha256:1")
+
+
+@given(texts.filter(bool), times, st.binary(min_size=1), texts.filter(bool), st.none() | texts, st.none() | texts)
+def test_what_is_encoded_is_decoded_the_same(
+    station: str, captured_at: datetime, image: bytes, content_type: str, part_id: str | None, truth: str | None
+) -> None:
+    frame = Frame(station, captured_at, image, content_type, part_id, truth)
+    assert read_back(frame) == PublishedFrame(ID, station, captured_at, AT, content_type, image, None, part_id, truth)
+
+
+names = st.sampled_from([name for name, _ in schema.encode(FRAME, ID, AT, "sha256:1").headers]) | st.text(max_size=9)
+values = st.binary(max_size=30) | st.sampled_from(
+    [b"1", b"2", b"0", b"", b"\xff", b"2026-02-30T00:00:00Z", b"0001-01-01T00:00:00+14:00", b"{" + b"0" * 32 + b"}"]
+)
+
+
+@given(st.lists(st.tuples(names, values), max_size=12), st.binary(max_size=9), st.none() | st.text(max_size=9))
+def test_garbage_raises_bad_frame_and_nothing_else(
+    headers: list[tuple[str, bytes]], value: bytes, key: str | None
+) -> None:
+    good = schema.encode(FRAME, ID, AT, None).headers
+    for full in (tuple(headers), good + tuple(headers)):
+        with contextlib.suppress(BadFrame):
+            schema.decode(Record(Place("t", 0, 0), key, value, full, AT))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (as_read(Message("s1", b"image", ())), "no-headers"),
+        (with_headers(andon_schema=b"2"), "newer-schema"),
+        (with_headers(andon_schema=b"one"), "bad-header"),
+        (with_headers(station=None), "bad-header"),
+        (with_headers(station=b""), "bad-header"),
+        (with_headers(station=b"a\0b"), "bad-header"),
+        (with_headers(content_type=b"x" * 41), "bad-header"),
+        (with_headers(part_id=b"\xff"), "bad-header"),
+        (with_headers(frame_id=b"7"), "bad-header"),
+        (with_headers(captured_at=b"yesterday"), "bad-header"),
+        (with_headers(captured_at=b"2026-03-01T07:30:00"), "bad-header"),
+        (with_headers(captured_at=b"2026-02-30T07:30:00Z"), "bad-header"),
+        (with_headers(image_reference=b"sha256:1"), "bad-header"),
+        (as_read(Message("s1", b"", schema.encode(FRAME, ID, AT, None).headers)), "no-image"),
+    ],
+)
+def test_a_bad_message_says_why(record: Record, reason: str) -> None:
+    with pytest.raises(BadFrame) as caught:
+        schema.decode(record)
+    assert caught.value.reason == reason
+
+
+def test_other_offsets_and_precisions_of_time_are_understood() -> None:
+    assert schema.decode(with_headers(captured_at=b"2026-03-01T08:30:00.25+01:00")).captured_at == AT
+
+
+def test_the_last_of_a_repeated_header_counts() -> None:
+    record = with_headers()
+    twice = Record(record.place, "s1", record.value, (*record.headers, ("truth", b"stain")), AT)
+    assert schema.decode(twice).truth == "stain"
+
+
+def test_a_time_without_a_zone_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="naive"):
+        schema.encode(Frame("s1", AT.replace(tzinfo=None), b"i", "image/png"), ID, AT, None)
+
+
+def test_times_in_other_zones_are_written_in_utc() -> None:
+    there = AT.astimezone(timezone(timedelta(hours=9)))
+    assert dict(schema.encode(Frame("s1", there, b"i", "image/png"), ID, AT, None).headers)["captured-at"] == (
+        b"2026-03-01T07:30:00.250000Z"
+    )
+
+
+def test_a_file_name_that_is_not_text_still_becomes_a_message() -> None:
+    assert read_back(Frame("s1", AT, b"i", "image/png", part_id="a\udcff")).part_id == "a\\udcff"
+
+
+def test_the_same_identity_gets_the_same_version_7_id() -> None:
+    one = mint_frame_id(Frame("s1", AT, b"i", "image/png", identity="a.png"))
+    same = mint_frame_id(Frame("s1", AT, b"other bytes", "image/png", identity="a.png"))
+    other = mint_frame_id(Frame("s1", AT, b"i", "image/png", identity="b.png"))
+    assert one == same != other
+    assert one.version == 7
+    assert one.int >> 80 == 1_772_350_200_250  # milliseconds since 1970 of 2026-03-01T07:30:00.25Z

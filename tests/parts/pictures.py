@@ -1,0 +1,26 @@
+"""Small real pictures for tests that only need some."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def png(seed: int, size: int = 32) -> bytes:
+    """A PNG of grey noise; the same seed gives the same bytes."""
+    pixels = np.random.default_rng(seed).integers(90, 160, (size, size, 3), dtype=np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG")
+    return written.getvalue()
+
+
+@pytest.fixture
+def good_folder(tmp_path: Path) -> Path:
+    """A folder of eight different pictures, good0.png to good7.png."""
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"good{number}.png").write_bytes(png(number))
+    return folder

@@ -1,0 +1,16 @@
+"""Torch on one thread: on tiny tensors and busy cores, threads that wait for one another take a hundred times as long."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One torch thread for the test, then as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

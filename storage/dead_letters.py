@@ -1,10 +1,18 @@
 """Dead letters: messages that can't become a verdict, kept whole, to be looked at and replayed."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
+
+from storage.errors import NotFound
+from storage.rows import columns, insert_new, values
+from storage.tables import DeadLetterRow
+from storage.text import fit, fit_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +35,60 @@ class DeadLetter:
 
 
 def record(session: Session, letters: Sequence[DeadLetter]) -> int:
-    """Write a batch, leaving out those already there (same place, same payload); return how many were new."""
-    raise NotImplementedError
+    """Write a batch, leaving out those already there (same place, same payload); return how many were new.
+
+    What is too long for its column is cut, and characters that can't be kept are replaced: these are foreign bytes.
+    """
+    return len(insert_new(session, DeadLetterRow, [_row(letter) for letter in letters], "id"))
 
 
 def get(session: Session, letter_id: int) -> DeadLetter:
-    raise NotImplementedError
+    """Raises `NotFound`."""
+    row = session.execute(select(*_COLUMNS).where(DeadLetterRow.id == letter_id)).first()
+    if row is None:
+        raise NotFound(f"There is no dead letter {letter_id}: `andon dead-letters list` shows those there are.")
+    return _letter(row)
 
 
 def recent(session: Session, *, replayed: bool | None = None, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
     """Newest first."""
-    raise NotImplementedError
+    query = _which(select(*_COLUMNS), replayed).order_by(DeadLetterRow.occurred_at.desc(), DeadLetterRow.id.desc())
+    return [_letter(row) for row in session.execute(query.limit(limit).offset(offset))]
 
 
 def count(session: Session, *, replayed: bool | None = None) -> int:
-    raise NotImplementedError
+    """How many there are, replayed or not as asked."""
+    return session.scalar(_which(select(func.count()).select_from(DeadLetterRow), replayed)) or 0
 
 
 def mark_replayed(session: Session, letter_id: int, at: datetime) -> None:
-    raise NotImplementedError
+    """Note that its message was published again; raises `NotFound`."""
+    get(session, letter_id)
+    session.execute(update(DeadLetterRow).where(DeadLetterRow.id == letter_id).values(replayed_at=at))
+
+
+_COLUMNS = columns(DeadLetterRow, DeadLetter)
+
+
+def _which(query: Select[Any], replayed: bool | None) -> Select[Any]:
+    if replayed is None:
+        return query
+    return query.where(DeadLetterRow.replayed_at.is_not(None) if replayed else DeadLetterRow.replayed_at.is_(None))
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    row = values(letter) | {
+        "reason": fit(letter.reason, 64),
+        "error": fit(letter.error, 1000),
+        "station": fit_or_none(letter.station, 255),
+        "key": fit_or_none(letter.key, 255),
+        "headers": [[fit(name, 1000), base64.b64encode(value).decode()] for name, value in letter.headers],
+    }
+    del row["id"]  # the database counts
+    return row
+
+
+def _letter(row: Any) -> DeadLetter:
+    kept = dict(row._mapping)
+    kept["headers"] = tuple((name, base64.b64decode(value)) for name, value in kept["headers"])
+    return DeadLetter(**kept)

@@ -3,9 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
+
+from storage.errors import NotFound, RuleBroken
+from storage.tables import NormalImageRow, NormalSetRow, StationRow
+from storage.text import fit
+
+MIN_IMAGES = 2
+MAX_IMAGES = 64
 
 State = Literal["draft", "active", "retired"]
 
@@ -33,32 +41,115 @@ class NormalSet:
 
 def add(session: Session, station_id: int, images: Sequence[NormalImage], note: str, at: datetime) -> NormalSet:
     """Make the next version as a draft; 2 to 64 different images, else `RuleBroken`."""
-    raise NotImplementedError
+    distinct = len({image.reference for image in images})
+    if distinct != len(images):
+        raise RuleBroken(f"{len(images) - distinct} of the images are there twice: a normal set's images all differ.")
+    if not MIN_IMAGES <= len(images) <= MAX_IMAGES:
+        raise RuleBroken(
+            f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts; these are {len(images)}."
+        )
+    _hold(session, station_id)
+    last = session.scalar(select(func.max(NormalSetRow.version)).where(NormalSetRow.station_id == station_id))
+    row = NormalSetRow(
+        station_id=station_id, version=(last or 0) + 1, state="draft", note=fit(note, 500), created_at=at
+    )
+    session.add(row)
+    session.flush()
+    for image in images:
+        session.add(NormalImageRow(normal_set_id=row.id, image_reference=image.reference, name=fit(image.name, 255)))
+    session.flush()
+    return get(session, station_id, row.version)
 
 
 def activate(session: Session, station_id: int, version: int, at: datetime) -> NormalSet:
     """Make this version the active one and retire the one that was; a retired version can be activated again."""
-    raise NotImplementedError
+    _hold(session, station_id)
+    chosen = get(session, station_id, version)
+    if chosen.state == "active":
+        return chosen
+    of_station = update(NormalSetRow).where(NormalSetRow.station_id == station_id)
+    session.execute(of_station.where(NormalSetRow.state == "active").values(state="retired", retired_at=at))
+    session.execute(
+        of_station.where(NormalSetRow.version == version).values(state="active", activated_at=at, retired_at=None)
+    )
+    return get(session, station_id, version)
 
 
 def rollback(session: Session, station_id: int, at: datetime) -> NormalSet:
-    """Activate the version that was active before the present one; `RuleBroken` when there was none."""
-    raise NotImplementedError
+    """Activate the version that was active before the present one; `RuleBroken` when there was none.
+
+    Rolling back twice comes back to where it began.
+    """
+    _hold(session, station_id)
+    previous = session.scalar(
+        select(NormalSetRow.version)
+        .where(NormalSetRow.station_id == station_id, NormalSetRow.state == "retired")
+        .order_by(NormalSetRow.retired_at.desc(), NormalSetRow.id.desc())
+        .limit(1)
+    )
+    if previous is None:
+        raise RuleBroken("No other normal set was active before at this station: there is nothing to roll back to.")
+    return activate(session, station_id, previous, at)
 
 
 def get(session: Session, station_id: int, version: int) -> NormalSet:
-    raise NotImplementedError
+    """Raises `NotFound`."""
+    found = _sets(session, station_id, version=version)
+    if not found:
+        raise NotFound(f"This station has no normal set {version}: `andon normals list` shows those there are.")
+    return found[0]
 
 
 def active(session: Session, station_id: int) -> NormalSet | None:
-    raise NotImplementedError
+    """The one in force; None before the first activation."""
+    found = _sets(session, station_id, state="active")
+    return found[0] if found else None
 
 
 def active_ids(session: Session) -> Mapping[int, int]:
     """Station id → id of its active normal set; one cheap query, for workers to notice a change by."""
-    raise NotImplementedError
+    rows = session.execute(select(NormalSetRow.station_id, NormalSetRow.id).where(NormalSetRow.state == "active"))
+    return {row.station_id: row.id for row in rows}
 
 
 def list_of(session: Session, station_id: int) -> list[NormalSet]:
     """Newest first."""
-    raise NotImplementedError
+    return _sets(session, station_id)
+
+
+def _hold(session: Session, station_id: int) -> None:
+    """Take the station's row until the transaction ends, so that changes to its normal sets come one by one."""
+    held = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
+    if held is None:
+        raise NotFound(f"There is no station with id {station_id}.")
+
+
+def _sets(
+    session: Session, station_id: int, *, version: int | None = None, state: State | None = None
+) -> list[NormalSet]:
+    query = select(*NormalSetRow.__table__.columns).where(NormalSetRow.station_id == station_id)
+    if version is not None:
+        query = query.where(NormalSetRow.version == version)
+    if state is not None:
+        query = query.where(NormalSetRow.state == state)
+    rows = session.execute(query.order_by(NormalSetRow.version.desc())).all()
+    images: dict[int, list[NormalImage]] = {row.id: [] for row in rows}
+    pictures = select(NormalImageRow.normal_set_id, NormalImageRow.image_reference, NormalImageRow.name)
+    for set_id, reference, name in session.execute(
+        pictures.where(NormalImageRow.normal_set_id.in_(images)).order_by(NormalImageRow.id)
+    ):
+        images[set_id].append(NormalImage(reference, name))
+    return [
+        NormalSet(
+            row.id,
+            row.station_id,
+            row.version,
+            cast(State, row.state),
+            row.note,
+            tuple(images[row.id]),
+            row.created_at,
+            row.activated_at,
+            row.retired_at,
+        )
+        for row in rows
+    ]

@@ -1,13 +1,22 @@
 """Stations: one camera position each, with its settings."""
 
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+
+from storage.errors import NotFound, RuleBroken
+from storage.rows import insert_into, values
+from storage.tables import StationRow
 
 WithoutNormals = Literal["wait", "no_reference"]
 Framing = Literal["letterbox", "stretch", "centre_crop"]
+
+_NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,9 @@ class StationSettings:
     stale_after_s: float = 60.0
 
 
+_SETTINGS = tuple(field.name for field in fields(StationSettings))
+
+
 @dataclass(frozen=True, slots=True)
 class Station:
     id: int
@@ -31,18 +43,52 @@ class Station:
 
 def add(session: Session, name: str, settings: StationSettings, at: datetime) -> Station:
     """Raises `RuleBroken` for a name that is taken or is not 1 to 64 of a-z, 0-9, dash, dot and underscore."""
-    raise NotImplementedError
+    if not _NAME.fullmatch(name) or not name.strip("."):
+        raise RuleBroken(f"{name[:80]!r} can't name a station: use 1 to 64 of a-z, 0-9, dash, dot and underscore.")
+    _require_sound(settings)
+    statement = insert_into(session, StationRow).values(name=name, created_at=at, **values(settings))
+    station_id = session.scalar(statement.on_conflict_do_nothing().returning(StationRow.id))
+    if station_id is None:
+        raise RuleBroken(f"A station named {name} is there already: choose another name, or edit that one.")
+    return Station(station_id, name, settings, at)
 
 
 def edit(session: Session, name: str, settings: StationSettings) -> Station:
-    raise NotImplementedError
+    """Give the station these settings; raises `RuleBroken` for unsound ones, `NotFound`."""
+    _require_sound(settings)
+    station = get(session, name)
+    session.execute(update(StationRow).where(StationRow.id == station.id).values(**values(settings)))
+    return Station(station.id, name, settings, station.created_at)
 
 
 def get(session: Session, name: str) -> Station:
     """Raises `NotFound`, naming the stations there are."""
-    raise NotImplementedError
+    row = session.scalar(select(StationRow).where(StationRow.name == name))
+    if row is None:
+        names = session.scalars(select(StationRow.name).order_by(StationRow.name)).all()
+        there = f"there are {', '.join(names)}" if names else "there is none yet: add it with `andon station add`"
+        raise NotFound(f"There is no station {name[:80]!r}; {there}.")
+    return _station(row)
 
 
 def list_all(session: Session) -> list[Station]:
     """By name."""
-    raise NotImplementedError
+    return sorted((_station(row) for row in session.scalars(select(StationRow))), key=lambda station: station.name)
+
+
+def _station(row: StationRow) -> Station:
+    settings = StationSettings(**{name: getattr(row, name) for name in _SETTINGS})
+    return Station(row.id, row.name, settings, row.created_at)
+
+
+def _require_sound(settings: StationSettings) -> None:
+    if not 1 <= len(settings.object_name.strip()) <= 120:
+        raise RuleBroken("A station's object name has 1 to 120 characters, such as 'solar cell'.")
+    if settings.without_normals not in get_args(WithoutNormals):
+        raise RuleBroken(f"without_normals is one of {', '.join(get_args(WithoutNormals))}.")
+    if settings.framing not in get_args(Framing):
+        raise RuleBroken(f"framing is one of {', '.join(get_args(Framing))}.")
+    if not 0 < settings.false_reject_rate < 1:
+        raise RuleBroken("false_reject_rate is a share between 0 and 1, such as 0.01.")
+    if not (settings.stale_after_s > 0 and math.isfinite(settings.stale_after_s)):
+        raise RuleBroken("stale_after_s is a number of seconds above 0, such as 60.")

@@ -1,32 +1,55 @@
 """The tables, the same on SQLite and PostgreSQL. Every time is UTC and ends in `_at`."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint, Uuid
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite keeps no zone, so it is taken off on the way in and put back on the way out."""
+    """An aware UTC time, exact to the microsecond.
+
+    PostgreSQL keeps it as ``timestamptz``; SQLite, which has no type for it, as whole microseconds since 1970,
+    so that trends are cut into buckets by integer arithmetic (docs/adr/0005).
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"naive time {value.isoformat()}: times are kept in UTC and must say so")
-        return value.astimezone(UTC)
+        return (value - EPOCH) // MICROSECOND if dialect.name == "sqlite" else value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        kept: datetime = EPOCH + value * MICROSECOND if dialect.name == "sqlite" else value
+        return kept.astimezone(UTC)
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
@@ -60,7 +83,16 @@ class StationRow(Table):
 
 class NormalSetRow(Table):
     __tablename__ = "normal_sets"
-    __table_args__ = (UniqueConstraint("station_id", "version"),)
+    __table_args__ = (
+        UniqueConstraint("station_id", "version"),
+        Index(
+            "uq_normal_sets_active",  # two activations at once can't both win
+            "station_id",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
@@ -73,6 +105,8 @@ class NormalSetRow(Table):
 
 
 class NormalImageRow(Table):
+    """Never changed or deleted; triggers that the first migration makes see to it on both databases."""
+
     __tablename__ = "normal_images"
     __table_args__ = (UniqueConstraint("normal_set_id", "image_reference"),)
 
@@ -100,7 +134,15 @@ class ThresholdRow(Table):
 
 
 class VerdictRow(Table):
+    """Never changed. The indices are chosen from measured query plans: docs/adr/0005."""
+
     __tablename__ = "verdicts"
+    __table_args__ = (
+        Index("ix_verdicts_station_time", "station_id", "captured_at", "decision", "score", "threshold"),
+        Index("ix_verdicts_station_decision_time", "station_id", "decision", "captured_at"),
+        Index("ix_verdicts_time", "captured_at", "station_id", "decision"),
+        Index("ix_verdicts_decision_time", "decision", "captured_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     frame_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
@@ -125,6 +167,37 @@ class VerdictRow(Table):
     topic: Mapped[str] = mapped_column(String(249))
     partition: Mapped[int]
     offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class TallyRow(Table):
+    """What one station's verdicts of one minute, hour or day add up to; kept right by whatever records verdicts."""
+
+    __tablename__ = "tallies"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
+    width_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 60, 3600 or 86400
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    frames: Mapped[int] = mapped_column(BigInteger)
+    flagged: Mapped[int] = mapped_column(BigInteger)
+    no_reference: Mapped[int] = mapped_column(BigInteger)
+    score_sum: Mapped[float]
+    score_min: Mapped[float | None]
+    score_max: Mapped[float | None]
+    threshold_max: Mapped[float | None]
+
+
+class ScoreTallyRow(Table):
+    """How often a score, cut to three digits, came at one station in one hour or day; kept right like `TallyRow`."""
+
+    __tablename__ = "score_tallies"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
+    width_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 3600 or 86400
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    score: Mapped[float] = mapped_column(primary_key=True)
+    frames: Mapped[int] = mapped_column(BigInteger)
 
 
 class ParkedFrameRow(Table):

@@ -1,9 +1,17 @@
 """Thresholds per (station, normal set, model); history is kept, the newest is in force."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
+
+from storage.errors import RuleBroken
+from storage.rows import columns, values
+from storage.tables import ThresholdRow
+from storage.text import fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +29,31 @@ class Threshold:
 
 
 def record(session: Session, threshold: Threshold) -> None:
-    raise NotImplementedError
+    """Put it in force; raises `RuleBroken` for a value that is not a finite number."""
+    if not math.isfinite(threshold.value):
+        raise RuleBroken(f"A threshold is a finite number; {threshold.value} can't be compared with a score.")
+    row = values(threshold) | {"promise": fit(threshold.promise, 500), "made_by": fit(threshold.made_by, 120)}
+    session.execute(insert(ThresholdRow).values(**row))
 
 
 def current(session: Session, station_id: int, normal_set_id: int, model_id: str) -> Threshold | None:
-    raise NotImplementedError
+    """The one in force; None where this model was never calibrated for this normal set."""
+    row = session.execute(
+        _newest_first()
+        .where(
+            ThresholdRow.station_id == station_id,
+            ThresholdRow.normal_set_id == normal_set_id,
+            ThresholdRow.model_id == model_id,
+        )
+        .limit(1)
+    ).first()
+    return None if row is None else Threshold(*row)
 
 
 def history(session: Session, station_id: int) -> list[Threshold]:
     """Newest first."""
-    raise NotImplementedError
+    return [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.station_id == station_id))]
+
+
+def _newest_first() -> Select[Any]:
+    return select(*columns(ThresholdRow, Threshold)).order_by(ThresholdRow.id.desc())

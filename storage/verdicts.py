@@ -1,13 +1,23 @@
 """Verdicts: what was decided of each frame, exactly one a frame, with everything it was decided by."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, TypeVarTuple
 from uuid import UUID
 
+from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from storage import score_tallies, tallies
+from storage.errors import NotFound, RuleBroken
+from storage.expressions import bucket_start, gathered
+from storage.rows import columns, insert_new, values
+from storage.tables import ParkedFrameRow, StationRow, UtcDateTime, VerdictRow
+from storage.text import fit, fit_or_none
+
+Ts = TypeVarTuple("Ts")
 Decision = Literal["pass", "flag", "no_reference"]
 
 
@@ -68,12 +78,28 @@ class StationSummary:
 
 
 def record(session: Session, verdicts: Sequence[Verdict]) -> int:
-    """Write a batch, leaving out frames that already have a verdict; return how many were new."""
-    raise NotImplementedError
+    """Write a batch, leaving out frames that already have a verdict; return how many were new.
+
+    Raises `RuleBroken` for a score, threshold or component that is not finite, or that is missing or there against
+    the decision.
+    """
+    first_of_frame: dict[UUID, Verdict] = {}
+    for verdict in verdicts:
+        _require_sound(verdict)
+        first_of_frame.setdefault(verdict.frame_id, verdict)
+    new = insert_new(session, VerdictRow, [_row(verdict) for verdict in first_of_frame.values()], "frame_id")
+    counted = [_counted(first_of_frame[frame_id]) for frame_id in new]
+    tallies.add(session, counted)
+    score_tallies.add(session, counted)
+    return len(new)
 
 
 def get(session: Session, frame_id: UUID) -> Verdict:
-    raise NotImplementedError
+    """Raises `NotFound`."""
+    row = session.execute(select(*_COLUMNS).where(VerdictRow.frame_id == frame_id)).first()
+    if row is None:
+        raise NotFound(f"There is no verdict on frame {frame_id}.")
+    return Verdict(*row)
 
 
 def recent(
@@ -86,8 +112,12 @@ def recent(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Verdict]:
-    """Newest captured first."""
-    raise NotImplementedError
+    """Newest captured first, of those captured at `since` or later and before `until`."""
+    query = _within(select(*_COLUMNS), station_id, since, until)
+    if decision is not None:
+        query = query.where(VerdictRow.decision == decision)
+    query = query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset)
+    return [Verdict(*row) for row in session.execute(query)]
 
 
 def count(
@@ -98,21 +128,144 @@ def count(
     until: datetime | None = None,
     decision: Decision | None = None,
 ) -> int:
-    raise NotImplementedError
+    """How many were captured at `since` or later and before `until`."""
+    cells = tallies.cells(since, until, station_id)
+    frames, flagged, no_reference = session.execute(
+        select(func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
+    ).one()
+    if decision == "flag":
+        return int(flagged or 0)
+    if decision == "no_reference":
+        return int(no_reference or 0)
+    return int(frames or 0) if decision is None else int((frames or 0) - (flagged or 0) - (no_reference or 0))
 
 
 def trend(session: Session, station_id: int, since: datetime, until: datetime, bucket: timedelta) -> list[TrendPoint]:
-    """Buckets counted from `since`, empty ones left out, oldest first."""
-    raise NotImplementedError
+    """What was captured at `since` or later and before `until`, oldest bucket first, empty ones left out.
+
+    Buckets are whole multiples of `bucket` since 1970 (UTC), so a live chart's points stay where they are while its
+    window moves; the first and the last hold only what lies in the window. Quickest when `bucket` is whole minutes.
+    """
+    if bucket <= timedelta(0):
+        raise RuleBroken("A trend's bucket is longer than nothing, such as one minute.")
+    cells = tallies.cells(since, until, station_id, bucket)
+    started_at = bucket_start(cells.c.started_at, bucket).label("bucket_started_at")
+    scored = func.sum(cells.c.frames - cells.c.no_reference)
+    rows = session.execute(
+        select(
+            started_at,
+            func.sum(cells.c.frames),
+            func.sum(cells.c.flagged),
+            func.sum(cells.c.score_sum) / func.nullif(scored, 0),
+            func.max(cells.c.score_max),
+            func.max(cells.c.threshold_max),
+        )
+        .group_by(started_at)
+        .order_by(started_at)
+    )
+    return [TrendPoint(at, int(frames), int(flagged), *scores) for at, frames, flagged, *scores in rows]
 
 
 def histogram(
     session: Session, station_id: int, since: datetime, until: datetime, bins: int
 ) -> list[tuple[float, float, int]]:
-    """(low, high, frames) of equal-width score bins over the scores there are."""
-    raise NotImplementedError
+    """(low, high, frames) of equal-width score bins over the scores there are; empty where nothing was scored.
+
+    There are at most `bins`, as wide as a number of three digits allows; captured at `since` or later, before `until`.
+    """
+    if bins < 1:
+        raise RuleBroken("A histogram has at least one bin.")
+    cells = tallies.cells(since, until, station_id)
+    low, high = session.execute(select(func.min(cells.c.score_min), func.max(cells.c.score_max))).one()
+    return [] if low is None else score_tallies.histogram(session, station_id, since, until, low, high, bins)
 
 
 def summaries(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
-    """One a station, also for stations without a verdict, in order of station id."""
-    raise NotImplementedError
+    """One a station, also for stations without a verdict, in order of station id.
+
+    The window is open to the future, so a camera whose clock runs ahead is still seen.
+    """
+    cells = tallies.cells(since, None)
+    totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
+    by_station = session.execute(select(cells.c.station_id, *totals).group_by(cells.c.station_id))
+    counted = {station_id: (int(all_), int(flagged), int(bare)) for station_id, all_, flagged, bare in by_station}
+    waiting = select(ParkedFrameRow.station_id, func.count().label("frames")).group_by(ParkedFrameRow.station_id)
+    parked = {row.station_id: row.frames for row in session.execute(waiting)}
+    latest = {verdict.station_id: verdict for verdict in (Verdict(*row) for row in session.execute(_LATEST))}
+    scores = session.execute(_RECENT_SCORES, {"since": since, "sparkline": sparkline})
+    return [
+        StationSummary(
+            station_id,
+            latest.get(station_id),
+            *counted.get(station_id, (0, 0, 0)),
+            parked=parked.get(station_id, 0),
+            recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
+        )
+        for station_id, newest_first in scores
+    ]
+
+
+_COLUMNS = columns(VerdictRow, Verdict)
+_NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+_OF_STATION = VerdictRow.station_id == StationRow.id
+
+# Built once, as putting such a statement together takes longer than running it.
+_newer = VerdictRow.__table__.alias("newer")
+_LATEST = (
+    select(*_COLUMNS)
+    .select_from(StationRow)
+    .join(
+        VerdictRow,
+        VerdictRow.id
+        == select(_newer.c.id)
+        .where(_newer.c.station_id == StationRow.id)
+        .order_by(_newer.c.captured_at.desc(), _newer.c.id.desc())
+        .limit(1)
+        .scalar_subquery(),
+    )
+)
+_scored = (
+    select(VerdictRow.score)
+    .where(_OF_STATION, VerdictRow.captured_at >= bindparam("since", type_=UtcDateTime), VerdictRow.score.is_not(None))
+    .order_by(*_NEWEST_FIRST)
+    .limit(bindparam("sparkline", type_=Integer))
+    .correlate(StationRow)
+    .subquery("scored")
+)
+_RECENT_SCORES = select(StationRow.id, select(gathered(_scored.c.score)).scalar_subquery()).order_by(StationRow.id)
+
+
+def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:
+    if station_id is not None:
+        query = query.where(VerdictRow.station_id == station_id)
+    if since is not None:
+        query = query.where(VerdictRow.captured_at >= since)
+    if until is not None:
+        query = query.where(VerdictRow.captured_at < until)
+    return query
+
+
+def _counted(verdict: Verdict) -> tallies.Counted:
+    return tallies.Counted(verdict.station_id, verdict.captured_at, verdict.decision, verdict.score, verdict.threshold)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    return values(verdict) | {
+        "components": dict(verdict.components),
+        "part_id": fit_or_none(verdict.part_id, 255),
+        "truth": fit_or_none(verdict.truth, 120),
+        "content_type": fit(verdict.content_type, 40),
+        "worker": fit(verdict.worker, 120),
+    }
+
+
+def _require_sound(verdict: Verdict) -> None:
+    scored = (verdict.score, verdict.threshold, verdict.normal_set_id, verdict.detector, verdict.model_id)
+    if any((value is None) != (verdict.decision == "no_reference") for value in scored):
+        raise RuleBroken(
+            f"The verdict on frame {verdict.frame_id} must have score, threshold, normal set and model "
+            "exactly when its decision is not no_reference."
+        )
+    numbers = [value for value in (verdict.score, verdict.threshold, *verdict.components.values()) if value is not None]
+    if not all(math.isfinite(number) for number in numbers):
+        raise RuleBroken(f"The verdict on frame {verdict.frame_id} has a score that is no finite number.")

@@ -1,0 +1,39 @@
+"""Between rows and what travels: a record's fields are named like the columns they are kept in."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from storage.tables import Table
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def columns(table: type[Table], record: type["DataclassInstance"]) -> tuple[InstrumentedAttribute[Any], ...]:
+    """The table's columns in the order of the record's fields."""
+    return tuple(getattr(table, field.name) for field in fields(record))
+
+
+def values(record: "DataclassInstance") -> dict[str, Any]:
+    """The record's fields by column name, nothing copied."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def insert_into(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    """An insert that can say what happens on conflict, which each database spells by itself."""
+    rows = table.__table__  # the ORM would look at every row again
+    assert isinstance(rows, SqlTable)
+    return sqlite.insert(rows) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(rows)
+
+
+def insert_new(session: Session, table: type[Table], rows: Sequence[dict[str, Any]], key: str) -> set[Any]:
+    """Insert the rows that break no unique constraint, in their order, and return the `key` column of those."""
+    if not rows:
+        return set()
+    statement = insert_into(session, table).on_conflict_do_nothing().returning(table.__table__.c[key])
+    return set(session.scalars(statement, list(rows)))

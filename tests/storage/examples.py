@@ -1,0 +1,109 @@
+"""Stations, verdicts and their like to store, with everything given that a test does not speak of."""
+
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from storage import normal_sets, stations
+from storage.dead_letters import DeadLetter
+from storage.normal_sets import NormalImage, NormalSet
+from storage.parked import ParkedFrame
+from storage.stations import Station, StationSettings
+from storage.verdicts import Decision, Verdict
+
+NOON = datetime(2026, 3, 14, 12, 0, 0, 250_001, tzinfo=UTC)
+IMAGE = f"sha256:{'a' * 64}"
+_numbers = count(1)
+
+
+def a_station(session: Session, name: str | None = None) -> Station:
+    return stations.add(session, name or f"station-{next(_numbers)}", StationSettings(), NOON)
+
+
+def good_images(first: int = 0, how_many: int = 2) -> list[NormalImage]:
+    return [NormalImage(f"sha256:{number:064x}", f"good-{number}.png") for number in range(first, first + how_many)]
+
+
+def an_active_set(session: Session, station: Station) -> NormalSet:
+    made = normal_sets.add(session, station.id, good_images(), "", NOON)
+    return normal_sets.activate(session, station.id, made.version, NOON)
+
+
+def a_verdict(
+    of: NormalSet,
+    *,
+    at: datetime = NOON,
+    decision: Decision = "pass",
+    score: float = 0.25,
+    frame_id: UUID | None = None,
+    threshold: float = 0.5,
+) -> Verdict:
+    bare = decision == "no_reference"
+    return Verdict(
+        frame_id=frame_id or uuid4(),
+        station_id=of.station_id,
+        captured_at=at,
+        published_at=at,
+        decided_at=at,
+        decision=decision,
+        score=None if bare else score,
+        threshold=None if bare else threshold,
+        components={} if bare else {"patch": score},
+        normal_set_id=None if bare else of.id,
+        detector=None if bare else "nearest-patch",
+        model_id=None if bare else "0c5f",
+        weights_sha256=None if bare else "b" * 64,
+        image_reference=IMAGE,
+        content_type="image/png",
+        map_reference=None,
+        part_id="part 7",
+        truth="scratch",
+        worker="worker-1",
+        topic="andon.frames",
+        partition=3,
+        offset=2**40,
+    )
+
+
+def a_parked_frame(station: Station, frame_id: UUID | None = None) -> ParkedFrame:
+    return ParkedFrame(
+        frame_id=frame_id or uuid4(),
+        station_id=station.id,
+        captured_at=NOON,
+        published_at=NOON,
+        parked_at=NOON,
+        image_reference=IMAGE,
+        content_type="image/png",
+        part_id=None,
+        truth=None,
+        topic="andon.frames",
+        partition=0,
+        offset=7,
+    )
+
+
+def a_dead_letter(
+    *, offset: int = 7, payload: str = IMAGE, error: str = "no headers", at: datetime = NOON
+) -> DeadLetter:
+    return DeadLetter(
+        id=None,
+        topic="andon.frames",
+        partition=0,
+        offset=offset,
+        reason="no-headers",
+        error=error,
+        station=None,
+        key=None,
+        headers=(("station", b"\xff\x00"), ("station", b"s1")),
+        payload_reference=payload,
+        payload_bytes=12,
+        occurred_at=at,
+        replayed_at=None,
+    )
+
+
+def is_one_sentence(error: BaseException) -> bool:
+    said = str(error)
+    return said[0].isupper() and said.endswith(".") and "\n" not in said

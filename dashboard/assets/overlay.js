@@ -1,0 +1,32 @@
+// Called again whenever the data change; the slider's place is kept for the whole visit, so that the next frame
+// is seen as the last one was.
+const REMEMBERED = "andon-map-opacity";
+
+export default function overlay({ data, parentElement }) {
+  const one = (selector) => parentElement.querySelector(selector);
+  const picture = one(".picture"), heat = one(".heat"), slider = one("input"), shown = one("output");
+
+  const fade = () => {
+    heat.style.opacity = slider.value / 100;
+    shown.textContent = `${slider.value} %`;
+  };
+
+  if (picture.src !== data.picture) picture.src = data.picture;
+  picture.alt = data.description;
+  const mapped = Boolean(data.heat);
+  if (mapped && heat.src !== data.heat) heat.src = data.heat;
+  heat.hidden = one(".fade").hidden = one(".legend").hidden = !mapped;
+  one(".none").hidden = mapped;
+  one(".low").textContent = data.low;
+  one(".high").textContent = data.high;
+
+  if (!slider.dataset.ready) {
+    slider.value = sessionStorage.getItem(REMEMBERED) ?? 60;
+    slider.dataset.ready = "yes";
+  }
+  slider.oninput = () => {
+    sessionStorage.setItem(REMEMBERED, slider.value);
+    fade();
+  };
+  fade();
+}

@@ -1,0 +1,35 @@
+"""How the dashboard is started: as a process of its own, by Streamlit."""
+
+import sys
+from pathlib import Path
+
+from dashboard.settings import DashboardSettings
+
+SETTINGS_FLAG = "--dashboard-settings"
+
+
+def command(settings: DashboardSettings) -> list[str]:
+    """The argument vector; database and image store come by ANDON_STORAGE__DATABASE_URL and ANDON_STORAGE__IMAGES_URL."""
+    return [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(Path(__file__).with_name("app.py")),
+        "--server.address",
+        settings.host,
+        "--server.port",
+        str(settings.port),
+        "--server.headless",
+        "true",
+        "--",
+        SETTINGS_FLAG,
+        settings.model_dump_json(),
+    ]
+
+
+def settings_from(arguments: list[str]) -> DashboardSettings:
+    """The settings that `command` packed; the defaults where there are none."""
+    if SETTINGS_FLAG not in arguments:
+        return DashboardSettings()
+    return DashboardSettings.model_validate_json(arguments[arguments.index(SETTINGS_FLAG) + 1])

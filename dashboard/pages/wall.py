@@ -1,0 +1,112 @@
+"""The live wall: a tile a station, and the line's numbers on top."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import charts, opening, states, tiles, words
+from dashboard.states import State
+from storage import dead_letters, normal_sets, stations, verdicts, workers
+from storage.stations import Station
+from storage.verdicts import StationSummary
+from storage.workers import Worker
+
+
+def wall() -> None:
+    settings, now = opening.settings(), opening.now()
+    window = timedelta(minutes=settings.window_minutes)
+    with opening.reading() as session:
+        places = stations.list_all(session)
+        summaries = {
+            summary.station_id: summary
+            for summary in verdicts.summaries(session, now - window, settings.sparkline_scores)
+        }
+        active = normal_sets.active_ids(session)
+        scorers = workers.list_all(session)
+        today = verdicts.count(session, since=opening.midnight(now))
+        flagged_today = verdicts.count(session, since=opening.midnight(now), decision="flag")
+        letters = dead_letters.count(session, replayed=False)
+    running = states.alive(scorers, now, timedelta(seconds=settings.worker_timeout_s))
+    st.html(strip(today, flagged_today, letters, running, [s for s in scorers if s not in running]))
+    if not places:
+        no_stations()
+        return
+    st.html(tiles.rows(1 if len(places) <= 3 else 2))
+    grid = st.grid(min_column_width=tile_width(len(places)), gap="small", key="wall")
+    for place in places:
+        state = states.station_state(place, summaries[place.id], place.id in active, running, now)
+        tile(grid, place, summaries[place.id], state, now)
+
+
+def strip(today: int, flagged: int, letters: int, running: Sequence[Worker], gone: Sequence[Worker]) -> str:
+    """Frames today, flagged share, dead letters, workers alive and their lag."""
+    lag = sum(worker.lag for worker in running)
+    waiting = [worker for worker in running if worker.state == "waiting"]
+    note = waiting[0].message if waiting else f"{words.plural(len(gone), 'worker')} gone" if gone else ""
+    return tiles.strip(
+        tiles.figure("Frames today", words.count(today), "since midnight"),
+        tiles.figure("Flagged today", words.share(flagged, today), words.plural(flagged, "frame")),
+        tiles.figure("Scorers", str(len(running)) if running else "none", note or "all well", scorer_tone(running)),
+        tiles.figure("Lag", words.count(lag), "frames to score", "warn" if lag > 1000 else ""),
+        tiles.figure("Dead letters", words.count(letters), "not replayed", "warn" if letters else ""),
+    )
+
+
+def scorer_tone(running: Sequence[Worker]) -> str:
+    if not running:
+        return "bad"
+    return "warn" if any(worker.state == "waiting" for worker in running) else ""
+
+
+def tile_width(number: int) -> int:
+    """In pixels: few stations get large tiles, many get small ones."""
+    return 400 if number <= 6 else 310 if number <= 12 else 240
+
+
+def tile(grid: DeltaGenerator, place: Station, summary: StationSummary, state: State, now: datetime) -> None:
+    window = words.duration(60 * opening.settings().window_minutes)
+    with grid.container(border=True, height="stretch", key=f"tile-{place.id}"):
+        st.html(tiles.head(place, state))
+        with st.container(horizontal=True, key=f"body-{place.id}"):
+            with st.container(key=f"picture-{place.id}"):
+                picture(place, summary, state, now)
+            st.html(tiles.numbers(summary, window, place.settings.false_reject_rate), width="content")
+        if summary.recent_scores:
+            threshold = summary.latest.threshold if summary.latest else None
+            st.echarts_chart(
+                charts.sparkline(summary.recent_scores, threshold, opening.colours()),
+                height=52,
+                key=f"sparkline-{place.id}",
+                alt=f"The last {len(summary.recent_scores)} scores of {place.name} against its threshold",
+            )
+        else:
+            st.html(f'<div class="andon-no-scores">no scores in the last {window}</div>')
+        st.page_link("pages/station.py", label=f"Open {place.name}", query_params={"station": place.name}, icon="")
+
+
+def picture(place: Station, summary: StationSummary, state: State, now: datetime) -> None:
+    if state.kind == "no_normal_set":
+        st.html(tiles.no_picture(state, f"andon normals add {place.name} FOLDER --activate"))
+    elif summary.latest is None:
+        st.html(tiles.no_picture(state, f"andon produce {place.name} --source folder:PATH"))
+    elif copy := opening.small_copy(summary.latest.image_reference, 640, 480):
+        st.image(copy, width="stretch", alt=f"Last frame of {place.name}")
+        st.html(tiles.caption(summary.latest, now))
+    else:
+        st.html(tiles.no_picture(State(state.kind, "idle", "image_not_supported", "", "The picture can't be had.")))
+        st.html(tiles.caption(summary.latest, now))
+
+
+def no_stations() -> None:
+    st.subheader("No stations yet", icon=":material/add_a_photo:")
+    st.markdown("A station is one camera position. Add one, give it a few pictures of good parts, and send frames:")
+    st.code(
+        "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate\n"
+        "andon produce s1 --source folder:PATH\nandon score",
+        language="bash",
+    )
+
+
+opening.live(wall, None)

@@ -1,0 +1,121 @@
+"""One verdict: the frame with its anomaly map, what the score was made of, good parts beside it, and provenance."""
+
+from datetime import datetime
+
+import numpy as np
+import streamlit as st
+from sqlalchemy.orm import Session
+
+from dashboard import browsing, charts, facts, leafing, opening, overlay, pictures, tiles, words
+from dashboard.browsing import PAGE_SIZE, Listing
+from storage import normal_sets
+from storage.normal_sets import NormalSet
+from storage.stations import Station
+from storage.verdicts import Verdict
+
+NORMALS_SHOWN = 8
+
+
+def gallery(place: Station, shown: Listing, chosen: Verdict | None, now: datetime) -> None:
+    """The page's frames as small pictures; a click chooses one."""
+    with st.grid(min_column_width=130, gap="xsmall", key="gallery"):
+        for number, frame in enumerate(shown.frames):
+            with st.container(key=f"thumb-{number}", gap=None):
+                copy = opening.small_copy(frame.image_reference, 320, 240)
+                at = words.clock(frame.captured_at, now, opening.zone())
+                if copy:
+                    st.image(copy, width="stretch", alt=f"Frame of {place.name} at {at}")
+                else:
+                    st.html(f'<div class="andon-no-thumb">{tiles.icon("image_not_supported")}</div>')
+                st.html(tiles.thumb(frame, at, chosen is not None and frame.frame_id == chosen.frame_id))
+                st.button(
+                    f"Show the frame of {at}",
+                    key=f"pick-{frame.frame_id}",
+                    on_click=leafing.choose,
+                    args=(frame.frame_id, shown.page),
+                )
+
+
+def neighbours(session: Session, shown: Listing, chosen: Verdict) -> tuple[tuple[Verdict, int] | None, ...]:
+    """The next newer and the next older frame of the list, each with its page; None where there is none."""
+    here = browsing.position(session, shown, chosen)
+    if here is None:
+        return None, None
+    found = []
+    for index in (here - 1, here + 1):
+        frame = browsing.at_position(session, shown, index)
+        found.append((frame, index // PAGE_SIZE + 1) if frame else None)
+    return tuple(found)
+
+
+def verdict_view(frame: Verdict, normal_set: NormalSet | None, beside: tuple[tuple[Verdict, int] | None, ...]) -> None:
+    newer, older = beside
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.html(facts.verdict_line(frame, opening.zone()), width="content")
+        with st.container(horizontal=True, width="content", gap="xsmall"):
+            step("Newer", ":material/chevron_left:", "K", newer)
+            step("Older", ":material/chevron_right:", "J", older)
+    left, right = st.columns([8, 5], gap="small")
+    with left:
+        picture(frame)
+    with right:
+        st.html(facts.score_bar(frame))
+        if frame.components:
+            st.html(tiles.heading("What the score is made of"))
+            st.echarts_chart(
+                charts.components(frame.components, opening.colours()),
+                height=16 + 26 * len(frame.components),
+                key="components",
+                alt="Components: "
+                + ", ".join(f"{name} {value:.3f}" for name, value in sorted(frame.components.items())),
+            )
+        normals(normal_set)
+    with st.expander("Provenance", icon=":material/receipt_long:", expanded=True):
+        st.html(facts.provenance(frame, normal_set, opening.zone()))
+
+
+def step(label: str, icon: str, shortcut: str, to: tuple[Verdict, int] | None) -> None:
+    st.button(
+        label,
+        key=f"step-{label}",
+        icon=icon,
+        shortcut=shortcut,
+        disabled=to is None,
+        on_click=leafing.choose,
+        args=(to[0].frame_id, to[1]) if to else None,
+    )
+
+
+def picture(frame: Verdict) -> None:
+    copy = opening.small_copy(frame.image_reference, 1200, 1000)
+    if copy is None:
+        st.warning(
+            "This frame's picture is not in the image store, or the store is away.",
+            icon=":material/image_not_supported:",
+        )
+        return
+    found = opening.anomaly_map(frame.map_reference) if frame.map_reference else None
+    legend = (
+        (float(np.nanmin(found)), float(np.nanmax(found))) if found is not None and np.isfinite(found).any() else None
+    )
+    overlay.overlay(copy, pictures.heat_layer(found) if found is not None else None, legend, f"Frame {frame.frame_id}")
+
+
+def normals(normal_set: NormalSet | None) -> None:
+    """The good parts that the frame was compared with."""
+    if normal_set is None:
+        st.html(tiles.heading("Compared with", "no normal set"))
+        return
+    st.html(tiles.heading("Compared with", f"normal set v{normal_set.version}, {len(normal_set.images)} good parts"))
+    with st.grid(4, min_column_width=64, gap="xxsmall", key="normals"):
+        for image in normal_set.images[:NORMALS_SHOWN]:
+            if copy := opening.small_copy(image.reference, 240, 240):
+                st.image(copy, width="stretch", alt=f"Good part {image.name}")
+    if len(normal_set.images) > NORMALS_SHOWN:
+        st.caption(f"and {len(normal_set.images) - NORMALS_SHOWN} more")
+
+
+def normal_set_of(session: Session, frame: Verdict) -> NormalSet | None:
+    """The very set that the verdict was made with, which may not be the active one any more."""
+    versions = normal_sets.list_of(session, frame.station_id)
+    return next((version for version in versions if version.id == frame.normal_set_id), None)

@@ -1,0 +1,37 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.normal_sets import NormalSet
+from storage.stations import Station
+from tests.dashboard.seeding import Line, Scene, photograph
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    """An empty, migrated database and an empty image store."""
+    return Line.new(tmp_path / "line")
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def s1(line: Line, now: datetime) -> Station:
+    return line.station("s1", now - timedelta(days=2), object_name="coin")
+
+
+@pytest.fixture
+def coins() -> Scene:
+    return Scene(photograph("coins"), (160, 120))
+
+
+@pytest.fixture
+def normal_set(line: Line, s1: Station, coins: Scene, now: datetime) -> NormalSet:
+    """Three good parts, active, threshold 0.41."""
+    chance = np.random.default_rng(1)
+    return line.normals(s1, [coins.frame(chance) for _ in range(3)], now - timedelta(days=1))

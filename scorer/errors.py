@@ -9,5 +9,17 @@ class ModelUnavailable(ScorerError):
     """Weights or device are missing; retriable: the worker waits and tries again."""
 
 
+class BadWeights(ModelUnavailable):
+    """A weights file can't be used; the message names the file and what of it is wrong."""
+
+
 class BadNormals(ScorerError):
     """A normal set can't be turned into references or a threshold; the message says which image and why."""
+
+
+class UnknownDetector(ScorerError):
+    """The settings name a detector that is not in the registry; no waiting helps."""
+
+
+class ImagesUnavailable(ScorerError):
+    """The image store can't be reached or is full; retriable."""

@@ -56,8 +56,11 @@ class Detector(Protocol):
     def weights_sha256(self) -> str | None:
         """Of the weights file; None for a model that has no learned weights."""
 
-    def references(self, normals: Sequence[Picture]) -> References:
-        """Compute references; raises `BadNormals` for fewer than two normals."""
+    def references(self, normals: Sequence[Picture], object_name: str) -> References:
+        """Compute references; raises `BadNormals` for fewer than two normals.
+
+        `object_name` is what the station looks at, the noun of text prompts; a detector without texts ignores it.
+        """
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station against that station's references."""

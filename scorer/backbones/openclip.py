@@ -1,0 +1,210 @@
+"""OpenCLIP's two towers by name: patch tokens of chosen blocks, image embeddings and text embeddings."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import open_clip
+import torch
+from open_clip import CLIP, CoCa, CustomTextCLIP, SimpleTokenizer
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from torch import nn
+
+from scorer import checkpoints
+from scorer.backbones.precision import Precision, dtype_for
+from scorer.errors import ModelUnavailable
+
+OPTIONAL_TENSORS = frozenset({"logit_scale", "logit_bias"})
+"""Temperature of CLIP's own training; a checkpoint without it encodes images and texts all the same."""
+
+TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An OpenCLIP model without its weights: configuration, and how its images are normalised."""
+
+    model: str
+    config: Mapping[str, Any]
+    mean: tuple[float, ...] = OPENAI_DATASET_MEAN
+    std: tuple[float, ...] = OPENAI_DATASET_STD
+
+
+def architecture(model: str, tag: str | None = None) -> Architecture:
+    """What OpenCLIP knows of a model by name, such as ``ViT-B-16-plus-240``; a tag may change activation and pixels."""
+    config = open_clip.get_model_config(model)
+    if config is None:
+        near = get_close_matches(model, open_clip.list_models(), n=3)
+        hint = f"near it are {', '.join(near)}" if near else "ViT-B-16-plus-240 is InCTRL's"
+        raise ModelUnavailable(f"OpenCLIP knows no model {model}; {hint}.")
+    of_tag = open_clip.get_pretrained_cfg(model, tag) if tag else {}
+    if of_tag.get("quick_gelu"):
+        config["quick_gelu"] = True
+    return Architecture(
+        model, config, tuple(of_tag.get("mean", OPENAI_DATASET_MEAN)), tuple(of_tag.get("std", OPENAI_DATASET_STD))
+    )
+
+
+def bare(chosen: Architecture) -> nn.Module:
+    """The network of an architecture with random weights, on the processor, ready to infer."""
+    config = deepcopy(dict(chosen.config))
+    text = config["text_cfg"]
+    of_own_kind = config.pop("custom_text", False) or "hf_model_name" in text
+    if "hf_model_name" in text:
+        text["hf_model_pretrained"] = False
+    kind = CLIP if not of_own_kind else CoCa if "multimodal_cfg" in config else CustomTextCLIP
+    network: nn.Module = kind(**config)
+    return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the image tower says: tokens per asked block (L, B, P, W), embeddings (B, D) unnormalised; float32."""
+
+    tokens: torch.Tensor
+    embedding: torch.Tensor
+
+
+class OpenClip:
+    """Both towers on one device; the image tower in the chosen precision, the text tower always in fp32.
+
+    grid: rows and columns of patches; blocks: how many transformer blocks the image tower has.
+    """
+
+    def __init__(
+        self, network: nn.Module, chosen: Architecture, device: torch.device, precision: Precision = "auto"
+    ) -> None:
+        self.network = network.to(device)
+        self.architecture = chosen
+        self.device = device
+        self.dtype = dtype_for(precision, device)
+        self.grid = grid_of(network, chosen.model)
+        self.blocks = len(_blocks_of(network, chosen.model))
+        self._visual: Any = network.visual
+        self._visual.to(self.dtype)
+
+    @classmethod
+    def of(
+        cls,
+        chosen: Architecture,
+        tensors: Mapping[str, torch.Tensor],
+        called: str,
+        device: torch.device,
+        precision: Precision = "auto",
+    ) -> "OpenClip":
+        """The towers with these weights; raises `BadWeights` where one is missing, left over or of another width."""
+        network = bare(chosen)
+        checkpoints.fill(network, tensors, called, optional=OPTIONAL_TENSORS)
+        return cls(network, chosen, device, precision)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images it sees, in pixels."""
+        height, width = self._visual.image_size
+        return int(height), int(width)
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of image and text embeddings."""
+        return int(self.architecture.config["embed_dim"])
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 RGB as the image tower takes it: a share of 255, less the mean, by the deviation."""
+        mean = torch.tensor(self.architecture.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.architecture.std, device=self.device).view(3, 1, 1)
+        return ((pixels.to(self.device).float() / 255 - mean) / std).to(self.dtype)
+
+    @torch.no_grad()
+    def encode_images(self, images: torch.Tensor, blocks: Sequence[int]) -> Encoded:
+        """Encode normalised images once; `blocks` count from 1 and rise. Tokens are a block's output without CLS."""
+        answer = self._visual.forward_intermediates(
+            images, indices=[block - 1 for block in blocks], output_fmt="NLC", normalize_intermediates=False
+        )
+        return Encoded(torch.stack(answer["image_intermediates"]).float(), answer["image_features"].float())
+
+    @torch.no_grad()
+    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+        """The bare image tower: normalised images to (B, D)."""
+        embedding: torch.Tensor = self._visual(images)
+        return embedding.float()
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """(N, D), unnormalised; a text beyond the tower's context is cut, as CLIP's tokenizer does."""
+        tokens = self._tokenizer()(list(texts)).to(self.device)
+        return torch.cat([self._embed_tokens(part) for part in tokens.split(TEXTS_AT_ONCE)])
+
+    def _embed_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        network: Any = self.network
+        if not _is_causal(network):
+            whole: torch.Tensor = network.encode_text(tokens)
+            return whole
+        # A causal tower's embedding is read at the text's last token and sees nothing after it: padding isn't computed.
+        ends = tokens.argmax(dim=1)
+        length = int(ends.max()) + 1
+        states = network.token_embedding(tokens[:, :length]) + network.positional_embedding[:length]
+        states = network.transformer(states, attn_mask=network.attn_mask[:length, :length])
+        embedded: torch.Tensor = network.ln_final(states)[torch.arange(len(tokens)), ends] @ network.text_projection
+        return embedded
+
+    def _tokenizer(self) -> Any:
+        text = self.architecture.config["text_cfg"]
+        if text.get("hf_tokenizer_name") or "siglip" in self.architecture.model.lower():
+            return open_clip.get_tokenizer(self.architecture.model)
+        return SimpleTokenizer(context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {}))
+
+
+class OpenClipPatches:
+    """The image tower as a backbone of patch tokens (`scorer.backbones.protocol.PatchBackbone`)."""
+
+    def __init__(self, towers: OpenClip, blocks: Sequence[int], weights_sha256: str | None) -> None:
+        self._towers = towers
+        self._blocks = tuple(blocks)
+        self.name = f"openclip {towers.architecture.model}"
+        self.weights_sha256 = weights_sha256
+        self.device = towers.device
+        self.size = towers.image_size
+        self.grid = towers.grid
+        self.configuration = {
+            "bf16": float(towers.dtype == torch.bfloat16),
+            **{f"layer {place}": float(block) for place, block in enumerate(self._blocks)},
+        }
+
+    def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, height, width), uint8 RGB, to (layers, B, patches row by row, width), float32."""
+        return self._towers.encode_images(self._towers.normalised(pixels), self._blocks).tokens
+
+
+def grid_of(network: nn.Module, model: str) -> tuple[int, int]:
+    """Rows and columns of patches of an image tower; raises `ModelUnavailable` where it is no vision transformer."""
+    _blocks_of(network, model)
+    trunk = _trunk_of(network)
+    rows, columns = getattr(trunk, "patch_embed", trunk).grid_size
+    return int(rows), int(columns)
+
+
+def _blocks_of(network: nn.Module, model: str) -> Any:
+    trunk = _trunk_of(network)
+    blocks = getattr(trunk, "blocks", None) or getattr(getattr(trunk, "transformer", None), "resblocks", None)
+    if blocks is None or not hasattr(getattr(trunk, "patch_embed", trunk), "grid_size"):
+        raise ModelUnavailable(
+            f"{model} has no vision transformer with patch tokens; choose a ViT, such as ViT-B-16-plus-240."
+        )
+    return blocks
+
+
+def _trunk_of(network: nn.Module) -> Any:
+    """The image transformer; a timm tower keeps it one level down."""
+    return getattr(network.visual, "trunk", network.visual)
+
+
+def _is_causal(network: Any) -> bool:
+    """Whether this is CLIP's own text tower, as its paper has it."""
+    return (
+        isinstance(network, CLIP)
+        and network.attn_mask is not None
+        and network.text_pool_type == "argmax"
+        and isinstance(network.text_projection, torch.Tensor)
+    )

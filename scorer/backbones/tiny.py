@@ -1,0 +1,161 @@
+"""`andon-tiny`: the backbone that ships inside, distilled by this project from two teachers (docs/adr/0008).
+
+One trunk has two outputs at stride 16: one learned from ResNet-18's layer3, one from MobileNetV2's block 12.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+from torch.nn import functional
+
+from scorer import checkpoints
+from scorer.errors import BadWeights
+
+NAME = "andon-tiny"
+WEIGHTS = Path(__file__).with_name("andon_tiny.safetensors")
+SHA256 = "c70d0d4cbbd163f43f3f787d26252f986a6eb6b19013306fba2c377ce677d287"
+SIDE_PX = 256
+STRIDE_PX = 16
+
+_FINE_BLOCKS = 4
+
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Widths of the network: what passes from block to block by stage, what each block's middle has, and the branch."""
+
+    stem: int = 32
+    stages: tuple[int, int, int] = (32, 128, 256)
+    middles: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
+    branch: int = 128
+    outputs: tuple[int, int] = (256, 96)
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions around a shortcut, the first to a narrow middle."""
+
+    def __init__(self, width: int, middle: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, middle, 3, stride, 1)
+        self.conv2 = nn.Conv2d(middle, out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(width, out, 1, stride) if stride > 1 or width != out else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        short = x if self.shortcut is None else self.shortcut(x)
+        return functional.relu(self.conv2(functional.relu(self.conv1(x))) + short)
+
+
+class Branch(nn.Module):
+    """The second output: reads the trunk at strides 8 and 16, one cell further down and right as its teacher does."""
+
+    def __init__(self, fine: int, coarse: int, width: int, out: int) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(fine, width, 3, 2)
+        self.coarse = nn.Conv2d(coarse, width, 3, 1, 1)
+        self.block = Block(width, width, width, 1)
+        self.last = nn.Conv2d(width, out, 1)
+
+    def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        # An even side padded below and to the right is where TensorFlow puts the cells of a strided convolution.
+        joined = functional.relu(self.fine(functional.pad(fine, (0, 1, 0, 1))) + self.coarse(coarse))
+        answer: torch.Tensor = self.last(self.block(joined))
+        return answer
+
+
+class TinyNetwork(nn.Module):
+    """Pictures (B, 3, H, W) in [0, 1], H and W multiples of 16, to two maps (B, 256, h, w) and (B, 96, h, w)."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, shape: Shape | None = None) -> None:
+        super().__init__()
+        self.shape = shape or Shape()
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.conv1 = nn.Conv2d(3, self.shape.stem, 7, 2, 3)
+        blocks, width = [], self.shape.stem
+        for number, middle in enumerate(self.shape.middles):
+            stage, first = number // 2, number % 2 == 0
+            blocks.append(Block(width, middle, self.shape.stages[stage], 2 if first and stage else 1))
+            width = self.shape.stages[stage]
+        self.blocks = nn.ModuleList(blocks)
+        self.branch = Branch(self.shape.stages[1], width, self.shape.branch, self.shape.outputs[1])
+
+    def stem(self, pictures: torch.Tensor) -> torch.Tensor:
+        """What enters the first block: (B, stem, H / 4, W / 4)."""
+        normalised = (pictures - self.mean) / self.deviation
+        return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
+
+    def trunk(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the branch reads: maps at stride 8 and at stride 16; the latter is the first output."""
+        x = self.stem(pictures)
+        for block in self.blocks[:_FINE_BLOCKS]:
+            x = block(x)
+        fine = x
+        for block in self.blocks[_FINE_BLOCKS:]:
+            x = block(x)
+        return fine, x
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        fine, coarse = self.trunk(pictures)
+        return coarse, self.branch(fine, coarse)
+
+
+class TinyBackbone:
+    """Turns framed pictures into two layers of patch tokens; float32, a batch's tokens equal the single ones."""
+
+    name = NAME
+
+    def __init__(self, network: TinyNetwork, weights_sha256: str, device: torch.device) -> None:
+        self.network = network.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.weights_sha256: str | None = weights_sha256
+        self.size = (SIDE_PX, SIDE_PX)
+        self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
+
+    @property
+    def configuration(self) -> dict[str, float]:
+        """What its values depend on beside the weights."""
+        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX}
+
+    @torch.inference_mode()
+    def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Framed pictures (B, 3, H, W), uint8 RGB of `size`, to (2 outputs, B, P patches row by row, 256).
+
+        The second output has 96 values and then zeros, which change no cosine.
+        """
+        pictures = pixels.to(self.device).float().div(255).contiguous(memory_format=torch.channels_last)
+        first, second = self.network(pictures)
+        widened = functional.pad(second, (0, 0, 0, 0, 0, first.shape[1] - second.shape[1]))
+        return torch.stack([first, widened]).flatten(3).transpose(2, 3)
+
+
+def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:
+    """The backbone with the weights that ship in this package; `expected` None takes a file of any sha256.
+
+    Raises `BadWeights` for a file that is missing, cut short, changed or of another network.
+    """
+    if not path.is_file():
+        raise BadWeights(f"The weights of {NAME} are not at {path}; install the package again.")
+    content = path.read_bytes()
+    found = sha256(content).hexdigest()
+    if expected is not None and found != expected:
+        raise BadWeights(
+            f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
+            "install the package again."
+        )
+    network = TinyNetwork()
+    try:
+        checkpoints.fill(network, load(content), str(path))
+    except SafetensorError as error:
+        raise BadWeights(f"{path} is no whole safetensors file: {error}") from error
+    return TinyBackbone(network, found, torch.device(device))

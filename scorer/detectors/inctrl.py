@@ -1,0 +1,248 @@
+"""InCTRL: in-context residual learning with few-shot sample prompts (Zhu and Pang, CVPR 2024, arXiv 2403.06495).
+
+As the official code computes one query at a time (mala-lab/InCTRL, commit cc535d0), for any number at once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import prod
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from scorer import checkpoints, residuals
+from scorer.backbones.openclip import Architecture, Encoded, OpenClip
+from scorer.backbones.precision import Precision
+from scorer.detectors.inctrl_heads import InCtrlHeads
+from scorer.detectors.protocol import Picture, References, Scores
+from scorer.errors import BadNormals, ModelUnavailable
+from scorer.framing import Framing
+from scorer.prompts import prompts
+from scorer.settings import ScorerSettings
+from scorer.weights import Kept, WeightsFolder
+
+PUBLISHED_BLOCKS = (7, 9, 11)
+"""Blocks of ViT-B-16-plus-240, counted from 1, whose patch tokens are compared."""
+
+
+FEWEST_NORMALS, MOST_NORMALS = 2, 64
+PICTURES_AT_ONCE = 8
+
+
+def blocks_of(depth: int) -> tuple[int, ...]:
+    """The published blocks where the tower has them, the same shares of its depth in a shorter one."""
+    if depth >= PUBLISHED_BLOCKS[-1]:
+        return PUBLISHED_BLOCKS
+    if depth < len(PUBLISHED_BLOCKS):
+        raise ModelUnavailable(f"InCTRL compares three blocks of an image tower; this one has {depth} in all.")
+    third = max(3, round(depth * 11 / 12))
+    second = max(2, min(third - 1, round(depth * 9 / 12)))
+    return max(1, min(second - 1, round(depth * 7 / 12))), second, third
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What queries are compared with: unit patches (L, M, W), mean of the adapted normals (D,), unit texts (2, D)."""
+
+    patches: torch.Tensor
+    adapted: torch.Tensor
+    texts: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything InCTRL computes of a batch, named after the paper; each (B,) but the map (B, P)."""
+
+    score: torch.Tensor
+    text_score: torch.Tensor
+    image_residual_score: torch.Tensor
+    patch_residual_map: torch.Tensor
+    holistic_score: torch.Tensor
+    max_patch_residual: torch.Tensor
+
+
+class InCtrl:
+    """The model: a frozen CLIP, an adapter and two heads. A reading of a batch equals the readings one by one.
+
+    `contents` tells the values of all weights, `heads_sha256` is the heads' file, which names the towers it belongs to.
+    """
+
+    def __init__(
+        self,
+        backbone: OpenClip,
+        heads: InCtrlHeads,
+        blocks: tuple[int, ...] | None = None,
+        contents: str = "",
+        heads_sha256: str | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.contents = contents
+        self.heads_sha256 = heads_sha256
+        self.heads = heads.eval().requires_grad_(False).to(backbone.device)
+        self.blocks = blocks_of(backbone.blocks) if blocks is None else blocks
+        self._texts: dict[str, torch.Tensor] = {}
+
+    def encode(self, pixels: torch.Tensor) -> Encoded:
+        """Images (B, 3, H, W), uint8 RGB at the tower's size; the tokens (L, B, P, W) come at unit length."""
+        encoded = self.backbone.encode_images(self.backbone.normalised(pixels), self.blocks)
+        return Encoded(residuals.unit(encoded.tokens), encoded.embedding)
+
+    @torch.no_grad()
+    def context(self, normals: Encoded, noun: str) -> Context:
+        """What K encoded normals and the object's name come to."""
+        tokens = normals.tokens.flatten(1, 2)
+        return Context(tokens, self.heads.adapter(normals.embedding).mean(dim=0), self.texts(noun))
+
+    @torch.no_grad()
+    def read(self, queries: Encoded, context: Context) -> Reading:
+        """Compare encoded queries with a context."""
+        patch_map = residuals.nearest(queries.tokens, context.patches)
+        return self._judge(patch_map, queries.embedding, context.adapted, context.texts)
+
+    @torch.no_grad()
+    def read_normals(self, normals: Encoded, patch_map: torch.Tensor, texts: torch.Tensor) -> Reading:
+        """Judge each of K normals against the others; `patch_map` (K, P) is already theirs."""
+        adapted = self.heads.adapter(normals.embedding)
+        others = (adapted.sum(dim=0) - adapted) / (len(adapted) - 1)
+        return self._judge(patch_map, normals.embedding, others, texts)
+
+    @torch.no_grad()
+    def texts(self, noun: str) -> torch.Tensor:
+        """Mean embedding of the normal and of the anomalous prompts, of unit length, (2, D); kept per noun."""
+        if noun not in self._texts:
+            asked = prompts(noun)
+            embedded = residuals.unit(self.backbone.encode_texts(asked.normal + asked.anomaly))
+            normal, anomaly = embedded[: len(asked.normal)], embedded[len(asked.normal) :]
+            self._texts[noun] = residuals.unit(torch.stack([normal.mean(dim=0), anomaly.mean(dim=0)]))
+        return self._texts[noun]
+
+    def _judge(
+        self, patch_map: torch.Tensor, embedding: torch.Tensor, adapted: torch.Tensor, texts: torch.Tensor
+    ) -> Reading:
+        image_residual = adapted - self.heads.adapter(embedding)
+        image_residual_score = torch.sigmoid(self.heads.diff_head_ref(image_residual))
+        text_score = functional.softmax(100 * residuals.unit(embedding) @ texts.T, dim=1)[:, 1]
+        holistic_map = patch_map + (image_residual_score + text_score)[:, None]
+        holistic_score = torch.sigmoid(self.heads.diff_head(holistic_map))
+        max_patch_residual = patch_map.amax(dim=1)
+        return Reading(
+            score=(holistic_score + max_patch_residual) / 2,
+            text_score=text_score,
+            image_residual_score=image_residual_score,
+            patch_residual_map=patch_map,
+            holistic_score=holistic_score,
+            max_patch_residual=max_patch_residual,
+        )
+
+
+class InCtrlDetector:
+    """InCTRL behind the detector seam; the model may be shared by any number of stations.
+
+    Above `coreset_patches` a layer's normal patches are reduced to a greedy coreset of that size.
+    """
+
+    name = "inctrl"
+
+    def __init__(self, model: InCtrl, framing: Framing, coreset_patches: int = 4096) -> None:
+        self._model = model
+        self._framing = framing
+        self._grid = model.backbone.grid
+        if coreset_patches < (fewest := 2 * prod(self._grid)):
+            raise ModelUnavailable(
+                f"scorer.coreset_patches is {coreset_patches}; with {model.backbone.architecture.model} it must be at "
+                f"least {fewest}, the patches of two normals."
+            )
+        self._coreset_patches = coreset_patches
+        self.weights_sha256 = model.heads_sha256
+        configuration = [
+            self.name,
+            model.contents,
+            list(model.blocks),
+            str(model.backbone.dtype),
+            str(framing),
+            coreset_patches,
+        ]
+        self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
+
+    def references(self, normals: Sequence[Picture], object_name: str) -> References:
+        """Encode each of 2 to 64 normals once; raises `BadNormals` for another number."""
+        if not FEWEST_NORMALS <= len(normals) <= MOST_NORMALS:
+            raise BadNormals(
+                f"InCTRL compares with {FEWEST_NORMALS} to {MOST_NORMALS} normal images; this set has {len(normals)}."
+            )
+        order = sorted(range(len(normals)), key=lambda place: sha256(normals[place].tobytes()).digest())
+        encoded = self._encode([normals[place] for place in order])
+        context = self._model.context(encoded, object_name)
+        patches, patch_map = self._reduced(encoded.tokens)
+        reading = self._model.read_normals(encoded, patch_map, context.texts)
+        scores = dict(zip(order, reading.score.tolist(), strict=True))
+        return References(
+            model_id=self.model_id,
+            tensors={"patches": patches, "adapted": context.adapted, "texts": context.texts},
+            normal_scores=tuple(scores[place] for place in range(len(normals))),
+        )
+
+    def score(self, pictures: Sequence[Picture], references: References) -> Scores:
+        """Score pictures of one station; the components are named after the paper."""
+        tensors = references.tensors
+        context = Context(tensors["patches"], tensors["adapted"], tensors["texts"])
+        reading = self._model.read(self._encode(pictures), context)
+        return Scores(
+            image=reading.score,
+            maps=reading.patch_residual_map.view(-1, *self._grid),
+            components={
+                "text": reading.text_score,
+                "image residual": reading.image_residual_score,
+                "holistic": reading.holistic_score,
+                "largest patch residual": reading.max_patch_residual,
+            },
+        )
+
+    def _encode(self, pictures: Sequence[Picture]) -> Encoded:
+        parts = [
+            self._model.encode(self._pixels(pictures[first : first + PICTURES_AT_ONCE]))
+            for first in range(0, len(pictures), PICTURES_AT_ONCE)
+        ]
+        return Encoded(torch.cat([part.tokens for part in parts], dim=1), torch.cat([part.embedding for part in parts]))
+
+    def _pixels(self, pictures: Sequence[Picture]) -> torch.Tensor:
+        framed = np.stack([self._framing.frame(picture, self._model.backbone.image_size) for picture in pictures])
+        return torch.from_numpy(framed).permute(0, 3, 1, 2)
+
+    def _reduced(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The normal patches to compare with, (L, M, W), and each normal's map against the other normals', (K, P)."""
+        flat = tokens.flatten(1, 2)
+        if flat.shape[1] <= self._coreset_patches:
+            return flat.contiguous(), residuals.nearest_of_others(tokens)
+        chosen = torch.stack([residuals.coreset(layer, self._coreset_patches) for layer in flat])
+        kept = torch.stack([layer[indices] for layer, indices in zip(flat, chosen, strict=True)])
+        return kept, residuals.nearest_kept_of_others(tokens, kept, owners=chosen // tokens.shape[2])
+
+
+_in_use: WeakValueDictionary[tuple[str, str, str, str], InCtrl] = WeakValueDictionary()
+"""Models by towers, heads, device and precision, so that detectors of several framings share one."""
+
+
+def load(settings: ScorerSettings, device: torch.device, framing: Framing) -> InCtrlDetector:
+    """InCTRL from the weights folder: the heads the settings name, or the only ones, with the towers they belong to."""
+    folder = WeightsFolder(settings.weights_path)
+    heads = folder.heads(settings.inctrl_heads or None)
+    towers = folder.tower(str(heads.card.backbone))
+    key = towers.sha256, heads.sha256, str(device), settings.precision
+    model = _in_use.get(key)
+    if model is None:
+        model = _in_use[key] = _model(folder, towers, heads, device, settings.precision)
+    return InCtrlDetector(model, framing, settings.coreset_patches)
+
+
+def _model(folder: WeightsFolder, towers: Kept, heads: Kept, device: torch.device, precision: Precision) -> InCtrl:
+    card = towers.card
+    chosen = Architecture(card.model, card.config, card.mean, card.std)
+    backbone = OpenClip.of(chosen, folder.tensors(towers), str(towers.path), device, precision)
+    module = InCtrlHeads(backbone.embedding_width, prod(backbone.grid))
+    checkpoints.fill(module, folder.tensors(heads), str(heads.path))
+    return InCtrl(backbone, module, contents=f"{card.contents} {heads.card.contents}", heads_sha256=heads.sha256)

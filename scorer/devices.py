@@ -1,0 +1,18 @@
+"""Where the model runs."""
+
+import torch
+
+from scorer.errors import ModelUnavailable
+from scorer.settings import Device
+
+
+def device_of(wanted: Device) -> torch.device:
+    """The device of that name, the best there is for ``auto``; raises `ModelUnavailable` for one that is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    if not available[wanted]:
+        raise ModelUnavailable(
+            f"scorer.device is {wanted}, and torch sees no such device here; set it to auto or cpu, or mend the driver."
+        )
+    return torch.device(wanted)

@@ -1,0 +1,113 @@
+"""How a picture of any shape meets a model of one shape, and how the anomaly map finds back to the picture."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from storage import stations
+from storage.maps import AnomalyMap
+
+if TYPE_CHECKING:
+    from scorer.detectors.protocol import Picture
+
+Cells = npt.NDArray[np.bool_]
+CELL_PX = 16  # stands for the size of a cell where only proportions matter
+LONGEST_MAP_SIDE = 256
+"""Rows or columns of a map over a very long picture, whose cells then stand for more pixels each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """A station's choice: all of the picture with bars (letterbox), all of it distorted, or its centre alone.
+
+    Sizes are (height, width) in pixels, grids (rows, columns). Bars repeat the picture's edge, since a bar of one
+    colour would give every picture an edge that no part has.
+    """
+
+    kind: stations.Framing = "letterbox"
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def frame(self, picture: "Picture", size: tuple[int, int]) -> "Picture":
+        """Bring a picture to `size`, averaging where it shrinks: (*size, 3)."""
+        height, width, _ = picture.shape
+        top, left, scaled_height, scaled_width = self._place(height, width, size)
+        if scaled_height > size[0] or scaled_width > size[1]:
+            return _cropped(picture, size, (top, left, scaled_height, scaled_width))
+        scaled = _resized(picture, (scaled_height, scaled_width))
+        below, right = size[0] - scaled_height - top, size[1] - scaled_width - left
+        if not (top or left or below or right):
+            return scaled
+        return np.pad(scaled, ((top, below), (left, right), (0, 0)), mode="edge")
+
+    def looked_at(self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int]) -> Cells:
+        """Which cells of a framed picture's grid have their centre in the picture, not in a bar; at least one has."""
+        top, left, height, width = self._place(picture.shape[0], picture.shape[1], size)
+        rows = _inside((np.arange(grid[0]) + 0.5) * size[0] / grid[0], top, height)
+        columns = _inside((np.arange(grid[1]) + 0.5) * size[1] / grid[1], left, width)
+        return rows[:, None] & columns[None, :]
+
+    def over_picture(self, framed_map: AnomalyMap, picture: "Picture") -> AnomalyMap:
+        """Bring a map over a framed picture, of square cells, to the coordinates of the whole picture.
+
+        Cells keep about their size, values are interpolated between cell centres; NaN where the picture was cut off.
+        """
+        grid = framed_map.shape
+        size = grid[0] * CELL_PX, grid[1] * CELL_PX
+        top, left, height, width = self._place(picture.shape[0], picture.shape[1], size)
+        rows, columns = _cells(height / CELL_PX), _cells(width / CELL_PX)
+        y = (top + (np.arange(rows) + 0.5) / rows * height) / CELL_PX
+        x = (left + (np.arange(columns) + 0.5) / columns * width) / CELL_PX
+        sampled = _interpolated(_interpolated(framed_map.T, x).T, y)
+        seen = _inside(y, 0, grid[0])[:, None] & _inside(x, 0, grid[1])[None, :]
+        return np.where(seen, sampled, np.nan).astype(np.float32)
+
+    def _place(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the whole scaled picture within the frame; negative where it is cut off."""
+        if self.kind == "stretch":
+            return 0, 0, *size
+        shares = size[0] / height, size[1] / width
+        scale = min(shares) if self.kind == "letterbox" else max(shares)
+        scaled = max(1, round(height * scale)), max(1, round(width * scale))
+        return (size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2, *scaled
+
+
+def _cropped(picture: "Picture", size: tuple[int, int], place: tuple[int, int, int, int]) -> "Picture":
+    """Scale only the part that stays, so that a strip of 1 × 40,000 pixels never becomes a giant."""
+    top, left, height, width = place
+    y_share, x_share = picture.shape[0] / height, picture.shape[1] / width
+    box = (-left * x_share, -top * y_share, (size[1] - left) * x_share, (size[0] - top) * y_share)
+    return _resized(picture, size, box)
+
+
+def _resized(
+    picture: "Picture", size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> "Picture":
+    image = Image.fromarray(picture)
+    scaled = image.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    return np.asarray(scaled)
+
+
+def _inside(places: npt.NDArray[np.float64], start: float, length: float) -> Cells:
+    inside = (places >= start) & (places < start + length)
+    if not inside.any():  # the picture is thinner than a cell: the cell it lies in stands for it
+        inside[np.abs(places - (start + length / 2)).argmin()] = True
+    return inside
+
+
+def _cells(number: float) -> int:
+    return min(LONGEST_MAP_SIDE, max(1, round(number)))
+
+
+def _interpolated(values: npt.NDArray[np.floating], places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Linear along the first axis at `places` in cells, clamped at the ends."""
+    centred = np.clip(places - 0.5, 0, len(values) - 1)
+    low = np.minimum(centred.astype(int), max(0, len(values) - 2))
+    share = (centred - low)[:, None]
+    high = np.minimum(low + 1, len(values) - 1)
+    sampled: npt.NDArray[np.float64] = values[low].astype(np.float64) * (1 - share) + values[high] * share
+    return sampled

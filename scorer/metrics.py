@@ -1,0 +1,33 @@
+"""What the scorer counts and times, as Prometheus metrics; `andon` serves them."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FRAMES_READ = Counter("andon_frames_read", "Frames read from the bus, frames read again included.")
+VERDICTS = Counter("andon_verdicts", "Verdicts written.", ["station", "decision"])
+DEAD_LETTERS = Counter("andon_dead_letters", "Messages that could not become a verdict.", ["reason"])
+PARKED_FRAMES = Counter("andon_parked_frames", "Frames parked until their station has a normal set.", ["station"])
+SCORE = Histogram(
+    "andon_score",
+    "Anomaly scores.",
+    ["station"],
+    buckets=(0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
+STAGE_SECONDS = Histogram(
+    "andon_stage_seconds",
+    "Seconds a batch spent in a stage: decode, score, store, commit.",
+    ["stage"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+)
+TRIGGER_TO_VERDICT_SECONDS = Histogram(
+    "andon_trigger_to_verdict_seconds",
+    "Seconds from the capture of a frame to its committed verdict.",
+    ["station"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0),
+)
+CONSUMER_LAG_FRAMES = Gauge(
+    "andon_consumer_lag_frames", "Frames on the bus beyond what this group has committed.", ["topic", "partition"]
+)
+LAST_FRAME_TIMESTAMP_SECONDS = Gauge(
+    "andon_last_frame_timestamp_seconds", "Capture time of the newest frame with a verdict.", ["station"]
+)
+WAITING = Gauge("andon_waiting", "1 while the worker waits for this cause: bus, database, images or model.", ["cause"])

@@ -1,0 +1,125 @@
+"""What a person sets for the scorer; read at the entry point from environment and andon.toml."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class ScorerSettings(BaseModel):
+    """Settings of a scoring worker; an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: str = Field(
+        default="nearest-patch",
+        description="Which detector scores, by its name in the registry, for example nearest-patch.",
+    )
+    device: Device = Field(
+        default="auto",
+        description="Where the model runs: cpu, cuda, mps, or auto for the best there is.",
+    )
+    torch_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Processor threads one model call may use, for example 2; 0 leaves the choice to torch.",
+    )
+    group: str = Field(
+        default="andon-scorers",
+        min_length=1,
+        max_length=249,
+        description="Consumer group on the bus; workers of one group share the frames, for example andon-scorers.",
+    )
+    batch_frames: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Most frames taken from the bus, scored and committed at once, for example 32.",
+    )
+    model_batch_frames: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Most frames of one station that go through the model at once, for example 8.",
+    )
+    max_image_pixels: int = Field(
+        default=100_000_000,
+        ge=1,
+        description="Frames with more pixels (width times height) are refused before decoding, for example 100000000.",
+    )
+    max_image_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1,
+        description="Frames with more encoded bytes are refused before decoding, for example 67108864 (64 MiB).",
+    )
+    decode_threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Threads that decode images and write them to the image store, for example 2.",
+    )
+    max_decoded_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of decoded pictures held at once; a batch above it is decoded in parts, for example "
+        "536870912 (512 MiB).",
+    )
+    references_path: Path = Field(
+        default=Path(".andon/references"),
+        description="Folder in which computed references are kept as safetensors, for example .andon/references.",
+    )
+    weights_path: Path = Field(
+        default=Path(".andon/weights"),
+        description="Folder of model weights, kept by andon weights, for example .andon/weights.",
+    )
+    inctrl_heads: str = Field(
+        default="",
+        description="Tag of the InCTRL heads to use, for example four-shot; empty where only one are kept.",
+    )
+    coreset_patches: int = Field(
+        default=4096,
+        ge=2,
+        description="Most normal patches InCTRL compares with, for example 4096; more are reduced to a greedy coreset.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="What a CLIP image tower computes in: fp32, bf16, or auto for bf16 where the processor has it.",
+    )
+    max_references_bytes: int = Field(
+        default=1024 * 1024 * 1024,
+        ge=0,
+        description="Most bytes of references held in memory, least recently used go first, for example 1073741824 "
+        "(1 GiB).",
+    )
+    beat_every_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=60,
+        description="Seconds between two signs of life in the workers table, for example 2.",
+    )
+    look_for_changes_every_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds between two looks for changed stations and normal sets, for example 1.",
+    )
+    poll_timeout_s: float = Field(
+        default=0.2,
+        gt=0,
+        le=5,
+        description="Seconds one poll of the bus waits for frames, for example 0.2.",
+    )
+    retry_first_s: float = Field(
+        default=0.5,
+        gt=0,
+        description="Seconds before the first new try when bus, database, image store or model are away, for example "
+        "0.5; doubled each time.",
+    )
+    retry_most_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Most seconds between two tries while something is away, for example 15.",
+    )

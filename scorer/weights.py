@@ -1,0 +1,177 @@
+"""The weights folder: safetensors files that say what they are, each with its sha256 beside it."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from scorer.errors import BadWeights, ModelUnavailable
+
+CARD = "andon-card"
+"""The safetensors metadata entry that holds a file's card as JSON."""
+
+WITHOUT_CONTENT = frozenset({"logit_scale", "logit_bias"})
+"""CLIP's training temperature, which changes no embedding; two towers that differ in it only are the same tower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a weights file is. `config`, `mean`, `std` are an OpenCLIP tower's, `backbone` is whose heads they are."""
+
+    kind: Literal["openclip", "inctrl-heads"]
+    model: str
+    tag: str
+    source: str
+    contents: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    backbone: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person writes it: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``."""
+        return f"{self.model}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of the weights folder, with its card and the sha256 it had when it was put there."""
+
+    path: Path
+    card: Card
+    sha256: str
+    size_bytes: int
+
+
+class WeightsFolder:
+    """Weights by name; files are written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def listed(self) -> list[Kept]:
+        """Every file with a card, by name; raises `BadWeights` for a file cut short."""
+        found = [kept for path in sorted(self.path.glob("*.safetensors")) if (kept := _kept(path)) is not None]
+        return sorted(found, key=lambda kept: kept.card.name)
+
+    def tower(self, name: str) -> Kept:
+        """The OpenCLIP towers of that name, ``MODEL:TAG``; raises `ModelUnavailable` saying how to get them."""
+        for kept in self.listed():
+            if kept.card.kind == "openclip" and kept.card.name == name:
+                return kept
+        raise ModelUnavailable(
+            f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its checkpoint "
+            "here and run andon weights import FILE."
+        )
+
+    def heads(self, tag: str | None = None) -> Kept:
+        """InCTRL's heads of that tag, or the only ones there; raises `ModelUnavailable` saying which there are."""
+        found = [kept for kept in self.listed() if kept.card.kind == "inctrl-heads"]
+        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(kept.card.name for kept in found)
+        if chosen:
+            raise ModelUnavailable(f"{self.path} has InCTRL heads {names}; say which, as in {found[0].card.name}.")
+        wanted = f"InCTRL heads{f' {tag}' if tag else ''}"
+        has = f" (there are {names})" if names else ""
+        raise ModelUnavailable(
+            f"There are no {wanted} in {self.path}{has}; get the official checkpoint and run andon weights import FILE."
+        )
+
+    def same_tower(self, model: str, contents: str) -> Kept | None:
+        """Towers of that model with those contents, whatever their tag."""
+        towers = (kept for kept in self.listed() if kept.card.kind == "openclip" and kept.card.model == model)
+        return next((kept for kept in towers if kept.card.contents == contents), None)
+
+    def keep(self, card: Card, tensors: Mapping[str, torch.Tensor]) -> Kept:
+        """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", card.tag):
+            raise BadWeights(f"{card.tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
+        partial = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            own = {
+                name: _plain(tensor).clone() for name, tensor in tensors.items()
+            }  # safetensors refuses shared memory
+            save_file(own, partial, metadata={CARD: json.dumps(asdict(card))})
+            digest = sha256_of(partial)
+            _beside(path).unlink(missing_ok=True)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        _beside(path).write_text(f"{digest}  {path.name}\n")
+        return Kept(path, card, digest, path.stat().st_size)
+
+    def tensors(self, kept: Kept) -> dict[str, torch.Tensor]:
+        """The tensors of a file, once its sha256 is what it was; raises `BadWeights` otherwise."""
+        if (found := sha256_of(kept.path)) != kept.sha256:
+            raise BadWeights(
+                f"{kept.path} has sha256 {found[:12]}…, not {kept.sha256[:12]}… as {_beside(kept.path).name} says; "
+                f"fetch or import {kept.card.name} again."
+            )
+        return load_file(kept.path)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def contents_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A hash of names and float32 values, whatever the file they came in."""
+    digest = sha256()
+    for name in sorted(tensors.keys() - WITHOUT_CONTENT):
+        values = _plain(tensors[name])
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def card_in(path: Path) -> Card | None:
+    """The card in a safetensors file's header, None where there is none; raises `BadWeights` for a file cut short."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= path.stat().st_size else b""
+    try:
+        read = json.loads(header)
+        last = max((entry["data_offsets"][1] for name, entry in read.items() if name != "__metadata__"), default=0)
+        whole = path.stat().st_size == 8 + length + last
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadWeights(f"{path} is no whole safetensors file; fetch or import it again.") from error
+    if not whole:
+        raise BadWeights(f"{path} is cut short; fetch or import it again.")
+    card = read.get("__metadata__", {}).get(CARD)
+    if card is None:
+        return None
+    fields = json.loads(card)
+    return Card(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+
+def _kept(path: Path) -> Kept | None:
+    card = card_in(path)
+    if card is None:
+        return None
+    beside = _beside(path)
+    digest = beside.read_text().split()[0] if beside.is_file() and beside.stat().st_size else sha256_of(path)
+    return Kept(path, card, digest, path.stat().st_size)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Contiguous, floating point in float32."""
+    return (tensor.detach().float() if tensor.is_floating_point() else tensor.detach()).contiguous()

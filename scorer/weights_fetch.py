@@ -1,0 +1,124 @@
+"""Fetch OpenCLIP weights by name and tag from the hub, and say what to do by hand where there is no network."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from scorer.errors import BadWeights, ModelUnavailable
+from scorer.weights import Kept, WeightsFolder, sha256_of
+from scorer.weights_import import Asked, import_file
+
+Progress = Callable[[int, int | None], None]
+"""Bytes so far, and bytes in all where that is known."""
+
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the hub has a model's weights: repository, and the file's possible names, best first."""
+
+    repository: str
+    files: tuple[str, ...]
+
+
+def fetch(folder: WeightsFolder, name: str, progress: Progress) -> Kept:
+    """Download ``MODEL:TAG``, verify its sha256, check and keep it; raises `ModelUnavailable` with the way out."""
+    model, _, tag = name.partition(":")
+    place = place_of(model, tag)
+    downloads = folder.path / ".downloads"
+    path = _download(place, downloads, progress, name, folder.path)
+    kept = import_file(folder, path, Asked(model, tag, source=f"{place.repository}/{path.name}"))[0]
+    shutil.rmtree(downloads, ignore_errors=True)
+    return kept
+
+
+def place_of(model: str, tag: str) -> Place:
+    """The repository of a model's tag; raises `ModelUnavailable` naming the tags there are."""
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not tags:
+        raise ModelUnavailable(f"OpenCLIP has no weights for {model}; InCTRL's are ViT-B-16-plus-240:laion400m_e32.")
+    listed = open_clip.get_pretrained_cfg(model, tag)
+    if not listed:
+        raise ModelUnavailable(
+            f"OpenCLIP has no weights {tag or 'without a tag'} for {model}; it has {', '.join(tags)}."
+        )
+    repository, _, file = str(listed.get("hf_hub", "")).rpartition("/")
+    if not repository:
+        raise ModelUnavailable(
+            f"The weights {model}:{tag} are not on the hub; get {listed.get('url') or 'their checkpoint'} and run "
+            f"andon weights import FILE --model {model} --tag {tag}."
+        )
+    return Place(_of_this_tag(repository, tag, tags), (file,) if file else FILES)
+
+
+def _of_this_tag(repository: str, tag: str, tags: list[str]) -> str:
+    """OpenCLIP 3.3 lists the e31 repository for ViT-B-16-plus-240's e32; a repository is named for its own tag."""
+    stem, dot, named = repository.rpartition(".")
+    return f"{stem}.{tag}" if dot and named != tag and named in tags else repository
+
+
+def _download(place: Place, downloads: Path, progress: Progress, name: str, folder: Path) -> Path:
+    """The verified file; what an earlier try left half done is gone on with."""
+    for file in place.files:
+        with _unreachable_explained(place, name, folder):
+            try:
+                etag = get_hf_file_metadata(hf_hub_url(place.repository, file)).etag or ""
+                path = Path(
+                    hf_hub_download(place.repository, file, local_dir=downloads, tqdm_class=_reporting_to(progress))
+                )
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError):
+                    raise
+                continue
+        if len(etag) == 64 and (found := sha256_of(path)) != etag:
+            path.unlink()
+            raise BadWeights(
+                f"{file} arrived with sha256 {found[:12]}…, the hub says {etag[:12]}…; fetch {name} again."
+            )
+        return path
+    raise ModelUnavailable(f"{place.repository} has none of {', '.join(place.files)}; OpenCLIP's list is out of date.")
+
+
+@contextmanager
+def _unreachable_explained(place: Place, name: str, folder: Path) -> Iterator[None]:
+    model, _, tag = name.partition(":")
+    try:
+        yield
+    except Exception as error:  # the hub's client lets errors of its HTTP library through, whichever that is
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelUnavailable(
+            f"The hub did not give {name} ({reason.rstrip('.')}); on a computer that reaches it, get "
+            f"{place.files[0]} from {constants.ENDPOINT}/{place.repository}, copy it here and run andon weights import "
+            f"{place.files[0]} --model {model} --tag {tag}, which puts it in {folder}."
+        ) from error
+
+
+def _reporting_to(progress: Progress) -> type[Any]:
+    """The hub client's progress bar, silent, telling `progress` instead."""
+
+    class Reporting(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            self._silence = open(os.devnull, "w")  # noqa: SIM115 (closed with the bar)
+            super().__init__(*arguments, **{**options, "file": self._silence, "disable": False})
+
+        def update(self, count: float | None = 1) -> bool | None:
+            moved: bool | None = super().update(count)
+            progress(int(self.n), None if self.total is None else int(self.total))
+            return moved
+
+        def close(self) -> None:
+            super().close()
+            self._silence.close()
+
+    return Reporting

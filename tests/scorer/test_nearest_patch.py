@@ -1,0 +1,126 @@
+"""Nearest patch on the filterbank: what it scores, and what must not change a score."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from scorer.backbones.filterbank import Filterbank
+from scorer.detectors.nearest_patch import NearestPatchDetector
+from scorer.detectors.registry import load
+from scorer.errors import BadNormals, ModelUnavailable, UnknownDetector
+from scorer.framing import Framing
+from scorer.settings import ScorerSettings
+from tests.scorer.line import part
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def detector() -> NearestPatchDetector:
+    return NearestPatchDetector(Filterbank(torch.device("cpu")), Framing("letterbox"))
+
+
+def shapes() -> list[np.ndarray]:
+    return [part(1), part(2, size=(64, 96)), part(3, defect=True, size=(300, 200)), part(4, size=(20, 200))]
+
+
+def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_lies(detector):
+    references = detector.references([part(number) for number in range(4)], "part")
+    good = detector.score([part(number) for number in range(10, 20)], references)
+    bad = detector.score([part(number, defect=True) for number in range(20, 25)], references)
+    assert bad.image.min() > 2 * good.image.max()
+    row, column = np.unravel_index(int(bad.maps[0].argmax()), bad.maps[0].shape)
+    assert abs(row - 7.5) <= 3
+    assert abs(column - 7.5) <= 3
+
+
+def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector):
+    references = detector.references([part(number) for number in range(4)], "part")
+    stained = part(30)
+    red = stained.astype(int)
+    red[20:40, 20:40] += np.array([40, -20, -2])  # luma stays: .299 × 40 - .587 × 20 - .114 × 2 = 0
+    scores = detector.score([stained, red.clip(0, 255).astype(np.uint8)], references).image
+    assert scores[1] > 2 * scores[0]
+
+
+def test_a_batch_scores_as_its_pictures_one_by_one(detector):
+    references = detector.references([part(number, size=(64, 80)) for number in range(3)], "part")
+    together = detector.score(shapes(), references)
+    for place, picture in enumerate(shapes()):
+        alone = detector.score([picture], references)
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-5, rtol=0)
+    assert together.image.dtype == together.maps.dtype == torch.float32
+
+
+def test_the_order_of_the_normals_says_nothing(detector):
+    normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
+    shuffled = random.Random(3).sample(range(5), 5)
+    first = detector.references(normals, "part")
+    second = detector.references([normals[place] for place in shuffled], "part")
+    assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
+    assert torch.equal(detector.score(shapes(), first).image, detector.score(shapes(), second).image)
+
+
+def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector):
+    normals = [part(number) for number in range(3)]
+    references = detector.references(normals, "part")
+    assert detector.score(normals, references).image.max() < 1e-5
+    assert min(references.normal_scores) > 1e-4
+
+
+def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector):
+    def dotted(number: int, row: int, column: int) -> np.ndarray:
+        picture = part(number, size=(256, 256))
+        picture[row : row + 40, column : column + 40] = 20
+        return picture
+
+    aligned = detector.references([dotted(number, 100, 100) for number in range(4)], "part")
+    places = [(10, 10), (10, 200), (200, 10), (120, 120)]
+    scattered = detector.references([dotted(number, *place) for number, place in enumerate(places)], "part")
+    assert int(aligned.tensors["window"]) == 2
+    assert int(scattered.tensors["window"]) == 0
+
+
+def test_bars_of_a_letterbox_take_no_part(detector):
+    wide = [part(number, size=(40, 160)) for number in range(4)]
+    references = detector.references(wide[:3], "part")
+    scores = detector.score(wide[3:], references)
+    looked_at = Framing("letterbox").looked_at(wide[3], (256, 256), (16, 16))
+    assert looked_at.sum() == 4 * 16
+    assert (scores.maps[0].numpy()[~looked_at] == 0).all()
+
+
+def test_equal_configurations_have_equal_ids_and_another_framing_another():
+    device = torch.device("cpu")
+    ids = [
+        NearestPatchDetector(Filterbank(device), Framing(kind)).model_id for kind in ("stretch", "stretch", "letterbox")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert len(ids[0]) == 64
+
+
+@pytest.mark.parametrize("count", [0, 1, 65])
+def test_a_set_of_another_size_is_refused(detector, count):
+    with pytest.raises(BadNormals, match=f"this set has {count}"):
+        detector.references([part(number) for number in range(count)], "part")
+
+
+def test_flat_and_black_pictures_get_finite_scores(detector):
+    flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
+    references = detector.references(flat, "part")
+    assert torch.isfinite(detector.score([*flat, part(1)], references).image).all()
+
+
+def test_the_registry_loads_by_name():
+    assert load(ScorerSettings(detector="nearest-patch", device="cpu"), Framing()).name == "nearest-patch"
+    with pytest.raises(UnknownDetector, match="nearest-patch"):
+        load(ScorerSettings(detector="crystal-ball"), Framing())
+
+
+def test_a_missing_device_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
+        load(ScorerSettings(device="cuda"), Framing())

@@ -1,0 +1,400 @@
+"""The worker on real parts: every frame becomes exactly one verdict, dead letter or parked frame, whatever happens."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest import schema
+from ingest.bus.protocol import Message
+from ingest.frame import Frame, mint_frame_id
+from scorer.detectors import registry
+from scorer.errors import ModelUnavailable, UnknownDetector
+from scorer.kill_points import STEPS
+from scorer.progress import Progress
+from storage import normal_sets, stations, thresholds, workers
+from storage.database import Database
+from storage.errors import SchemaOutdated
+from storage.maps import decode_map
+from storage.stations import StationSettings
+from tests.scorer.line import PATIENCE_S, START, Line, encoded, part, settings, working
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    """A line with the ready station s1."""
+    made = Line(tmp_path)
+    made.station("s1")
+    made.normals("s1")
+    return made
+
+
+def message(line: Line, station: str = "s1", image: bytes | None = None) -> Message:
+    frame = Frame(station, START, encoded(part(1)) if image is None else image, "image/png")
+    return schema.encode(frame, mint_frame_id(frame), START, None)
+
+
+def reasons(line: Line) -> list[str]:
+    return sorted(letter.reason for letter in line.letters())
+
+
+def test_frames_become_verdicts_in_order_and_defects_are_flagged(line):
+    ids = line.frames("s1", 12, defect=lambda number: number in (3, 7))
+    assert line.drain() == Progress(frames=12, verdicts=12, flagged=2)
+    made = line.verdicts("s1")
+    assert [verdict.frame_id for verdict in made] == ids
+    assert [verdict.decision for verdict in made] == ["flag" if n in (3, 7) else "pass" for n in range(12)]
+
+
+def test_a_verdict_says_what_it_was_made_with(line):
+    line.frames("s1", 1)
+    line.drain()
+    (verdict,) = line.verdicts()
+    with line.database.read() as session:
+        station = stations.get(session, "s1")
+        normal_set = normal_sets.active(session, station.id)
+        threshold = thresholds.current(session, station.id, normal_set.id, verdict.model_id)
+    assert (verdict.detector, verdict.normal_set_id, verdict.worker) == (
+        "nearest-patch-filterbank",
+        normal_set.id,
+        "w1",
+    )
+    assert verdict.threshold == threshold.value
+    assert "4 normals can promise at most 20 %" in threshold.promise
+    assert verdict.weights_sha256 is None
+    assert set(verdict.components) == {"farthest patch"}
+    assert line.images.get(verdict.image_reference) == encoded(part(0))
+    assert decode_map(line.images.get(verdict.map_reference)).shape == (16, 16)
+
+
+def test_a_message_that_cannot_become_a_verdict_is_a_dead_letter_and_the_rest_goes_on(line):
+    line.settings = settings(line.folder, max_image_bytes=1_000_000)
+    whole = encoded(part(1))
+    good = message(line)
+    newer = replace(good, headers=(("andon-schema", b"2"), *good.headers[1:]))
+    line.send(
+        [
+            message(line),
+            Message("x", b"hello", ()),
+            newer,
+            message(line, station="s9"),
+            message(line, image=whole[:100]),
+            message(line, image=b"GIF89a"),
+            message(line, image=bytes(20_000_000)),
+            schema.refer(message(line), "sha256:" + "0" * 64),
+            message(line),
+        ]
+    )
+    done = line.drain()
+    assert (done.frames, done.verdicts, done.dead_letters) == (9, 2, 7)
+    assert reasons(line) == [
+        "corrupt-image", "image-missing", "newer-schema", "no-headers", "not-an-image", "too-many-bytes",
+        "unknown-station",
+    ]  # fmt: skip
+    letter = next(letter for letter in line.letters() if letter.reason == "no-headers")
+    assert line.images.get(letter.payload_reference) == b"hello"
+
+
+def test_a_dead_letter_can_be_sent_again_once_its_cause_is_gone(line):
+    line.frames("s9", 1)
+    line.drain()
+    (letter,) = line.letters()
+    assert letter.station == "s9"
+    line.station("s9", without_normals="no_reference")
+    line.send([Message(letter.key, line.images.get(letter.payload_reference), letter.headers)])
+    assert line.drain().verdicts == 1
+
+
+def test_an_image_that_travels_by_reference_is_fetched_and_not_kept_twice(line):
+    reference = line.images.put(encoded(part(5)))
+    line.send([schema.refer(message(line), reference)])
+    assert line.drain().verdicts == 1
+    assert line.verdicts()[0].image_reference == reference
+
+
+def test_the_bytes_decide_the_content_type(line):
+    line.publish("s1", [encoded(part(1), "BMP")], content_type="image/jpeg")
+    line.drain()
+    assert line.verdicts()[0].content_type == "image/bmp"
+
+
+def test_a_station_without_normals_gives_no_reference_where_it_asked_for_that(line):
+    line.station("s2", without_normals="no_reference")
+    line.frames("s2", 3)
+    assert line.drain() == Progress(frames=3, verdicts=3)
+    assert {(v.decision, v.score, v.threshold, v.model_id) for v in line.verdicts("s2")} == {
+        ("no_reference", None, None, None)
+    }
+
+
+def test_frames_wait_for_a_first_normal_set_and_come_first_and_in_order_then(line):
+    line.station("s2")
+    early = line.frames("s2", 20)
+    assert line.drain() == Progress(frames=20, parked=20)
+    assert line.parked() == 20
+    line.normals("s2")
+    late = line.frames("s2", 5)
+    line.drain()
+    made = sorted(line.verdicts("s2"), key=lambda verdict: verdict.decided_at)
+    assert [verdict.frame_id for verdict in made] == early + late
+    assert line.parked() == 0
+
+
+def test_a_running_worker_takes_up_parked_frames_by_itself(line):
+    line.station("s2")
+    line.frames("s2", 3)
+    with working(line.worker()) as counted:
+        counted.wait_for(lambda done: done.parked == 3)
+        line.normals("s2")
+        counted.wait_for(lambda done: done.verdicts == 3)
+
+
+def test_a_normal_set_that_cannot_be_used_makes_dead_letters_that_say_so(line):
+    line.station("s2")
+    made = line.normals("s2")
+    path = next(path for path in line.folder.rglob("*") if path.name.startswith(made.images[0].reference[7:20]))
+    path.unlink()
+    line.frames("s2", 2)
+    assert line.drain().dead_letters == 2
+    assert "Normal set 1 of s2 allows no verdict: The normal image 0.png can't be used" in line.letters()[0].error
+
+
+def test_activation_under_load_switches_between_batches_and_reaches_running_workers(line):
+    second = line.normals("s1", first=2000, activate=False)
+    with working(line.worker()) as counted:
+        line.frames("s1", 30)
+        counted.wait_for(lambda done: done.verdicts >= 8)
+        line.activate(second)
+        line.frames("s1", 30)
+        counted.wait_for(lambda done: done.verdicts == 60)
+    used = [verdict.normal_set_id for verdict in sorted(line.verdicts("s1"), key=lambda verdict: verdict.offset)]
+    assert used == sorted(used)
+    assert used[-1] == second.id
+    thresholds_used = {(verdict.normal_set_id, verdict.threshold) for verdict in line.verdicts("s1")}
+    assert len(thresholds_used) == 2
+
+
+def test_a_changed_false_reject_rate_makes_a_new_threshold(line):
+    line.frames("s1", 1)
+    line.drain()
+    with line.database.begin() as session:
+        stations.edit(session, "s1", StationSettings(false_reject_rate=0.2))
+    line.frames("s1", 1)
+    line.drain()
+    first, second = line.verdicts("s1")
+    assert second.threshold < first.threshold
+
+
+class Moody:
+    """The real detector, failing when a picture asks for it."""
+
+    def __init__(self, detector, fails) -> None:
+        self._detector = detector
+        self._fails = fails
+
+    def __getattr__(self, name):
+        return getattr(self._detector, name)
+
+    def score(self, pictures, references):
+        self._fails(pictures)
+        return self._detector.score(pictures, references)
+
+
+def is_poison(picture: np.ndarray) -> bool:
+    return picture.shape == (72, 72, 3)
+
+
+def test_a_frame_that_breaks_the_model_is_tried_alone_and_then_a_dead_letter(line):
+    calls: list[int] = []
+
+    def fails(pictures) -> None:
+        calls.append(len(pictures))
+        if any(is_poison(picture) for picture in pictures):
+            raise RuntimeError("out of luck")
+
+    images = [encoded(part(number, size=(72, 72) if number == 2 else (64, 64))) for number in range(6)]
+    line.publish("s1", images)
+    done = line.drain(load=lambda *wanted: Moody(registry.load(*wanted), fails))
+    assert (done.verdicts, done.dead_letters) == (5, 1)
+    assert calls == [6, 1, 1, 1, 1, 1, 1]
+    (letter,) = line.letters()
+    assert (letter.reason, letter.station) == ("scoring-failed", "s1")
+    assert "out of luck" in letter.error
+
+
+def test_a_missing_model_is_waited_for_and_nothing_is_lost(line):
+    times: list[int] = []
+
+    def load(*wanted):
+        times.append(1)
+        if len(times) < 4:
+            raise ModelUnavailable("no weights yet")
+        return registry.load(*wanted)
+
+    line.frames("s1", 3)
+    assert line.drain(load=load).verdicts == 3
+    assert len(times) == 4
+
+
+def test_while_the_database_is_away_the_worker_waits_says_so_and_goes_on_after(line):
+    path = line.folder / "andon.sqlite"
+    hidden = line.folder / "hidden"
+    waiting = threading.Event()
+
+    def wait_for(stop: threading.Event, seconds: float) -> bool:
+        waiting.set()
+        return stop.wait(seconds)
+
+    worker = line.worker(wait_for=wait_for)
+    line.frames("s1", 5)
+    with working(worker) as counted:
+        counted.wait_for(lambda done: done.verdicts == 5)
+        line.database.close()
+        with_wal = [name for name in line.folder.iterdir() if name.name.startswith("andon.sqlite")]
+        hidden.mkdir()
+        for name in with_wal:
+            shutil.move(name, hidden / name.name)
+        path.mkdir()
+        assert waiting.wait(PATIENCE_S)
+        line.frames("s1", 5)
+        assert "Waiting for the database" in worker.health()[0]
+        path.rmdir()
+        for name in with_wal:
+            shutil.move(hidden / name.name, name)
+        counted.wait_for(lambda done: done.verdicts == 10)
+        assert worker.health() == []
+    assert len(line.verdicts("s1")) == 10
+
+
+def test_while_the_bus_is_away_the_worker_waits_and_goes_on_after(line):
+    path = line.folder / "bus.sqlite"
+    waiting = threading.Event()
+
+    def wait_for(stop: threading.Event, seconds: float) -> bool:
+        waiting.set()
+        return stop.wait(seconds)
+
+    worker = line.worker(wait_for=wait_for)
+    line.frames("s1", 5)
+    files = [name for name in line.folder.iterdir() if name.name.startswith("bus.sqlite")]
+    hidden = line.folder / "hidden"
+    hidden.mkdir()
+    for name in files:
+        shutil.move(name, hidden / name.name)
+    path.mkdir()
+    with working(worker) as counted:
+        assert waiting.wait(PATIENCE_S)
+        assert "Waiting for the bus" in worker.health()[0]
+        path.rmdir()
+        for name in files:
+            shutil.move(hidden / name.name, name)
+        counted.wait_for(lambda done: done.verdicts == 5)
+
+
+def test_while_the_image_store_is_away_nothing_is_committed(line):
+    folder = line.folder / "images"
+    waiting = threading.Event()
+
+    def wait_for(stop: threading.Event, seconds: float) -> bool:
+        waiting.set()
+        return stop.wait(seconds)
+
+    line.frames("s1", 3)
+    line.drain()
+    folder.rename(line.folder / "away")
+    folder.write_text("not a folder")
+    worker = line.worker(wait_for=wait_for)
+    line.frames("s1", 3)
+    with working(worker) as counted:
+        assert waiting.wait(PATIENCE_S)
+        assert "Waiting for the image store" in worker.health()[0]
+        assert len(line.verdicts()) == 3
+        folder.unlink()
+        (line.folder / "away").rename(folder)
+        counted.wait_for(lambda done: done.verdicts == 3)
+
+
+def test_pictures_are_decoded_in_portions_that_fit_the_memory_allowed(tmp_path):
+    small = Line(tmp_path, max_decoded_bytes=40_000)
+    small.station("s1")
+    small.normals("s1")
+    small.frames("s1", 10)
+    assert small.drain().verdicts == 10
+
+
+def test_a_worker_tells_how_it_is(line):
+    line.frames("s1", 3)
+    line.drain()
+    with line.database.read() as session:
+        (told,) = workers.list_all(session)
+    assert (told.name, told.state, told.detector, told.lag) == ("w1", "stopped", "nearest-patch-filterbank", 0)
+
+
+def test_two_workers_share_the_frames_and_agree(line):
+    for number in range(2, 7):
+        line.station(f"s{number}")
+        line.normals(f"s{number}")
+    other = Line(line.folder)
+    with working(line.worker()) as first, working(other.worker()) as second:
+        for number in range(1, 7):
+            line.frames(f"s{number}", 10)
+        first.wait_for(lambda done: done.verdicts + second.latest.verdicts == 60 or done.verdicts == 60)
+    assert len(line.verdicts()) == 60
+    by_station = {(verdict.station_id, verdict.threshold) for verdict in line.verdicts()}
+    assert len(by_station) == 6
+
+
+def test_an_unknown_detector_is_an_error_at_once(line):
+    line.settings = settings(line.folder, detector="crystal-ball")
+    with pytest.raises(UnknownDetector, match="nearest-patch"):
+        line.drain()
+
+
+def test_an_outdated_schema_is_an_error_at_once(tmp_path):
+    line = Line(tmp_path)
+    line.database = Database(f"sqlite:///{tmp_path / 'never-migrated.sqlite'}")
+    with pytest.raises(SchemaOutdated):
+        line.drain()
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from tests.scorer.line import Line
+print(Line(Path(sys.argv[1])).drain())
+"""
+
+
+def run_worker(line: Line, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+    """A worker in a process of its own, killed at a step if one is named."""
+    environment = os.environ | {"ANDON_KILL_AT": kill_at, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WORKER, str(line.folder)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(line, step):
+    line.station("s2")  # has no normals yet
+    ids = line.frames("s1", 20)
+    waiting = line.frames("s2", 2)
+    line.frames("s9", 2)
+    killed = run_worker(line, kill_at=f"{step}:2")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    line.drain()
+    assert [verdict.frame_id for verdict in line.verdicts("s1")] == ids
+    assert reasons(line) == ["unknown-station"] * 2
+    assert line.parked() == len(waiting)
+    line.normals("s2")
+    assert run_worker(line, kill_at="written:1").returncode == -signal.SIGKILL
+    line.drain()
+    assert [verdict.frame_id for verdict in line.verdicts("s2")] == waiting
+    assert line.parked() == 0

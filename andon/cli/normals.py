@@ -1,0 +1,188 @@
+"""`andon normals`: a station's normal sets, numbered versions of its good images."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import output
+from andon.cli.front import front
+from andon.cli.options import Json, with_json
+
+if TYPE_CHECKING:
+    from andon.good_images import Gathered
+    from andon.settings import Settings
+    from storage.normal_sets import NormalSet
+
+app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", no_args_is_help=True)
+
+Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
+
+KEYS = ("station", "version", "state", "note", "images", "created_at", "activated_at", "retired_at")
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    station: Station,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Images, or folders of images.", show_default=False)
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=2, max=64, help="Take the first so many, by name.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
+    activate: Annotated[bool, typer.Option("--activate", metavar="", help="Let scorers use it from now on.")] = False,
+) -> None:
+    """Make a station's next normal set from 2 to 64 good images; all of them or none."""
+    from andon import wiring
+    from storage import normal_sets, stations
+    from storage.normal_sets import NormalImage
+
+    settings = front(context).settings()
+    with wiring.database(settings) as database:
+        with database.read() as session:
+            station_id = stations.get(session, station).id
+        gathered = _gather(paths, limit, settings)
+        store = wiring.images(settings)
+        kept = [NormalImage(store.put(image.data), image.name) for image in gathered.images]
+        now = datetime.now(UTC)
+        with database.begin() as session:
+            before = normal_sets.active(session, station_id)
+            made = normal_sets.add(session, station_id, kept, note, now)
+            if activate:
+                made = normal_sets.activate(session, station_id, made.version, now)
+    for left_out, same in gathered.duplicates:
+        output.note(f"{left_out} is the same picture as {same}; it was left out.")
+    output.say(f"Normal set {made.version} of {station} has {len(made.images)} images.")
+    if activate:
+        output.say(_activated(station, made, before))
+    else:
+        output.say(f"It is a draft; andon normals activate {station} {made.version} puts it to work.")
+
+
+@app.command("list", epilog=with_json("each normal set", KEYS))
+def list_sets(context: typer.Context, station: Station, json: Json = False) -> None:
+    """List a station's normal sets, newest first."""
+    from andon import wiring
+    from storage import normal_sets, stations
+
+    with wiring.database(front(context).settings()) as database, database.read() as session:
+        found = normal_sets.list_of(session, stations.get(session, station).id)
+    if json:
+        output.write_json([_json_of(station, one) for one in found])
+        return
+    output.write_table(
+        ["set", "state", "images", "note", "added at (UTC)", "activated at (UTC)"],
+        [(one.version, one.state, len(one.images), one.note, one.created_at, one.activated_at) for one in found],
+        empty=f"{station} has no normal set yet; add one: andon normals add {station} FOLDER --activate",
+    )
+
+
+@app.command(epilog=with_json("the normal set", KEYS))
+def show(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="The set's number; else the active one.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one normal set and its images."""
+    from andon import wiring
+    from andon.errors import Refused
+    from storage import normal_sets, stations
+
+    with wiring.database(front(context).settings()) as database, database.read() as session:
+        station_id = stations.get(session, station).id
+        if version is not None:
+            found = normal_sets.get(session, station_id, version)
+        elif (active := normal_sets.active(session, station_id)) is not None:
+            found = active
+        else:
+            raise Refused(f"{station} has no active normal set; andon normals list {station} shows those it has.")
+    if json:
+        output.write_json(_json_of(station, found))
+        return
+    output.write_pairs(
+        {
+            "station": station,
+            "normal set": found.version,
+            "state": found.state,
+            "note": found.note or "-",
+            "added at": found.created_at,
+            "activated at": found.activated_at,
+            "retired at": found.retired_at,
+        }
+    )
+    output.write_table(["image", "reference"], [(image.name, image.reference) for image in found.images], empty="")
+
+
+@app.command()
+def activate(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+) -> None:
+    """Let scorers use this version from now on; the one they used is retired."""
+    from andon import wiring
+    from storage import normal_sets, stations
+
+    with wiring.database(front(context).settings()) as database, database.begin() as session:
+        station_id = stations.get(session, station).id
+        before = normal_sets.active(session, station_id)
+        if before is not None and before.version == version:
+            output.say(f"Normal set {version} of {station} is active already.")
+            return
+        now_active = normal_sets.activate(session, station_id, version, datetime.now(UTC))
+    output.say(_activated(station, now_active, before))
+
+
+@app.command()
+def rollback(context: typer.Context, station: Station) -> None:
+    """Go back to the version that was active before this one."""
+    from andon import wiring
+    from storage import normal_sets, stations
+
+    with wiring.database(front(context).settings()) as database, database.begin() as session:
+        station_id = stations.get(session, station).id
+        before = normal_sets.active(session, station_id)
+        now_active = normal_sets.rollback(session, station_id, datetime.now(UTC))
+    output.say(_activated(station, now_active, before))
+
+
+def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "Gathered":
+    from andon import good_images
+    from andon.cli.progress import counting
+    from scorer.decode import decode
+
+    files = good_images.files_under(paths)
+    with counting("images checked", min(limit or len(files), len(files))) as advance:
+        return good_images.gather(
+            files,
+            limit=limit,
+            max_bytes=settings.scorer.max_image_bytes,
+            check=lambda data: decode(data, settings.scorer),
+            progress=advance,
+        )
+
+
+def _activated(station: str, now_active: "NormalSet", before: "NormalSet | None") -> str:
+    retired = f", set {before.version} is retired" if before is not None else ""
+    return (
+        f"Normal set {now_active.version} of {station} is active{retired}; running scorers take it up within seconds."
+    )
+
+
+def _json_of(station: str, normal_set: "NormalSet") -> dict[str, object]:
+    return {
+        "station": station,
+        "version": normal_set.version,
+        "state": normal_set.state,
+        "note": normal_set.note,
+        "images": [{"name": image.name, "reference": image.reference} for image in normal_set.images],
+        "created_at": normal_set.created_at,
+        "activated_at": normal_set.activated_at,
+        "retired_at": normal_set.retired_at,
+    }

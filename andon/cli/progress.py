@@ -1,0 +1,54 @@
+"""How far a long command has come, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from andon.cli import output
+
+LINE_EVERY_S = 5.0
+
+
+@contextmanager
+def counting(
+    what: str, total: int | None = None, now: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the count so far of `what`, such as ``frames published``; `total` if it is known."""
+    if sys.stderr.isatty():
+        with _bar(what, total) as advance:
+            yield advance
+        return
+    lines = _Lines(what, total, now)
+    yield lines.advance
+
+
+class _Lines:
+    """At most one line every `LINE_EVERY_S`; the command's own last line says the end."""
+
+    def __init__(self, what: str, total: int | None, now: Callable[[], float]) -> None:
+        self._what = what
+        self._of = "" if total is None else f" of {total}"
+        self._now = now
+        self._last_at_s = now()
+
+    def advance(self, count: int) -> None:
+        if self._now() - self._last_at_s >= LINE_EVERY_S:
+            self._last_at_s = self._now()
+            output.note(f"{count}{self._of} {self._what}")
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
+    with Progress(*columns, console=output.stderr(), redirect_stdout=False) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.update(task, completed=count)

@@ -1,0 +1,130 @@
+"""The dashboard's process seen from its parent: Streamlit as a child, its health, and gauges read from the database."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from andon.errors import Incomplete, PortTaken
+from andon.settings import variable
+from dashboard.command import command
+from dashboard.settings import DashboardSettings
+from storage import dead_letters, stations, verdicts
+from storage.database import Database
+from storage.errors import StorageError
+from storage.settings import StorageSettings
+
+STOP_WITHIN_S = 10.0
+LOOK_EVERY_S = 0.2
+
+
+@contextmanager
+def streamlit(listening: DashboardSettings, storage: StorageSettings) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the dashboard while inside; it gets the storage settings by environment, so no secret is on a command line.
+
+    Raises `PortTaken`.
+    """
+    _require_free(listening.host, listening.port)
+    given = {variable(f"storage.{name}"): str(value) for name, value in storage.model_dump(mode="json").items()}
+    child = subprocess.Popen(
+        command(listening),
+        env=os.environ | given,
+        start_new_session=True,  # Ctrl-C reaches it through us alone
+    )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def watch(child: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
+    """Return when `stop` is set; raises `Incomplete` when the dashboard ends by itself."""
+    while not stop.wait(LOOK_EVERY_S):
+        status = child.poll()
+        if status is not None:
+            raise Incomplete(f"The dashboard ended by itself with exit status {status}; its last lines say why.")
+
+
+def reachable(host: str) -> str:
+    """What to type into a browser on this machine for an address that is listened on."""
+    return "localhost" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 (compared, not bound)
+
+
+def health(child: "subprocess.Popen[bytes]", database: Database) -> list[str]:
+    """Why the dashboard is not well, one sentence a reason."""
+    reasons = []
+    if child.poll() is not None:
+        reasons.append(f"The dashboard's Streamlit process has ended with exit status {child.returncode}.")
+    try:
+        database.require_current_schema()
+    except StorageError as error:
+        reasons.append(str(error))
+    return reasons
+
+
+def registry(database: Database) -> CollectorRegistry:
+    """Gauges for Prometheus that are read from the database at each scrape."""
+    made = CollectorRegistry()
+    made.register(FromDatabase(database))
+    return made
+
+
+class FromDatabase(Collector):
+    """Age of each station's last frame, parked frames, dead letters that wait, and whether the database answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing ahead of time: registering must not ask the database."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One transaction a scrape; without a database, only that it is away."""
+        up = GaugeMetricFamily("andon_database_up", "1 while the database answers.")
+        age = GaugeMetricFamily(
+            "andon_station_last_frame_age_seconds", "Seconds since the newest frame with a verdict.", labels=["station"]
+        )
+        parked = GaugeMetricFamily(
+            "andon_station_parked_frames", "Frames that wait for a normal set.", labels=["station"]
+        )
+        letters = GaugeMetricFamily("andon_dead_letters_waiting", "Dead letters that were not replayed.")
+        now = datetime.now(UTC)
+        try:
+            with self._database.read() as session:
+                names = {station.id: station.name for station in stations.list_all(session)}
+                for summary in verdicts.summaries(session, since=now - timedelta(minutes=1), sparkline=1):
+                    parked.add_metric([names[summary.station_id]], summary.parked)
+                    if summary.latest is not None:
+                        age.add_metric([names[summary.station_id]], (now - summary.latest.captured_at).total_seconds())
+                letters.add_metric([], dead_letters.count(session, replayed=False))
+        except StorageError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield from (up, age, parked, letters)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Streamlit would quietly take the next port; a wall that is not where it was announced is worse than an error."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(
+                f"The dashboard can't listen on {host}:{port} ({error.strerror}); choose another with --port or --host."
+            ) from None

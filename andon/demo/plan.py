@@ -1,0 +1,74 @@
+"""What the demo's line looks like: three stations, one healthy, one whose lamp fades, one whose camera falls silent."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+NORMALS_PER_STATION = 8
+DEFECT_RATE = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStation:
+    """One station of the demo; `trouble` holds the simulated source's options, `story` says them to a person."""
+
+    name: str
+    simulation: str
+    object_name: str
+    stale_after_s: float
+    story: str
+    trouble: tuple[tuple[str, float], ...] = ()
+
+    def source(self, seed: int) -> str:
+        """Where `andon produce` gets this station's frames from."""
+        options = {"seed": seed, "defect_rate": DEFECT_RATE, **dict(self.trouble)}
+        return f"simulated:{self.simulation}?{urlencode(options)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """`frames` in all, shared out evenly; None runs until stopped. `rate_fps` is a station's rate."""
+
+    stations: tuple[DemoStation, ...]
+    rate_fps: float
+    frames: int | None
+    seed: int
+
+    def share(self, index: int) -> int | None:
+        """How many of `frames` the station at `index` makes; the shares add up to `frames`."""
+        if self.frames is None:
+            return None
+        each, rest = divmod(self.frames, len(self.stations))
+        return each + (1 if index < rest else 0)
+
+
+def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan:
+    """The three stations of the demo; a run that ends by itself is quicker and tells its stories sooner."""
+    ends = frames is not None
+    rate = rate_fps if rate_fps is not None else (4.0 if ends else 1.0)
+    frames_each = frames // 3 if frames is not None else 600
+    fades_after, silent_from = frames_each // 2, frames_each // 3
+    silent_for_s = 6.0 if ends else 90.0
+    return DemoPlan(
+        stations=(
+            DemoStation("coins", "coins", "coin tray", 30.0, "healthy"),
+            DemoStation(
+                "brick",
+                "brick",
+                "brick wall",
+                30.0,
+                "its lamp fades",
+                (("lamp_fades_after", float(fades_after)), ("lamp_fades_over", float(max(frames_each // 2, 1)))),
+            ),
+            DemoStation(
+                "gravel",
+                "gravel",
+                "gravel bed",
+                30.0,
+                "its camera falls silent",
+                (("silent_from", float(silent_from)), ("silent_for_s", silent_for_s)),
+            ),
+        ),
+        rate_fps=rate,
+        frames=frames,
+        seed=seed,
+    )

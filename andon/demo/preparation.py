@@ -1,0 +1,137 @@
+"""What stands before the demo's line runs: a clean home, settings, a database, stations with their normal sets."""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from andon.demo.plan import NORMALS_PER_STATION, DemoPlan
+from andon.errors import AndonError
+from ingest.sources import simulated
+from storage import normal_sets, stations
+from storage.database import Database
+from storage.images import ImageStore
+from storage.normal_sets import NormalImage
+from storage.stations import StationSettings
+
+NORMALS_SEED_OFFSET = 1_000_003  # normals are drawn apart from the stream, or the stream would show them again
+
+
+class DemoRunsAlready(AndonError):
+    """Another demo holds the same home folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoHome:
+    """Everything the demo writes lies under `path`; `config` lets any `andon` command look at it."""
+
+    path: Path
+    dashboard_port: int
+
+    @property
+    def config(self) -> Path:
+        return self.path / "andon.toml"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.path / 'andon.db'}"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    @property
+    def bus(self) -> Path:
+        return self.path / "bus.sqlite"
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The caller's environment with this home's settings in place of the caller's own; kill points stay."""
+        kept = {
+            key: value for key, value in inherited.items() if not key.startswith("ANDON_") or key == "ANDON_KILL_AT"
+        }
+        return {**kept, "ANDON_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def locked_home(path: Path, first_port: int) -> Iterator[DemoHome]:
+    """Hold the home folder for this demo alone, cleared of an earlier demo's data and stray processes."""
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoRunsAlready(
+                f"A demo runs in {path} already; stop it with Ctrl-C, or choose another folder with --home."
+            ) from None
+        _end_stray_processes(path / "run")
+        for leftover in path.iterdir():
+            if leftover.name != ".lock":
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        yield DemoHome(path.resolve(), _free_port(first_port))
+
+
+def _end_stray_processes(run: Path) -> None:
+    """End processes that a killed demo left behind; a process number that now names something else is left alone."""
+    for file in run.glob("*.pid"):
+        number = int(file.read_text())
+        command = Path(f"/proc/{number}/cmdline")
+        if command.exists() and b"andon" in command.read_bytes():
+            os.kill(number, signal.SIGKILL)
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + 100):
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AndonError(f"No free port between {first} and {first + 99} for the dashboard; choose one with --port.")
+
+
+def write_config(home: DemoHome) -> None:
+    home.config.write_text(
+        f"""# The demo's settings. Look at its data with any command: ANDON_CONFIG={home.config} andon verdicts
+[ingest]
+bus = "embedded"
+embedded_path = "{home.bus}"
+spool_path = "{home.path / "spool"}"
+state_path = "{home.path / "sources"}"
+
+[storage]
+database_url = "{home.database_url}"
+images_url = "{home.images}"
+
+[scorer]
+references_path = "{home.path / "references"}"
+
+[dashboard]
+port = {home.dashboard_port}
+refresh_every_s = 1.0
+""",
+        encoding="utf-8",
+    )
+
+
+def seed(home: DemoHome, plan: DemoPlan) -> None:
+    """Migrate, and give each station its normal set of good parts."""
+    database, images = Database(home.database_url), ImageStore(str(home.images))
+    with closing(database):
+        database.upgrade()
+        for station in plan.stations:
+            normals = [
+                NormalImage(images.put(picture), f"good part {number}")
+                for number, picture in enumerate(
+                    simulated.normals(station.simulation, NORMALS_PER_STATION, plan.seed + NORMALS_SEED_OFFSET), start=1
+                )
+            ]
+            now = datetime.now(UTC)
+            with database.begin() as session:
+                settings = StationSettings(object_name=station.object_name, stale_after_s=station.stale_after_s)
+                added = stations.add(session, station.name, settings, now)
+                version = normal_sets.add(session, added.id, normals, "the demo's good parts", now).version
+                normal_sets.activate(session, added.id, version, now)

@@ -1,0 +1,99 @@
+"""The demo's closing table: what went in, what came out, what was caught, and how long it took."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from uuid import UUID
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from storage.verdicts import Verdict
+
+GOOD = "good"
+HEADINGS = ("frames\nin", "verdicts", "flagged", "defects\ncaught", "escapes", "false\nrejects", "p50\nms", "p95\nms")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameIn:
+    """One frame as the bus holds it."""
+
+    frame_id: UUID
+    station: str
+    truth: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StationReport:
+    """One station's row; latencies are from trigger (capture) to verdict, None where nothing was decided."""
+
+    station: str
+    frames_in: int
+    verdicts: int
+    flagged: int
+    defects: int
+    defects_caught: int
+    escapes: int
+    false_rejects: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+
+    @property
+    def without_verdict(self) -> int:
+        return self.frames_in - self.verdicts
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least `share` of the ordered values do not exceed; None of nothing."""
+    return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else None
+
+
+def report(stations: Sequence[str], frames: Iterable[FrameIn], verdicts: Iterable[Verdict]) -> list[StationReport]:
+    """Match frames with verdicts by frame id, so that a lost frame and a surplus verdict can't cancel out."""
+    decided = {verdict.frame_id: verdict for verdict in verdicts}
+    frames = list(frames)
+    return [_station_report(name, [frame for frame in frames if frame.station == name], decided) for name in stations]
+
+
+def _station_report(station: str, frames: Sequence[FrameIn], decided: dict[UUID, Verdict]) -> StationReport:
+    matched = [(frame, decided[frame.frame_id]) for frame in frames if frame.frame_id in decided]
+    flagged_defects = sum(1 for frame, verdict in matched if frame.truth != GOOD and verdict.decision == "flag")
+    passed_defects = sum(1 for frame, verdict in matched if frame.truth != GOOD and verdict.decision == "pass")
+    latencies = sorted((verdict.decided_at - verdict.captured_at).total_seconds() * 1000 for _, verdict in matched)
+    return StationReport(
+        station=station,
+        frames_in=len(frames),
+        verdicts=len(matched),
+        flagged=sum(1 for _, verdict in matched if verdict.decision == "flag"),
+        defects=sum(1 for frame in frames if frame.truth != GOOD),
+        defects_caught=flagged_defects,
+        escapes=passed_defects,
+        false_rejects=sum(1 for frame, verdict in matched if frame.truth == GOOD and verdict.decision == "flag"),
+        latency_p50_ms=quantile(latencies, 0.50),
+        latency_p95_ms=quantile(latencies, 0.95),
+    )
+
+
+def as_table(rows: Sequence[StationReport]) -> Table:
+    """The table for a terminal, with a line for all stations together when there are several."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("station")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.station,
+            str(row.frames_in),
+            str(row.verdicts) if not row.without_verdict else f"[bold red]{row.verdicts}[/]",
+            str(row.flagged),
+            f"{row.defects_caught} of {row.defects}",
+            str(row.escapes),
+            str(row.false_rejects),
+            _milliseconds(row.latency_p50_ms),
+            _milliseconds(row.latency_p95_ms),
+        )
+    return table
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

@@ -1,0 +1,156 @@
+"""The demo, end to end: a simulated line, the scorer and the dashboard as processes of their own, watched from here."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from andon.demo.plan import DemoPlan
+from andon.demo.preparation import DemoHome, locked_home, seed, write_config
+from andon.demo.report import FrameIn, StationReport, report
+from andon.demo.supervisor import ProcessFailed, Role, Supervisor
+from ingest.bus.opening import open_bus
+from ingest.schema import decode
+from ingest.settings import IngestSettings
+from storage import dead_letters, stations, verdicts, workers
+from storage.database import Database
+from storage.verdicts import StationSummary
+
+WORKER, DASHBOARD = "scorer", "dashboard"
+START_LIMIT_S = 120.0
+STALL_LIMIT_S = 90.0  # without one more verdict, once every frame is published
+LOOK_EVERY_S = 0.5
+AUDIT_GROUP = "andon-demo-audit"
+
+Say = Callable[[str], None]
+Watch = Callable[[list[tuple[str, StationSummary]]], None]
+
+
+def andon(*words: str) -> list[str]:
+    """The argv of an `andon` command run by this same Python."""
+    return [sys.executable, "-m", "andon", *words]
+
+
+def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: threading.Event) -> list[StationReport]:
+    """Make the plan's frames, wait for their verdicts, and account for every one of them."""
+    with locked_home(home_path, first_port=8501) as home, Supervisor(home.path, home.environment(os.environ)) as line:
+        start_line(home, plan, line, say, stop)
+        say(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
+        await_verdicts(home, plan, line, watch, stop)
+        line.stop_all()
+        return account(home, plan)
+
+
+def run_until_stopped(
+    home_path: Path,
+    plan: DemoPlan,
+    port: int,
+    say: Say,
+    watch: Watch,
+    opened: Callable[[str], None],
+    stop: threading.Event,
+) -> None:
+    """Run the line and its dashboard until `stop`; `opened` gets the dashboard's address once it answers."""
+    with locked_home(home_path, first_port=port) as home, Supervisor(home.path, home.environment(os.environ)) as line:
+        start_line(home, plan, line, say, stop)
+        address = f"http://127.0.0.1:{home.dashboard_port}"
+        line.start(Role(DASHBOARD, andon("dashboard"), restart=True))
+        await_true(lambda: answers(f"{address}/_stcore/health"), line, stop, "The dashboard")
+        opened(address)
+        with closing(Database(home.database_url)) as database:
+            while not stop.wait(LOOK_EVERY_S):
+                line.tend()
+                watch(summaries(database))
+        say("Stopping: the scorer finishes and commits its batch.")
+
+
+def start_line(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say, stop: threading.Event) -> None:
+    """Prepare the home, start the scorer, and start the cameras once it is ready."""
+    say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
+    write_config(home)
+    seed(home, plan)
+    say("Starting the scorer.")
+    line.start(Role(WORKER, andon("score"), restart=True))
+    with closing(Database(home.database_url)) as database:
+        await_true(lambda: scorer_runs(database), line, stop, "The scorer")
+    for index, station in enumerate(plan.stations):
+        limit = plan.share(index)
+        words = ["produce", station.name, "--source", station.source(plan.seed + index), "--rate", str(plan.rate_fps)]
+        if limit is not None:
+            words += ["--limit", str(limit)]
+        say(f"Starting station {station.name}: {station.story}.")
+        line.start(Role(f"camera-{station.name}", andon(*words), restart=False))
+
+
+def await_true(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, what: str) -> None:
+    """Wait, tending the processes, until `condition` holds; `ProcessFailed` past START_LIMIT_S."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while not condition() and not stop.wait(0.1):
+        line.tend()
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"{what} was not ready after {START_LIMIT_S:.0f} s; its log is in {line.logs}.")
+
+
+def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watch, stop: threading.Event) -> None:
+    """Wait until as many frames are decided as were to be made, or until nothing moves any more."""
+    cameras = [f"camera-{station.name}" for station in plan.stations]
+    decided, moved_at = -1, time.monotonic()
+    with closing(Database(home.database_url)) as database:
+        while not stop.wait(LOOK_EVERY_S):
+            line.tend()
+            watch(summaries(database))
+            with database.begin() as session:
+                now_decided = verdicts.count(session) + dead_letters.count(session)
+            if now_decided != decided or any(line.running(camera) for camera in cameras):
+                decided, moved_at = now_decided, time.monotonic()
+            if decided == plan.frames and not any(line.running(camera) for camera in cameras):
+                return
+            if time.monotonic() - moved_at > STALL_LIMIT_S:
+                return
+
+
+def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
+    """Read the whole bus again, as a group of its own, and match each frame on it with its verdict."""
+    with closing(Database(home.database_url)) as database, database.begin() as session:
+        known = {station.id: station.name for station in stations.list_all(session)}
+        decided = [
+            verdict
+            for station_id in known
+            for verdict in verdicts.recent(session, station_id, limit=verdicts.count(session, station_id) or 1)
+        ]
+    return report([station.name for station in plan.stations], frames_on_the_bus(home), decided)
+
+
+def frames_on_the_bus(home: DemoHome) -> Iterator[FrameIn]:
+    settings = IngestSettings(bus="embedded", embedded_path=home.bus)
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, AUDIT_GROUP)) as consumer:
+        while records := consumer.poll(max_records=100, timeout_s=1.0):
+            for record in records:
+                frame = decode(record)
+                yield FrameIn(frame.frame_id, frame.station, frame.truth)
+
+
+def scorer_runs(database: Database) -> bool:
+    with database.begin() as session:
+        return any(worker.state == "running" for worker in workers.list_all(session))
+
+
+def summaries(database: Database) -> list[tuple[str, StationSummary]]:
+    with database.begin() as session:
+        names = {station.id: station.name for station in stations.list_all(session)}
+        since = datetime.now(UTC) - timedelta(hours=1)
+        return [(names[row.station_id], row) for row in verdicts.summaries(session, since, sparkline=40)]
+
+
+def answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=1) as response:  # noqa: S310  # our own dashboard on this machine
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False

@@ -1,0 +1,120 @@
+"""Runs the demo's processes: starts them, starts again what died, stops them all in order."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import structlog
+
+from andon.errors import AndonError
+
+log = structlog.get_logger()
+
+GRACE_S = 15.0  # what a process gets to finish its batch before it is killed
+RESTARTS_LIMIT = 5  # deaths in a row, each within HEALTHY_AFTER_S of its start
+HEALTHY_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One process: `restart` for those that should never end; the others end by themselves with exit code 0."""
+
+    name: str
+    argv: Sequence[str]
+    restart: bool
+
+
+class ProcessFailed(AndonError):
+    """A process ended that should not have, or keeps dying; the message names its log."""
+
+
+class Supervisor:
+    """Each process writes to ``<home>/logs/<name>.log`` and has its number in ``<home>/run/<name>.pid``."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
+        self.logs, self._run = home / "logs", home / "run"
+        self._environment = dict(environment)
+        self._clock = clock
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._roles: dict[str, Role] = {}
+        self._started_at: dict[str, float] = {}
+        self._deaths_in_a_row: dict[str, int] = {}
+        self.restarts: dict[str, int] = {}
+        self._open_logs = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._run.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop_all()
+
+    def start(self, role: Role) -> None:
+        self._roles[role.name] = role
+        self._processes[role.name] = self._spawn(role)
+
+    def _spawn(self, role: Role) -> subprocess.Popen[bytes]:
+        output: IO[bytes] = self._open_logs.enter_context((self.logs / f"{role.name}.log").open("ab"))
+        # A session of its own: Ctrl-C reaches the demo alone, which then stops the others in order.
+        process = subprocess.Popen(
+            role.argv,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        (self._run / f"{role.name}.pid").write_text(str(process.pid))
+        self._started_at[role.name] = self._clock()
+        return process
+
+    def tend(self) -> None:
+        """Look after every process once: start again what died, raise `ProcessFailed` where that makes no sense."""
+        for name, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            role = self._roles[name]
+            if not role.restart:
+                if code != 0:
+                    raise ProcessFailed(f"{name} ended with exit code {code}; its last words are in {self._log(name)}")
+                continue
+            lived_s = self._clock() - self._started_at[name]
+            deaths = self._deaths_in_a_row.get(name, 0) + 1 if lived_s < HEALTHY_AFTER_S else 1
+            if deaths >= RESTARTS_LIMIT:
+                raise ProcessFailed(f"{name} died {deaths} times in a row; its last words are in {self._log(name)}")
+            self._deaths_in_a_row[name] = deaths
+            self.restarts[name] = self.restarts.get(name, 0) + 1
+            log.warning("process died, starting it again", process=name, exit_code=code)
+            self._processes[name] = self._spawn(role)
+
+    def running(self, name: str) -> bool:
+        return self._processes[name].poll() is None
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def stop_all(self) -> None:
+        """Ask all to stop, the last started first, and kill what does not within the grace."""
+        for process in reversed(self._processes.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = self._clock() + GRACE_S
+        for name, process in self._processes.items():
+            try:
+                process.wait(timeout=max(deadline - self._clock(), 0.1))
+            except subprocess.TimeoutExpired:
+                log.warning("process did not stop in time and was killed", process=name, grace_s=GRACE_S)
+                process.kill()
+                process.wait()
+            (self._run / f"{name}.pid").unlink(missing_ok=True)
+        self._open_logs.close()

@@ -1,0 +1,103 @@
+"""Good images on disk become the images of a normal set: gathered, checked by decoding, duplicates left out."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from andon.errors import Refused
+from ingest.errors import BadFrame
+from storage.normal_sets import MAX_IMAGES, MIN_IMAGES
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class GoodImage:
+    """One checked image: the file's bytes as they are, and the name people know it by."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was found: `duplicates` pairs a file left out with the one that holds the same bytes."""
+
+    images: tuple[GoodImage, ...]
+    duplicates: tuple[tuple[Path, Path], ...]
+
+
+def files_under(paths: Sequence[Path]) -> list[Path]:
+    """Files as named, and of a folder those that are pictures by their suffix, in order of name.
+
+    Raises `Refused` for a path that isn't there and a folder without pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise Refused(f"The folder {path} holds no {', '.join(sorted(SUFFIXES))} file.")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise Refused(f"There is no file or folder {path}.")
+    return found
+
+
+def gather(
+    files: Sequence[Path],
+    *,
+    limit: int | None,
+    max_bytes: int,
+    check: Callable[[bytes], object],
+    progress: Callable[[int], None],
+) -> Gathered:
+    """Read and check files until `limit` different ones are there; without a limit, all of them.
+
+    `check` decodes and raises `BadFrame`. Raises `Refused`, naming the file, for one that is no good image, and for a
+    number of different images outside 2 to 64.
+    """
+    first_by_content: dict[bytes, Path] = {}
+    images: list[GoodImage] = []
+    duplicates: list[tuple[Path, Path]] = []
+    for file in files:
+        if len(images) == limit:
+            break
+        if len(images) == MAX_IMAGES:
+            raise Refused(
+                f"{len(files)} files are more than the {MAX_IMAGES} images that a normal set takes; "
+                f"add --limit {MAX_IMAGES}, or name the ones to take."
+            )
+        data = _read(file, max_bytes)
+        content = hashlib.sha256(data).digest()
+        if content in first_by_content:
+            duplicates.append((file, first_by_content[content]))
+            continue
+        try:
+            check(data)
+        except BadFrame as error:
+            raise Refused(f"{file} can't be a good image: {error}") from None
+        first_by_content[content] = file
+        images.append(GoodImage(file.name, data))
+        progress(len(images))
+    if len(images) < MIN_IMAGES:
+        raise Refused(f"A normal set takes {MIN_IMAGES} to {MAX_IMAGES} different images, and {_count(images)} here.")
+    return Gathered(tuple(images), tuple(duplicates))
+
+
+def _read(file: Path, max_bytes: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(max_bytes + 1)
+    except OSError as error:
+        raise Refused(f"{file} can't be read: {error.strerror}.") from None
+    if len(data) > max_bytes:
+        raise Refused(f"{file} has more than {max_bytes} bytes, the limit that scorer.max_image_bytes sets.")
+    return data
+
+
+def _count(images: Sequence[GoodImage]) -> str:
+    return "there is only 1" if len(images) == 1 else f"there are {len(images)}"

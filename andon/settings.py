@@ -1,0 +1,228 @@
+"""Settings: one class a room, read once at the entry point from defaults, andon.toml and the environment.
+
+The environment wins over the file, the file over the defaults. What neither file nor code knows is refused by name.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from andon.errors import SettingsWrong
+from dashboard.settings import DashboardSettings
+from ingest.settings import IngestSettings
+from scorer.settings import ScorerSettings
+from storage.settings import StorageSettings
+
+DEFAULT_FILE = Path("andon.toml")
+FILE_VARIABLE = "ANDON_CONFIG"
+MASK = "**********"
+SERVICE_LINK = re.compile(
+    r"ANDON(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
+)
+SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+
+class ProcessSettings(BaseModel):
+    """What every process of Andon has, whichever room it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="TCP port on which produce, score and dashboard serve /metrics and /healthz, for example 9464; "
+        "0 serves neither.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        description="Address on which they are served; 0.0.0.0 lets a Prometheus on another machine read them.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least grave log line that is written, for example warning."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="How log lines look on stderr: text, json, or auto for text on a terminal and json else."
+    )
+
+
+class Settings(BaseSettings):
+    """All rooms' settings; `load` reads them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANDON_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    andon: ProcessSettings = ProcessSettings()
+    ingest: IngestSettings = IngestSettings()
+    storage: StorageSettings = StorageSettings()
+    scorer: ScorerSettings = ScorerSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over what `load` read from the file; no dotenv, no secrets folder."""
+        return env_settings, init_settings
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Settings as read, with where each that is not a default came from; `file` is None when there was none."""
+
+    settings: Settings
+    file: Path | None
+    origins: Mapping[str, str]  # "ingest.bus" → "andon.toml" or "ANDON_INGEST__BUS"
+
+
+def load(file: Path | None = None) -> InForce:
+    """Read the settings in force; `file` or else ANDON_CONFIG names the file, else ./andon.toml if it is there.
+
+    Raises `SettingsWrong` for a file that can't be read, an unknown key or variable, and a value that can't be meant.
+    """
+    path = _file_to_read(file)
+    tables = {} if path is None else _read(path)
+    origins = {} if path is None else {name: str(path) for name in _names_in(path, tables)}
+    origins |= {name: variable for variable, name in _variables_set()}
+    try:
+        settings = Settings(**tables)
+    except ValidationError as error:
+        raise SettingsWrong(_first_of(error, origins)) from None
+    return InForce(settings, path, origins)
+
+
+def known() -> Mapping[str, FieldInfo]:
+    """Every setting by its dotted name, such as ``ingest.bus``, in the order of rooms and fields."""
+    return {
+        f"{room}.{name}": field
+        for room, info in Settings.model_fields.items()
+        for name, field in _room_fields(info).items()
+    }
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: ``ingest.bus`` → ``ANDON_INGEST__BUS``."""
+    return "ANDON_" + name.replace(".", "__").upper()
+
+
+def shown(value: object) -> str | int | float | bool | None:
+    """A setting's value for human eyes and JSON: secrets masked, a password inside a URL too."""
+    if isinstance(value, SecretStr):
+        return MASK
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    without_password = re.sub(r"(://[^/@\s:]*):\S*@", rf"\1:{MASK}@", str(value))
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", rf"\1{MASK}", without_password)
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """The value of a setting by its dotted name."""
+    room, _, field = name.partition(".")
+    value: object = getattr(getattr(settings, room), field)
+    return value
+
+
+def _room_fields(info: FieldInfo) -> Mapping[str, FieldInfo]:
+    room = info.annotation
+    assert isinstance(room, type)
+    assert issubclass(room, BaseModel)
+    return room.model_fields
+
+
+def _file_to_read(file: Path | None) -> Path | None:
+    named = file if file is not None else os.environ.get(FILE_VARIABLE)
+    if named:
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsWrong(f"There is no settings file {path}; `andon config --example` prints one.") from None
+    except OSError as error:
+        raise SettingsWrong(f"The settings file {path} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SettingsWrong(f"The settings file {path} is not UTF-8 text.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsWrong(f"The settings file {path} is not TOML: {error}.") from None
+
+
+def _names_in(path: Path, tables: Mapping[str, Any]) -> Iterator[str]:
+    names = known()
+    for room, table in tables.items():
+        if room not in Settings.model_fields:
+            raise SettingsWrong(f"{path} has an unknown key {room}; the nearest known one is {nearest(room, names)}.")
+        if not isinstance(table, dict):
+            raise SettingsWrong(f"{path} gives {room} a value, but it is a section: write [{room}] above its keys.")
+        for key in table:
+            name = f"{room}.{key}"
+            if name not in names:
+                raise SettingsWrong(
+                    f"{path} has an unknown key {name}; the nearest known one is {nearest(name, names)}."
+                )
+            yield name
+
+
+def _variables_set() -> Iterator[tuple[str, str]]:
+    """(variable, setting) for each ANDON_ variable that says something; an unknown one is refused."""
+    names = {variable(name): name for name in known()}
+    for spelled, value in os.environ.items():
+        capital = spelled.upper()
+        if not capital.startswith("ANDON_") or capital == FILE_VARIABLE or _someone_elses(capital, value):
+            continue
+        if capital not in names:
+            raise SettingsWrong(
+                f"{spelled} is not a setting; the nearest known one is {nearest(capital, [*names, FILE_VARIABLE])}."
+            )
+        if value:
+            yield spelled, names[capital]
+
+
+def _someone_elses(capital: str, value: str) -> bool:
+    """The test suite's, and those that Kubernetes sets by itself for a service named andon…; see ADR 0013."""
+    return (
+        capital.startswith("ANDON_TEST_")
+        or capital == "ANDON_KILL_AT"  # the crash tests' (scorer/kill_points.py)
+        or SERVICE_LINK.fullmatch(capital) is not None
+        or (capital.endswith("_PORT") and "__" not in capital and SERVICE_ADDRESS.match(value) is not None)
+    )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The known name that is most like `name`; one with the same last part is nearest of all."""
+    candidates = list(names)
+    last = re.split(r"\.|__", name)[-1]
+    same_end = [candidate for candidate in candidates if re.split(r"\.|__", candidate)[-1] == last]
+    return difflib.get_close_matches(name, same_end or candidates, n=1, cutoff=0.0)[0]
+
+
+def _first_of(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first thing wrong, in one sentence that shows no secret, and how many more there are."""
+    details = error.errors(include_url=False, include_context=False)
+    first = details[0]
+    name = ".".join(str(part) for part in first["loc"][:2])
+    reads = "" if _may_hold_a_secret(name) else f" to {str(first['input'])[:80]!r}"
+    more = f" ({len(details) - 1} more after this)" if len(details) > 1 else ""
+    message = re.sub(r"\s+", " ", first["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{origins.get(name, 'The environment')} sets {name}{reads}, but: {message}{more}."
+
+
+def _may_hold_a_secret(name: str) -> bool:
+    return name.endswith("_url") or (name in known() and "SecretStr" in str(known()[name].annotation))

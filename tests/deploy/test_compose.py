@@ -1,0 +1,177 @@
+"""The compose file is right: our services, with exactly its commands and environment, inspect on real parts.
+
+No container engine is asked for: each command runs as a process here, with the service names mapped to loopback.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import make_url
+
+from ingest.sources import simulated
+from storage import verdicts
+from storage.database import Database
+from tests.parts.command_line import free_port, get_until
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ["migrate", "scorer", "dashboard", "camera"]
+PATIENCE_S = 120.0
+
+
+def filled_in(text: str, variables: Mapping[str, str]) -> str:
+    """Compose's own interpolation: ${NAME:-default} and ${NAME:?message}."""
+
+    def one(found: re.Match[str]) -> str:
+        name, operator, rest = found[1], found[2], found[3]
+        if variables.get(name):
+            return variables[name]
+        assert operator == ":-", f"{name} must be set: {rest}"
+        return rest
+
+    return re.sub(r"\$\{([A-Z_]+)(:-|:\?)([^}]*)\}", one, text)
+
+
+class Machine:
+    """Stands in for the container engine: a folder for the volumes, loopback for the service names."""
+
+    def __init__(self, folder: Path, kafka: str, postgres_url: str) -> None:
+        url = make_url(postgres_url)
+        self.metrics_ports = {name: free_port() for name in OURS}
+        self.dashboard_port = free_port()
+        self._volumes = folder / "volumes"
+        self._password = url.password or ""
+        self._places = {
+            "kafka:9092": kafka,
+            "andon@postgres:5432/andon": f"{url.username}@{url.host}:{url.port}/{url.database}",
+            "/var/lib/andon": str(self._volumes),
+        }
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Exactly the service's variables, with addresses as they are on this machine, and what any process needs."""
+        given = {"POSTGRES_PASSWORD": self._password}
+        variables = {
+            name: filled_in(str(value), given) for name, value in SERVICES[service].get("environment", {}).items()
+        }
+        for there, here in self._places.items():
+            variables = {name: value.replace(there, here) for name, value in variables.items()}
+        variables["ANDON_ANDON__METRICS_PORT"] = str(self.metrics_ports[service])
+        variables["ANDON_DASHBOARD__PORT"] = str(self.dashboard_port)
+        return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self._volumes), **variables}
+
+    def run(self, service: str, *words: str) -> None:
+        done = subprocess.run(
+            list(words), env=self.environment(service), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+        assert done.returncode == 0, done.stderr
+
+    @contextmanager
+    def running(self, service: str) -> Iterator[None]:
+        """Start the service's command; at the end it must stop by SIGTERM as `docker compose stop` asks it to."""
+        process = subprocess.Popen(
+            SERVICES[service]["command"],
+            env=self.environment(service),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield
+            assert process.poll() is None, f"{service} ended by itself: {process.communicate()[1]}"
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0, f"{service} did not stop cleanly: {said}"
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, kafka_bootstrap: str, postgres_url: str) -> Machine:
+    return Machine(tmp_path, kafka_bootstrap, postgres_url)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, f"waited {PATIENCE_S} s in vain: {what}"
+        time.sleep(0.1)
+
+
+def give_normals(machine: Machine, folder: Path) -> None:
+    folder.mkdir()
+    for number, picture in enumerate(simulated.normals("brick", 4, seed=99)):
+        (folder / f"good-{number}.jpg").write_bytes(picture)
+    machine.run("scorer", "andon", "station", "add", "bricks", "--object", "brick wall")
+    machine.run("scorer", "andon", "normals", "add", "bricks", str(folder), "--activate")
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+@pytest.mark.timeout(400)
+def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashboard_reads(
+    machine: Machine, postgres_url: str, tmp_path: Path
+) -> None:
+    machine.run("migrate", *SERVICES["migrate"]["command"])
+    give_normals(machine, tmp_path / "good")
+    with closing(Database(postgres_url)) as database, ExitStack() as services:
+        for service in ("scorer", "dashboard", "camera"):
+            services.enter_context(machine.running(service))
+
+        def decided() -> int:
+            with database.begin() as session:
+                (bricks,) = verdicts.summaries(session, datetime.now(UTC) - timedelta(hours=1), sparkline=10)
+            return bricks.frames - bricks.no_reference
+
+        wait_until(lambda: decided() >= 3, "three verdicts on the dashboard's query")
+        for service in ("scorer", "dashboard", "camera"):
+            assert get_until(machine.metrics_ports[service], "/healthz", "ok")
+
+
+def test_no_secret_is_in_the_file() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search(r"PASSWORD|SECRET|TOKEN|KEY", variable):
+                assert str(value).startswith("${"), f"{name} has {variable} in the open"
+    assert "PASSWORD=\n" in (ROOT / "deploy" / "env.example").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "migrate"])
+def test_every_lasting_service_says_whether_it_is_well(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours_run_without_rights_they_do_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert re.search(r"^USER 10001$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_volume_and_dependency_is_there(name: str) -> None:
+    for mount in SERVICES[name].get("volumes", []):
+        source = mount.split(":")[0]
+        assert source in COMPOSE["volumes"] or (ROOT / source).exists(), mount
+    for dependency in SERVICES[name].get("depends_on", {}):
+        assert dependency in SERVICES
+
+
+def test_what_our_services_write_lies_on_a_volume() -> None:
+    for name in ("scorer", "dashboard", "camera"):
+        mounted = {mount.split(":")[1] for mount in SERVICES[name]["volumes"]}
+        assert "/var/lib/andon/images" in mounted
+    assert "/var/lib/andon/spool" in {mount.split(":")[1] for mount in SERVICES["camera"]["volumes"]}

@@ -1,0 +1,83 @@
+"""The house keeps its plan: which room may import which, and what the dashboard and the front door must not load."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("ingest", "storage", "scorer", "alerts", "dashboard", "andon", "benchmarks", "tests")
+MAY_IMPORT: dict[str, set[str]] = {
+    "ingest": set(),
+    "storage": set(),
+    "scorer": {"ingest", "storage"},
+    "alerts": {"storage"},
+    "dashboard": {"storage", "alerts"},
+    "andon": {"ingest", "storage", "scorer", "alerts", "dashboard"},
+    "benchmarks": {"ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
+}
+ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
+
+
+def modules(room: str) -> Iterator[Path]:
+    yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def imported_roots(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and top-level name of every import in the file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively; say the whole name"
+            yield node.lineno, (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_the_rooms_that_the_design_lets_it(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules(room)
+        for line, name in imported_roots(path)
+        if name in ROOMS and name != room and name not in MAY_IMPORT[room]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", [room for room in sorted(MAY_IMPORT) if room not in {"scorer", "benchmarks"}])
+def test_only_the_scorer_knows_torch(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules(room)
+        for line, name in imported_roots(path)
+        if name in ONLY_THE_SCORER_KNOWS
+    ]
+    assert wrong == []
+
+
+def test_the_folders_the_user_asked_for_stand_at_the_top() -> None:
+    wanted = ("ingest", "scorer", "dashboard", "storage", "tests", "docker-compose.yml")
+    assert [name for name in wanted if not (ROOT / name).exists()] == []
+
+
+def heavy_modules_loaded_by(statement: str) -> set[str]:
+    probe = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(answer.stdout.split()) & {"torch", "streamlit", "kafka", "skimage", "av"}
+
+
+def test_the_front_door_opens_without_loading_a_model_a_page_or_a_broker() -> None:
+    assert heavy_modules_loaded_by("import andon.cli") == set()
+
+
+def test_the_dashboard_s_own_modules_load_without_torch() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in modules("dashboard")
+        if path.stem not in {"app", "__init__"} and "pages" not in path.parts
+    ]
+    assert "torch" not in heavy_modules_loaded_by("\n".join(f"import {name}" for name in names))

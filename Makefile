@@ -50,7 +50,7 @@ lock: | $(BIN)/uv  ## Pin every package by hash, for every platform
 		--no-header --extra s3 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 kafka:  ## Fetch a real Apache Kafka into .kafka (Java 17 and Maven)
-	@test -e .kafka/libs/.complete || deploy/kafka/fetch
+	@mvn --batch-mode --quiet --file deploy/kafka/pom.xml process-resources
 
 parts:  ## Install the real parts that tests use, where this machine lets us (PARTS=0 leaves it alone)
 	@if [ "$(PARTS)" = 1 ]; then tests/parts/install; fi

@@ -6,7 +6,13 @@ from typing import TextIO
 
 import structlog
 
-CHATTY = ("alembic", "kafka", "fsspec", "PIL", "watchfiles")  # their info is our debug
+LOUDEST = {  # what these libraries may say at most, unless everything is asked for
+    "alembic": logging.WARNING,
+    "fsspec": logging.WARNING,
+    "PIL": logging.WARNING,
+    "watchfiles": logging.WARNING,
+    "kafka": logging.CRITICAL,  # each lost connection is an error to it; the bus says once that it is away, and why
+}
 
 
 class _CurrentStderr(logging.StreamHandler[TextIO]):
@@ -48,8 +54,8 @@ def configure(level: str, shape: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+    for name, least in LOUDEST.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -199,7 +199,6 @@ def _someone_elses(capital: str, value: str) -> bool:
     """The test suite's, and those that Kubernetes sets by itself for a service named andon…; see ADR 0013."""
     return (
         capital.startswith("ANDON_TEST_")
-        or capital == "ANDON_KILL_AT"  # the crash tests' (scorer/kill_points.py)
         or SERVICE_LINK.fullmatch(capital) is not None
         or (capital.endswith("_PORT") and "__" not in capital and SERVICE_ADDRESS.match(value) is not None)
     )

@@ -11,10 +11,12 @@ def frame() -> None:
     st.logo(str(theme.ASSETS / f"logo-{opening.colours().name}.svg"), size="large")
     page = st.navigation(
         [
-            st.Page("pages/wall.py", title="Live wall", icon=":material/grid_view:", default=True),
-            st.Page("pages/station.py", title="Station", icon=":material/query_stats:", url_path="station"),
-            st.Page("pages/normals.py", title="Normal sets", icon=":material/photo_library:", url_path="normals"),
-            st.Page("pages/dead_letters.py", title="Dead letters", icon=":material/mail_off:", url_path="dead-letters"),
+            st.Page("screens/wall.py", title="Live wall", icon=":material/grid_view:", default=True),
+            st.Page("screens/station.py", title="Station", icon=":material/query_stats:", url_path="station"),
+            st.Page("screens/normals.py", title="Normal sets", icon=":material/photo_library:", url_path="normals"),
+            st.Page(
+                "screens/dead_letters.py", title="Dead letters", icon=":material/mail_off:", url_path="dead-letters"
+            ),
         ],
         position="top",
     )

@@ -12,6 +12,7 @@ from storage.errors import NotFound
 from storage.verdicts import Decision, Verdict
 
 PAGE_SIZE = 12
+MOST_PAGES = 200  # further back a database would have to skip too many rows a look; a shorter time range reaches them
 SHOW: Mapping[str, Decision | None] = {"Flagged": "flag", "Passed": "pass", "All": None}
 
 
@@ -34,7 +35,12 @@ class Listing:
 
     @property
     def pages(self) -> int:
-        return max(1, -(-self.total // PAGE_SIZE))
+        return _pages(self.total)
+
+    @property
+    def reach(self) -> int:
+        """How many frames can be leafed through, the newest ones."""
+        return min(self.total, MOST_PAGES * PAGE_SIZE)
 
 
 def listing(
@@ -44,7 +50,7 @@ def listing(
     decision = SHOW[show]
     total = verdicts.count(session, station_id, since=since, until=frozen_at, decision=decision)
     newer = verdicts.count(session, station_id, since=frozen_at, decision=decision) if frozen_at else 0
-    page = min(page, max(1, -(-total // PAGE_SIZE)))
+    page = min(page, _pages(total))
     frames = verdicts.recent(
         session,
         station_id,
@@ -73,25 +79,26 @@ def chosen(session: Session, shown: Listing, frame_id: str | None) -> Verdict | 
 
 
 def position(session: Session, shown: Listing, frame: Verdict) -> int | None:
-    """The frame's index in the whole list, 0 for the newest; None when the list does not hold it."""
+    """The frame's index in the list, 0 for the newest; None when it is not within reach."""
     for index, other in enumerate(shown.frames):
         if other.frame_id == frame.frame_id:
             return (shown.page - 1) * PAGE_SIZE + index
     fits = shown.decision in (None, frame.decision) and frame.captured_at >= shown.since
     if not fits or (shown.frozen_at is not None and frame.captured_at >= shown.frozen_at):
         return None
-    return verdicts.count(
+    newer = verdicts.count(
         session,
         shown.station_id,
         since=frame.captured_at + timedelta(microseconds=1),
         until=shown.frozen_at,
         decision=shown.decision,
     )
+    return newer if newer < shown.reach else None
 
 
 def at_position(session: Session, shown: Listing, index: int) -> Verdict | None:
-    """The frame at that index of the whole list."""
-    if not 0 <= index < shown.total:
+    """The frame at that index of the list, if it is within reach."""
+    if not 0 <= index < shown.reach:
         return None
     found = verdicts.recent(
         session,
@@ -103,3 +110,7 @@ def at_position(session: Session, shown: Listing, index: int) -> Verdict | None:
         offset=index,
     )
     return found[0] if found else None
+
+
+def _pages(total: int) -> int:
+    return min(MOST_PAGES, max(1, -(-total // PAGE_SIZE)))

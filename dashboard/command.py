@@ -9,7 +9,10 @@ SETTINGS_FLAG = "--dashboard-settings"
 
 
 def command(settings: DashboardSettings) -> list[str]:
-    """The argument vector; database and image store come by ANDON_STORAGE__DATABASE_URL and ANDON_STORAGE__IMAGES_URL."""
+    """The argument vector of a dashboard with these settings.
+
+    Its database and image store come by the environment: ANDON_STORAGE__DATABASE_URL and ANDON_STORAGE__IMAGES_URL.
+    """
     return [
         sys.executable,
         "-m",

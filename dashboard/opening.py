@@ -108,7 +108,7 @@ def midnight(at: datetime) -> datetime:
 
 
 def small_copy(reference: str, width: int, height: int) -> bytes | None:
-    """A small copy of a kept picture as JPEG; None when it is not kept any more, can't be shown, or the store is away."""
+    """A small copy of a kept picture as JPEG; None when it is not kept, can't be shown, or its store is away."""
     try:
         return _small_copy(storage_settings().images_url, reference, width, height)
     except (NotFound, StorageUnavailable, ValueError) as error:

@@ -32,12 +32,14 @@ def small_copy(data: bytes, max_width: int, max_height: int) -> bytes:
     return buffer.getvalue()
 
 
-def heat_layer(anomaly_map: AnomalyMap) -> bytes:
-    """A PNG as large as the map: hotter and less see-through from the map's lowest to its highest value.
+def heat_layer(anomaly_map: AnomalyMap, calm: float = 1.0) -> bytes:
+    """A PNG as large as the map: hotter and less see-through from the map's lowest value to the top of the scale.
+
+    The top lies `calm` (1 or more) times as far above the lowest value as the map's highest does: see `calmness`.
 
     Where the detector did not look (NaN), and where the map is flat, nothing is drawn.
     """
-    shares = heat_shares(anomaly_map)
+    shares = heat_shares(anomaly_map) / calm
     steps = np.linspace(0, 1, len(_HEAT))
     layer = np.empty((*shares.shape, 4), dtype=np.uint8)
     for channel in range(3):
@@ -46,6 +48,22 @@ def heat_layer(anomaly_map: AnomalyMap) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(layer, "RGBA").save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def calmness(score: float | None, threshold: float | None) -> float:
+    """How much cooler a frame's map is drawn: a frame that passed does not glow like one that was flagged."""
+    if score is None or threshold is None or score <= 0:
+        return 1.0
+    return max(1.0, min(10.0, threshold / score))
+
+
+def scale(anomaly_map: AnomalyMap, calm: float) -> tuple[float, float] | None:
+    """The values that stand at both ends of the legend; None where the detector looked at nothing."""
+    seen = anomaly_map[np.isfinite(anomaly_map)]
+    if not seen.size:
+        return None
+    low = float(seen.min())
+    return low, low + calm * (float(seen.max()) - low)
 
 
 def heat_shares(anomaly_map: AnomalyMap) -> npt.NDArray[np.float64]:

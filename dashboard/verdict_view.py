@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import numpy as np
 import streamlit as st
 from sqlalchemy.orm import Session
 
@@ -95,10 +94,13 @@ def picture(frame: Verdict) -> None:
         )
         return
     found = opening.anomaly_map(frame.map_reference) if frame.map_reference else None
-    legend = (
-        (float(np.nanmin(found)), float(np.nanmax(found))) if found is not None and np.isfinite(found).any() else None
+    calm = pictures.calmness(frame.score, frame.threshold)
+    overlay.overlay(
+        copy,
+        None if found is None else pictures.heat_layer(found, calm),
+        None if found is None else pictures.scale(found, calm),
+        f"Frame {frame.frame_id}",
     )
-    overlay.overlay(copy, pictures.heat_layer(found) if found is not None else None, legend, f"Frame {frame.frame_id}")
 
 
 def normals(normal_set: NormalSet | None) -> None:

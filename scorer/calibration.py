@@ -8,7 +8,7 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from scorer.errors import BadNormals
 
-TYPICAL_SPREAD = 0.15
+TYPICAL_SPREAD = 0.25
 """Standard deviation of the logarithm of good parts' scores, usual on real stations: what few normals can't tell."""
 
 TYPICAL_SPREAD_WORTH = 4.0

@@ -1,9 +1,17 @@
 """Where the model runs."""
 
+import os
+
 import torch
 
 from scorer.errors import ModelUnavailable
 from scorer.settings import Device
+
+
+def spare_cores() -> int:
+    """Usable cores less one, at least 1: torch's threads spin while they wait, and decoding needs a core too."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable - 1)
 
 
 def device_of(wanted: Device) -> torch.device:

@@ -10,7 +10,7 @@ import structlog
 
 from storage import workers
 from storage.database import Database
-from storage.errors import StorageUnavailable
+from storage.errors import StorageError
 from storage.workers import Worker, WorkerState
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Heart:
             try:
                 with self._database.begin() as session:
                     workers.beat(session, replace(self._worker, seen_at=self._clock()))
-            except StorageUnavailable as error:  # the worker itself meets this too, and says so
+            except StorageError as error:  # the worker itself meets this too, and says so
                 log.debug("no sign of life written", error=str(error))
             if ending:
                 return

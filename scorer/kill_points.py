@@ -1,4 +1,4 @@
-"""A seam for crash tests: ``ANDON_KILL_AT=written`` ends this process there, as a power cut would.
+"""A seam for crash tests: ``ANDON_TEST_KILL_AT=written`` ends this process there, as a power cut would.
 
 ``written:3`` ends it the third time it gets there.
 """
@@ -14,7 +14,7 @@ _reached: Counter[str] = Counter()
 
 def reached(step: str) -> None:
     """Say that a step of the worker was reached."""
-    wanted, _, times = os.environ.get("ANDON_KILL_AT", "").partition(":")
+    wanted, _, times = os.environ.get("ANDON_TEST_KILL_AT", "").partition(":")
     if wanted != step:
         return
     _reached[step] += 1

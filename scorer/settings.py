@@ -25,7 +25,8 @@ class ScorerSettings(BaseModel):
         default=0,
         ge=0,
         le=1024,
-        description="Processor threads one model call may use, for example 2; 0 leaves the choice to torch.",
+        description="Processor threads one model call may use, for example 2; 0 means one fewer than there are "
+        "cores, for threads that wait for a core that others have make a call many times slower.",
     )
     group: str = Field(
         default="andon-scorers",

@@ -31,6 +31,7 @@ from ingest.bus.protocol import Bus, Consumer, Record
 from ingest.errors import BusUnavailable
 from scorer import metrics
 from scorer.detectors import registry
+from scorer.devices import spare_cores
 from scorer.heart import Heart
 from scorer.judging import Judge
 from scorer.kept_images import KeptImages
@@ -48,8 +49,6 @@ Answer = TypeVar("Answer")
 
 KEEP_POLLING_EVERY_S = 1.0
 STUCK_AFTER_S = 120.0
-DRAIN_PATIENCE_S = 30.0
-"""How long a draining worker waits to be given partitions; others of the group may have them all."""
 
 
 class Worker:
@@ -93,19 +92,17 @@ class Worker:
         `UnknownDetector` or `SchemaOutdated`, is raised; nothing of the batch in hand is committed then.
         """
         registry.require_known(self._settings.detector)
-        if self._settings.torch_threads:
-            torch.set_num_threads(self._settings.torch_threads)
+        torch.set_num_threads(self._settings.torch_threads or spare_cores())
         with ExitStack() as closing:
             closing.callback(self._threads.shutdown)
             closing.callback(self._scoring.shutdown)
             closing.callback(self._leave)
             closing.enter_context(self._heart)
-            patience_ends_s = time.monotonic() + DRAIN_PATIENCE_S
             while not stop.is_set():
                 try:
                     worked = self._turn(progress)
                     self._all_is_well()
-                    if drain and not worked and self._is_drained(patience_ends_s):
+                    if drain and not worked and self._is_drained():
                         break
                 except RETRIABLE as error:
                     self._wait_out(error, stop)
@@ -205,11 +202,11 @@ class Worker:
         )
         tell(self._done)
 
-    def _is_drained(self, patience_ends_s: float) -> bool:
+    def _is_drained(self) -> bool:
+        """Whether nothing is left for anybody: a dead member's frames become ours once its lease is over."""
         consumer = self._ready_consumer()
-        if not consumer.assignment() and time.monotonic() < patience_ends_s:
-            return False
-        return self._lag(consumer) == 0 and not self._apart(consumer, self._pipeline.has_parked_ready)
+        self._lag(consumer)
+        return consumer.group_lag() == 0 and not self._apart(consumer, self._pipeline.has_parked_ready)
 
     def _all_is_well(self) -> None:
         if self._waiting_for:

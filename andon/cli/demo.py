@@ -1,23 +1,23 @@
 """`andon demo`: a simulated line, end to end, on this machine alone."""
 
 import os
-import signal
 import sys
 import threading
 import webbrowser
 from pathlib import Path
-from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from andon.cli.front import front
-from storage.verdicts import StationSummary
 
-Rows = list[tuple[str, StationSummary]]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from storage.verdicts import StationSummary
+
+    Rows = list[tuple[str, StationSummary]]
 
 
 def demo(
@@ -37,16 +37,20 @@ def demo(
     With --headless it makes --frames frames (300 unless said), prints a table of what was caught and missed, and
     exits 1 if a frame got no verdict.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     from andon import logs
+    from andon.cli.stopping import stopping
     from andon.demo.plan import demo_plan
 
     if frames is not None and not headless:
         raise typer.BadParameter("--frames goes with --headless: the line with its dashboard runs until Ctrl-C.")
     logs.configure("debug" if front(context).debug else "warning", "auto")
     console = Console(highlight=False)
-    stop = _stopped_by_signals()
     if headless:
-        _headless(console, home, frames or 300, rate, seed, stop)
+        with stopping("the scorer finishes and commits its batch") as stop:
+            _headless(console, home, frames or 300, rate, seed, stop)
         return
     from andon.demo.run import run_until_stopped
 
@@ -56,7 +60,10 @@ def demo(
             webbrowser.open(address)
         live.start()
 
-    with Live(_board([]), console=console, auto_refresh=False, transient=False) as live:
+    with (
+        stopping("the scorer finishes and commits its batch") as stop,
+        Live(_board([]), console=console, auto_refresh=False, transient=False) as live,
+    ):
         live.stop()
         plan = demo_plan(None, rate, seed)
         run_until_stopped(
@@ -65,14 +72,16 @@ def demo(
     console.print("Stopped. Its data stay until the next demo starts.")
 
 
-def _headless(console: Console, home: Path, frames: int, rate: float | None, seed: int, stop: threading.Event) -> None:
+def _headless(
+    console: "Console", home: Path, frames: int, rate: float | None, seed: int, stop: threading.Event
+) -> None:
     from andon.demo.plan import demo_plan
     from andon.demo.report import as_table
     from andon.demo.run import run_headless
 
     shown = 0
 
-    def watch(rows: Rows) -> None:
+    def watch(rows: "Rows") -> None:
         nonlocal shown
         decided = sum(row.frames for _, row in rows)
         if decided >= shown + frames // 10:
@@ -92,18 +101,9 @@ def _headless(console: Console, home: Path, frames: int, rate: float | None, see
     console.print(f"Every one of {frames_in} frames got its verdict.")
 
 
-def _stopped_by_signals() -> threading.Event:
-    stop = threading.Event()
+def _board(rows: "Rows") -> "Table":
+    from rich.table import Table
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
-    return stop
-
-
-def _board(rows: Rows) -> Table:
     table = Table("station", "frames", "flagged", "waiting", "newest score", "threshold", title="The last hour")
     for name, row in rows:
         newest = row.latest

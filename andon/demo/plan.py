@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-NORMALS_PER_STATION = 8
+NORMALS_PER_STATION = 16
+FALSE_REJECT_RATE = 0.02
 DEFECT_RATE = 0.08
 
 
@@ -44,7 +45,7 @@ class DemoPlan:
 def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan:
     """The three stations of the demo; a run that ends by itself is quicker and tells its stories sooner."""
     ends = frames is not None
-    rate = rate_fps if rate_fps is not None else (4.0 if ends else 1.0)
+    rate = rate_fps if rate_fps is not None else (3.0 if ends else 1.0)
     frames_each = frames // 3 if frames is not None else 600
     fades_after, silent_from = frames_each // 2, frames_each // 3
     silent_for_s = 6.0 if ends else 90.0

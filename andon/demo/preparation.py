@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from andon.demo.plan import NORMALS_PER_STATION, DemoPlan
+from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
 from andon.errors import AndonError
 from ingest.sources import simulated
 from storage import normal_sets, stations
@@ -53,7 +53,9 @@ class DemoHome:
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The caller's environment with this home's settings in place of the caller's own; kill points stay."""
         kept = {
-            key: value for key, value in inherited.items() if not key.startswith("ANDON_") or key == "ANDON_KILL_AT"
+            key: value
+            for key, value in inherited.items()
+            if not key.startswith("ANDON_") or key.startswith("ANDON_TEST_")
         }
         return {**kept, "ANDON_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
 
@@ -131,7 +133,11 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
             ]
             now = datetime.now(UTC)
             with database.begin() as session:
-                settings = StationSettings(object_name=station.object_name, stale_after_s=station.stale_after_s)
+                settings = StationSettings(
+                    object_name=station.object_name,
+                    false_reject_rate=FALSE_REJECT_RATE,
+                    stale_after_s=station.stale_after_s,
+                )
                 added = stations.add(session, station.name, settings, now)
                 version = normal_sets.add(session, added.id, normals, "the demo's good parts", now).version
                 normal_sets.activate(session, added.id, version, now)

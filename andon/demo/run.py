@@ -67,7 +67,6 @@ def run_until_stopped(
             while not stop.wait(LOOK_EVERY_S):
                 line.tend()
                 watch(summaries(database))
-        say("Stopping: the scorer finishes and commits its batch.")
 
 
 def start_line(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say, stop: threading.Event) -> None:
@@ -105,7 +104,7 @@ def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watc
         while not stop.wait(LOOK_EVERY_S):
             line.tend()
             watch(summaries(database))
-            with database.begin() as session:
+            with database.read() as session:
                 now_decided = verdicts.count(session) + dead_letters.count(session)
             if now_decided != decided or any(line.running(camera) for camera in cameras):
                 decided, moved_at = now_decided, time.monotonic()
@@ -117,7 +116,7 @@ def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watc
 
 def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
     """Read the whole bus again, as a group of its own, and match each frame on it with its verdict."""
-    with closing(Database(home.database_url)) as database, database.begin() as session:
+    with closing(Database(home.database_url)) as database, database.read() as session:
         known = {station.id: station.name for station in stations.list_all(session)}
         decided = [
             verdict
@@ -137,12 +136,12 @@ def frames_on_the_bus(home: DemoHome) -> Iterator[FrameIn]:
 
 
 def scorer_runs(database: Database) -> bool:
-    with database.begin() as session:
+    with database.read() as session:
         return any(worker.state == "running" for worker in workers.list_all(session))
 
 
 def summaries(database: Database) -> list[tuple[str, StationSummary]]:
-    with database.begin() as session:
+    with database.read() as session:
         names = {station.id: station.name for station in stations.list_all(session)}
         since = datetime.now(UTC) - timedelta(hours=1)
         return [(names[row.station_id], row) for row in verdicts.summaries(session, since, sparkline=40)]

@@ -103,6 +103,12 @@ class EmbeddedConsumer:
             ends = self._ends()
         return {(self._log.topic, p): ends[p][1] - committed[p] for p in self._held}
 
+    def group_lag(self) -> int:
+        self._refuse_when_closed()
+        with reading(self._file, self._log.path):
+            committed = group_.positions(self._file, self._group, self._log.number)
+            return sum(after - committed[partition] for partition, (_, after) in self._ends().items())
+
     def close(self) -> None:
         if self._closed:
             return

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ from ingest.settings import IngestSettings
 _ASK_WITHIN_S = 5.0
 _LISTEN_EVERY_S = 2.0  # in silence, how often to ask the brokers whether they are there
 _BROKERS_SHORTEST_LEASE_S = 6.0  # group.min.session.timeout.ms
+_LONGEST_BETWEEN_POLLS_S = 30.0  # as long as a member that vanished while joining can hold the others up
+_JOIN_WITHIN_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FETCH = {
@@ -64,7 +67,8 @@ class KafkaGroupConsumer:
             allow_auto_create_topics=False,
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             session_timeout_ms=int(max(settings.lease_s, _BROKERS_SHORTEST_LEASE_S) * 1000),
-            heartbeat_interval_ms=int(max(settings.lease_s, _BROKERS_SHORTEST_LEASE_S) * 1000 / 5),
+            heartbeat_interval_ms=int(max(settings.lease_s, _BROKERS_SHORTEST_LEASE_S) * 1000 / 10),
+            max_poll_interval_ms=int(max(3 * settings.lease_s, _LONGEST_BETWEEN_POLLS_S) * 1000),
             **FETCH,
         )
         with plainly():
@@ -73,6 +77,7 @@ class KafkaGroupConsumer:
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         self._refuse_when_closed()
         with plainly():
+            self._end_joining()
             if self._paused:
                 self._consumer.pause(*self._consumer.assignment())
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -111,7 +116,7 @@ class KafkaGroupConsumer:
     def rewind(self) -> None:
         self._refuse_when_closed()
         with plainly():
-            for partition, offset in self._committed().items():
+            for partition, offset in self._committed(self._consumer.assignment()).items():
                 if offset is None:
                     self._consumer.seek_to_beginning(partition)
                 else:
@@ -123,16 +128,14 @@ class KafkaGroupConsumer:
         return frozenset((each.topic, each.partition) for each in self._consumer.assignment())
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        self._refuse_when_closed()
+        return {(each.topic, each.partition): lag for each, lag in self._lag(self._consumer.assignment()).items()}
+
+    def group_lag(self) -> int:
         with plainly():
-            committed = self._committed()
-            within_ms = _ASK_WITHIN_S * 1000
-            starts = self._consumer.beginning_offsets(list(committed), timeout_ms=within_ms) if committed else {}
-            ends = self._consumer.end_offsets(list(committed), timeout_ms=within_ms) if committed else {}
-        return {
-            (each.topic, each.partition): ends[each] - max(offset or 0, starts[each])
-            for each, offset in committed.items()
-        }
+            known = self._consumer.partitions_for_topic(self._topic)
+        if not known:
+            raise BusUnavailable(f"Kafka does not say yet which partitions the topic {self._topic} has")
+        return sum(self._lag({TopicPartition(self._topic, number) for number in known}).values())
 
     def close(self) -> None:
         if self._closed:
@@ -141,12 +144,30 @@ class KafkaGroupConsumer:
         with plainly():
             self._consumer.close(autocommit=False, timeout_ms=_ASK_WITHIN_S * 1000)
 
-    def _committed(self) -> dict[TopicPartition, int | None]:
-        """Our partitions with the group's position, None where there is none yet."""
-        return {
-            each: self._consumer.committed(each, timeout_ms=_ASK_WITHIN_S * 1000)
-            for each in self._consumer.assignment()
-        }
+    def _end_joining(self) -> None:
+        """Give a join under way the time to end; kafka-python 3.0.12 mishandles one that outlasts the poll it began in.
+
+        If new topic metadata were its cause it is forgotten, and the member stays without heartbeats for ever: so it is
+        asked for again. If it ends between two polls its outcome is thrown away: so it is waited for here.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
+        if coordinator.need_rejoin():
+            coordinator.poll(timeout_ms=_JOIN_WITHIN_S * 1000)
+
+    def _committed(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """The group's position on each, None where there is none yet."""
+        return {each: self._consumer.committed(each, timeout_ms=_ASK_WITHIN_S * 1000) for each in partitions}
+
+    def _lag(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int]:
+        self._refuse_when_closed()
+        with plainly():
+            committed = self._committed(partitions)
+            within_ms = _ASK_WITHIN_S * 1000
+            starts = self._consumer.beginning_offsets(list(committed), timeout_ms=within_ms) if committed else {}
+            ends = self._consumer.end_offsets(list(committed), timeout_ms=within_ms) if committed else {}
+        return {each: ends[each] - max(offset or 0, starts[each]) for each, offset in committed.items()}
 
     def _pay_what_is_owed(self) -> None:
         """Commit; what a rebalance keeps from going through stays owed until the next poll, if still ours then."""

@@ -102,6 +102,9 @@ class Consumer(Protocol):
     def lag(self) -> Mapping[tuple[str, int], int]:
         """How many records of each of our partitions lie beyond the group's committed position."""
 
+    def group_lag(self) -> int:
+        """How many records of the whole topic do, partitions of other members, dead or alive, included."""
+
     def close(self) -> None:
         """Leave the group without committing; safe to call twice."""
 

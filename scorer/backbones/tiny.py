@@ -18,7 +18,7 @@ from scorer.errors import BadWeights
 
 NAME = "andon-tiny"
 WEIGHTS = Path(__file__).with_name("andon_tiny.safetensors")
-SHA256 = "c70d0d4cbbd163f43f3f787d26252f986a6eb6b19013306fba2c377ce677d287"
+SHA256 = "7b71375003e9ff87cc3b6612effef006f8a08da125e3ece80651938c6db240ef"
 SIDE_PX = 256
 STRIDE_PX = 16
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from scorer.backbones.tiny import TinyNetwork
 from scorer.training.learning import Recipe, Training
@@ -28,7 +28,7 @@ _STEPS_A_LINE = 25
 def export(weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write weights as fp16 safetensors, whole or not at all."""
     unfinished = path.with_suffix(".part")
-    save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, unfinished)
+    unfinished.write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
     unfinished.replace(path)
 
 
@@ -79,11 +79,14 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, required=True, help="the folder with both teachers' .npz files")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--minutes", type=float, default=_USUAL.minutes, help="how long to train in all")
+    parser.add_argument(
+        "--alone", type=float, default=_USUAL.alone, help="the share of them for the branch alone, 0 to 1"
+    )
     parser.add_argument("--pool", type=Path, help="where to keep pictures and answers (100 MB a shard; beside --out)")
     parser.add_argument("--shards", type=int, default=_USUAL.shards, help="shards of 256 pictures to make in all")
     parser.add_argument("--threads", type=int, default=1, help="cores for the student; the teachers take one more")
     asked = parser.parse_args()
-    recipe = Recipe(minutes=asked.minutes, shards=asked.shards)
+    recipe = Recipe(minutes=asked.minutes, alone=asked.alone, shards=asked.shards)
     folder = asked.pool or asked.out.with_suffix(".pool")
     torch.set_num_threads(asked.threads)
     training, pool = begin(asked.photos, asked.teachers, folder, asked.out, recipe)

@@ -14,7 +14,7 @@ from storage import dead_letters
 from storage.database import Database
 from storage.dead_letters import DeadLetter
 from storage.images import ImageStore
-from tests.parts.command_line import Andon
+from tests.parts.command_line import Andon, free_port
 
 FIRST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
@@ -87,6 +87,18 @@ def test_a_payload_that_is_gone_is_told_and_the_letter_stays(andon: Andon) -> No
     bury(("no-image", b"1", "s1", ()))
     (kept,) = (path for path in Path(".andon/images").rglob("*") if path.is_file())
     kept.unlink()
+    refused = andon("dead-letters", "replay", "1")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert len(json.loads(andon("dead-letters", "list", "--json").out)) == 1
+
+
+def test_while_the_bus_is_away_the_letter_stays_and_one_sentence_says_so(
+    andon: Andon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(("no-image", b"1", "s1", ()))
+    monkeypatch.setenv("ANDON_INGEST__BUS", "kafka")
+    monkeypatch.setenv("ANDON_INGEST__KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("ANDON_INGEST__KAFKA_AWAY_AFTER_S", "1")
     refused = andon("dead-letters", "replay", "1")
     assert (refused.code, len(refused.err.splitlines())) == (1, 1)
     assert len(json.loads(andon("dead-letters", "list", "--json").out)) == 1

@@ -10,8 +10,9 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 import skimage.data
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
+from ingest.sources.simulated import SCENES, LineOptions, SimulatedLine, normals
 from storage import dead_letters, normal_sets, parked, stations, thresholds, verdicts, workers
 from storage.database import Database
 from storage.dead_letters import DeadLetter
@@ -81,35 +82,54 @@ class Line:
             workers.beat(session, Worker(name, state, message, "nearest-patch", lag, at - timedelta(hours=9), at))
 
 
-def verdict(
-    line: Line, station: Station, normal_set: NormalSet, number: int, at: datetime, score: float, **more: object
-) -> Verdict:
-    """A verdict made 240 ms after capture; flagged above 0.41; with a plain grey picture unless `more` says otherwise."""
-    settled = Verdict(
-        frame_id=UUID(int=(station.id << 64) + number),
-        station_id=station.id,
+def bare(at: datetime, score: float | None) -> Verdict:
+    """A verdict made 240 ms after capture, flagged above 0.41, that belongs to no database."""
+    return Verdict(
+        frame_id=UUID(int=1),
+        station_id=1,
         captured_at=at,
         published_at=at + timedelta(milliseconds=18),
         decided_at=at + timedelta(milliseconds=240),
-        decision="flag" if score > 0.41 else "pass",
+        decision="flag" if (score or 0) > 0.41 else "pass",
         score=score,
         threshold=0.41,
-        components={"patch": score, "image": 0.8 * score, "text": 0.5 * score},
-        normal_set_id=normal_set.id,
+        components={} if score is None else {"patch": score, "image": 0.8 * score, "text": 0.5 * score},
+        normal_set_id=1,
         detector="nearest-patch",
         model_id=MODEL,
         weights_sha256=WEIGHTS,
-        image_reference=line.images.put(GREY) if "image_reference" not in more else "",
+        image_reference="",
         content_type="image/jpeg",
         map_reference=None,
         part_id=None,
         truth=None,
         worker="scorer-1",
         topic="andon.frames",
-        partition=station.id % 12,
-        offset=number,
+        partition=0,
+        offset=0,
     )
-    return replace(settled, **more)  # type: ignore[arg-type]
+
+
+def verdict(
+    line: Line,
+    station: Station,
+    normal_set: NormalSet,
+    number: int,
+    at: datetime,
+    score: float | None,
+    **more: object,
+) -> Verdict:
+    """The station's verdict number `number` with a plain grey picture; `more` says what is otherwise."""
+    settled = {
+        "frame_id": UUID(int=(station.id << 64) + number),
+        "station_id": station.id,
+        "normal_set_id": normal_set.id,
+        "partition": station.id % 12,
+        "offset": number,
+    }
+    if "image_reference" not in more:
+        settled["image_reference"] = line.images.put(GREY)
+    return replace(bare(at, score), **(settled | more))  # type: ignore[arg-type]
 
 
 def jpeg(picture: Picture) -> bytes:
@@ -140,36 +160,6 @@ class Scene:
         return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def damaged(picture: Picture, kind: str, chance: np.random.Generator) -> tuple[Picture, npt.NDArray[np.float32]]:
-    """The picture with a scratch, stain or dent, and the map that a detector would draw of it."""
-    width, height = picture.size
-    x, y = chance.uniform(0.25, 0.75) * width, chance.uniform(0.25, 0.75) * height
-    mark = Image.new("L", picture.size, 0)
-    pen = ImageDraw.Draw(mark)
-    if kind == "scratch":
-        angle, length = chance.uniform(0, np.pi), 0.28 * width
-        bend = [
-            (x + t * length * np.cos(angle), y + t * length * np.sin(angle) + 6 * np.sin(5 * t))
-            for t in np.linspace(-0.5, 0.5, 16)
-        ]
-        pen.line(bend, fill=235, width=4)
-    elif kind == "stain":
-        for _ in range(9):
-            dx, dy, r = (
-                chance.normal(0, 0.035 * width),
-                chance.normal(0, 0.03 * width),
-                chance.uniform(0.02, 0.05) * width,
-            )
-            pen.ellipse((x + dx - r, y + dy - r, x + dx + r, y + dy + r), fill=170)
-    else:
-        r = 0.06 * width
-        pen.ellipse((x - r, y - 0.7 * r, x + r, y + 0.7 * r), fill=210)
-    soft = mark.filter(ImageFilter.GaussianBlur(1.2 if kind == "scratch" else 5))
-    ink = {"scratch": "#f2efe9", "stain": "#33261a", "dent": "#15181c"}[kind]
-    spoiled = Image.composite(Image.new("RGB", picture.size, ink), picture, soft)
-    return spoiled, heat(mark, chance)
-
-
 def heat(mark: Picture, chance: np.random.Generator) -> npt.NDArray[np.float32]:
     """A map of 60 columns: hot around the mark, restless elsewhere."""
     columns, rows = 60, 60 * mark.height // mark.width
@@ -190,11 +180,10 @@ def photograph(name: str) -> Picture:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a station of the believable day behaves; `every_s` apart, a share of `defects` damaged, silent since."""
+    """How a station of the believable day behaves: a frame each `every_s`, a share of `defects`, silent for so long."""
 
     name: str
-    object_name: str
-    scene: Scene
+    simulated: str  # the simulated line that draws its parts; grass where there is none
     every_s: float = 6.0
     defects: float = 0.012
     drift: float = 0.0
@@ -203,44 +192,73 @@ class Plan:
     parked: int = 0
 
 
-def plans() -> list[Plan]:
-    return [
-        Plan("brick-press", "facing brick", Scene(photograph("brick"), (400, 300)), defects=0.006),
-        Plan("coin-tray", "coin", Scene(photograph("coins"), (320, 240), (1, 0.97, 0.9)), every_s=4, defects=0.02),
-        Plan(
-            "coating-2",
-            "coated board",
-            Scene(photograph("gravel"), (400, 300), (0.92, 1, 1.04)),
-            drift=0.14,
-            defects=0.01,
-        ),
-        Plan(
-            "turf-cutter",
-            "turf roll",
-            Scene(photograph("grass"), (400, 300), (0.75, 1, 0.62)),
-            silent_s=400,
-            defects=0.004,
-        ),
-        Plan("cup-filler", "filled cup", Scene(photograph("coffee"), (480, 360)), every_s=9, defects=0.004, normals=16),
-        Plan("wafer-scan", "wafer", Scene(photograph("moon"), (480, 360), (0.9, 0.95, 1.06)), parked=37, normals=0),
-    ]
+PLANS = [
+    Plan("brick-press", "brick", defects=0.006),
+    Plan("coating-2", "gravel", drift=0.14, defects=0.01),
+    Plan("coin-tray", "coins", every_s=4, defects=0.02),
+    Plan("cup-filler", "coffee", every_s=9, defects=0.004, normals=16),
+    Plan("turf-cutter", "", silent_s=400, defects=0.0),
+    Plan("wafer-scan", "", parked=37, normals=0),
+]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Kept pictures with their maps: (image reference, map reference, truth)."""
+
+    good: list[tuple[str, str, str]]
+    bad: list[tuple[str, str, str]]
+
+
+def pool(line: Line, plan: Plan, number: int, chance: np.random.Generator) -> Pool:
+    """`number` good parts and, of a simulated line, half as many defective ones."""
+    drawn = Pool([], [])
+    if not plan.simulated:
+        grass = Scene(photograph("grass"), (400, 300), (0.75, 1, 0.62))
+        for _ in range(number):
+            picture = grass.frame(chance)
+            drawn.good.append(kept(line, jpeg(picture), Image.new("L", picture.size, 0), "good", chance))
+        return drawn
+    simulated = SimulatedLine(plan.simulated, plan.name, LineOptions(defect_rate=0.4))
+    for n in range(6 * number):
+        shot = simulated.shot(n)
+        where, most = (drawn.good, number) if shot.truth == "good" else (drawn.bad, number // 2)
+        if len(where) < most:
+            mask = Image.fromarray((255 * np.asarray(shot.mask, dtype=np.float64)).clip(0, 255).astype(np.uint8))
+            where.append(kept(line, shot.image, mask, shot.truth.replace("_", " "), chance))
+    return drawn
+
+
+def kept(line: Line, image: bytes, mask: Picture, truth: str, chance: np.random.Generator) -> tuple[str, str, str]:
+    return line.images.put(image), line.images.put(encode_map(heat(mask, chance))), truth
 
 
 def believable_day(line: Line, now: datetime, hours: float = 24, pictures: int = 24) -> None:
-    """Six stations over a day: healthy ones, a lamp that fades, a camera gone silent, one without normal set."""
+    """Six stations over a day: healthy ones, one that drifts, a camera gone silent, one without normal set."""
     chance = np.random.default_rng(7)
-    for plan in plans():
-        station = line.station(plan.name, now - timedelta(days=30), object_name=plan.object_name)
+    for plan in PLANS:
+        station = line.station(plan.name, now - timedelta(days=30), object_name=object_of(plan))
         if plan.parked:
-            park(line, station, plan, now, chance)
+            park(line, station, plan.parked, now)
             continue
-        goods = [plan.scene.frame(chance) for _ in range(plan.normals)]
+        goods = good_parts(plan, chance)
         line.normals(station, goods[: max(2, plan.normals // 2)], now - timedelta(days=20), "first parts of the shift")
         normal_set = line.normals(station, goods, now - timedelta(days=3), "after the camera was cleaned")
-        line.verdicts(*day_of(line, station, normal_set, plan, now, hours, pictures, chance))
+        line.verdicts(*day_of(line, station, normal_set, plan, now, hours, pool(line, plan, pictures, chance), chance))
     line.worker("scorer-1", now, lag=3)
     line.worker("scorer-2", now, lag=2)
     letters(line, now)
+
+
+def object_of(plan: Plan) -> str:
+    return SCENES[plan.simulated].object_name if plan.simulated else plan.name.split("-")[0]
+
+
+def good_parts(plan: Plan, chance: np.random.Generator) -> list[Picture]:
+    if plan.simulated:
+        return [Image.open(io.BytesIO(data)) for data in normals(plan.simulated, plan.normals)]
+    grass = Scene(photograph("grass"), (400, 300), (0.75, 1, 0.62))
+    return [grass.frame(chance) for _ in range(plan.normals)]
 
 
 def day_of(
@@ -250,26 +268,20 @@ def day_of(
     plan: Plan,
     now: datetime,
     hours: float,
-    pictures: int,
+    drawn: Pool,
     chance: np.random.Generator,
 ) -> list[Verdict]:
-    good = [good_frame(line, plan, chance) for _ in range(pictures)]
-    kinds = ["scratch", "stain", "dent"]
-    bad = [(*bad_frame(line, plan, kind, chance), kind) for kind in kinds * (pictures // 3)]
     last = now - timedelta(seconds=plan.silent_s + chance.uniform(0.5, 3))
     number = int(hours * 3600 / plan.every_s)
     made = []
     for back in range(number, -1, -1):
         at = last - timedelta(seconds=back * plan.every_s + chance.uniform(0, 0.4))
-        age = back / max(1, number)
-        wave = 0.012 * np.sin(at.timestamp() / 2400)
         broken = chance.random() < plan.defects and back > 2
-        score = chance.normal(0.62, 0.09) if broken else chance.gamma(14, 0.016) + wave
-        score = float(np.clip(score + plan.drift * max(0.0, 0.35 - age) / 0.35, 0.02, 0.98))
-        image, heat_map, kind = (
-            bad[int(chance.integers(len(bad)))] if broken else (*good[int(chance.integers(len(good)))], "good")
-        )
-        took = timedelta(milliseconds=float(chance.gamma(9, 26)))
+        score = chance.normal(0.62, 0.09) if broken else chance.gamma(14, 0.016) + 0.012 * np.sin(at.timestamp() / 2400)
+        score += plan.drift * max(0.0, 0.35 - back / max(1, number)) / 0.35
+        shown = drawn.bad if broken else drawn.good
+        image, heat_map, truth = shown[int(chance.integers(len(shown)))]
+        took = timedelta(milliseconds=20 + float(chance.gamma(9, 26)))
         made.append(
             verdict(
                 line,
@@ -277,11 +289,11 @@ def day_of(
                 normal_set,
                 number - back,
                 at,
-                score,
-                decided_at=at + timedelta(milliseconds=20) + took,
+                float(np.clip(score, 0.02, 0.98)),
+                decided_at=at + took,
                 image_reference=image,
                 map_reference=heat_map,
-                truth=kind,
+                truth=truth,
                 part_id=f"{plan.name[:2].upper()}-{48_000 + number - back}",
                 worker=f"scorer-{1 + back % 2}",
             )
@@ -289,19 +301,9 @@ def day_of(
     return made
 
 
-def good_frame(line: Line, plan: Plan, chance: np.random.Generator) -> tuple[str, str]:
-    picture = plan.scene.frame(chance)
-    nothing = heat(Image.new("L", picture.size, 0), chance)
-    return line.images.put(jpeg(picture)), line.images.put(encode_map(nothing))
-
-
-def bad_frame(line: Line, plan: Plan, kind: str, chance: np.random.Generator) -> tuple[str, str]:
-    picture, hot = damaged(plan.scene.frame(chance), kind, chance)
-    return line.images.put(jpeg(picture)), line.images.put(encode_map(hot))
-
-
-def park(line: Line, station: Station, plan: Plan, now: datetime, chance: np.random.Generator) -> None:
-    image = line.images.put(jpeg(plan.scene.frame(chance)))
+def park(line: Line, station: Station, number: int, now: datetime) -> None:
+    """Frames that wait for the station's first normal set."""
+    image = line.images.put(GREY)
     waiting = [
         ParkedFrame(
             UUID(int=(station.id << 64) + n),
@@ -317,7 +319,7 @@ def park(line: Line, station: Station, plan: Plan, now: datetime, chance: np.ran
             1,
             n,
         )
-        for n in range(plan.parked)
+        for n in range(number)
         for at in [now - timedelta(seconds=4 * n)]
     ]
     with line.database.begin() as session:

@@ -1,5 +1,6 @@
 """The dashboard as a person meets it: the real process, a real Chromium."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 from tests.parts.chromium import running_dashboard
 
 pytestmark = pytest.mark.browser
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +54,9 @@ def address(shown: Shown) -> str:
 
 
 @pytest.fixture
-def s1(line: Line, now: datetime, request: pytest.FixtureRequest) -> Station:
+def s1(line: Line, now: datetime) -> Station:
     """A station that no other test knows."""
-    name = f"s-{abs(hash(request.node.name)) % 10**9}"
-    return line.station(name, now - timedelta(days=2), object_name="coin", stale_after_s=8)
+    return line.station(f"s-{next(NUMBERS)}", now - timedelta(days=2), object_name="coin", stale_after_s=8)
 
 
 def ready(page: Page) -> None:
@@ -249,8 +250,10 @@ def test_from_no_schema_to_no_stations_to_a_database_that_goes_away_and_comes_ba
     folder.mkdir()
     url = f"sqlite:///{folder / 'andon.db'}"
     with running_dashboard(url, str(folder / "images")) as address:
-        page.goto(address)
+        page.goto(f"{address}/dead-letters")  # the very first visit is a link to a page, as from a bookmark
         alert, tile = page.get_by_role("alert"), page.locator(".st-key-tile-1")
+        expect(alert).to_contain_text("andon db upgrade")
+        page.get_by_role("link", name="Live wall").click()
         expect(alert).to_contain_text("andon db upgrade")
 
         line = Line.new(folder)

@@ -90,6 +90,26 @@ def commit(consumer: Consumer, records: Sequence[Record]) -> None:
     consumer.commit(ends)
 
 
+def poll_until_shared(one: Consumer, other: Consumer) -> None:
+    """Poll two members side by side, as two workers do, until each has its half of the six partitions."""
+    shared = threading.Event()
+
+    def poll(consumer: Consumer) -> None:
+        for _ in range(int(PATIENCE_S / 0.2)):
+            if shared.is_set():
+                break
+            consumer.poll(100, 0.2)
+            if len(one.assignment()) == len(other.assignment()) == 3:
+                shared.set()
+
+    threads = [threading.Thread(target=poll, args=(consumer,)) for consumer in (one, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shared.is_set(), f"shares after {PATIENCE_S} s: {one.assignment()} and {other.assignment()}"
+
+
 def test_each_station_keeps_its_order_and_its_partition(bus: Bus, topic: str) -> None:
     publish(bus, topic, frames(60))
     with closing(bus.consumer(topic, "g")) as consumer:
@@ -159,11 +179,7 @@ def test_two_members_share_the_work_and_a_leavers_share_moves(bus: Bus, topic: s
     everything = {(topic, partition) for partition in range(6)}
     with closing(bus.consumer(topic, "g")) as stays:
         leaver = bus.consumer(topic, "g")
-        for _ in range(int(PATIENCE_S / 0.2)):
-            stays.poll(100, 0.1)
-            leaver.poll(100, 0.1)
-            if len(stays.assignment()) == len(leaver.assignment()) == 3:
-                break
+        poll_until_shared(stays, leaver)
         assert stays.assignment() | leaver.assignment() == everything
         assert not stays.assignment() & leaver.assignment()
         leaver.close()
@@ -175,11 +191,7 @@ def test_a_commit_for_a_lost_partition_is_left_out(bus: Bus, topic: str) -> None
     with closing(bus.consumer(topic, "g")) as first:
         records = read(first, 24)
         with closing(bus.consumer(topic, "g")) as second:
-            for _ in range(int(PATIENCE_S / 0.2)):
-                first.poll(100, 0.1)
-                second.poll(100, 0.1)
-                if len(first.assignment()) == len(second.assignment()) == 3:
-                    break
+            poll_until_shared(first, second)
             lost = second.assignment()
             commit(first, records)
             second.rewind()
@@ -212,6 +224,14 @@ def test_pause_holds_for_partitions_gained_meanwhile(bus: Bus, topic: str) -> No
         assert [consumer.poll(100, 0.3) for _ in range(4)] == [[]] * 4
         consumer.resume()
         assert len(read(consumer, 6)) == 6
+
+
+def test_the_groups_lag_counts_what_other_members_hold_too(bus: Bus, topic: str) -> None:
+    publish(bus, topic, frames(24))
+    with closing(bus.consumer(topic, "g")) as first, closing(bus.consumer(topic, "g")) as second:
+        poll_until_shared(first, second)
+        assert 0 < sum(second.lag().values()) < 24
+        assert second.group_lag() == 24
 
 
 def test_lag_counts_from_the_committed_position(bus: Bus, topic: str) -> None:

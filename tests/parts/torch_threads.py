@@ -1,4 +1,4 @@
-"""Torch on one thread: on tiny tensors and busy cores, threads that wait for one another take a hundred times as long."""
+"""Torch on one thread: on busy cores, threads that wait for one another take a hundred times as long."""
 
 from collections.abc import Iterator
 

@@ -245,8 +245,9 @@ def test_exported_weights_are_the_averaged_ones_in_half_precision(tmp_path: Path
 
 
 @pytest.mark.data
+@pytest.mark.timeout(600)
 def test_the_real_teachers_reach_their_known_auroc_on_the_toy_figures():
-    """98.2 and 98.5 are the figures noted beside the weights, measured with other code, other draws and 224 px."""
+    """98.2 and 98.5 are the figures noted beside the weights, measured with other code and draws."""
     teachers = load_teachers(beside_the_project("weights"))
     split = read_split(beside_the_project("data/aliens"), limit=60)
 

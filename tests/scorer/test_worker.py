@@ -89,7 +89,7 @@ def test_a_message_that_cannot_become_a_verdict_is_a_dead_letter_and_the_rest_go
             message(line, station="s9"),
             message(line, image=whole[:100]),
             message(line, image=b"GIF89a"),
-            message(line, image=bytes(20_000_000)),
+            message(line, image=bytes(2_000_000)),
             schema.refer(message(line), "sha256:" + "0" * 64),
             message(line),
         ]
@@ -376,7 +376,7 @@ print(Line(Path(sys.argv[1])).drain())
 
 def run_worker(line: Line, kill_at: str = "") -> subprocess.CompletedProcess[str]:
     """A worker in a process of its own, killed at a step if one is named."""
-    environment = os.environ | {"ANDON_KILL_AT": kill_at, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"ANDON_TEST_KILL_AT": kill_at, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", WORKER, str(line.folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
@@ -393,8 +393,16 @@ def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(line, step):
     assert [verdict.frame_id for verdict in line.verdicts("s1")] == ids
     assert reasons(line) == ["unknown-station"] * 2
     assert line.parked() == len(waiting)
+
+
+def test_a_worker_killed_over_parked_frames_loses_and_doubles_nothing(line):
+    line.station("s2")
+    waiting = line.frames("s2", 3)
+    line.drain()
     line.normals("s2")
-    assert run_worker(line, kill_at="written:1").returncode == -signal.SIGKILL
+    assert run_worker(line, kill_at="writing").returncode == -signal.SIGKILL
+    assert line.parked() == 3
+    assert run_worker(line, kill_at="written").returncode == -signal.SIGKILL
     line.drain()
     assert [verdict.frame_id for verdict in line.verdicts("s2")] == waiting
     assert line.parked() == 0

@@ -56,7 +56,7 @@ def _surface(object_name: str, good: Callable[[np.random.Generator], Picture], k
 
 def _brick(rng: np.random.Generator) -> Picture:
     """The photograph is grey; its tones between brick and mortar are given those materials' colours."""
-    centre = 256 + rng.uniform(-60, 60), 256 + rng.uniform(-60, 60)
+    centre = 256 + rng.uniform(-20, 20), 256 + rng.uniform(-20, 20)
     grey = crop("brick", centre, float(rng.uniform(345, 365)), float(rng.normal(0, 0.8)))
     mortar = np.clip((grey - 0.36) / 0.22, 0, 1)[..., None]
     tone = BRICK_RED * (1 - mortar) + MORTAR * mortar
@@ -83,15 +83,14 @@ SCENES: Mapping[str, Scene] = {
     "brick": _surface(
         "brick wall",
         _brick,
-        {"scratch": _Kind(scratch, (75, 125)), "stain": _Kind(stain, (36, 60)), "missing_part": _Kind(chip, (32, 46))},
+        {"scratch": _Kind(scratch, (120, 180)), "stain": _Kind(stain, (52, 80)), "missing_part": _Kind(chip, (36, 56))},
     ),
     "gravel": _surface(
         "gravel bed",
         _gravel,
         {
-            "stain": _Kind(stain, (40, 65)),
-            "missing_part": _Kind(chip, (34, 50)),
-            "foreign_part": _Kind(foreign_part, (28, 38)),
+            "missing_part": _Kind(chip, (60, 85)),
+            "foreign_part": _Kind(foreign_part, (52, 66)),
         },
     ),
     "coffee": _surface(

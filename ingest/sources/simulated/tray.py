@@ -52,21 +52,21 @@ def draw(rng: np.random.Generator, defect: str | None) -> tuple[Picture, Mask]:
         scratched, mask = scratch(picture, Spot(float(x), float(y), float(rng.uniform(34, 44))), rng)
         return np.where(on_coin[..., None], scratched, picture), mask & on_coin
     if defect == "stain":
-        return stain(picture, Spot(float(x), float(y), float(rng.uniform(26, 40))), rng)
+        return stain(picture, Spot(float(x), float(y), float(rng.uniform(32, 46))), rng)
     if defect == "dent":
-        return dent(picture, Spot(float(x), float(y), float(rng.uniform(15, 20))), rng)
+        return dent(picture, Spot(float(x), float(y), float(rng.uniform(22, 30))), rng)
     return picture, on_coin & (defect is not None)
 
 
 def _places(rng: np.random.Generator) -> list[_Place]:
     """The coins of a good tray; the tray itself lies a little differently each time."""
-    shift, turn = rng.normal(0, 2, 2), np.deg2rad(rng.normal(0, 0.4))
+    shift, turn = rng.normal(0, 1, 2), np.deg2rad(rng.normal(0, 0.2))
     places = []
     for coin in range(len(COINS)):
         across, down = (coin % 4 - 1.5) * PITCH, (coin // 4 - 1) * PITCH
-        x = WIDTH / 2 + across * np.cos(turn) - down * np.sin(turn) + shift[0] + rng.normal(0, 0.7)
-        y = HEIGHT / 2 + across * np.sin(turn) + down * np.cos(turn) + shift[1] + rng.normal(0, 0.7)
-        places.append(_Place(coin, float(x), float(y), float(rng.normal(0, 2))))
+        x = WIDTH / 2 + across * np.cos(turn) - down * np.sin(turn) + shift[0] + rng.normal(0, 0.5)
+        y = HEIGHT / 2 + across * np.sin(turn) + down * np.cos(turn) + shift[1] + rng.normal(0, 0.5)
+        places.append(_Place(coin, float(x), float(y), float(rng.normal(0, 1))))
     return places
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import browsing, charts, leafing, opening, states, tiles, verdict_view, words
-from dashboard.browsing import PAGE_SIZE, SHOW
+from dashboard.browsing import SHOW, Listing
 from dashboard.spans import DEFAULT, SPANS, Span
 from storage import normal_sets, parked, stations, verdicts, workers
 from storage.normal_sets import NormalSet
@@ -219,9 +219,15 @@ def frames(place: Station, span: Span) -> None:
                 st.pagination(
                     shown.pages, default=shown.page, key=leafing.pager(), on_change=leafing.turned, max_visible_pages=5
                 )
-            st.caption(f"{words.plural(shown.total, 'frame')}, {PAGE_SIZE} a page")
+            st.caption(reach_note(shown))
         with right:
             verdict_view.verdict_view(chosen, normal_set, beside)
+
+
+def reach_note(shown: Listing) -> str:
+    if shown.reach < shown.total:
+        return f"the newest {words.count(shown.reach)} of {words.count(shown.total)}; a shorter range shows fewer"
+    return words.plural(shown.total, "frame")
 
 
 def none_shown(show: str | None, span: Span) -> str:

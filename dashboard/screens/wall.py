@@ -83,7 +83,7 @@ def tile(grid: DeltaGenerator, place: Station, summary: StationSummary, state: S
             )
         else:
             st.html(f'<div class="andon-no-scores">no scores in the last {window}</div>')
-        st.page_link("pages/station.py", label=f"Open {place.name}", query_params={"station": place.name}, icon="")
+        st.page_link("screens/station.py", label=f"Open {place.name}", query_params={"station": place.name}, icon="")
 
 
 def picture(place: Station, summary: StationSummary, state: State, now: datetime) -> None:

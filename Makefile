@@ -13,11 +13,11 @@ help:  ## List the targets
 $(BIN)/uv:
 	@echo "andon: making .venv"
 	@$(PYTHON) -c 'import sys; sys.exit("andon needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which: make demo PYTHON=python3.12") if sys.version_info < (3, 11) else None'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { echo "andon: this Python can't make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/runtime.stamp: requirements.lock pyproject.toml | $(BIN)/uv
-	@echo "andon: installing packages, pinned by hash (5.9 GB with torch, about half a minute on a fast line)"
+	@echo "andon: installing packages, pinned by hash (torch is the largest by far; this takes a while on a slow line)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@

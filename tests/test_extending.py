@@ -1,0 +1,75 @@
+"""The examples in docs/extending.md work as they stand there."""
+
+import re
+import sys
+import threading
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from ingest.errors import SourceError
+from ingest.settings import IngestSettings
+from ingest.sources import registry as sources
+from scorer.detectors import registry as detectors
+from scorer.framing import Framing
+from scorer.settings import ScorerSettings
+from storage.database import Database
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+EXAMPLES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def example(path: str) -> ModuleType:
+    module = ModuleType(path.removesuffix(".py").replace("/", "."))
+    exec(compile(EXAMPLES[path], path, "exec"), module.__dict__)
+    return module
+
+
+def picture(seed: int, side: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def test_the_source_yields_its_picture_when_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "SOURCES", {**sources.SOURCES, "still": example("ingest/sources/still.py").open_still})
+    encoded = BytesIO()
+    Image.fromarray(picture(1)).save(encoded, "JPEG")
+    (tmp_path / "part.jpg").write_bytes(encoded.getvalue())
+    source = sources.open_source(f"still:{tmp_path / 'part.jpg'}", "s1", IngestSettings())
+    frames = list(islice(source.frames(threading.Event()), 3))
+    assert [(frame.station, frame.image) for frame in frames] == [("s1", encoded.getvalue())] * 3
+    with pytest.raises(SourceError, match=r"There is no picture .*missing\.jpg"):
+        sources.open_source(f"still:{tmp_path / 'missing.jpg'}", "s1", IngestSettings())
+
+
+def test_the_detector_keeps_the_promises_of_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = example("scorer/detectors/mean_colour.py").MeanColourDetector
+    known = {**detectors.DETECTORS, "mean-colour": lambda settings, device, framing: made(framing)}
+    monkeypatch.setattr(detectors, "DETECTORS", known)
+    detector = detectors.load(ScorerSettings(detector="mean-colour"), Framing("letterbox"))
+    normals, queries = [picture(seed) for seed in range(4)], [picture(seed, 96) for seed in (8, 9, 10)]
+    references = detector.references(normals, "part")
+    batch = detector.score(queries, references).image
+    singles = torch.cat([detector.score([query], references).image for query in queries])
+    turned = detector.score(queries, detector.references(normals[::-1], "part")).image
+    assert torch.allclose(batch, singles, atol=1e-5)
+    assert torch.allclose(batch, turned, atol=1e-6)
+    black = np.zeros((64, 64, 3), dtype=np.uint8)
+    assert detector.score([black], references).image.item() > batch.max().item()
+    assert detector.score(normals, references).image.tolist() == [0.0] * 4
+
+
+def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'andon.db'}"
+    Database(url).upgrade()
+    monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", url)
+    monkeypatch.setattr(sys, "argv", ["dashboard"])
+    page = AppTest.from_string(EXAMPLES["dashboard/screens/newest.py"], default_timeout=60).run()
+    assert not page.exception
+    assert page.title[0].value == "Newest"

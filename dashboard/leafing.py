@@ -54,8 +54,11 @@ def choose(frame_id: UUID, page: int) -> None:
 
 def turned() -> None:
     """A person chose another page: the list stands still, and its first frame is looked at."""
+    chosen = int(st.session_state[pager()])
+    if chosen == page():  # a pager that was just put there tells its first value too, and nobody chose that
+        return
     freeze()
-    st.session_state[PAGE] = st.session_state[pager()]
+    st.session_state[PAGE] = chosen
     _name(None)
 
 

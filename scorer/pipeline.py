@@ -1,10 +1,13 @@
 """Steps 2 to 6 of the worker: from records to rows in one transaction."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+
+import structlog
 
 from ingest.bus.protocol import Record
 from scorer import metrics, rows
@@ -24,6 +27,10 @@ from storage.stations import Station
 from storage.verdicts import Verdict
 
 NO_SET = -1
+
+PREPARE_WITHIN_S = 20.0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,19 @@ class Pipeline:
         self._judge = judge
         self._intake = Intake(images, settings, threads)
         self._normal_sets: dict[int, NormalSet] = {}
+
+    def prepare(self) -> None:
+        """Get ready for the stations there are, within PREPARE_WITHIN_S, so that first frames need not wait."""
+        until_s = time.monotonic() + PREPARE_WITHIN_S
+        with self._database.read() as session:
+            names = {station.name for station in stations.list_all(session)}
+        for name, standing in self._standings(names).items():
+            if standing.normal_set is None or time.monotonic() > until_s:
+                continue
+            try:
+                self._judge.standard(standing.station, standing.normal_set)
+            except BadNormals as error:  # each of its frames will say so too
+                log.warning("a normal set can't be used", station=name, error=str(error))
 
     def process(self, records: Sequence[Record]) -> Progress:
         """Bring a batch from the bus into the database; raises what is retriable, with nothing written."""

@@ -138,6 +138,7 @@ class Worker:
     def _ready_consumer(self) -> Consumer:
         if self._consumer is None:
             self._database.require_current_schema()
+            self._scoring.submit(self._pipeline.prepare).result()
             self._consumer = self._bus.consumer(self._topic, self._settings.group)
         if self._must_rewind:
             self._consumer.rewind()

@@ -148,7 +148,7 @@ def test_a_station_that_falls_silent_turns_red_and_says_so(
     expect(head).to_have_attribute("data-state", "running")
     expect(head).to_have_attribute("data-state", "stale")
     expect(head).to_contain_text("Silent for")
-    assert tile.evaluate("tile => getComputedStyle(tile).borderTopColor") == "rgb(179, 32, 44)"
+    expect(tile).to_have_css("border-top-color", "rgb(179, 32, 44)")
 
 
 def test_a_click_anywhere_on_a_tile_opens_its_station(

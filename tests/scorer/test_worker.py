@@ -406,3 +406,10 @@ def test_a_worker_killed_over_parked_frames_loses_and_doubles_nothing(line):
     line.drain()
     assert [verdict.frame_id for verdict in line.verdicts("s2")] == waiting
     assert line.parked() == 0
+
+
+def test_a_worker_is_ready_for_its_stations_before_the_first_frame(line):
+    line.station("s2")
+    line.normals("s2", first=2000)
+    assert line.drain() == Progress()
+    assert len(list(line.settings.references_path.rglob("*.safetensors"))) == 2

@@ -55,9 +55,12 @@ def demo(
     from andon.demo.run import run_until_stopped
 
     def opened(address: str) -> None:
-        console.print(f"\n[bold green]The line runs.[/] Dashboard: [bold]{address}[/]   Ctrl-C stops everything.\n")
+        console.print(f"Dashboard: [bold]{address}[/]")
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(address)
+
+    def runs() -> None:
+        console.print("[bold green]The line runs.[/] Ctrl-C stops everything.\n")
         live.start()
 
     with (
@@ -67,9 +70,9 @@ def demo(
         live.stop()
         plan = demo_plan(None, rate, seed)
         run_until_stopped(
-            home, plan, port, console.print, lambda rows: live.update(_board(rows), refresh=True), opened, stop
+            home, plan, port, console.print, lambda rows: live.update(_board(rows), refresh=True), opened, runs, stop
         )
-    console.print("Stopped. Its data stay until the next demo starts.")
+    console.print("\nStopped. Its data stay until the next demo starts.")
 
 
 def _headless(

@@ -95,7 +95,10 @@ def _free_port(first: int) -> int:
     raise AndonError(f"No free port between {first} and {first + 99} for the dashboard; choose one with --port.")
 
 
-def write_config(home: DemoHome) -> None:
+def prepare(home: DemoHome) -> None:
+    """Write the settings and make the database."""
+    with closing(Database(home.database_url)) as database:
+        database.upgrade()
     home.config.write_text(
         f"""# The demo's settings. Look at its data with any command: ANDON_CONFIG={home.config} andon verdicts
 [ingest]
@@ -120,10 +123,9 @@ refresh_every_s = 1.0
 
 
 def seed(home: DemoHome, plan: DemoPlan) -> None:
-    """Migrate, and give each station its normal set of good parts."""
+    """Add the plan's stations, each with its normal set of good parts."""
     database, images = Database(home.database_url), ImageStore(str(home.images))
     with closing(database):
-        database.upgrade()
         for station in plan.stations:
             normals = [
                 NormalImage(images.put(picture), f"good part {number}")

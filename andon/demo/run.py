@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from andon.demo.plan import DemoPlan
-from andon.demo.preparation import DemoHome, locked_home, seed, write_config
+from andon.demo.preparation import DemoHome, locked_home, prepare, seed
 from andon.demo.report import FrameIn, StationReport, report
 from andon.demo.supervisor import ProcessFailed, Role, Supervisor
 from ingest.bus.opening import open_bus
@@ -40,7 +40,10 @@ def andon(*words: str) -> list[str]:
 def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: threading.Event) -> list[StationReport]:
     """Make the plan's frames, wait for their verdicts, and account for every one of them."""
     with locked_home(home_path, first_port=8501) as home, Supervisor(home.path, home.environment(os.environ)) as line:
-        start_line(home, plan, line, say, stop)
+        prepare(home)
+        start_scorer(home, plan, line, say)
+        await_scorer(home, line, stop)
+        start_cameras(plan, line, say)
         say(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
         await_verdicts(home, plan, line, watch, stop)
         line.stop_all()
@@ -54,30 +57,42 @@ def run_until_stopped(
     say: Say,
     watch: Watch,
     opened: Callable[[str], None],
+    runs: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Run the line and its dashboard until `stop`; `opened` gets the dashboard's address once it answers."""
+    """Run the line and its dashboard until `stop`; `opened` gets the dashboard's address, then `runs` is called."""
     with locked_home(home_path, first_port=port) as home, Supervisor(home.path, home.environment(os.environ)) as line:
-        start_line(home, plan, line, say, stop)
-        address = f"http://127.0.0.1:{home.dashboard_port}"
+        prepare(home)
         line.start(Role(DASHBOARD, andon("dashboard"), restart=True))
+        start_scorer(home, plan, line, say)
+        address = f"http://127.0.0.1:{home.dashboard_port}"
         await_true(lambda: answers(f"{address}/_stcore/health"), line, stop, "The dashboard")
         opened(address)
+        await_scorer(home, line, stop)
+        start_cameras(plan, line, say)
+        runs()
         with closing(Database(home.database_url)) as database:
             while not stop.wait(LOOK_EVERY_S):
                 line.tend()
                 watch(summaries(database))
 
 
-def start_line(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say, stop: threading.Event) -> None:
-    """Prepare the home, start the scorer, and start the cameras once it is ready."""
-    say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
-    write_config(home)
-    seed(home, plan)
+def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say) -> None:
+    """Start the scorer, and give the stations their normal sets while it loads its model."""
     say("Starting the scorer.")
     line.start(Role(WORKER, andon("score"), restart=True))
+    say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
+    seed(home, plan)
+
+
+def await_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> None:
+    """Wait until the scorer is ready; nothing is published before."""
     with closing(Database(home.database_url)) as database:
         await_true(lambda: scorer_runs(database), line, stop, "The scorer")
+
+
+def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
+    """Start each station's simulated camera."""
     for index, station in enumerate(plan.stations):
         limit = plan.share(index)
         words = ["produce", station.name, "--source", station.source(plan.seed + index), "--rate", str(plan.rate_fps)]

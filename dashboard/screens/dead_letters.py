@@ -95,7 +95,11 @@ def detail(letter: DeadLetter) -> None:
             st.html(facts.letter(letter, opening.zone()))
         with right:
             st.markdown("Look at it, and send it again once its cause is put right:")
-            st.code(f"andon dead-letters show {letter.id}\nandon dead-letters replay {letter.id}", language="bash")
+            st.code(
+                f"andon dead-letters show {letter.id}\nandon dead-letters replay {letter.id}",
+                language="bash",
+                wrap_lines=True,
+            )
 
 
 dead_letters_page()

@@ -17,7 +17,11 @@ def normals_page() -> None:
         places = {place.name: place for place in stations.list_all(session)}
     if not places:
         st.markdown("There is no station yet. Add one with its first good parts:")
-        st.code("andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate", language="bash")
+        st.code(
+            "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate",
+            language="bash",
+            wrap_lines=True,
+        )
         return
     name = st.pills(
         "Station",
@@ -46,7 +50,9 @@ def of_station(place: Station) -> None:
         st.html(tiles.heading(place.name, place.settings.object_name) + facts.station(place, opening.zone()))
         st.markdown("Add a version, or go back to the one before:")
         st.code(
-            f"andon normals add {place.name} FOLDER --activate\nandon normals rollback {place.name}", language="bash"
+            f"andon normals add {place.name} FOLDER --activate\nandon normals rollback {place.name}",
+            language="bash",
+            wrap_lines=True,
         )
 
 
@@ -54,7 +60,7 @@ def none_yet(place: Station, waiting: int) -> None:
     with st.container(border=True, key="card-none"):
         st.html(tiles.heading("No normal set yet", f"{words.plural(waiting, 'frame')} waiting" if waiting else ""))
         st.markdown("Give it 2 to 64 pictures of good parts; frames that wait become verdicts then:")
-        st.code(f"andon normals add {place.name} FOLDER-OF-GOOD-PARTS --activate", language="bash")
+        st.code(f"andon normals add {place.name} FOLDER-OF-GOOD-PARTS --activate", language="bash", wrap_lines=True)
 
 
 def normal_set(version: NormalSet, threshold: Threshold | None) -> None:

@@ -25,7 +25,11 @@ def station_page() -> None:
     if not places:
         st.subheader("No stations yet")
         st.markdown("Add one with its first good parts, then send frames:")
-        st.code("andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate", language="bash")
+        st.code(
+            "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate",
+            language="bash",
+            wrap_lines=True,
+        )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="choices"):
         name = st.selectbox(

@@ -271,7 +271,7 @@ def test_while_the_database_is_away_the_worker_waits_says_so_and_goes_on_after(l
         for name in with_wal:
             shutil.move(hidden / name.name, name)
         counted.wait_for(lambda done: done.verdicts == 10)
-        assert worker.health() == []
+    assert worker.health() == []
     assert len(line.verdicts("s1")) == 10
 
 

@@ -91,6 +91,8 @@ def test_a_second_demo_in_the_same_folder_is_refused(andon: Andon, start_andon: 
     second = andon("demo", "--headless", "--frames", 3, "--home", home)
     assert second.code == 1
     assert re.fullmatch(r"andon: A demo runs in .* already; stop it .*\n", second.err)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
 
 
 def test_frames_without_headless_is_wrong_usage(andon: Andon) -> None:

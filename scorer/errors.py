@@ -21,5 +21,9 @@ class UnknownDetector(ScorerError):
     """The settings name a detector that is not in the registry; no waiting helps."""
 
 
+class UnknownBackbone(ScorerError):
+    """The settings name a backbone that is not in the registry; no waiting helps."""
+
+
 class ImagesUnavailable(ScorerError):
     """The image store can't be reached or is full; retriable."""

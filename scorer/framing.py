@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scorer.detectors.protocol import Picture
 
 Cells = npt.NDArray[np.bool_]
+TILES = {"tiles_2": 2, "tiles_3": 3}
 CELL_PX = 16  # stands for the size of a cell where only proportions matter
 LONGEST_MAP_SIDE = 256
 """Rows or columns of a map over a very long picture, whose cells then stand for more pixels each."""
@@ -23,6 +24,9 @@ LONGEST_MAP_SIDE = 256
 class Framing:
     """A station's choice: all of the picture with bars (letterbox), all of it distorted, or its centre alone.
 
+    With tiles it is a letterbox of two or three times the side, cut into four or nine that each fill the backbone: for
+    defects that are too small once the whole picture is shrunk.
+
     Sizes are (height, width) in pixels, grids (rows, columns). Bars repeat the picture's edge, since a bar of one
     colour would give every picture an edge that no part has.
     """
@@ -31,6 +35,11 @@ class Framing:
 
     def __str__(self) -> str:
         return self.kind
+
+    @property
+    def tiles(self) -> int:
+        """Tiles along each side; 1 where the picture stays whole."""
+        return TILES.get(self.kind, 1)
 
     def frame(self, picture: "Picture", size: tuple[int, int]) -> "Picture":
         """Bring a picture to `size`, averaging where it shrinks: (*size, 3)."""
@@ -71,7 +80,7 @@ class Framing:
         if self.kind == "stretch":
             return 0, 0, *size
         shares = size[0] / height, size[1] / width
-        scale = min(shares) if self.kind == "letterbox" else max(shares)
+        scale = max(shares) if self.kind == "centre_crop" else min(shares)
         scaled = max(1, round(height * scale)), max(1, round(width * scale))
         return (size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2, *scaled
 

@@ -17,6 +17,10 @@ class ScorerSettings(BaseModel):
         default="nearest-patch",
         description="Which detector scores, by its name in the registry, for example nearest-patch.",
     )
+    backbone: str = Field(
+        default="andon-tiny",
+        description="Which network's patches a detector that compares patches looks at, for example andon-tiny.",
+    )
     device: Device = Field(
         default="auto",
         description="Where the model runs: cpu, cuda, mps, or auto for the best there is.",

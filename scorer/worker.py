@@ -30,6 +30,7 @@ import torch
 from ingest.bus.protocol import Bus, Consumer, Record
 from ingest.errors import BusUnavailable
 from scorer import metrics
+from scorer.backbones import registry as backbones
 from scorer.detectors import registry
 from scorer.devices import spare_cores
 from scorer.heart import Heart
@@ -92,6 +93,7 @@ class Worker:
         `UnknownDetector` or `SchemaOutdated`, is raised; nothing of the batch in hand is committed then.
         """
         registry.require_known(self._settings.detector)
+        backbones.require_known(self._settings.backbone)
         torch.set_num_threads(self._settings.torch_threads or spare_cores())
         with ExitStack() as closing:
             closing.callback(self._threads.shutdown)

@@ -14,7 +14,7 @@ from storage.rows import insert_into, values
 from storage.tables import StationRow
 
 WithoutNormals = Literal["wait", "no_reference"]
-Framing = Literal["letterbox", "stretch", "centre_crop"]
+Framing = Literal["letterbox", "stretch", "centre_crop", "tiles_2", "tiles_3"]
 
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from scorer.backbones.filterbank import Filterbank
-from scorer.backbones.tiny import load_tiny
-from scorer.detectors.nearest_patch import NearestPatchDetector
+from scorer.backbones import registry as backbones
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patches import PatchDetector, PatchMethod
 from scorer.detectors.protocol import Detector
 from scorer.devices import device_of
 from scorer.errors import UnknownDetector
@@ -23,24 +23,32 @@ def _inctrl(settings: ScorerSettings, device: torch.device, framing: Framing) ->
     return inctrl.load(settings, device, framing)
 
 
+PATCH_METHODS: Mapping[str, Callable[[ScorerSettings], PatchMethod]] = {
+    "nearest-patch": lambda _: NearestPatch(),
+}
+"""Methods that compare patches, on any backbone."""
+
 DETECTORS: Mapping[str, Loading] = {
     "inctrl": _inctrl,
-    "nearest-patch": lambda _, device, framing: NearestPatchDetector(load_tiny(device), framing),
-    "nearest-patch-filterbank": lambda _, device, framing: NearestPatchDetector(
-        Filterbank(device), framing, "nearest-patch-filterbank"
-    ),
 }
+"""Detectors that bring their own backbone."""
 
 
 def load(settings: ScorerSettings, framing: Framing) -> Detector:
     """Load the detector that the settings name; raises `UnknownDetector`, or `ModelUnavailable` without its weights."""
     require_known(settings.detector)
-    return DETECTORS[settings.detector](settings, device_of(settings.device), framing)
+    device = device_of(settings.device)
+    if settings.detector in DETECTORS:
+        return DETECTORS[settings.detector](settings, device, framing)
+    return PatchDetector(PATCH_METHODS[settings.detector](settings), backbones.load(settings, device), framing)
 
 
 def require_known(name: str) -> None:
     """Raise `UnknownDetector` unless there is a detector of that name."""
-    if name not in DETECTORS:
-        raise UnknownDetector(
-            f"There is no detector {name!r}; scorer.detector is one of {', '.join(sorted(DETECTORS))}."
-        )
+    if name not in names():
+        raise UnknownDetector(f"There is no detector {name!r}; scorer.detector is one of {', '.join(names())}.")
+
+
+def names() -> list[str]:
+    """All detectors, by name."""
+    return sorted([*DETECTORS, *PATCH_METHODS])

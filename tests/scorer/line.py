@@ -128,7 +128,7 @@ def settings(folder: Path, **wanted: object) -> ScorerSettings:
         "references_path": folder / "references",
         "batch_frames": 8,
         "device": "cpu",
-        "detector": "nearest-patch-filterbank",  # the quickest
+        "backbone": "filterbank",  # the quickest
         "torch_threads": 1,
         "retry_first_s": 0.01,
         "retry_most_s": 0.05,

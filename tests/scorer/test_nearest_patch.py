@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from scorer.backbones.filterbank import Filterbank
-from scorer.detectors.nearest_patch import NearestPatchDetector
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patches import PatchDetector
 from scorer.detectors.registry import load
 from scorer.errors import BadNormals, ModelUnavailable, UnknownDetector
 from scorer.framing import Framing
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def detector() -> NearestPatchDetector:
-    return NearestPatchDetector(Filterbank(torch.device("cpu")), Framing("letterbox"))
+def detector() -> PatchDetector:
+    return PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing("letterbox"))
 
 
 def shapes() -> list[np.ndarray]:
@@ -96,7 +97,8 @@ def test_bars_of_a_letterbox_take_no_part(detector):
 def test_equal_configurations_have_equal_ids_and_another_framing_another():
     device = torch.device("cpu")
     ids = [
-        NearestPatchDetector(Filterbank(device), Framing(kind)).model_id for kind in ("stretch", "stretch", "letterbox")
+        PatchDetector(NearestPatch(), Filterbank(device), Framing(kind)).model_id
+        for kind in ("stretch", "stretch", "letterbox")
     ]
     assert ids[0] == ids[1] != ids[2]
     assert len(ids[0]) == 64

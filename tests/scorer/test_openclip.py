@@ -4,7 +4,8 @@ import torch
 from scorer.backbones.openclip import Architecture, OpenClip, OpenClipPatches, architecture, bare
 from scorer.backbones.precision import dtype_for, has_fast_bf16
 from scorer.backbones.protocol import PatchBackbone
-from scorer.detectors.nearest_patch import NearestPatchDetector
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patches import PatchDetector
 from scorer.errors import BadWeights, ModelUnavailable
 from scorer.framing import Framing
 from tests.scorer.tiny_clip import CONFIG, tiny_architecture, tiny_backbone, tiny_pixels
@@ -87,7 +88,7 @@ def test_a_tag_brings_its_own_activation_and_pixels() -> None:
 
 def test_its_image_tower_is_a_backbone_for_detectors_that_compare_patches() -> None:
     backbone: PatchBackbone = OpenClipPatches(tiny_backbone(), (1, 4), "sha256")
-    detector = NearestPatchDetector(backbone, Framing("stretch"))
+    detector = PatchDetector(NearestPatch(), backbone, Framing("stretch"))
     normals = list(tiny_pixels(3, seed=1).permute(0, 2, 3, 1).numpy())
     scores = detector.score(normals, detector.references(normals, "bolt"))
     torch.testing.assert_close(scores.maps, torch.zeros(3, 3, 4), atol=1e-6, rtol=0)

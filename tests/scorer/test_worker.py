@@ -64,7 +64,7 @@ def test_a_verdict_says_what_it_was_made_with(line):
         normal_set = normal_sets.active(session, station.id)
         threshold = thresholds.current(session, station.id, normal_set.id, verdict.model_id)
     assert (verdict.detector, verdict.normal_set_id, verdict.worker) == (
-        "nearest-patch-filterbank",
+        "nearest-patch",
         normal_set.id,
         "w1",
     )
@@ -336,7 +336,7 @@ def test_a_worker_tells_how_it_is(line):
     line.drain()
     with line.database.read() as session:
         (told,) = workers.list_all(session)
-    assert (told.name, told.state, told.detector, told.lag) == ("w1", "stopped", "nearest-patch-filterbank", 0)
+    assert (told.name, told.state, told.detector, told.lag) == ("w1", "stopped", "nearest-patch", 0)
 
 
 def test_two_workers_share_the_frames_and_agree(line):

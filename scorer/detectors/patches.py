@@ -1,0 +1,200 @@
+"""What methods that compare patches share behind the model seam, so that a method's file reads like its paper.
+
+A `PatchMethod` sees patch tokens alone: framing, tiles, the backbone, the order of the normals and leaving one out are
+the `PatchDetector`'s.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+
+from scorer.backbones.protocol import PatchBackbone
+from scorer.detectors.protocol import Picture, References, Scores
+from scorer.errors import BadNormals
+from scorer.framing import Framing
+
+FEWEST_NORMALS, MOST_NORMALS = 2, 64
+PICTURES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Patch tokens of B pictures.
+
+    tokens: (L, B, P, W) float32 as the backbone gives them. looked_at: (B, P) bool, False in a letterbox's bars.
+    grid: rows and columns, P of them. copies: pictures that belong together, one after another: each normal and its
+    turned copies, the normal itself first.
+    """
+
+    tokens: torch.Tensor
+    looked_at: torch.Tensor
+    grid: tuple[int, int]
+    copies: int = 1
+
+    @property
+    def pictures(self) -> int:
+        """How many there are, copies not counted."""
+        return len(self.looked_at) // self.copies
+
+    def take(self, places: Sequence[int]) -> "Patches":
+        """Those pictures, with all their copies, in that order."""
+        kept = torch.tensor([place * self.copies + copy for place in places for copy in range(self.copies)])
+        kept = kept.to(self.looked_at.device)
+        return Patches(self.tokens[:, kept], self.looked_at[kept], self.grid, self.copies)
+
+    def without(self, place: int) -> "Patches":
+        """All pictures but one and its copies."""
+        return self.take([other for other in range(self.pictures) if other != place])
+
+    def originals(self) -> "Patches":
+        """The pictures as they are, without turned copies."""
+        return Patches(self.tokens[:, :: self.copies], self.looked_at[:: self.copies], self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a method says of B pictures: image scores (B,), maps (B, P), components (B,) each."""
+
+    image: torch.Tensor
+    maps: torch.Tensor
+    components: Mapping[str, torch.Tensor]
+
+
+Configuration = Mapping[str, float | str | bool]
+
+
+class PatchMethod(Protocol):
+    """A way to tell from patch tokens how far pictures are from the normals; it holds no state of a station.
+
+    `judge` of a batch equals that of its pictures one by one. Values of cells that are not looked at must neither
+    enter a score nor what is kept; their map values are 0.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in the registry, such as ``patchcore``."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """All that its scores depend on beside tokens: part of the model id."""
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Degrees by which copies of the normals are turned, 0 first; ``(0,)`` where it takes them as they are."""
+
+    def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
+        """What is kept of one or more normals, ready to be a safetensors file."""
+
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+        """Compare pictures with what was kept."""
+
+    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The score of each of K ≥ 2 normals against the others, (K,); see `refitted`."""
+
+
+def refitted(method: PatchMethod, normals: Patches) -> torch.Tensor:
+    """Leave one out as it is meant: what is kept is made anew without each normal. (K,)."""
+    originals = normals.originals()
+    scores = [
+        method.judge(originals.take([place]), method.fit(normals.without(place))).image
+        for place in range(normals.pictures)
+    ]
+    return torch.cat(scores)
+
+
+class PatchDetector:
+    """A patch method on a backbone, as a `Detector`; float32, a batch's scores equal the single ones."""
+
+    def __init__(self, method: PatchMethod, backbone: PatchBackbone, framing: Framing) -> None:
+        self.name = method.name
+        self.method = method
+        self._backbone = backbone
+        self._framing = framing
+        self.weights_sha256 = backbone.weights_sha256
+        configuration = [
+            method.name,
+            dict(method.configuration),
+            list(method.turns),
+            backbone.name,
+            dict(backbone.configuration),
+            backbone.weights_sha256,
+            str(framing),
+        ]
+        self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
+
+    def references(self, normals: Sequence[Picture], object_name: str) -> References:
+        """Fit 2 to 64 normals; raises `BadNormals` for another number. The object's name says nothing here."""
+        if not FEWEST_NORMALS <= len(normals) <= MOST_NORMALS:
+            raise BadNormals(
+                f"The detector {self.name} compares with {FEWEST_NORMALS} to {MOST_NORMALS} normal images; this set "
+                f"has {len(normals)}."
+            )
+        order = sorted(range(len(normals)), key=lambda place: sha256(normals[place].tobytes()).digest())
+        sorted_normals = [normals[place] for place in order]
+        by_order = self.references_of(self.normal_patches(sorted_normals))
+        scores = dict(zip(order, by_order.normal_scores, strict=True))
+        return References(self.model_id, by_order.tensors, tuple(scores[place] for place in range(len(normals))))
+
+    def score(self, pictures: Sequence[Picture], references: References) -> Scores:
+        """Score pictures of one station."""
+        return self.score_of(self.patches(pictures), references)
+
+    @torch.inference_mode()
+    def references_of(self, normals: Patches) -> References:
+        """Fit normals that are tokens already; what is kept depends on their order, `references` sorts them."""
+        fitted = self.method.fit(normals)
+        return References(self.model_id, fitted, tuple(self.method.left_out(normals, fitted).tolist()))
+
+    @torch.inference_mode()
+    def score_of(self, queries: Patches, references: References) -> Scores:
+        """Score pictures that are tokens already."""
+        judged = self.method.judge(queries, references.tensors)
+        return Scores(judged.image, judged.maps.view(-1, *queries.grid), judged.components)
+
+    def normal_patches(self, normals: Sequence[Picture]) -> Patches:
+        """Tokens of normals and of the turned copies that the method asks for."""
+        turns = self.method.turns
+        found = self.patches([turned(normal, degrees) for normal in normals for degrees in turns])
+        return Patches(found.tokens, found.looked_at, found.grid, copies=len(turns))
+
+    @torch.inference_mode()
+    def patches(self, pictures: Sequence[Picture]) -> Patches:
+        """Tokens of pictures, framed and, where the framing says so, cut into tiles that each fill the backbone."""
+        tiles = self._framing.tiles
+        size = self._backbone.size[0] * tiles, self._backbone.size[1] * tiles
+        grid = self._backbone.grid[0] * tiles, self._backbone.grid[1] * tiles
+        parts = []
+        for first in range(0, len(pictures), PICTURES_AT_ONCE):
+            framed = np.stack([self._framing.frame(some, size) for some in pictures[first : first + PICTURES_AT_ONCE]])
+            pixels = rearrange(torch.from_numpy(framed), "b (r h) (c w) rgb -> (b r c) rgb h w", r=tiles, c=tiles)
+            tokens = torch.cat([self._backbone.tokens(some) for some in torch.split(pixels, PICTURES_AT_ONCE)], dim=1)
+            rows = self._backbone.grid[0]
+            parts.append(rearrange(tokens, "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows))
+        cells = np.stack([self._framing.looked_at(picture, size, grid) for picture in pictures])
+        looked_at = torch.from_numpy(cells).flatten(1).to(self._backbone.device)
+        return Patches(torch.cat(parts, dim=1), looked_at, grid)
+
+
+def turned(picture: Picture, degrees: int) -> Picture:
+    """The picture turned about its centre, to the left; what comes in from outside repeats the edge."""
+    if degrees % 360 == 0:
+        return picture
+    if degrees % 90 == 0:
+        return np.ascontiguousarray(np.rot90(picture, degrees // 90))
+    height, width, _ = picture.shape
+    reach = int(np.ceil((np.hypot(height, width) - min(height, width)) / 2)) + 1
+    wide = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    whole = Image.fromarray(wide).rotate(degrees, Image.Resampling.BILINEAR)
+    return np.asarray(whole)[reach : reach + height, reach : reach + width]
+
+
+def top_mean(distances: torch.Tensor, share: float) -> torch.Tensor:
+    """Mean of the farthest `share` of (N,) distances, at least of one."""
+    return distances.topk(max(1, round(len(distances) * share))).values.mean()

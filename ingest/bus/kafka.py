@@ -12,6 +12,7 @@ from kafka import errors as kafka_errors
 
 from ingest.bus.kafka_connection import KafkaConnection, in_words, plainly
 from ingest.bus.kafka_consumer import FETCH, KafkaGroupConsumer, record_of
+from ingest.bus.kafka_foreign import forgive
 from ingest.bus.protocol import LARGEST_MESSAGE_BYTES, Acknowledged, Message, Place, Record
 from ingest.errors import BusMisconfigured, BusUnavailable, MessageTooLarge
 from ingest.settings import IngestSettings
@@ -26,6 +27,7 @@ class KafkaBus:
     """Keeps the contract of `ingest.bus.protocol.Bus`; connects at first use."""
 
     def __init__(self, settings: IngestSettings) -> None:
+        forgive()
         self._settings = settings
         self._connection = KafkaConnection(settings)
         self._ensured: set[str] = set()

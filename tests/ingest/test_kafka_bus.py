@@ -140,6 +140,36 @@ def test_foreign_messages_come_through_intact(bus: KafkaBus, topic: str, kafka_b
     ]
 
 
+class Odd(str):
+    """A header's name as a producer of another make may write it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"caf\xe9 \xe2\x82\xac\xff"
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_a_header_whose_name_is_no_text_stops_nobody(
+    bus: KafkaBus, topic: str, kafka_bootstrap: str, compression: str | None
+) -> None:
+    bus.ensure_topic(topic, 1)
+    with closing(KafkaProducer(bootstrap_servers=kafka_bootstrap, compression_type=compression, linger_ms=50)) as other:
+        other.send(topic, key=b"s1", value=b"first", headers=[("fine", b"1")])
+        other.send(topic, key=b"s1", value=b"odd", headers=[("before", b"2"), (Odd("?"), b"\xff"), ("after", b"")])
+        other.send(topic, key=b"s1", value=b"last")
+        other.flush()
+    with closing(bus.consumer(topic, "g")) as consumer:
+        records = read(consumer, 3)
+    assert [(record.value, record.headers) for record in records] == [
+        (b"first", (("fine", b"1"),)),
+        (b"odd", (("before", b"2"), ("caf? €?", b"\xff"), ("after", b""))),
+        (b"last", ()),
+    ]
+    found = bus.read(records[1].place)
+    assert found == records[1]
+
+
 def test_stations_go_where_kafkas_own_partitioner_sends_them(bus: KafkaBus, topic: str) -> None:
     """Murmur2 of these keys by Kafka's own UtilsTest.java: 21 -> -973932308, foobar -> -790332482."""
     bus.ensure_topic(topic, 7)

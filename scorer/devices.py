@@ -8,10 +8,17 @@ from scorer.errors import ModelUnavailable
 from scorer.settings import Device
 
 
-def spare_cores() -> int:
-    """Usable cores less one, at least 1: torch's threads spin while they wait, and decoding needs a core too."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable - 1)
+def usable_cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def score_threads(wanted: Device) -> int:
+    """Model calls side by side: one a core on a processor, one in all on an accelerator, which is busy with one.
+
+    Two calls of one thread each do more than one of two threads, which wait for each other, spinning, at every layer.
+    """
+    return usable_cores() if device_of(wanted).type == "cpu" else 1
 
 
 def device_of(wanted: Device) -> torch.device:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from einops import rearrange
 from PIL import Image
 
 from storage import stations
@@ -18,6 +19,24 @@ TILES = {"tiles_2": 2, "tiles_3": 3}
 CELL_PX = 16  # stands for the size of a cell where only proportions matter
 LONGEST_MAP_SIDE = 256
 """Rows or columns of a map over a very long picture, whose cells then stand for more pixels each."""
+
+
+KEPT_SHARPNESS = 1.25
+"""A picture is decoded with at least this many times the pixels a side that the frame shows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A picture as a network takes it.
+
+    tiles: (T, H, W, 3) uint8, row by row. cells: (rows, columns) of the whole grid, False in bars. height, width: of
+    the picture it was made of, in pixels.
+    """
+
+    tiles: npt.NDArray[np.uint8]
+    cells: Cells
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,19 @@ class Framing:
         """Tiles along each side; 1 where the picture stays whole."""
         return TILES.get(self.kind, 1)
 
+    def prepare(self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int]) -> Framed:
+        """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked."""
+        whole_size = size[0] * self.tiles, size[1] * self.tiles
+        whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
+        framed = self.frame(picture, whole_size)
+        tiles = rearrange(framed, "(r h) (c w) rgb -> (r c) h w rgb", r=self.tiles, c=self.tiles)
+        return Framed(tiles, self.looked_at(picture, whole_size, whole_grid), picture.shape[0], picture.shape[1])
+
+    def enough_px(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+        """The height and width a picture of that shape needs to fill a network's `size` sharply."""
+        _, _, rows, columns = self._place(height, width, (size[0] * self.tiles, size[1] * self.tiles))
+        return round(rows * KEPT_SHARPNESS), round(columns * KEPT_SHARPNESS)
+
     def frame(self, picture: "Picture", size: tuple[int, int]) -> "Picture":
         """Bring a picture to `size`, averaging where it shrinks: (*size, 3)."""
         height, width, _ = picture.shape
@@ -61,13 +93,17 @@ class Framing:
         return rows[:, None] & columns[None, :]
 
     def over_picture(self, framed_map: AnomalyMap, picture: "Picture") -> AnomalyMap:
+        """`over` a picture that is at hand."""
+        return self.over(framed_map, picture.shape[0], picture.shape[1])
+
+    def over(self, framed_map: AnomalyMap, picture_height: int, picture_width: int) -> AnomalyMap:
         """Bring a map over a framed picture, of square cells, to the coordinates of the whole picture.
 
         Cells keep about their size, values are interpolated between cell centres; NaN where the picture was cut off.
         """
         grid = framed_map.shape
         size = grid[0] * CELL_PX, grid[1] * CELL_PX
-        top, left, height, width = self._place(picture.shape[0], picture.shape[1], size)
+        top, left, height, width = self._place(picture_height, picture_width, size)
         rows, columns = _cells(height / CELL_PX), _cells(width / CELL_PX)
         y = (top + (np.arange(rows) + 0.5) / rows * height) / CELL_PX
         x = (left + (np.arange(columns) + 0.5) / columns * width) / CELL_PX

@@ -1,6 +1,6 @@
-"""Step 2 of the worker: from messages to pictures, every message being either a picture or a refusal."""
+"""Step 2 of the worker: from messages to framed pictures, every message being either one or a refusal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -9,8 +9,10 @@ from ingest.bus.protocol import Message, Place, Record
 from ingest.errors import BadFrame
 from ingest.frame import Frame, PublishedFrame
 from scorer import decode
-from scorer.detectors.protocol import Picture
+from scorer.detectors.protocol import Detector
+from scorer.framing import Framed
 from scorer.kept_images import KeptImages
+from scorer.room import Room
 from scorer.settings import ScorerSettings
 from storage.errors import NotFound
 from storage.parked import ParkedFrame
@@ -27,11 +29,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """A frame that could be decoded. `content_type` is what its bytes say, whatever the message said."""
+    """A frame that could be decoded. `content_type` is what its bytes say, whatever the message said.
+
+    `framed` is what a detector will see of it; None where there is none to see it.
+    """
 
     arrived: Arrived
-    data: bytes
-    picture: Picture
+    framed: Framed | None
     content_type: str
 
 
@@ -79,58 +83,43 @@ def refuse(arrived: Arrived, reason: str, error: str) -> Refused:
 
 
 class Intake:
-    """Fetches claim checks and decodes, in threads, holding at most `max_decoded_bytes` of pictures and bytes."""
+    """Fetches claim checks, decodes and frames, in threads that hold at most `max_decoded_bytes` between them.
+
+    A single picture may be larger than that; it is then decoded alone. What is left of it is small.
+    """
 
     def __init__(self, images: KeptImages, settings: ScorerSettings, threads: Executor) -> None:
         self._images = images
         self._settings = settings
         self._threads = threads
+        self._room = Room(settings.max_decoded_bytes)
 
-    def portions(self, frames: Sequence[Arrived]) -> Iterator[list[Pictured | Refused]]:
-        """Decode in order, a portion at a time; a single frame may be larger than a portion's limit."""
-        held: list[tuple[Arrived, bytes]] = []
-        held_bytes = 0
-        for arrived, fetched in self._fetched(frames):
-            if isinstance(fetched, Refused):
-                yield [fetched]
-                continue
-            try:
-                needed = len(fetched) + decode.decoded_bytes(fetched, self._settings)
-            except BadFrame as error:
-                yield [refuse(arrived, error.reason, str(error))]
-                continue
-            if held and held_bytes + needed > self._settings.max_decoded_bytes:
-                yield self._decoded(held)
-                held, held_bytes = [], 0
-            held.append((arrived, fetched))
-            held_bytes += needed
-        if held:
-            yield self._decoded(held)
+    def pictured(
+        self, frames: Sequence[Arrived], detector_of: Callable[[Arrived], Detector | None]
+    ) -> list[Pictured | Refused]:
+        """Decode each frame and prepare it for its detector, in order."""
+        pairs = [(arrived, detector_of(arrived)) for arrived in frames]
+        return list(self._threads.map(self._picture, pairs))
 
-    def _fetched(self, frames: Sequence[Arrived]) -> Iterator[tuple[Arrived, bytes | Refused]]:
-        at_once = self._settings.decode_threads
-        for first in range(0, len(frames), at_once):
-            some = frames[first : first + at_once]
-            yield from zip(some, self._threads.map(self._fetch, some), strict=True)
+    def _picture(self, pair: tuple[Arrived, Detector | None]) -> Pictured | Refused:
+        arrived, detector = pair
+        try:
+            data = self._fetched(arrived)
+            with self._room.of(len(data) + decode.decoded_bytes(data, self._settings)):
+                enough = None if detector is None else detector.enough_px
+                decoded = decode.decode(data, self._settings, enough)
+                framed = None if detector is None else detector.prepare(decoded.picture)
+        except BadFrame as error:
+            return refuse(arrived, error.reason, str(error))
+        return Pictured(arrived, framed, decoded.content_type)
 
-    def _fetch(self, arrived: Arrived) -> bytes | Refused:
+    def _fetched(self, arrived: Arrived) -> bytes:
         if arrived.frame.image is not None:
             return arrived.frame.image
         reference = arrived.frame.image_reference or ""
         try:
             return self._images.get(reference)
-        except NotFound:
-            return refuse(
-                arrived, "image-missing", f"The message refers to the image {reference}, which the image store hasn't."
-            )
-
-    def _decoded(self, held: Sequence[tuple[Arrived, bytes]]) -> list[Pictured | Refused]:
-        return list(self._threads.map(self._decode, held))
-
-    def _decode(self, pair: tuple[Arrived, bytes]) -> Pictured | Refused:
-        arrived, data = pair
-        try:
-            decoded = decode.decode(data, self._settings)
-        except BadFrame as error:
-            return refuse(arrived, error.reason, str(error))
-        return Pictured(arrived, data, decoded.picture, decoded.content_type)
+        except NotFound as error:
+            raise BadFrame(
+                "image-missing", f"The message refers to the image {reference}, which the image store hasn't."
+            ) from error

@@ -1,177 +1,139 @@
-"""Steps 3 and 4 of the worker: a station's frames against its active normal set."""
+"""Step 4 of the worker: framed pictures against their stations' standards, in micro-batches that mix stations."""
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
-from ingest.errors import BadFrame
-from scorer import decode
-from scorer.calibration import calibrate
-from scorer.detectors import registry
-from scorer.detectors.protocol import Detector, Picture, References
-from scorer.devices import device_of
-from scorer.errors import BadNormals
-from scorer.framing import Framing
+from scorer.detectors.protocol import Detector, Encoded
+from scorer.framing import Framed
 from scorer.intake import Pictured, Refused, refuse
-from scorer.kept_images import KeptImages
-from scorer.references import Key, ReferenceStore
 from scorer.retriable import RETRIABLE
-from scorer.settings import ScorerSettings
-from storage import stations, thresholds
-from storage.database import Database
-from storage.errors import NotFound
+from scorer.standards import Standard
 from storage.maps import encode_map
-from storage.normal_sets import NormalSet
-from storage.stations import Station
-from storage.thresholds import Threshold
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
-    """What all of a station's frames in one batch are judged by."""
+class Ready:
+    """A framed picture and what it is judged by."""
 
-    station: Station
-    framing: Framing
-    detector: Detector
-    references: References
-    threshold: Threshold
+    pictured: Pictured
+    standard: Standard
+
+    @property
+    def framed(self) -> Framed:
+        """What the detector sees."""
+        assert self.pictured.framed is not None
+        return self.pictured.framed
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A scored frame; `map_png` is its anomaly map in the format of `storage.maps`."""
+    """A scored frame; `framed_map` (rows, columns) lies over the picture as it was framed."""
 
-    pictured: Pictured
-    standard: Standard
+    ready: Ready
     score: float
     components: Mapping[str, float]
-    map_png: bytes
+    framed_map: npt.NDArray[np.float32]
+
+    def map_png(self) -> bytes:
+        """The anomaly map over the whole picture, in the format of `storage.maps`."""
+        framed = self.ready.framed
+        return encode_map(self.ready.standard.framing.over(self.framed_map, framed.height, framed.width))
 
 
 class Judge:
-    """Holds detectors and references; used from one thread."""
+    """Scores frames in micro-batches, `threads` of them side by side, of at most `at_once` frames each."""
 
-    def __init__(
-        self,
-        database: Database,
-        images: KeptImages,
-        settings: ScorerSettings,
-        name: str,
-        clock: Callable[[], datetime],
-        load: registry.Load = registry.load,
-    ) -> None:
-        self._database = database
-        self._images = images
-        self._settings = settings
-        self._name = name
-        self._clock = clock
-        self._load = load
-        self._detectors: dict[stations.Framing, Detector] = {}
-        self._references: ReferenceStore | None = None
+    def __init__(self, at_once: int, threads: int) -> None:
+        self._at_once = at_once
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
 
-    def standard(self, station: Station, normal_set: NormalSet) -> Standard:
-        """Get ready to judge; raises `BadNormals` where the set allows no references or no threshold."""
-        framing = Framing(station.settings.framing)
-        detector = self._detector(framing)
-        digest = hashlib.sha256(station.settings.object_name.encode())
-        for reference in sorted(image.reference for image in normal_set.images):
-            digest.update(f"\n{reference}".encode())
-        references = self._store().get(
-            Key(detector.model_id, normal_set.id, digest.hexdigest()),
-            lambda: detector.references(
-                [self._normal(image.reference, image.name) for image in normal_set.images],
-                station.settings.object_name,
-            ),
-        )
-        return Standard(
-            station, framing, detector, references, self._threshold(station, normal_set, detector, references)
-        )
+    def judge(self, frames: Sequence[Ready]) -> list[Judged | Refused]:
+        """Answer in the frames' order.
 
-    def judge(self, frames: Sequence[Pictured], standard: Standard) -> Iterator[Judged | Refused]:
-        """Score frames in micro-batches; one that can't be scored, not even alone, is refused."""
-        at_once = self._settings.model_batch_frames
-        for first in range(0, len(frames), at_once):
-            some = frames[first : first + at_once]
-            try:
-                yield from _scored(some, standard)
-            except RETRIABLE:
-                raise
-            except Exception:
-                log.exception("scoring failed, each frame is tried alone", station=standard.station.name)
-                yield from (_scored_alone(frame, standard) for frame in some)
-
-    def _detector(self, framing: Framing) -> Detector:
-        if framing.kind not in self._detectors:
-            self._detectors[framing.kind] = self._load(self._settings, framing)
-        return self._detectors[framing.kind]
-
-    def _store(self) -> ReferenceStore:
-        if self._references is None:
-            self._references = ReferenceStore(
-                self._settings.references_path, self._settings.max_references_bytes, device_of(self._settings.device)
-            )
-        return self._references
-
-    def _normal(self, reference: str, name: str) -> Picture:
-        try:
-            return decode.decode(self._images.get(reference), self._settings).picture
-        except (NotFound, BadFrame) as error:
-            raise BadNormals(f"The normal image {name} can't be used: {error}") from error
-
-    def _threshold(
-        self, station: Station, normal_set: NormalSet, detector: Detector, references: References
-    ) -> Threshold:
-        """The one in force at the station's false reject rate, made here where there is none.
-
-        It is looked up again in the transaction that records it. Two workers on PostgreSQL may still both record one:
-        they are equal, and the newest is in force.
+        A frame that can't be scored, not even alone, is refused. What is retriable is raised.
         """
-        rate = station.settings.false_reject_rate
-        key = station.id, normal_set.id, detector.model_id
-        with self._database.read() as session:
-            found = thresholds.current(session, *key)
-        if found is not None and found.false_reject_rate == rate:
-            return found
-        calibration = calibrate(references.normal_scores, rate)
-        made = Threshold(*key, calibration.value, rate, calibration.promise, self._clock(), self._name)
-        with self._database.begin() as session:
-            found = thresholds.current(session, *key)
-            if found is not None and found.false_reject_rate == rate:
-                return found
-            thresholds.record(session, made)
-        log.info("threshold made", station=station.name, set=normal_set.version, value=made.value, promise=made.promise)
-        return made
+        micro_batches = [
+            (detector, some)
+            for detector, places in _by_detector(frames)
+            for some in _shared_out(places, self._at_once, self._threads)
+        ]
+        answers: dict[int, Judged | Refused] = {}
+        asked = [(detector, [frames[place] for place in some]) for detector, some in micro_batches]
+        answered = self._pool.map(lambda pair: _micro_batch(*pair), asked)
+        for (_, some), found in zip(micro_batches, answered, strict=True):
+            answers |= zip(some, found, strict=True)
+        return [answers[place] for place in range(len(frames))]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
 
-def _scored(frames: Sequence[Pictured], standard: Standard) -> list[Judged]:
-    scores = standard.detector.score([frame.picture for frame in frames], standard.references)
-    image, maps = scores.image.tolist(), scores.maps.float().cpu().numpy()
-    components = {name: values.tolist() for name, values in scores.components.items()}
-    judged = []
+def _shared_out(places: Sequence[int], at_once: int, threads: int) -> Iterator[Sequence[int]]:
+    """Into parts of at most `at_once`, and so small that every thread has one."""
+    size = min(at_once, math.ceil(len(places) / threads))
+    for first in range(0, len(places), size):
+        yield places[first : first + size]
+
+
+def _by_detector(frames: Sequence[Ready]) -> Iterator[tuple[Detector, list[int]]]:
+    places: dict[int, list[int]] = {}
     for place, frame in enumerate(frames):
-        own = {name: values[place] for name, values in components.items()}
-        if not all(math.isfinite(value) for value in (image[place], *own.values())):
-            raise ArithmeticError(f"{standard.detector.name} gave a score that is no number: {image[place]}, {own}")
-        over_picture = standard.framing.over_picture(maps[place], frame.picture)
-        judged.append(Judged(frame, standard, image[place], own, encode_map(over_picture)))
-    return judged
+        places.setdefault(id(frame.standard.detector), []).append(place)
+    for some in places.values():
+        yield frames[some[0]].standard.detector, some
 
 
-def _scored_alone(frame: Pictured, standard: Standard) -> Judged | Refused:
+def _micro_batch(detector: Detector, frames: Sequence[Ready]) -> list[Judged | Refused]:
     try:
-        return _scored([frame], standard)[0]
+        return list(_scored(detector, frames))
+    except RETRIABLE:
+        raise
+    except Exception:
+        log.exception("scoring failed, each frame is tried alone", frames=len(frames))
+        return [_scored_alone(detector, frame) for frame in frames]
+
+
+def _scored_alone(detector: Detector, frame: Ready) -> Judged | Refused:
+    try:
+        return _scored(detector, [frame])[0]
     except RETRIABLE:
         raise
     except Exception as error:
-        log.exception("scoring failed", station=standard.station.name, frame_id=str(frame.arrived.frame.frame_id))
-        return refuse(
-            frame.arrived,
-            "scoring-failed",
-            f"{standard.detector.name} failed on this frame: {type(error).__name__}: {error}",
-        )
+        arrived = frame.pictured.arrived
+        log.exception("scoring failed", station=arrived.frame.station, frame_id=str(arrived.frame.frame_id))
+        why = f"{detector.name} failed on this frame: {type(error).__name__}: {error}"
+        return refuse(arrived, "scoring-failed", why)
+
+
+def _scored(detector: Detector, frames: Sequence[Ready]) -> list[Judged]:
+    """Encode all at once, then hold each station's frames against that station's standard."""
+    encoded = detector.encode([frame.framed for frame in frames])
+    places: dict[int, list[int]] = {}
+    for place, frame in enumerate(frames):
+        places.setdefault(id(frame.standard), []).append(place)
+    judged: dict[int, Judged] = {}
+    for some in places.values():
+        own = encoded if len(some) == len(frames) else encoded.take(some)
+        judged |= zip(some, _of_station(detector, own, [frames[place] for place in some]), strict=True)
+    return [judged[place] for place in range(len(frames))]
+
+
+def _of_station(detector: Detector, encoded: Encoded, frames: Sequence[Ready]) -> Iterator[Judged]:
+    scores = detector.judge(encoded, frames[0].standard.references)
+    image, maps = scores.image.tolist(), scores.maps.float().cpu().numpy()
+    components = {name: values.tolist() for name, values in scores.components.items()}
+    for place, frame in enumerate(frames):
+        own = {name: values[place] for name, values in components.items()}
+        if not all(math.isfinite(value) for value in (image[place], *own.values())):
+            raise ArithmeticError(f"{detector.name} gave a score that is no number: {image[place]}, {own}")
+        yield Judged(frame, image[place], own, maps[place])

@@ -12,8 +12,8 @@ from storage.verdicts import Verdict
 
 def scored_verdict(judged: Judged, image_reference: str, map_reference: str, worker: str, at: datetime) -> Verdict:
     """A score above the threshold is flagged; everything it was decided by goes along."""
-    standard, frame = judged.standard, judged.pictured.arrived.frame
-    place = judged.pictured.arrived.place
+    standard, pictured = judged.ready.standard, judged.ready.pictured
+    frame, place = pictured.arrived.frame, pictured.arrived.place
     return Verdict(
         frame_id=frame.frame_id,
         station_id=standard.station.id,
@@ -29,7 +29,7 @@ def scored_verdict(judged: Judged, image_reference: str, map_reference: str, wor
         model_id=standard.detector.model_id,
         weights_sha256=standard.detector.weights_sha256,
         image_reference=image_reference,
-        content_type=judged.pictured.content_type,
+        content_type=pictured.content_type,
         map_reference=map_reference,
         part_id=frame.part_id,
         truth=frame.truth,

@@ -19,7 +19,13 @@ class ScorerSettings(BaseModel):
     )
     backbone: str = Field(
         default="andon-tiny",
-        description="Which network's patches a detector that compares patches looks at, for example andon-tiny.",
+        description="Which network a detector looks through, for example andon-tiny, openclip/ViT-B-16-plus-240 or "
+        "timm/vit_small_patch14_dinov2.lvd142m.",
+    )
+    backbone_blocks: str = Field(
+        default="",
+        description="Which blocks of a vision transformer give the patches, counted from 1, for example 7,9,11; empty "
+        "for those at 7, 9 and 11 twelfths of its depth.",
     )
     device: Device = Field(
         default="auto",
@@ -29,8 +35,14 @@ class ScorerSettings(BaseModel):
         default=0,
         ge=0,
         le=1024,
-        description="Processor threads one model call may use, for example 2; 0 means one fewer than there are "
-        "cores, for threads that wait for a core that others have make a call many times slower.",
+        description="Processor threads one model call may use, for example 2; 0 means 1, for threads that wait for "
+        "a core that others have make a call many times slower.",
+    )
+    score_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Model calls side by side, for example 2; 0 means one for each core, or 1 on an accelerator.",
     )
     group: str = Field(
         default="andon-scorers",
@@ -44,11 +56,18 @@ class ScorerSettings(BaseModel):
         le=1024,
         description="Most frames taken from the bus, scored and committed at once, for example 32.",
     )
+    batches_under_way: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="Most batches at once between reading and committing, for example 3: one is decoded while one is "
+        "scored and one is written.",
+    )
     model_batch_frames: int = Field(
         default=8,
         ge=1,
         le=256,
-        description="Most frames of one station that go through the model at once, for example 8.",
+        description="Most frames, of any stations, that go through the model at once, for example 8.",
     )
     max_image_pixels: int = Field(
         default=100_000_000,
@@ -69,8 +88,8 @@ class ScorerSettings(BaseModel):
     max_decoded_bytes: int = Field(
         default=512 * 1024 * 1024,
         ge=1,
-        description="Most bytes of decoded pictures held at once; a batch above it is decoded in parts, for example "
-        "536870912 (512 MiB).",
+        description="Most bytes of decoded pictures held at once; above it decoding threads wait for each other, for "
+        "example 536870912 (512 MiB).",
     )
     references_path: Path = Field(
         default=Path(".andon/references"),
@@ -84,14 +103,20 @@ class ScorerSettings(BaseModel):
         default="",
         description="Tag of the InCTRL heads to use, for example four-shot; empty where only one are kept.",
     )
+    coop_prompts: str = Field(
+        default="",
+        description="Tag of CoOp's learned prompts to use, for example bolts; empty where only one are kept for the "
+        "backbone.",
+    )
     coreset_patches: int = Field(
         default=4096,
         ge=2,
-        description="Most normal patches InCTRL compares with, for example 4096; more are reduced to a greedy coreset.",
+        description="Most normal patches that InCTRL and WinCLIP compare with, for example 4096; more are reduced to a greedy "
+        "coreset.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
-        description="What a CLIP image tower computes in: fp32, bf16, or auto for bf16 where the processor has it.",
+        description="What a vision transformer computes in: fp32, bf16, or auto for bf16 where the processor has it.",
     )
     max_references_bytes: int = Field(
         default=1024 * 1024 * 1024,

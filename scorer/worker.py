@@ -1,28 +1,30 @@
 """The loop that turns frames into verdicts, each exactly once (docs/adr/0006).
 
 1. Poll a batch of records; nothing is committed yet.
-2. Parse each message, fetch the images that travel as references, decode in threads.
-3. Look up each station's active normal set, its references and its threshold: one set a station and batch.
-4. Score per station in micro-batches.
-5. Keep images and anomaly maps in the image store.
-6. Write verdicts, dead letters and parked frames in one transaction.
-7. Commit the offsets.
+2. Parse each message, look up its station's active normal set, references and threshold (one set a station and batch),
+   fetch the images that travel as references, decode and frame in threads.
+3. Score in micro-batches that mix stations.
+4. Keep images and anomaly maps in the image store.
+5. Write verdicts, dead letters and parked frames in one transaction.
+6. Commit the offsets.
 
-A crash before 6 leaves images that the next try finds again; a crash between 6 and 7 gives frames that have their
-verdicts, which are then left out. Steps 2 to 6 run in a thread of their own. The thread that called `run` owns the
-consumer and goes on polling it, paused, so that a long batch costs no membership. Parked frames whose station has a
-normal set by now come before new ones. When bus, database, image store or model are away, the batch is dropped
-uncommitted, the consumer rewound, and all is tried again after a while.
+Steps 2, 3 and 4 to 5 are stages of a `Flow`, each in a thread of its own, so that one batch is scored while the next is
+decoded and the one before is written; batches are written and committed in the order in which they were polled. A
+crash before 5 leaves images that the next try finds again; a crash between 5 and 6 gives frames that have their
+verdicts, which are then left out. The thread that called `run` owns the consumer and goes on polling it, paused, while
+there is no room for more. Parked frames whose station has a normal set by now come before new ones. When bus,
+database, image store or model are away, all batches under way are dropped uncommitted, the consumer rewound, and all is
+tried again after a while.
 """
 
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import structlog
 import torch
@@ -32,8 +34,10 @@ from ingest.errors import BusUnavailable
 from scorer import metrics
 from scorer.backbones import registry as backbones
 from scorer.detectors import registry
-from scorer.devices import spare_cores
+from scorer.devices import score_threads
+from scorer.flow import Flow, Stage
 from scorer.heart import Heart
+from scorer.intake import Intake
 from scorer.judging import Judge
 from scorer.kept_images import KeptImages
 from scorer.kill_points import reached
@@ -41,14 +45,15 @@ from scorer.pipeline import Pipeline
 from scorer.progress import Progress
 from scorer.retriable import CAUSES, RETRIABLE, cause_of
 from scorer.settings import ScorerSettings
+from scorer.standards import Standards
+from scorer.writing import Writing
 from storage.database import Database
 from storage.images import ImageStore
 
 log = structlog.get_logger()
 
-Answer = TypeVar("Answer")
-
 KEEP_POLLING_EVERY_S = 1.0
+BUSY_POLL_S = 0.02
 STUCK_AFTER_S = 120.0
 
 
@@ -72,11 +77,21 @@ class Worker:
         self._settings = settings
         self._topic = topic
         self._wait_for = wait_for
-        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scoring")
-        self._threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decoding")
+        self._decoding = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decoding")
+        self._keeping = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="keeping")
         kept = KeptImages(images)
-        judge = Judge(database, kept, settings, name, clock, load)
-        self._pipeline = Pipeline(database, kept, settings, name, clock, self._threads, judge)
+        standards = Standards(database, kept, settings, name, clock, load)
+        intake = Intake(kept, settings, self._decoding)
+        self._judge = Judge(settings.model_batch_frames, settings.score_threads or score_threads(settings.device))
+        self._pipeline = Pipeline(database, settings, intake, standards, self._judge)
+        self._writing = Writing(database, kept, name, clock, self._keeping)
+        stages = (
+            Stage("take-in", self._pipeline.take_in),
+            Stage("score", self._pipeline.score),
+            Stage("write", self._writing.write),
+        )
+        self._flow = Flow(stages, settings.batches_under_way)
+        self._under_way: deque[Sequence[Record] | None] = deque()  # None stands for parked frames
         self._heart = Heart(database, name, settings.detector, settings.beat_every_s, clock)
         self._consumer: Consumer | None = None
         self._must_rewind = False
@@ -90,15 +105,17 @@ class Worker:
         """Work until `stop` is set or, with `drain`, until every frame there is has been dealt with.
 
         `progress` gets the sums so far after each batch, from the calling thread. What is not retriable, such as
-        `UnknownDetector` or `SchemaOutdated`, is raised; nothing of the batch in hand is committed then.
+        `UnknownDetector` or `SchemaOutdated`, is raised; nothing of the batches under way is committed then.
         """
         registry.require_known(self._settings.detector)
         backbones.require_known(self._settings.backbone)
-        torch.set_num_threads(self._settings.torch_threads or spare_cores())
+        torch.set_num_threads(self._settings.torch_threads or 1)
         with ExitStack() as closing:
-            closing.callback(self._threads.shutdown)
-            closing.callback(self._scoring.shutdown)
+            closing.callback(self._decoding.shutdown)
+            closing.callback(self._keeping.shutdown)
+            closing.callback(self._judge.close)
             closing.callback(self._leave)
+            closing.callback(self._flow.close)
             closing.enter_context(self._heart)
             while not stop.is_set():
                 try:
@@ -119,28 +136,64 @@ class Worker:
         return reasons
 
     def _turn(self, progress: Callable[[Progress], None]) -> bool:
-        """Do one batch, of parked frames before new ones; say whether there was any."""
-        self._moved_at_s = time.monotonic()
+        """Take out what is done and let more in; say whether anything is under way or was done."""
         consumer = self._ready_consumer()
-        self._measure_lag(consumer)
-        if self._is_time_to_look() and (unparked := self._apart(consumer, self._pipeline.process_parked)) is not None:
-            self._looked_at_s = -math.inf  # there may be more
-            self._add(unparked, progress)
+        if self._settle(consumer, progress):
             return True
-        records = self._polled(consumer, self._settings.batch_frames, self._settings.poll_timeout_s)
-        if not records:
+        if not self._flow.has_room or None in self._under_way:
+            self._wait_for_room(consumer)
+            return True
+        self._measure_lag(consumer)
+        if self._is_time_to_look() and self._pipeline.has_parked_ready():
+            self._enter(None, 0)  # nothing new enters before they are done
+            return True
+        records = self._polled(consumer, self._settings.batch_frames, self._patience_s())
+        if records:
+            reached("polled")
+            self._enter(records, len(records))
+        if not self._under_way:
+            self._moved_at_s = time.monotonic()
+        return bool(self._under_way)
+
+    def _enter(self, records: Sequence[Record] | None, frames: int) -> None:
+        self._under_way.append(records)
+        self._flow.enter(records, frames)
+
+    def _settle(self, consumer: Consumer, progress: Callable[[Progress], None]) -> bool:
+        """Commit the first batch under way if it is written; raise what stopped it."""
+        done = self._flow.take()
+        if done is None:
             return False
-        reached("polled")
-        self._add(self._apart(consumer, lambda: self._pipeline.process(records)), progress)
+        records = self._under_way.popleft()
+        came_to: Progress | None = done.result()
+        self._moved_at_s = time.monotonic()
+        if came_to is None:
+            return True
+        self._add(came_to, progress)
+        if records is None:
+            self._looked_at_s = -math.inf  # there may be more
+            return True
         with metrics.STAGE_SECONDS.labels("commit").time():
             consumer.commit(_after(records))
         reached("committed")
         return True
 
+    def _wait_for_room(self, consumer: Consumer) -> None:
+        """Until a batch is done, while the membership is kept alive."""
+        self._flow.wait(KEEP_POLLING_EVERY_S)
+        if time.monotonic() - self._polled_at_s > KEEP_POLLING_EVERY_S:
+            consumer.pause()
+            self._keep_alive(consumer)
+            consumer.resume()
+
+    def _patience_s(self) -> float:
+        """How long a poll may wait: short while a batch is under way, whose commit waits for it."""
+        return min(self._settings.poll_timeout_s, BUSY_POLL_S) if self._under_way else self._settings.poll_timeout_s
+
     def _ready_consumer(self) -> Consumer:
         if self._consumer is None:
             self._database.require_current_schema()
-            self._scoring.submit(self._pipeline.prepare).result()
+            self._pipeline.prepare()
             self._consumer = self._bus.consumer(self._topic, self._settings.group)
         if self._must_rewind:
             self._consumer.rewind()
@@ -150,23 +203,6 @@ class Worker:
     def _polled(self, consumer: Consumer, most: int, timeout_s: float) -> Sequence[Record]:
         self._polled_at_s = time.monotonic()
         return consumer.poll(most, timeout_s)
-
-    def _apart(self, consumer: Consumer, job: Callable[[], Answer]) -> Answer:
-        """Do a job in the scoring thread while the membership is kept alive from this one."""
-        future: Future[Answer] = self._scoring.submit(job)
-        paused = False
-        try:
-            while not future.done():
-                wait([future], KEEP_POLLING_EVERY_S)
-                if time.monotonic() - self._polled_at_s > KEEP_POLLING_EVERY_S:
-                    if not paused:
-                        consumer.pause()
-                        paused = True
-                    self._keep_alive(consumer)
-        finally:
-            if paused:
-                consumer.resume()
-        return future.result()
 
     def _keep_alive(self, consumer: Consumer) -> None:
         try:
@@ -209,7 +245,7 @@ class Worker:
         """Whether nothing is left for anybody: a dead member's frames become ours once its lease is over."""
         consumer = self._ready_consumer()
         self._lag(consumer)
-        return consumer.group_lag() == 0 and not self._apart(consumer, self._pipeline.has_parked_ready)
+        return consumer.group_lag() == 0 and not self._pipeline.has_parked_ready()
 
     def _all_is_well(self) -> None:
         if self._waiting_for:
@@ -221,7 +257,9 @@ class Worker:
         self._heart.say("running")
 
     def _wait_out(self, error: Exception, stop: threading.Event) -> None:
-        """Say what is away, once, and wait; the batch in hand will be read again."""
+        """Say what is away, once, and wait; the batches under way will be read again."""
+        self._flow.give_up()
+        self._under_way.clear()
         cause, message = cause_of(error), f"Waiting for the {_SPOKEN[cause_of(error)]}: {error}"
         self._must_rewind = self._consumer is not None
         delay_s = min(self._settings.retry_most_s, self._settings.retry_first_s * 2 ** min(self._failures, 30))

@@ -49,10 +49,10 @@ def test_the_source_yields_its_picture_when_asked_for_by_name(tmp_path: Path, mo
 
 
 def test_the_detector_keeps_the_promises_of_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = example("scorer/detectors/mean_colour.py").MeanColourDetector
-    known = {**detectors.DETECTORS, "mean-colour": lambda settings, device, framing: made(framing)}
-    monkeypatch.setattr(detectors, "DETECTORS", known)
-    detector = detectors.load(ScorerSettings(detector="mean-colour"), Framing("letterbox"))
+    made = example("scorer/detectors/mean_patch.py").MeanPatch
+    monkeypatch.setattr(detectors, "PATCH_METHODS", {**detectors.PATCH_METHODS, "mean-patch": lambda _: made()})
+    settings = ScorerSettings(detector="mean-patch", backbone="filterbank", device="cpu")
+    detector = detectors.load(settings, Framing("letterbox"))
     normals, queries = [picture(seed) for seed in range(4)], [picture(seed, 96) for seed in (8, 9, 10)]
     references = detector.references(normals, "part")
     batch = detector.score(queries, references).image
@@ -62,7 +62,8 @@ def test_the_detector_keeps_the_promises_of_the_seam(monkeypatch: pytest.MonkeyP
     assert torch.allclose(batch, turned, atol=1e-6)
     black = np.zeros((64, 64, 3), dtype=np.uint8)
     assert detector.score([black], references).image.item() > batch.max().item()
-    assert detector.score(normals, references).image.tolist() == [0.0] * 4
+    same = detector.references(normals[:1] * 2, "part")
+    assert detector.score(normals[:1], same).image.item() == pytest.approx(0, abs=1e-4)
 
 
 def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

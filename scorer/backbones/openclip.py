@@ -66,6 +66,11 @@ class Encoded:
     tokens: torch.Tensor
     embedding: torch.Tensor
 
+    def take(self, places: Sequence[int]) -> "Encoded":
+        """Those images, in that order."""
+        kept = torch.tensor(places, device=self.embedding.device)
+        return Encoded(self.tokens[:, kept], self.embedding[kept])
+
 
 class OpenClip:
     """Both towers on one device; the image tower in the chosen precision, the text tower always in fp32.
@@ -143,10 +148,26 @@ class OpenClip:
             return whole
         # A causal tower's embedding is read at the text's last token and sees nothing after it: padding isn't computed.
         ends = tokens.argmax(dim=1)
-        length = int(ends.max()) + 1
-        states = network.token_embedding(tokens[:, :length]) + network.positional_embedding[:length]
+        return self.embed_words(network.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the text tower is CLIP's own, so that words may be vectors that no dictionary has."""
+        return _is_causal(self.network)
+
+    def words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Texts as word vectors (N, context length, W), and the place of each text's last, (N,); for `reads_words`."""
+        network: Any = self.network
+        tokens = self._tokenizer()(list(texts)).to(self.device)
+        return network.token_embedding(tokens), tokens.argmax(dim=1)
+
+    def embed_words(self, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        """Word vectors (N, T, W) without positions, each read at its place of `ends`, to (N, D); keeps gradients."""
+        network: Any = self.network
+        length = words.shape[1]
+        states = words + network.positional_embedding[:length]
         states = network.transformer(states, attn_mask=network.attn_mask[:length, :length])
-        embedded: torch.Tensor = network.ln_final(states)[torch.arange(len(tokens)), ends] @ network.text_projection
+        embedded: torch.Tensor = network.ln_final(states)[torch.arange(len(ends)), ends] @ network.text_projection
         return embedded
 
     def _tokenizer(self) -> Any:

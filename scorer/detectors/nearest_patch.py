@@ -74,9 +74,7 @@ class NearestPatch:
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score itself is the farthest patch."""
         bank, window = _bank(fitted), _window(fitted, queries.grid)
-        tokens = residuals.unit(queries.tokens)
-        maps = torch.stack([_map(tokens[:, place], bank, window) for place in range(queries.pictures)])
-        maps = maps.masked_fill(~queries.looked_at, 0)
+        maps = _maps(residuals.unit(queries.tokens), bank, window).masked_fill(~queries.looked_at, 0)
         pairs = zip(maps, queries.looked_at, strict=True)
         image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
         return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
@@ -112,25 +110,44 @@ def _left_out(bank: Bank, near: torch.Tensor | None) -> list[torch.Tensor]:
     for place, seen in enumerate(bank.looked_at):
         others = torch.arange(len(bank.looked_at), device=bank.looked_at.device) != place
         rest = Bank(bank.patches[:, others], bank.looked_at[others], bank.shares)
-        found.append(_map(bank.patches[:, place], rest, near)[seen])
+        found.append(_maps(bank.patches[:, place : place + 1], rest, near)[0, seen])
     return found
 
 
-def _map(tokens: torch.Tensor, bank: Bank, near: torch.Tensor | None) -> torch.Tensor:
-    """Distance of each patch of one picture, (layers, patches, width), to its nearest in the bank: (patches,).
+def _maps(tokens: torch.Tensor, bank: Bank, near: torch.Tensor | None) -> torch.Tensor:
+    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches).
 
     near: (patches, patches), which cells a patch may look at; None for all.
     """
-    distances = torch.zeros(tokens.shape[1], device=tokens.device)
-    for mine, theirs, share in zip(tokens, bank.patches, bank.shares, strict=True):
-        cosines = (mine @ theirs.flatten(0, 1).T).view(-1, *bank.looked_at.shape)  # (patches, normals, patches)
-        cosines = cosines.masked_fill(~bank.looked_at, NOWHERE)
-        nearest = cosines.amax(dim=(1, 2))
-        if near is not None:
-            beside = cosines.amax(dim=1).masked_fill(~near, NOWHERE).amax(dim=1)
-            nearest = torch.where(beside > NOWHERE, beside, nearest)  # beside a bar there may be no neighbour
-        distances += share * 0.5 * (1 - nearest.clamp(max=1))
-    return distances / len(tokens)
+    layers, pictures, patches, _ = tokens.shape
+    distances = torch.zeros(pictures * patches, device=tokens.device)
+    unseen = torch.where(bank.looked_at, 0.0, NOWHERE - 1).flatten()
+    at_once = max(1, residuals.MOST_COSINES // len(unseen))
+    cells = torch.arange(patches, device=tokens.device).repeat(pictures)
+    for mine, theirs, share in zip(tokens.flatten(1, 2), bank.patches.flatten(1, 2), bank.shares, strict=True):
+        used = _width_in_use(theirs)
+        theirs_across = theirs[:, :used].T
+        nearest = [
+            _nearest(torch.addmm(unseen, mine[some, :used], theirs_across), near, cells[some])
+            for some in torch.arange(len(mine), device=mine.device).split(at_once)  # type: ignore[no-untyped-call]
+        ]
+        distances += share * 0.5 * (1 - torch.cat(nearest).clamp(max=1))
+    return (distances / layers).view(pictures, patches)
+
+
+def _nearest(cosines: torch.Tensor, near: torch.Tensor | None, cells: torch.Tensor) -> torch.Tensor:
+    """The largest of each row of (N, normals × patches), of those near its cell where there are any: (N,)."""
+    if near is None:
+        return cosines.amax(dim=1)
+    of_cell = cosines.view(len(cosines), -1, len(near)).amax(dim=1)  # (N, patches)
+    beside = of_cell.masked_fill(~near[cells], NOWHERE).amax(dim=1)
+    return torch.where(beside > NOWHERE, beside, of_cell.amax(dim=1))  # beside a bar there may be no neighbour
+
+
+def _width_in_use(tokens: torch.Tensor) -> int:
+    """Columns up to the last that is not all zeros: a layer narrower than the widest is filled up with them."""
+    used = torch.nonzero((tokens != 0).any(dim=0))
+    return int(used[-1]) + 1 if len(used) else tokens.shape[1]
 
 
 def _neighbours(grid: tuple[int, int], window: int, device: torch.device) -> torch.Tensor:

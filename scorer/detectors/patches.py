@@ -18,7 +18,7 @@ from PIL import Image
 from scorer.backbones.protocol import PatchBackbone
 from scorer.detectors.protocol import Picture, References, Scores
 from scorer.errors import BadNormals
-from scorer.framing import Framing
+from scorer.framing import Framed, Framing
 
 FEWEST_NORMALS, MOST_NORMALS = 2, 64
 PICTURES_AT_ONCE = 8
@@ -142,9 +142,17 @@ class PatchDetector:
         scores = dict(zip(order, by_order.normal_scores, strict=True))
         return References(self.model_id, by_order.tensors, tuple(scores[place] for place in range(len(normals))))
 
+    def enough_px(self, height: int, width: int) -> tuple[int, int]:
+        """As the framing needs for the backbone's size."""
+        return self._framing.enough_px(height, width, self._backbone.size)
+
+    def prepare(self, picture: Picture) -> Framed:
+        """Frame for the backbone."""
+        return self._framing.prepare(picture, self._backbone.size, self._backbone.grid)
+
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station."""
-        return self.score_of(self.patches(pictures), references)
+        return self.judge(self.patches(pictures), references)
 
     @torch.inference_mode()
     def references_of(self, normals: Patches) -> References:
@@ -153,10 +161,10 @@ class PatchDetector:
         return References(self.model_id, fitted, tuple(self.method.left_out(normals, fitted).tolist()))
 
     @torch.inference_mode()
-    def score_of(self, queries: Patches, references: References) -> Scores:
+    def judge(self, encoded: Patches, references: References) -> Scores:
         """Score pictures that are tokens already."""
-        judged = self.method.judge(queries, references.tensors)
-        return Scores(judged.image, judged.maps.view(-1, *queries.grid), judged.components)
+        judged = self.method.judge(encoded, references.tensors)
+        return Scores(judged.image, judged.maps.view(-1, *encoded.grid), judged.components)
 
     def normal_patches(self, normals: Sequence[Picture]) -> Patches:
         """Tokens of normals and of the turned copies that the method asks for."""
@@ -164,22 +172,20 @@ class PatchDetector:
         found = self.patches([turned(normal, degrees) for normal in normals for degrees in turns])
         return Patches(found.tokens, found.looked_at, found.grid, copies=len(turns))
 
-    @torch.inference_mode()
     def patches(self, pictures: Sequence[Picture]) -> Patches:
-        """Tokens of pictures, framed and, where the framing says so, cut into tiles that each fill the backbone."""
-        tiles = self._framing.tiles
-        size = self._backbone.size[0] * tiles, self._backbone.size[1] * tiles
-        grid = self._backbone.grid[0] * tiles, self._backbone.grid[1] * tiles
-        parts = []
-        for first in range(0, len(pictures), PICTURES_AT_ONCE):
-            framed = np.stack([self._framing.frame(some, size) for some in pictures[first : first + PICTURES_AT_ONCE]])
-            pixels = rearrange(torch.from_numpy(framed), "b (r h) (c w) rgb -> (b r c) rgb h w", r=tiles, c=tiles)
-            tokens = torch.cat([self._backbone.tokens(some) for some in torch.split(pixels, PICTURES_AT_ONCE)], dim=1)
-            rows = self._backbone.grid[0]
-            parts.append(rearrange(tokens, "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows))
-        cells = np.stack([self._framing.looked_at(picture, size, grid) for picture in pictures])
-        looked_at = torch.from_numpy(cells).flatten(1).to(self._backbone.device)
-        return Patches(torch.cat(parts, dim=1), looked_at, grid)
+        """Tokens of pictures."""
+        return self.encode([self.prepare(picture) for picture in pictures])
+
+    @torch.inference_mode()
+    def encode(self, framed: Sequence[Framed]) -> Patches:
+        """Tokens of framed pictures, those of a picture's tiles put together to one grid."""
+        tiles, rows = self._framing.tiles, self._backbone.grid[0]
+        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed]))
+        parts = [self._backbone.tokens(some) for some in torch.split(pixels.permute(0, 3, 1, 2), PICTURES_AT_ONCE)]
+        tokens = rearrange(torch.cat(parts, dim=1), "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
+        cells = torch.from_numpy(np.stack([one.cells for one in framed]))
+        looked_at = cells.flatten(1).to(self._backbone.device)
+        return Patches(tokens, looked_at, (rows * tiles, self._backbone.grid[1] * tiles))
 
 
 def turned(picture: Picture, degrees: int) -> Picture:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from scorer.framing import Framed
 
 Picture = npt.NDArray[np.uint8]
 """One decoded image, (height, width, 3), RGB."""
@@ -38,10 +40,19 @@ class Scores:
     components: Mapping[str, torch.Tensor]
 
 
-class Detector(Protocol):
-    """One model with its preprocessing; `references` and `score` never change it.
+class Encoded(Protocol):
+    """What a network made of a batch, before it is held against anybody's normals."""
 
-    A batch's scores equal the scores of its pictures one by one, and the order of the normals does not matter.
+    def take(self, places: Sequence[int]) -> Self:
+        """Those pictures of the batch, in that order."""
+
+
+class Detector(Protocol):
+    """One model with its preprocessing; nothing here changes it.
+
+    A picture's way is prepare, encode, judge: the first on any thread, the second for a batch that may mix stations,
+    the third for pictures of one station. `score` is all three. A batch's scores equal the scores of its pictures one
+    by one, and the order of the normals does not matter.
     """
 
     @property
@@ -61,6 +72,18 @@ class Detector(Protocol):
 
         `object_name` is what the station looks at, the noun of text prompts; a detector without texts ignores it.
         """
+
+    def enough_px(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width above which more pixels of a picture of that shape change hardly a score."""
+
+    def prepare(self, picture: Picture) -> Framed:
+        """Bring a picture to the shape that the network takes; safe from any thread."""
+
+    def encode(self, framed: Sequence[Framed]) -> Encoded:
+        """Run the network."""
+
+    def judge(self, encoded: Any, references: References) -> Scores:
+        """Score what this detector's `encode` gave against a station's references."""
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station against that station's references."""

@@ -1,0 +1,127 @@
+"""A whole line for benchmarks, of the product's own parts, in a folder that is thrown away: bus, database, images."""
+
+import io
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from ingest import schema
+from ingest.bus.opening import open_bus
+from ingest.bus.protocol import Bus, Message
+from ingest.frame import Frame, mint_frame_id
+from ingest.settings import IngestSettings
+from scorer.detectors import registry
+from scorer.progress import Progress
+from scorer.settings import ScorerSettings
+from scorer.worker import Worker
+from storage import normal_sets, stations, verdicts
+from storage.database import Database
+from storage.images import ImageStore
+from storage.normal_sets import NormalImage
+from storage.stations import StationSettings
+
+FRAME_BYTES = 200_000
+FRAME_SHAPE = (960, 1280)
+UNFLUSHED_BYTES = 64_000_000
+
+
+def photograph(number: int, frame_bytes: int = FRAME_BYTES) -> bytes:
+    """A part under a camera as a JPEG of about `frame_bytes`: soft shapes, a grain that sets the size; 1280 × 960."""
+    draw = np.random.default_rng(number)
+    coarse = draw.uniform(40, 220, (12, 16, 3))
+    soft = Image.fromarray(coarse.astype(np.uint8)).resize(FRAME_SHAPE[::-1], Image.Resampling.BICUBIC)
+    grain = draw.normal(0, 1, FRAME_SHAPE)[:, :, None]
+    low, high = 0.0, 40.0
+    encoded = b""
+    for _ in range(12):
+        strength = (low + high) / 2
+        pixels = np.clip(np.asarray(soft) + strength * grain, 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+        encoded = buffer.getvalue()
+        if abs(len(encoded) - frame_bytes) < 0.02 * frame_bytes:
+            break
+        low, high = (strength, high) if len(encoded) < frame_bytes else (low, strength)
+    return encoded
+
+
+@dataclass(frozen=True)
+class BenchmarkLine:
+    """Stations with normal sets, and a way to send frames and to work on them."""
+
+    bus: Bus
+    database: Database
+    images: ImageStore
+    settings: ScorerSettings
+    topic: str
+
+    def station(self, name: str, normals: Sequence[bytes]) -> None:
+        """Add one with an active normal set."""
+        now = datetime.now(UTC)
+        kept = [NormalImage(self.images.put(data), f"{number}.jpg") for number, data in enumerate(normals)]
+        with self.database.begin() as session:
+            station = stations.add(session, name, StationSettings(), now)
+            made = normal_sets.add(session, station.id, kept, "", now)
+            normal_sets.activate(session, station.id, made.version, now)
+
+    def publish(self, frames: Sequence[tuple[str, bytes]]) -> None:
+        """Put (station, JPEG)s on the bus, all of them durable before this returns."""
+        failures: list[Exception] = []
+        unflushed = 0
+        with closing(self.bus.publisher(self.topic)) as publisher:
+            for station, image in frames:
+                publisher.publish(message(station, image), lambda _, error: failures.append(error) if error else None)
+                unflushed += len(image)
+                if unflushed > UNFLUSHED_BYTES:
+                    publisher.flush(120)
+                    unflushed = 0
+            publisher.flush(120)
+        if failures:
+            raise failures[0]
+
+    def worker(self, load: registry.Load = registry.load) -> Worker:
+        """A worker of this line."""
+        return Worker(self.bus, self.database, self.images, self.settings, self.topic, "benchmark", load=load)
+
+    def drain(self, load: registry.Load = registry.load) -> Progress:
+        """Work until nothing is left."""
+        return self.worker(load).run(threading.Event(), drain=True, progress=lambda _: None)
+
+    def verdicts(self) -> int:
+        """How many there are."""
+        with self.database.read() as session:
+            return verdicts.count(session)
+
+
+def message(station: str, image: bytes) -> Message:
+    """A frame captured now, ready for the bus."""
+    frame = Frame(station, datetime.now(UTC), image, "image/jpeg")
+    return schema.encode(frame, mint_frame_id(frame), datetime.now(UTC), None)
+
+
+@contextmanager
+def benchmark_line(bus: str, bootstrap: str, scorer: ScorerSettings, folder: Path = Path()) -> Iterator[BenchmarkLine]:
+    """A new line in a folder under `folder`; `bus` is embedded or kafka."""
+    with TemporaryDirectory(dir=folder, prefix=".benchmark-") as place:
+        ingest = IngestSettings(
+            bus="kafka" if bus == "kafka" else "embedded",
+            embedded_path=Path(place) / "bus.sqlite",
+            kafka_bootstrap_servers=bootstrap,
+        )
+        database = Database(f"sqlite:///{Path(place) / 'andon.sqlite'}")
+        database.upgrade()
+        settings = scorer.model_copy(update={"references_path": Path(place) / "references"})
+        opened = open_bus(ingest)
+        topic = f"benchmark-{uuid.uuid4().hex}"
+        opened.ensure_topic(topic, ingest.partitions)
+        with closing(opened):
+            yield BenchmarkLine(opened, database, ImageStore(str(Path(place) / "images")), settings, topic)
+        database.close()

@@ -1,0 +1,108 @@
+"""How much of the bare network's rate is left from bus to committed verdict, on the same cores in one run.
+
+``python -m benchmarks.pipeline [--bus embedded|kafka] [--quick] [--json FILE]``
+
+Frames are JPEGs of 200 kB, 1280 × 960. All of them lie on the bus before the worker starts; it then reads, decodes,
+scores, writes and commits them. The bare network gets framed pictures, and is measured before and after, as the worker
+calls it: on every core, one thread each.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
+from benchmarks.machine import machine
+from scorer.decode import decode
+from scorer.detectors import registry
+from scorer.detectors.protocol import Detector
+from scorer.devices import score_threads
+from scorer.framing import Framed, Framing
+from scorer.settings import ScorerSettings
+
+DIFFERENT_FRAMES = 48
+NORMALS = 4
+
+
+def main() -> None:
+    """Measure, print and, where asked, write the figures."""
+    asked = _arguments()
+    settings = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
+    frames = 200 if asked.quick else asked.frames
+    pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
+    with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
+        line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
+        detector = registry.load(settings, Framing())
+        torch.set_num_threads(settings.torch_threads or 1)
+        before = bare_rate(detector, pictures, settings, frames)
+        whole = line_rate(line, ["s1"], pictures, frames)
+        after = bare_rate(detector, pictures, settings, frames)
+    bare = fmean([before, after])
+    figures = {
+        "bus": asked.bus,
+        "detector": asked.detector,
+        "backbone": asked.backbone,
+        "frames": frames,
+        "frame_bytes": round(fmean(len(picture) for picture in pictures)),
+        "bare_per_s": round(bare, 2),
+        "line_per_s": round(whole, 2),
+        "ratio": round(whole / bare, 3),
+        "bare_before_and_after": [round(before, 2), round(after, 2)],
+        "machine": machine(),
+    }
+    print(json.dumps(figures, indent=2))
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def line_rate(line: BenchmarkLine, stations: Sequence[str], pictures: Sequence[bytes], frames: int) -> float:
+    """Frames a second from the first read to the last committed verdict; every frame must have its verdict."""
+    line.publish([(stations[0], pictures[0])])
+    line.drain()  # what is loaded and computed once is so now
+    before = line.verdicts()
+    line.publish([(stations[number % len(stations)], pictures[number % len(pictures)]) for number in range(frames)])
+    began_s = time.perf_counter()
+    line.drain()
+    took_s = time.perf_counter() - began_s
+    if (made := line.verdicts() - before) != frames:
+        raise RuntimeError(f"{frames} frames gave {made} verdicts")
+    return frames / took_s
+
+
+def bare_rate(detector: Detector, pictures: Sequence[bytes], settings: ScorerSettings, frames: int) -> float:
+    """Pictures a second through the network alone, in the worker's micro-batches and threads."""
+    framed = [detector.prepare(decode(data, settings, detector.enough_px).picture) for data in pictures]
+    at_once, threads = settings.model_batch_frames, score_threads(settings.device)
+    batches = [_some(framed, first, at_once) for first in range(0, frames, at_once)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(detector.encode, batches[:threads]))
+        began_s = time.perf_counter()
+        list(pool.map(detector.encode, batches))
+        return at_once * len(batches) / (time.perf_counter() - began_s)
+
+
+def _some(framed: Sequence[Framed], first: int, count: int) -> list[Framed]:
+    return [framed[number % len(framed)] for number in range(first, first + count)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
+    parser.add_argument("--bootstrap", default="localhost:9092", help="Kafka's host:port")
+    parser.add_argument("--detector", default="nearest-patch")
+    parser.add_argument("--backbone", default="andon-tiny")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="200 frames")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -65,11 +65,11 @@ def decode(data: bytes, limits: ScorerSettings, enough: Enough | None = None) ->
     """
     with quiet_pillow():
         image, content_type = _opened(data, limits)
-        if getattr(image, "n_frames", 1) > 1:
+        if (pictures := _pictures(image, content_type)) > 1:
             raise BadFrame(
                 "several-pictures",
-                f"The image holds {getattr(image, 'n_frames', 1)} pictures (an animation or several pages), and which "
-                "of them shows the part is unknown; send each as a frame of its own.",
+                f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
+                "part is unknown; send each as a frame of its own.",
             )
         if image.mode not in READABLE_MODES:
             raise BadFrame(
@@ -105,6 +105,14 @@ def _opened(data: bytes, limits: ScorerSettings) -> tuple[ImageFile.ImageFile, s
         raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
     _check_size(*size, limits)
     return image, content_type
+
+
+def _pictures(image: ImageFile.ImageFile, content_type: str) -> int:
+    """How many there are; a TIFF's are counted by reading each one's header."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # as above
+        raise BadFrame("corrupt-image", f"The {content_type} image's pages can't be read: {_brief(error)}.") from error
 
 
 def _reader(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:

@@ -158,6 +158,16 @@ def test_an_animation_or_several_pages_are_refused(kind):
     assert refused(saved(pages[0], kind, save_all=True, append_images=pages[1:])) == "several-pictures"
 
 
+def test_a_tiff_whose_second_page_has_no_size_is_refused():
+    whole = saved(Image.fromarray(noise()), "TIFF")
+    (first,) = struct.unpack_from("<I", whole, 4)
+    (tags,) = struct.unpack_from("<H", whole, first)
+    second = struct.pack("<HHHIII", 1, 0x0100 + 30, 3, 1, 0, 0)  # a page that says nothing of its width
+    at = first + 2 + 12 * tags
+    data = whole[:at] + struct.pack("<I", len(whole)) + whole[at + 4 :] + second
+    assert refused(data) == "corrupt-image"
+
+
 def test_floating_point_pixels_are_refused():
     assert refused(saved(Image.new("F", (16, 16)), "TIFF")) == "unsupported-pixels"
 

@@ -19,3 +19,11 @@ class NotFound(StorageError):
 
 class RuleBroken(StorageError):
     """The change would break a rule of the house (a name taken, a normal set with one image, an active set changed)."""
+
+
+class NotAllowed(StorageError):
+    """The person's role does not allow what they asked for, or nobody is logged in."""
+
+
+class LoginRefused(StorageError):
+    """Name and password don't fit, or the name was tried too often and waits."""

@@ -39,6 +39,26 @@ class NormalSet:
     retired_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What came in, left and stayed from one set to another, each in its own set's order."""
+
+    came_in: tuple[NormalImage, ...]
+    left: tuple[NormalImage, ...]
+    stayed: tuple[NormalImage, ...]
+
+
+def compare(before: NormalSet | None, after: NormalSet) -> Change:
+    """By the images' content; without a set before, everything came in."""
+    old = before.images if before is not None else ()
+    known, kept = {image.reference for image in old}, {image.reference for image in after.images}
+    return Change(
+        came_in=tuple(image for image in after.images if image.reference not in known),
+        left=tuple(image for image in old if image.reference not in kept),
+        stayed=tuple(image for image in after.images if image.reference in known),
+    )
+
+
 def add(session: Session, station_id: int, images: Sequence[NormalImage], note: str, at: datetime) -> NormalSet:
     """Make the next version as a draft; 2 to 64 different images, else `RuleBroken`."""
     distinct = len({image.reference for image in images})

@@ -57,6 +57,12 @@ def take(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
     return [ParkedFrame(*row) for row in session.execute(query)]
 
 
+def recent(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
+    """The newest parked frames, newest first, to look at."""
+    query = select(*columns(ParkedFrameRow, ParkedFrame)).where(ParkedFrameRow.station_id == station_id)
+    return [ParkedFrame(*row) for row in session.execute(query.order_by(ParkedFrameRow.id.desc()).limit(limit))]
+
+
 def release(session: Session, frame_ids: Sequence[UUID]) -> None:
     """Forget frames that have become verdicts or dead letters, in the same transaction that writes those."""
     session.execute(delete(ParkedFrameRow).where(ParkedFrameRow.frame_id.in_(list(frame_ids))))

@@ -71,6 +71,22 @@ def get(session: Session, name: str) -> Station:
     return _station(row)
 
 
+def by_id(session: Session, station_id: int) -> Station:
+    """Raises `NotFound`."""
+    row = session.get(StationRow, station_id)
+    if row is None:
+        raise NotFound(f"There is no station with id {station_id}.")
+    return _station(row)
+
+
+def name_of(session: Session, station_id: int) -> str:
+    """Raises `NotFound`."""
+    name = session.scalar(select(StationRow.name).where(StationRow.id == station_id))
+    if name is None:
+        raise NotFound(f"There is no station with id {station_id}.")
+    return name
+
+
 def list_all(session: Session) -> list[Station]:
     """By name."""
     return sorted((_station(row) for row in session.scalars(select(StationRow))), key=lambda station: station.name)

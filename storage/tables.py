@@ -131,6 +131,8 @@ class ThresholdRow(Table):
     promise: Mapped[str] = mapped_column(String(500))  # what can be promised at this number of normals, in words
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
     made_by: Mapped[str] = mapped_column(String(120))
+    kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'by_hand' or 'reviewed'
+    reason: Mapped[str] = mapped_column(String(500), server_default=text("''"))
 
 
 class VerdictRow(Table):
@@ -254,3 +256,296 @@ class WorkerRow(Table):
     lag: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class UserRow(Table):
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[str] = mapped_column(String(9))  # 'viewer', 'inspector', 'engineer' or 'admin'
+    password_hash: Mapped[str | None] = mapped_column(String(200))  # argon2id; None for who logs in elsewhere (OIDC)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LoginRow(Table):
+    """One browser that is logged in; the token itself is kept nowhere."""
+
+    __tablename__ = "logins"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LoginAttemptRow(Table):
+    """How often a name was tried since `first_at`, whether there is such a user or not."""
+
+    __tablename__ = "login_attempts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempts: Mapped[int]
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class AuditRow(Table):
+    """Never changed or deleted; triggers that the second migration makes see to it on both databases."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_time", "at", "id"),
+        Index("ix_audit_actor_time", "actor", "at", "id"),
+        Index("ix_audit_action_time", "action", "at", "id"),
+        Index("ix_audit_station_time", "station", "at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(9))
+    action: Mapped[str] = mapped_column(String(40))
+    station: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(200))
+    before: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    reason: Mapped[str] = mapped_column(String(500))
+
+
+class ReviewRow(Table):
+    """Every word that was said, never changed or deleted (triggers, as for `AuditRow`).
+
+    What the verdict was is copied, so that figures made from reviews outlive the verdicts.
+    """
+
+    __tablename__ = "reviews"
+    __table_args__ = (Index(None, "frame_id", "id"), Index(None, "station_id", "id"), Index(None, "by", "id"))
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    said_id: Mapped[UUID] = mapped_column(Uuid, unique=True)  # made by who says it, so that saying twice counts once
+    frame_id: Mapped[UUID] = mapped_column(Uuid)
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decision: Mapped[str] = mapped_column(String(12))
+    word: Mapped[str] = mapped_column(String(12))  # 'defect', 'false_alarm', 'unsure' or 'taken_back'
+    takes_back: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"), unique=True)
+    tags: Mapped[list[str]] = mapped_column(JSON)
+    note: Mapped[str] = mapped_column(String(1000))
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReviewedFrameRow(Table):
+    """The word that counts of each reviewed frame; kept right by `reviews`."""
+
+    __tablename__ = "reviewed_frames"
+    __table_args__ = (
+        Index("ix_reviewed_frames_station_time", "station_id", "captured_at", "decision", "word"),
+        Index("ix_reviewed_frames_time", "captured_at", "station_id", "decision", "word"),
+    )
+
+    frame_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id"))
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decision: Mapped[str] = mapped_column(String(12))
+    word: Mapped[str] = mapped_column(String(12))
+    tags: Mapped[list[str]] = mapped_column(JSON)
+
+
+class ReviewQueueRow(Table):
+    """A flagged or borderline frame that nobody has spoken of yet, and who looks at it now."""
+
+    __tablename__ = "review_queue"
+    __table_args__ = (
+        Index("ix_review_queue_station_time", "station_id", "captured_at", "frame_id"),
+        Index("ix_review_queue_time", "captured_at", "frame_id"),
+        Index("ix_review_queue_station_margin", "station_id", "margin", "frame_id"),
+        Index("ix_review_queue_margin", "margin", "frame_id"),
+        Index("ix_review_queue_claim", "claimed_by"),
+    )
+
+    frame_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decision: Mapped[str] = mapped_column(String(12))
+    margin: Mapped[float]  # how far the score lies from the threshold, as a share of the threshold
+    claimed_by: Mapped[str | None] = mapped_column(String(64))
+    claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class PickedFrameRow(Table):
+    """A frame that somebody wants in the station's next normal set."""
+
+    __tablename__ = "picked_frames"
+
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
+    image_reference: Mapped[str] = mapped_column(String(71), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    picked_by: Mapped[str] = mapped_column(String(64))
+    picked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class GoldenFrameRow(Table):
+    """One frame a station whose score is known: scored again, it must come out the same."""
+
+    __tablename__ = "golden_frames"
+
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
+    image_reference: Mapped[str] = mapped_column(String(71))
+    normal_set_id: Mapped[int] = mapped_column(ForeignKey("normal_sets.id"))
+    model_id: Mapped[str] = mapped_column(String(64))
+    expected_score: Mapped[float]
+    chosen_by: Mapped[str] = mapped_column(String(64))
+    chosen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    latest_score: Mapped[float | None]
+    scored_by: Mapped[str | None] = mapped_column(String(120))
+    scored_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobRow(Table):
+    """Work that needs a model, asked for by a person and done by a scorer."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_state", "state", "id"), Index(None, "station_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # 'what_if' or 'golden'
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(9))  # 'queued', 'running', 'done', 'failed' or 'cancelled'
+    progress: Mapped[int]
+    total: Mapped[int | None]
+    result: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[str | None] = mapped_column(String(1000))
+    requested_by: Mapped[str] = mapped_column(String(64))
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    tries: Mapped[int]
+    taken_by: Mapped[str | None] = mapped_column(String(120))
+    beat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AlertRuleRow(Table):
+    """How a rule is set at one station, or for the whole line where the station is None."""
+
+    __tablename__ = "alert_rules"
+    __table_args__ = (
+        Index(
+            "uq_alert_rules_station",
+            "station_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("station_id IS NOT NULL"),
+            postgresql_where=text("station_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_alert_rules_line",
+            "kind",
+            unique=True,
+            sqlite_where=text("station_id IS NULL"),
+            postgresql_where=text("station_id IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    station_id: Mapped[int | None] = mapped_column(ForeignKey("stations.id"))
+    kind: Mapped[str] = mapped_column(String(40))
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
+    enabled: Mapped[bool]
+
+
+class AlertRow(Table):
+    """One episode of a condition that wants a person; at most one that is not resolved a station and rule."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        Index(
+            "uq_alerts_unresolved_station",
+            "station_id",
+            "rule",
+            unique=True,
+            sqlite_where=text("resolved_at IS NULL AND station_id IS NOT NULL"),
+            postgresql_where=text("resolved_at IS NULL AND station_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_alerts_unresolved_line",
+            "rule",
+            unique=True,
+            sqlite_where=text("resolved_at IS NULL AND station_id IS NULL"),
+            postgresql_where=text("resolved_at IS NULL AND station_id IS NULL"),
+        ),
+        Index("ix_alerts_time", "opened_at", "id"),
+        Index("ix_alerts_station_time", "station_id", "opened_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    station_id: Mapped[int | None] = mapped_column(ForeignKey("stations.id"))
+    rule: Mapped[str] = mapped_column(String(40))
+    severity: Mapped[str] = mapped_column(String(8))  # 'info', 'warning' or 'critical'
+    state: Mapped[str] = mapped_column(String(12))  # 'opened', 'acknowledged' or 'resolved'
+    message: Mapped[str] = mapped_column(String(500))
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    held_at: Mapped[datetime] = mapped_column(UtcDateTime)  # when the condition was last seen to hold
+    acknowledged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    resolved_by: Mapped[str | None] = mapped_column(String(64))  # None when the condition went by itself
+    note: Mapped[str] = mapped_column(String(500))  # what was said on acknowledging or resolving
+
+
+class MuteRow(Table):
+    """A station under maintenance notifies nobody until then, or until the mute is ended."""
+
+    __tablename__ = "mutes"
+    __table_args__ = (Index(None, "station_id", "until_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    until_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str] = mapped_column(String(500))
+    muted_by: Mapped[str] = mapped_column(String(64))
+    muted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_by: Mapped[str | None] = mapped_column(String(64))
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ChannelRow(Table):
+    """Where notifications go; the address holds secrets and is shown to nobody."""
+
+    __tablename__ = "notification_channels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    url: Mapped[str] = mapped_column(String(1000))
+    enabled: Mapped[bool]
+    min_severity: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class NotificationRow(Table):
+    """What is to be told of an alert on one channel, until it is told or given up."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        UniqueConstraint("alert_id", "channel_id", "event"),
+        Index(
+            "ix_notifications_due",
+            "next_at",
+            sqlite_where=text("done_at IS NULL AND next_at IS NOT NULL"),
+            postgresql_where=text("done_at IS NULL AND next_at IS NOT NULL"),
+        ),
+        Index("ix_notifications_channel", "channel_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
+    channel_id: Mapped[int] = mapped_column(ForeignKey("notification_channels.id"))
+    event: Mapped[str] = mapped_column(String(12))  # 'opened', 'acknowledged' or 'resolved'
+    tries: Mapped[int]
+    next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None once it is given up
+    done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(String(500))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
@@ -13,10 +13,16 @@ from storage.rows import columns, values
 from storage.tables import ThresholdRow
 from storage.text import fit
 
+Kind = Literal["calibrated", "by_hand", "reviewed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A score above `value` is flagged. `promise` says in words what this number of normals can promise."""
+    """A score above `value` is flagged. `promise` says in words what this number of normals can promise.
+
+    It is calibrated from the normal set alone, reviewed when accepted frames had a part in it, or set by hand for a
+    `reason`. `false_reject_rate` is the station's when it was made: at another one a new threshold is due.
+    """
 
     station_id: int
     normal_set_id: int
@@ -26,13 +32,19 @@ class Threshold:
     promise: str
     made_at: datetime
     made_by: str
+    kind: Kind = "calibrated"
+    reason: str = ""
 
 
 def record(session: Session, threshold: Threshold) -> None:
     """Put it in force; raises `RuleBroken` for a value that is not a finite number."""
     if not math.isfinite(threshold.value):
         raise RuleBroken(f"A threshold is a finite number; {threshold.value} can't be compared with a score.")
-    row = values(threshold) | {"promise": fit(threshold.promise, 500), "made_by": fit(threshold.made_by, 120)}
+    row = values(threshold) | {
+        "promise": fit(threshold.promise, 500),
+        "made_by": fit(threshold.made_by, 120),
+        "reason": fit(threshold.reason, 500),
+    }
     session.execute(insert(ThresholdRow).values(**row))
 
 

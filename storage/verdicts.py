@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from storage import score_tallies, tallies
+from storage import review_queue, score_tallies, tallies
 from storage.errors import NotFound, RuleBroken
 from storage.expressions import bucket_start, gathered
 from storage.rows import columns, insert_new, values
@@ -91,6 +91,7 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> int:
     counted = [_counted(first_of_frame[frame_id]) for frame_id in new]
     tallies.add(session, counted)
     score_tallies.add(session, counted)
+    review_queue.add(session, [_decided(first_of_frame[frame_id]) for frame_id in new])
     return len(new)
 
 
@@ -247,6 +248,10 @@ def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, 
 
 def _counted(verdict: Verdict) -> tallies.Counted:
     return tallies.Counted(verdict.station_id, verdict.captured_at, verdict.decision, verdict.score, verdict.threshold)
+
+
+def _decided(verdict: Verdict) -> review_queue.Decided:
+    return review_queue.Decided(*(getattr(verdict, name) for name in review_queue.Decided._fields))
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 NORMALS_PER_STATION = 16
 FALSE_REJECT_RATE = 0.02
 DEFECT_RATE = 0.08
+FEWEST_IN_CONTROL, MOST_IN_CONTROL = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,16 @@ class DemoStation:
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """`frames` in all, shared out evenly; None runs until stopped. `rate_fps` is a station's rate."""
+    """`frames` in all, shared out evenly; None runs until stopped. `rate_fps` is a station's rate.
+
+    `in_control_frames` are what drift is judged against: all of them come before the lamp begins to fade.
+    """
 
     stations: tuple[DemoStation, ...]
     rate_fps: float
     frames: int | None
     seed: int
+    in_control_frames: int
 
     def share(self, index: int) -> int | None:
         """How many of `frames` the station at `index` makes; the shares add up to `frames`."""
@@ -47,8 +52,8 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
     ends = frames is not None
     rate = rate_fps if rate_fps is not None else (3.0 if ends else 1.0)
     frames_each = frames // 3 if frames is not None else 600
-    fades_after, silent_from = frames_each // 2, frames_each // 3
-    silent_for_s = 6.0 if ends else 90.0
+    fades_after, fades_over, silent_from = frames_each // 2, max(frames_each // 4, 1), frames_each // 3
+    silent_for_s, silence_told_after_s = (12.0, 5.0) if ends else (90.0, 30.0)
     return DemoPlan(
         stations=(
             DemoStation("coins", "coins", "coin tray", 30.0, "healthy"),
@@ -58,13 +63,13 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
                 "brick wall",
                 30.0,
                 "its lamp fades",
-                (("lamp_fades_after", float(fades_after)), ("lamp_fades_over", float(max(frames_each // 2, 1)))),
+                (("lamp_fades_after", float(fades_after)), ("lamp_fades_over", float(fades_over))),
             ),
             DemoStation(
                 "gravel",
                 "gravel",
                 "gravel bed",
-                30.0,
+                silence_told_after_s,
                 "its camera falls silent",
                 (("silent_from", float(silent_from)), ("silent_for_s", silent_for_s)),
             ),
@@ -72,4 +77,5 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
         rate_fps=rate,
         frames=frames,
         seed=seed,
+        in_control_frames=min(max(frames_each * 2 // 5, FEWEST_IN_CONTROL), MOST_IN_CONTROL),
     )

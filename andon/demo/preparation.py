@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from alerts.rules.score_drift import ScoreDrift
 from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
 from andon.errors import AndonError
 from ingest.sources import simulated
-from storage import normal_sets, stations
+from storage import alert_rules, normal_sets, stations
+from storage.alert_rules import AlertRule
 from storage.database import Database
 from storage.images import ImageStore
 from storage.normal_sets import NormalImage
@@ -123,9 +125,12 @@ refresh_every_s = 1.0
 
 
 def seed(home: DemoHome, plan: DemoPlan) -> None:
-    """Add the plan's stations, each with its normal set of good parts."""
+    """Add the plan's stations, each with its normal set of good parts, and let drift be judged after fewer frames."""
     database, images = Database(home.database_url), ImageStore(str(home.images))
     with closing(database):
+        drift = AlertRule(None, ScoreDrift.kind, {"in_control_frames": plan.in_control_frames}, enabled=True)
+        with database.begin() as session:
+            alert_rules.put(session, drift)
         for station in plan.stations:
             normals = [
                 NormalImage(images.put(picture), f"good part {number}")

@@ -8,6 +8,7 @@ from uuid import UUID
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from storage.alerts import Alert
 from storage.verdicts import Verdict
 
 GOOD = "good"
@@ -93,6 +94,16 @@ def as_table(rows: Sequence[StationReport]) -> Table:
             _milliseconds(row.latency_p95_ms),
         )
     return table
+
+
+def alert_lines(alerts: Sequence[tuple[str, Alert]]) -> list[str]:
+    """One sentence an alert, in the order given, or one that there was none."""
+    if not alerts:
+        return ["No alert was opened."]
+    return [
+        f"Alert at {name}, {'resolved' if alert.resolved_at else 'open'} ({alert.rule}): {alert.message}"
+        for name, alert in alerts
+    ]
 
 
 def _milliseconds(value: float | None) -> str:

@@ -11,18 +11,22 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from alerts.watch import Watch as AlertWatch
 from andon.demo.plan import DemoPlan
 from andon.demo.preparation import DemoHome, locked_home, prepare, seed
 from andon.demo.report import FrameIn, StationReport, report
 from andon.demo.supervisor import ProcessFailed, Role, Supervisor
+from andon.watching import now
 from ingest.bus.opening import open_bus
 from ingest.schema import decode
 from ingest.settings import IngestSettings
-from storage import dead_letters, stations, verdicts, workers
+from storage import alerts, dead_letters, stations, verdicts, workers
+from storage.alerts import Alert
 from storage.database import Database
 from storage.verdicts import StationSummary
 
-WORKER, DASHBOARD = "scorer", "dashboard"
+WORKER, DASHBOARD, ALERTS = "scorer", "dashboard", "alerts"
+ALERTS_EVERY_S = 1.0
 START_LIMIT_S = 120.0
 STALL_LIMIT_S = 90.0  # without one more verdict, once every frame is published
 LOOK_EVERY_S = 0.5
@@ -43,10 +47,12 @@ def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: 
         prepare(home)
         start_scorer(home, plan, line, say)
         await_scorer(home, line, stop)
+        start_alerts(line)
         start_cameras(plan, line, say)
         say(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
         await_verdicts(home, plan, line, watch, stop)
         line.stop_all()
+        look_once_more(home)
         return account(home, plan)
 
 
@@ -69,6 +75,7 @@ def run_until_stopped(
         await_true(lambda: answers(f"{address}/_stcore/health"), line, stop, "The dashboard")
         opened(address)
         await_scorer(home, line, stop)
+        start_alerts(line)
         start_cameras(plan, line, say)
         runs()
         with closing(Database(home.database_url)) as database:
@@ -89,6 +96,11 @@ def await_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> Non
     """Wait until the scorer is ready; nothing is published before."""
     with closing(Database(home.database_url)) as database:
         await_true(lambda: scorer_runs(database), line, stop, "The scorer")
+
+
+def start_alerts(line: Supervisor) -> None:
+    """Start the watch that opens alerts."""
+    line.start(Role(ALERTS, andon("alerts", "watch", "--every", f"{ALERTS_EVERY_S:g}"), restart=True))
 
 
 def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
@@ -127,6 +139,19 @@ def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watc
                 return
             if time.monotonic() - moved_at > STALL_LIMIT_S:
                 return
+
+
+def look_once_more(home: DemoHome) -> None:
+    """Judge what was decided after the watch's last look, so that the database holds every alert of the run."""
+    with closing(Database(home.database_url)) as database:
+        AlertWatch(database, now).look()
+
+
+def alerts_of(home_path: Path) -> list[tuple[str, Alert]]:
+    """All alerts of the demo with their stations' names, in the order in which they opened."""
+    with closing(Database(DemoHome(home_path.resolve(), 0).database_url)) as database, database.read() as session:
+        names = {station.id: station.name for station in stations.list_all(session)}
+        return [(names.get(alert.station_id or 0, "the line"), alert) for alert in reversed(alerts.recent(session))]
 
 
 def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:

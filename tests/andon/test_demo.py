@@ -12,12 +12,14 @@ from urllib.request import urlopen
 
 import pytest
 
-from storage import verdicts
+from storage import alerts, stations, verdicts
 from storage.database import Database
 from storage.errors import StorageError
 from tests.parts.command_line import Andon, Start, free_port
 
 PATIENCE_S = 150.0
+SILENCE_TOLD_WITHIN_S = 5.0 + 3.0  # docs/alerts.md: stale_after_s, a look, and what a busy machine takes
+DRIFT_TOLD_WITHIN_FRAMES = 40  # docs/alerts.md: from the first frame under the fading lamp
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -59,6 +61,28 @@ def test_no_frame_is_lost_when_the_scorer_is_killed_in_the_middle(start_andon: S
 
 
 @pytest.mark.timeout(300)
+def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_healthy_station_none(
+    start_andon: Start, tmp_path: Path
+) -> None:
+    home = tmp_path / "demo"
+    demo = start_andon("demo", "--headless", "--home", home)
+    out, err = demo.communicate(timeout=280)
+    assert demo.returncode == 0, out + err
+    with closing(Database(f"sqlite:///{home / 'andon.db'}")) as database, database.read() as session:
+        names = {station.id: station.name for station in stations.list_all(session)}
+        found = {(names.get(alert.station_id or 0), alert.rule): alert for alert in alerts.recent(session)}
+        assert set(found) == {("brick", "score_drift"), ("gravel", "silent_camera")}
+        assert alerts.count(session) == 2
+        frames = {names[one]: list(reversed(verdicts.recent(session, one, limit=200))) for one in names}
+    silent, drift = found["gravel", "silent_camera"], found["brick", "score_drift"]
+    assert silent.evidence["silent_s"] < SILENCE_TOLD_WITHIN_S
+    assert silent.resolved_at is not None
+    assert drift.resolved_at is None
+    fading = [frame for frame in frames["brick"] if frame.part_id and int(frame.part_id[-6:]) > 50]
+    assert sum(1 for frame in fading if frame.decided_at <= drift.opened_at) <= DRIFT_TOLD_WITHIN_FRAMES
+
+
+@pytest.mark.timeout(300)
 def test_the_line_runs_with_its_dashboard_until_it_is_interrupted(start_andon: Start, tmp_path: Path) -> None:
     home = tmp_path / "demo"
     demo = start_andon("demo", "--no-browser", "--home", home, "--port", free_port())
@@ -74,7 +98,10 @@ def test_the_line_runs_with_its_dashboard_until_it_is_interrupted(start_andon: S
             return False
 
     wait_until(answers, demo)
-    numbers = [pid_of(home, name) for name in ("scorer", "dashboard", "camera-coins", "camera-brick", "camera-gravel")]
+    numbers = [
+        pid_of(home, name)
+        for name in ("scorer", "dashboard", "alerts", "camera-coins", "camera-brick", "camera-gravel")
+    ]
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=60)
     assert demo.returncode == 0, out + err

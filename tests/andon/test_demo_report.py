@@ -1,12 +1,14 @@
 """The demo's closing table counts what it says it counts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from rich.console import Console
 
-from andon.demo.report import FrameIn, as_table, quantile, report
+from andon.demo.report import FrameIn, alert_lines, as_table, quantile, report
 from storage.verdicts import Decision, Verdict
+from tests.alerts.examples import an_alert
 
 CAPTURED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -81,3 +83,12 @@ def test_the_table_says_everything_the_newcomer_wants_to_know() -> None:
     text = captured.get()
     for word in ("coins", "frames", "verdicts", "flagged", "caught", "1 of 1", "escapes", "rejects", "p95", "12"):
         assert word in text
+
+
+def test_each_alert_of_the_demo_is_one_sentence() -> None:
+    silent = replace(an_alert(rule="silent_camera"), message="No frame for 6 s.")
+    assert alert_lines([]) == ["No alert was opened."]
+    assert alert_lines([("gravel", replace(silent, resolved_at=CAPTURED)), ("brick", silent)]) == [
+        "Alert at gravel, resolved (silent_camera): No frame for 6 s.",
+        "Alert at brick, open (silent_camera): No frame for 6 s.",
+    ]

@@ -26,7 +26,7 @@ from tests.parts.command_line import free_port, get_until
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["migrate", "scorer", "dashboard", "camera"]
+OURS = ["migrate", "scorer", "dashboard", "alerts", "camera"]
 PATIENCE_S = 120.0
 
 
@@ -127,7 +127,7 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
     machine.run("migrate", *SERVICES["migrate"]["command"])
     give_normals(machine, tmp_path / "good")
     with closing(Database(postgres_url)) as database, ExitStack() as services:
-        for service in ("scorer", "dashboard", "camera"):
+        for service in ("scorer", "dashboard", "alerts", "camera"):
             services.enter_context(machine.running(service))
 
         def decided() -> int:
@@ -136,7 +136,7 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
             return bricks.frames - bricks.no_reference
 
         wait_until(lambda: decided() >= 3, "three verdicts on the dashboard's query")
-        for service in ("scorer", "dashboard", "camera"):
+        for service in ("scorer", "dashboard", "alerts", "camera"):
             assert get_until(machine.metrics_ports[service], "/healthz", "ok")
 
 
@@ -171,7 +171,7 @@ def test_every_volume_and_dependency_is_there(name: str) -> None:
 
 
 def test_what_our_services_write_lies_on_a_volume() -> None:
-    for name in ("scorer", "dashboard", "camera"):
+    for name in ("scorer", "dashboard", "alerts", "camera"):
         mounted = {mount.split(":")[1] for mount in SERVICES[name]["volumes"]}
         assert "/var/lib/andon/images" in mounted
     assert "/var/lib/andon/spool" in {mount.split(":")[1] for mount in SERVICES["camera"]["volumes"]}

@@ -9,12 +9,13 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+import alerts.metrics
 import andon.metrics
 import ingest.metrics
 import scorer.metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-ROOMS_WITH_METRICS = (andon.metrics, ingest.metrics, scorer.metrics)
+ROOMS_WITH_METRICS = (alerts.metrics, andon.metrics, ingest.metrics, scorer.metrics)
 
 
 def served() -> set[str]:

@@ -1,0 +1,17 @@
+"""What can go wrong with alerts; every message is one sentence for a person."""
+
+
+class AlertsError(Exception):
+    """Root of this room's errors."""
+
+
+class RuleUnknown(AlertsError):
+    """There is no rule of that name; the message lists those there are."""
+
+
+class ParametersWrong(AlertsError):
+    """A rule can't be set like that; the message names the parameter."""
+
+
+class NotSent(AlertsError):
+    """A message could not be handed to a channel's service; the message holds no secret."""

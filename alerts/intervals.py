@@ -1,0 +1,68 @@
+"""Confidence intervals of a share: Wilson, Clopper-Pearson, and for a sample of a finite number of frames."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from scipy.stats import beta, hypergeom  # type: ignore[import-untyped]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share in [0, 1] with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The score interval (Wilson 1927): close to its promise on average, also near 0. None of no trials."""
+    if trials == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / trials
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return Estimate(share, max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < trials else 1.0)
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The exact interval (1934): never covers less than it promises. None of no trials."""
+    if trials == 0:
+        return None
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    return Estimate(hits / trials, low, high)
+
+
+def of_population(hits: int, sample: int, population: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The exact interval of the share in `population` frames, `sample` of them looked at without choosing.
+
+    It is Clopper and Pearson's argument with the hypergeometric distribution: where all were looked at, nothing is
+    left to be unsure of. None where none was looked at.
+    """
+    if sample == 0:
+        return None
+    if not hits <= sample <= population:
+        raise ValueError(f"{hits} of a sample of {sample} from {population} can't be.")
+    tail = (1 - confidence) / 2
+    least, most = hits, population - (sample - hits)
+    low = _first(least, most, lambda total: float(hypergeom.sf(hits - 1, population, total, sample)) > tail)
+    high = _first(least, most, lambda total: float(hypergeom.cdf(hits, population, total + 1, sample)) <= tail)
+    return Estimate(hits / sample, low / population, high / population)
+
+
+def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:
+    """The smallest number in [least, most] for which a condition holds that stays true once it is; else `most`."""
+    while least < most:
+        middle = (least + most) // 2
+        if holds(middle):
+            most = middle
+        else:
+            least = middle + 1
+    return least

@@ -1,0 +1,20 @@
+"""What the alert watch tells Prometheus; docs/alerts.md lists it."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+OPEN = Gauge(
+    "andon_alerts_open", "1 while an alert is not resolved; the line's own have no station.", ["station", "rule"]
+)
+OPENED = Counter("andon_alerts_opened_total", "Alerts opened.", ["station", "rule"])
+NOTIFICATIONS = Counter(
+    "andon_notifications_total",
+    "Tries to tell a channel of an alert: sent, failed or given_up.",
+    ["channel", "outcome"],
+)
+NOTIFICATIONS_WAITING = Gauge("andon_notifications_waiting", "Notifications that are still to be sent.")
+ROUND_SECONDS = Histogram(
+    "andon_alerts_round_seconds",
+    "Seconds that one look at the line took.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+)
+LAST_ROUND_TIMESTAMP_SECONDS = Gauge("andon_alerts_last_round_timestamp_seconds", "When the line was last looked at.")

@@ -1,0 +1,53 @@
+"""Flagged frames follow each other without a good one between them."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.views import NEWS, StationView
+from storage.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Consecutive:
+    """Raises when `count` frames in a row, the last within the last hour, were flagged; clears after `clear` good ones.
+
+    With 8 % flagged by chance, five in a row come once in 330,000 frames.
+    """
+
+    count: int = 5
+    clear: int = 5
+
+    kind: ClassVar[str] = "consecutive"
+    label: ClassVar[str] = "Flagged in a row"
+    about: ClassVar[str] = "Several frames in a row were flagged: something is wrong with every part, or the camera."
+    severity: ClassVar[Severity] = "critical"
+    scope: ClassVar[Literal["station", "line"]] = "station"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(2 <= self.count <= 100, "count is a whole number from 2 to 100.")
+        require(1 <= self.clear <= 100, "clear is a whole number from 1 to 100.")
+
+    def judge(self, view: StationView) -> Outcome:
+        good = 0
+        for frame in reversed(view.frames):
+            if frame.decision == "flag":
+                break
+            good += 1
+        if good >= self.clear and view.is_open:
+            return Clear()
+        longest = self._longest(view)
+        if longest >= self.count:
+            return Raised(f"{longest} frames in a row were flagged.", {"in_a_row": longest})
+        return Clear() if good >= self.clear else Unsure()
+
+    def _longest(self, view: StationView) -> int:
+        """The longest row that ends within the time that is news."""
+        begin = view.now - NEWS
+        longest = row = 0
+        for frame in view.frames:
+            row = row + 1 if frame.decision == "flag" else 0
+            if row > longest and frame.captured_at >= begin:
+                longest = row
+        return longest

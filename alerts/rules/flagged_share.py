@@ -1,0 +1,46 @@
+"""Too large a share of the newest frames is flagged."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from alerts.intervals import wilson
+from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.views import StationView
+from storage.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedShare:
+    """Raises when the share is surely above `limit`: the lower end of its 95 % interval is.
+
+    Clears at `clear` or below, once half a window is seen. Counting frames instead of minutes gives the same certainty
+    on a slow line and a fast one.
+    """
+
+    window_frames: int = 200
+    limit: float = 0.2
+    clear: float = 0.12
+
+    kind: ClassVar[str] = "flagged_share"
+    label: ClassVar[str] = "Many flagged"
+    about: ClassVar[str] = "The share of flagged frames among the newest is surely above a limit."
+    severity: ClassVar[Severity] = "warning"
+    scope: ClassVar[Literal["station", "line"]] = "station"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(20 <= self.window_frames <= 500, "window_frames lies between 20 and 500.")
+        require(0 <= self.clear < self.limit < 1, "clear lies below limit, and both between 0 and 1.")
+
+    def judge(self, view: StationView) -> Outcome:
+        newest = [frame.decision == "flag" for frame in view.frames[-self.window_frames :]]
+        found = wilson(sum(newest), len(newest))
+        if found is None or len(newest) < self.window_frames // 4:
+            return Unsure()
+        if found.low > self.limit:
+            return Raised(
+                f"{sum(newest)} of the last {len(newest)} frames were flagged ({found.value:.0%}).",
+                {"flagged": sum(newest), "frames": len(newest), "share": round(found.value, 4), "limit": self.limit},
+            )
+        enough = len(newest) >= self.window_frames // 2
+        return Clear() if enough and found.value <= self.clear else Unsure()

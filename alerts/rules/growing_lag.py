@@ -1,0 +1,47 @@
+"""Frames wait on the bus, and more and more of them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Literal
+
+from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.views import LAG_KEPT, LineView
+from storage.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class GrowingLag:
+    """Raises when at least `frames` have waited all through the last `for_s` seconds and did not become fewer.
+
+    Clears below half of `frames`.
+    """
+
+    frames: int = 200
+    for_s: float = 60.0
+
+    kind: ClassVar[str] = "growing_lag"
+    label: ClassVar[str] = "Scorers fall behind"
+    about: ClassVar[str] = "Many frames wait for a scorer and they do not become fewer."
+    severity: ClassVar[Severity] = "warning"
+    scope: ClassVar[Literal["station", "line"]] = "line"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(self.frames >= 1, "frames is a whole number above 0.")
+        require(1 <= self.for_s <= LAG_KEPT.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
+
+    def judge(self, view: LineView) -> Outcome:
+        if not view.points:
+            return Unsure()
+        newest = view.points[-1]
+        if newest.lag < self.frames / 2:
+            return Clear()
+        begin = view.now - timedelta(seconds=self.for_s)
+        during = [point for point in view.points if point.at >= begin]
+        is_whole = view.points[0].at < begin
+        if is_whole and during and min(point.lag for point in during) >= self.frames and newest.lag >= during[0].lag:
+            return Raised(
+                f"{newest.lag} frames wait for a scorer; {self.for_s:g} s ago it were {during[0].lag}.",
+                {"lag": newest.lag, "lag_before": during[0].lag, "for_s": self.for_s},
+            )
+        return Unsure()

@@ -1,0 +1,46 @@
+"""A camera has sent nothing for too long."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Literal
+
+from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.views import StationView
+from storage.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class SilentCamera:
+    """Raises when nothing was published for longer than the station's stale_after_s, slow scorers left out of account.
+
+    Clears when `clear_frames` have come within that time again. `after_s` of 0 means the station's own.
+    """
+
+    after_s: float = 0.0
+    clear_frames: int = 2
+
+    kind: ClassVar[str] = "silent_camera"
+    label: ClassVar[str] = "Camera silent"
+    about: ClassVar[str] = "No frame has come from the station for longer than its stale_after_s."
+    severity: ClassVar[Severity] = "critical"
+    scope: ClassVar[Literal["station", "line"]] = "station"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(self.after_s >= 0, "after_s is a number of seconds, or 0 for the station's own.")
+        require(1 <= self.clear_frames <= 100, "clear_frames is a whole number from 1 to 100.")
+
+    def judge(self, view: StationView) -> Outcome:
+        if view.heard_at is None or view.known_until is None:
+            return Unsure()
+        after_s = self.after_s or view.stale_after_s
+        heard_at = view.heard_at if view.since is None else max(view.heard_at, view.since)
+        silent_s = (view.known_until - heard_at).total_seconds()
+        if silent_s > after_s:
+            return Raised(
+                f"No frame for {silent_s:.0f} s; one is expected within {after_s:g} s.",
+                {"heard_at": view.heard_at.isoformat(), "silent_s": round(silent_s, 1), "after_s": after_s},
+            )
+        begin = view.known_until - timedelta(seconds=after_s)
+        fresh = [frame for frame in view.frames if frame.published_at >= begin]
+        return Clear() if len(fresh) >= self.clear_frames else Unsure()

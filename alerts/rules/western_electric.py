@@ -1,0 +1,46 @@
+"""The Western Electric rules on single scores; off unless asked for."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from alerts.control_charts import western_electric
+from alerts.rules.drift import process_of, watched
+from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.views import StationView
+from storage.alerts import Severity
+
+LOOKED_AT = 25  # newest good frames that are judged
+
+
+@dataclass(frozen=True, slots=True)
+class WesternElectric:
+    """Raises when one of the newest 25 good frames breaks one of the four rules; clears when none does.
+
+    All four together alarm once in 92 frames of a line that is well (Champ and Woodall 1987): right for a chart with
+    a point an hour that somebody looks at, far too often for a point a second. So it is off by default.
+    """
+
+    in_control_frames: int = 300
+    robust: bool = False
+
+    kind: ClassVar[str] = "western_electric"
+    label: ClassVar[str] = "Western Electric"
+    about: ClassVar[str] = "The scores of good parts break one of the four Western Electric rules."
+    severity: ClassVar[Severity] = "info"
+    scope: ClassVar[Literal["station", "line"]] = "station"
+    on_by_default: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require(20 <= self.in_control_frames <= 500, "in_control_frames lies between 20 and 500.")
+
+    def judge(self, view: StationView) -> Outcome:
+        process = process_of(view, self.in_control_frames, self.robust)
+        if process is None:
+            return Unsure()
+        broken = western_electric(watched(view, self.in_control_frames)[-LOOKED_AT:], process)
+        counted = Counter(name for names in broken for name in names)
+        if not counted:
+            return Clear() if broken else Unsure()
+        named = ", ".join(sorted(counted))
+        return Raised(f"Scores of good parts break {named}.", {"rules": dict(sorted(counted.items()))})

@@ -1,0 +1,35 @@
+"""How often the line is watched, and how its days are cut."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from alerts.shifts import Plant, plant
+
+
+class AlertsSettings(BaseModel):
+    """The time zone and the shifts are checked here, so that a report never fails by them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    watch_every_s: float = Field(
+        2.0, ge=0.1, le=60, description="Seconds between two looks of `andon alerts watch` at the line, for example 2."
+    )
+    time_zone: str = Field(
+        "UTC", description="The plant's time zone, in which days and shifts are counted, for example Europe/Berlin."
+    )
+    shifts: str = Field(
+        "early=06:00,late=14:00,night=22:00",
+        description="The shifts and when each begins, for example early=06:00,late=14:00,night=22:00.",
+    )
+    defect_opportunities: int = Field(
+        1, ge=1, le=1000, description="How many different defects one part can have, which DPMO counts, for example 5."
+    )
+
+    @model_validator(mode="after")
+    def _plant_can_be_read(self) -> "AlertsSettings":
+        plant(self.time_zone, self.shifts)
+        return self
+
+    @property
+    def plant(self) -> Plant:
+        """The time zone and the shifts, read."""
+        return plant(self.time_zone, self.shifts)

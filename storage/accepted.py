@@ -1,0 +1,47 @@
+"""Accepted frames: what they scored, so that a threshold can be calibrated from more than the normal set."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from storage.tables import ReviewedFrameRow, VerdictRow
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Scores newest first, of frames that passed and nobody called a defect or unsure, and of false alarms.
+
+    While `flagged_unreviewed` is above 0 the scores lack those frames' upper end, so what is calibrated from them
+    promises too much: review these first.
+    """
+
+    scores: tuple[float, ...]
+    flagged_unreviewed: int
+
+
+def scores(
+    session: Session, station_id: int, normal_set_id: int, model_id: str, since: datetime, limit: int = 5000
+) -> Accepted:
+    """Of the station's newest `limit` verdicts by this set and model, of those captured at `since` or later."""
+    newest = (
+        select(VerdictRow.frame_id, VerdictRow.decision, VerdictRow.score, VerdictRow.captured_at)
+        .where(
+            VerdictRow.station_id == station_id,
+            VerdictRow.captured_at >= since,
+            VerdictRow.normal_set_id == normal_set_id,
+            VerdictRow.model_id == model_id,
+        )
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    word = ReviewedFrameRow.word
+    spoken_of = newest.outerjoin(ReviewedFrameRow, ReviewedFrameRow.frame_id == newest.c.frame_id)
+    accepted = or_(and_(newest.c.decision == "pass", word.is_(None)), word == "false_alarm")
+    found = session.scalars(
+        select(newest.c.score).select_from(spoken_of).where(accepted).order_by(newest.c.captured_at.desc())
+    )
+    waiting = select(func.count()).select_from(spoken_of).where(newest.c.decision == "flag", word.is_(None))
+    return Accepted(tuple(found), session.scalar(waiting) or 0)

@@ -1,0 +1,60 @@
+"""Finding a frame that somebody asks about: by its part, or by when it was captured."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from storage.rows import columns
+from storage.tables import VerdictRow
+from storage.verdicts import Verdict
+
+
+def of_part(
+    session: Session, station_id: int, part_id: str, since: datetime, until: datetime, limit: int = 24
+) -> list[Verdict]:
+    """A part's frames, newest captured first, of those captured at `since` or later and before `until`.
+
+    Reads all verdicts of that time, so name a day or so.
+    """
+    query = (
+        select(*_COLUMNS)
+        .where(
+            VerdictRow.station_id == station_id,
+            VerdictRow.captured_at >= since,
+            VerdictRow.captured_at < until,
+            VerdictRow.part_id == part_id,
+        )
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(limit)
+    )
+    return [Verdict(*row) for row in session.execute(query)]
+
+
+def around(session: Session, station_id: int, at: datetime, *, before: int = 12, after: int = 12) -> list[Verdict]:
+    """The station's frames nearest to that moment, newest captured first."""
+    of_station = select(*_COLUMNS).where(VerdictRow.station_id == station_id)
+    later = of_station.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(after)
+    earlier = (
+        of_station.where(VerdictRow.captured_at < at)
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(before)
+    )
+    newest_first = [Verdict(*row) for row in reversed(session.execute(later).all())]
+    return newest_first + [Verdict(*row) for row in session.execute(earlier)]
+
+
+def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int = 6) -> list[Verdict]:
+    """The station's flagged frames captured nearest to that moment, nearest first."""
+    flagged = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.decision == "flag")
+    later = flagged.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(limit)
+    earlier = (
+        flagged.where(VerdictRow.captured_at < at)
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(limit)
+    )
+    found = [Verdict(*row) for query in (later, earlier) for row in session.execute(query)]
+    return sorted(found, key=lambda verdict: abs(verdict.captured_at - at))[:limit]
+
+
+_COLUMNS = columns(VerdictRow, Verdict)

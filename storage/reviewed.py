@@ -1,0 +1,117 @@
+"""Reviewed frames: the word that counts of each, and how many there are of which word."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVarTuple
+from uuid import UUID
+
+from sqlalchemy import Select, String, cast, func, select
+from sqlalchemy.orm import Session
+
+from storage.rows import columns
+from storage.tables import ReviewedFrameRow
+
+Ts = TypeVarTuple("Ts")
+Word = Literal["defect", "false_alarm", "unsure"]
+
+WORDS: tuple[Word, ...] = ("defect", "false_alarm", "unsure")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCounts:
+    """How many frames of a station were called what, by the words that count now."""
+
+    station_id: int
+    flagged_defect: int = 0
+    flagged_false_alarm: int = 0
+    flagged_unsure: int = 0
+    passed_defect: int = 0  # escapes
+    passed_false_alarm: int = 0  # confirmed as good
+    passed_unsure: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """The word that counts of one frame."""
+
+    frame_id: UUID
+    review_id: int
+    station_id: int
+    captured_at: datetime
+    decision: str
+    word: Word
+    tags: tuple[str, ...]
+
+
+def current(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, Reviewed]:
+    """Frame id → the word that counts, for those that have one."""
+    rows = session.execute(select(*_REVIEWED).where(ReviewedFrameRow.frame_id.in_(list(frame_ids))))
+    return {row.frame_id: _reviewed(row) for row in rows}
+
+
+def recent(
+    session: Session,
+    station_id: int,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    word: Word | None = None,
+    decision: Literal["flag", "pass"] | None = None,
+    limit: int = 100,
+) -> list[Reviewed]:
+    """A station's reviewed frames, newest captured first, of those captured at `since` or later and before `until`."""
+    query = _within(select(*_REVIEWED), station_id, since, until)
+    if word is not None:
+        query = query.where(ReviewedFrameRow.word == word)
+    if decision is not None:
+        query = query.where(ReviewedFrameRow.decision == decision)
+    query = query.order_by(ReviewedFrameRow.captured_at.desc(), ReviewedFrameRow.frame_id.desc()).limit(limit)
+    return [_reviewed(row) for row in session.execute(query)]
+
+
+def counts(
+    session: Session, station_id: int | None = None, *, since: datetime | None = None, until: datetime | None = None
+) -> list[ReviewCounts]:
+    """One a station with reviews, in order of station id, of frames captured at `since` or later and before `until`."""
+    query = select(ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.word, func.count())
+    query = _within(query, station_id, since, until)
+    rows = session.execute(
+        query.group_by(ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.word)
+    )
+    found: dict[int, dict[str, int]] = {}
+    for at_station, decision, word, frames in rows:
+        if decision in _COUNTED_AS:
+            found.setdefault(at_station, {})[f"{_COUNTED_AS[decision]}_{word}"] = frames
+    return [ReviewCounts(at_station, **found[at_station]) for at_station in sorted(found)]
+
+
+def tag_counts(
+    session: Session, station_id: int | None = None, *, since: datetime | None = None, until: datetime | None = None
+) -> Counter[str]:
+    """How often each defect type was named on frames called a defect; one without a type counts as an empty one."""
+    as_text = cast(ReviewedFrameRow.tags, String)  # few different lists, so few are read as JSON
+    query = _within(select(as_text, func.count()), station_id, since, until).where(ReviewedFrameRow.word == "defect")
+    found: Counter[str] = Counter()
+    for tags, frames in session.execute(query.group_by(as_text)):
+        for tag in json.loads(tags) or [""]:
+            found[tag] += frames
+    return found
+
+
+_REVIEWED = columns(ReviewedFrameRow, Reviewed)
+_COUNTED_AS = {"flag": "flagged", "pass": "passed"}
+
+
+def _reviewed(row: Any) -> Reviewed:
+    return Reviewed(**(dict(row._mapping) | {"tags": tuple(row.tags)}))
+
+
+def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:
+    if station_id is not None:
+        query = query.where(ReviewedFrameRow.station_id == station_id)
+    if since is not None:
+        query = query.where(ReviewedFrameRow.captured_at >= since)
+    return query if until is None else query.where(ReviewedFrameRow.captured_at < until)

@@ -1,0 +1,63 @@
+"""Views and rows to judge, with everything given that a test does not speak of."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from alerts.views import LineView, StationView
+from storage.alerts import Alert
+from storage.watching import SeenVerdict
+from tests.storage.examples import NOON
+
+SECOND = timedelta(seconds=1)
+
+
+def seen(number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None) -> SeenVerdict:
+    """Frame `number` of a line with one frame a second, captured that many seconds after noon."""
+    when = at or NOON + number * SECOND
+    return SeenVerdict(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
+
+
+def frames(flags: str, first: int = 0) -> list[SeenVerdict]:
+    """``"..x"``: two good frames and a flagged one."""
+    return [seen(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
+
+
+def station(
+    rows: Sequence[SeenVerdict] = (),
+    *,
+    now: datetime | None = None,
+    since: datetime | None = None,
+    is_open: bool = False,
+    in_control: Sequence[SeenVerdict] = (),
+    stale_after_s: float = 60.0,
+    known_until: datetime | None = None,
+) -> StationView:
+    """A station as it is when its newest frame has just been decided, unless `now` says otherwise."""
+    moment = now or (rows[-1].decided_at if rows else NOON)
+    view = StationView(
+        now=moment,
+        station="s1",
+        frames=rows,
+        heard_at=max((row.published_at for row in rows), default=None),
+        known_until=known_until or moment,
+        in_control=in_control,
+        active_since=NOON,
+        stale_after_s=stale_after_s,
+    )
+    return view.seen_by(since, is_open)
+
+
+def scores(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[SeenVerdict]:
+    """Frames that passed, with log-normal scores whose log has sigma 0.2 and is shifted by so many sigmas."""
+    logs = np.random.default_rng(seed).normal(-1.5 + 0.2 * shift, 0.2, count)
+    return [seen(first + number, score=float(np.exp(log))) for number, log in enumerate(logs)]
+
+
+def line(now: datetime = NOON) -> LineView:
+    return LineView(now=now)
+
+
+def an_alert(alert_id: int = 1, station_id: int | None = 1, rule: str = "k_of_n", at: datetime = NOON) -> Alert:
+    return Alert(alert_id, station_id, rule, "warning", "opened", "", {}, at, at, None, None, None, None, "")

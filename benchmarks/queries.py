@@ -2,7 +2,7 @@
 
 `python -m benchmarks.queries --rows 1000000 --database sqlite|postgres|URL [--quick] [--json FILE]` fills a new
 database, runs each query as the dashboard does, and ends with 1 when a median is above 50 ms. `postgres` starts a
-server of its own.
+server of its own. Two thirds of the flagged frames are reviewed, one audit entry each.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,12 +26,33 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
-from storage import normal_sets, parked, score_tallies, stations, tallies, verdicts
+from dashboard import control
+from dashboard.control import Period
+from storage import (
+    accepted,
+    alerts,
+    audit,
+    normal_sets,
+    parked,
+    review_queue,
+    reviewed,
+    reviews,
+    score_tallies,
+    stations,
+    tallies,
+    totals,
+    verdicts,
+    what_if,
+)
+from storage.actors import Actor, Role
+from storage.audit import Filter
 from storage.database import Database
 from storage.normal_sets import NormalImage
+from storage.review_queue import Decided, Wanted
+from storage.reviews import Saying
 from storage.stations import StationSettings
 from storage.tables import Table as Schema
 from storage.tables import VerdictRow
@@ -40,6 +62,7 @@ from tests.parts.postgres import PostgresServer, find_binaries
 PROMISE_MS = 50.0
 CHUNK = 20_000
 THRESHOLD = 0.55
+DECIDED = tuple(getattr(VerdictRow, name) for name in Decided._fields)
 INDEX = re.compile(
     r"USING (?:COVERING )?INDEX (\w+)|USING (?:INTEGER )?(PRIMARY KEY)|\b(SCAN \w+)\b(?! USING)"  # SQLite
     r"|Index(?: Only)? Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)|(Seq Scan on \w+)"  # PostgreSQL
@@ -63,6 +86,7 @@ class Line:
     now: datetime
     station_id: int
     frame_id: UUID
+    entry: audit.Entry
 
 
 def main() -> int:
@@ -82,7 +106,7 @@ def main() -> int:
         database.upgrade()
         line = fill(database, rows, given.stations, timedelta(days=given.days), console)
         timings = [
-            timed(database, name, query, repeats, record=name.startswith("record"))
+            timed(database, name, query, repeats, record=name.startswith(("record", "claim")))
             for name, query in queries(line, given.stations).items()
         ]
         backend = of_engine(database)
@@ -129,6 +153,34 @@ def queries(line: Line, station_count: int) -> dict[str, Callable[[Session], obj
         "histogram, 30 d": lambda s: verdicts.histogram(s, here, now - month, now, 40),
         "get": lambda s: verdicts.get(s, line.frame_id),
         "parked": lambda s: (parked.count(s), parked.stations_ready(s)),
+        "queue, newest": lambda s: review_queue.waiting(s, Wanted(), limit=50),
+        "queue of a station, most uncertain": lambda s: review_queue.waiting(
+            s, Wanted(here, "most_uncertain"), limit=50
+        ),
+        "queue within 2 %, most uncertain": lambda s: review_queue.waiting(
+            s, Wanted(order="most_uncertain", borderline=0.02), limit=50
+        ),
+        "queue, count": lambda s: review_queue.count(s, Wanted()),
+        "queue, count of a station": lambda s: review_queue.count(s, Wanted(here)),
+        "review counts, 30 d": lambda s: reviewed.counts(s, since=now - month, until=now),
+        "review counts of a station, 24 h": lambda s: reviewed.counts(s, here, since=now - day, until=now),
+        "defect types, 30 d": lambda s: reviewed.tag_counts(s, since=now - month, until=now),
+        "reviews, newest": lambda s: reviews.recent(s, limit=100),
+        "reviews of a station": lambda s: reviews.recent(s, here, limit=100),
+        "reviewed frames of a station": lambda s: reviewed.recent(s, here, limit=200),
+        "frames to re-score": lambda s: what_if.frames_to_rescore(s, here, 200),
+        "accepted scores, 30 d": lambda s: accepted.scores(s, here, here, "5f0c", now - month, 2000),
+        "audit, newest": lambda s: audit.entries(s),
+        "audit of a station, 24 h": lambda s: audit.entries(s, Filter(since=now - day, station="s1")),
+        "audit of an action and a person": lambda s: audit.entries(s, Filter(actor="p1", action="review.say")),
+        "audit, a text that is nowhere": lambda s: audit.entries(s, Filter(text="nowhere to be found")),
+        "audit, a page far down": lambda s: audit.entries(s, after=line.entry),
+        "alerts: those open, and a page of all": lambda s: (alerts.unresolved(s), alerts.recent(s, limit=12)),
+        "frames that wait, to look at": lambda s: parked.recent(s, here, 24),
+        "control chart": lambda s: control.drawn(s, here, Period()),
+        "totals of 30 d": lambda s: totals.by_station(s, now - month, now),
+        "newest word of a person": lambda s: reviews.last_of(s, "p1"),
+        "claim 1": lambda s: review_queue.claim(s, f"p{next(batch)}", Wanted(), now),
         "record 32 new": lambda s: verdicts.record(
             s, [verdict(random.Random(f"{next(batch)}"), now, 1 + i % station_count) for i in range(32)]
         ),
@@ -197,7 +249,39 @@ def fill(database: Database, rows: int, station_count: int, span: timedelta, con
     if database.name.startswith("postgres"):
         with database.begin() as session:
             session.execute(text("ANALYZE"))  # what its autovacuum does within a minute of such a load
-    return Line(now, 1, last)
+    return Line(now, 1, last, review_some(database, now))
+
+
+def review_some(database: Database, now: datetime) -> audit.Entry:
+    """Fill the queue as recording would, review two thirds of the flagged frames; return an entry from far down."""
+    with database.begin() as session:
+        flagged: list[UUID] = []
+        for start in count(0, CHUNK):
+            found = session.execute(select(*DECIDED).order_by(VerdictRow.id).limit(CHUNK).offset(start)).all()
+            if not found:
+                break
+            review_queue.add(session, [Decided(*row) for row in found])
+            flagged += [row.frame_id for row in found if row.decision == "flag"]
+        people = [Actor(f"p{number}", Role.INSPECTOR) for number in range(5)]
+        words: list[reviewed.Word] = ["defect", "defect", "false_alarm", "unsure"]
+        for start in range(0, len(flagged) * 2 // 3, 500):
+            who, at = people[start // 500 % 5], now - timedelta(seconds=len(flagged) - start)
+            sayings = [
+                Saying(UUID(int=start + place + 1), frame, words[place % 4], ("scratch", "dent")[: place % 3])
+                for place, frame in enumerate(flagged[start : start + 500])
+            ]
+            for said in reviews.say_all(session, sayings, who.name, at):
+                review = said.review
+                station = f"s{review.station_id}"
+                audit.record(
+                    session, who, "review.say", at, station=station, subject=f"frame {review.frame_id}", after=review
+                )
+    if database.name.startswith("postgres"):
+        with database.begin() as session:
+            session.execute(text("ANALYZE"))
+    with database.read() as session:
+        oldest = Filter(until=now - timedelta(seconds=len(flagged) * 2 // 3))
+        return audit.entries(session, oldest, limit=1)[0]
 
 
 def verdict(chance: random.Random, at: datetime, station_id: int) -> Verdict:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.tables import ReviewedFrameRow, VerdictRow
@@ -37,11 +37,14 @@ def scores(
         .limit(limit)
         .subquery()
     )
-    word = ReviewedFrameRow.word
-    spoken_of = newest.outerjoin(ReviewedFrameRow, ReviewedFrameRow.frame_id == newest.c.frame_id)
-    accepted = or_(and_(newest.c.decision == "pass", word.is_(None)), word == "false_alarm")
-    found = session.scalars(
-        select(newest.c.score).select_from(spoken_of).where(accepted).order_by(newest.c.captured_at.desc())
+    found = session.execute(
+        select(newest.c.decision, newest.c.score, ReviewedFrameRow.word)
+        .outerjoin(ReviewedFrameRow, ReviewedFrameRow.frame_id == newest.c.frame_id)
+        .order_by(newest.c.captured_at.desc())
+    ).all()
+    return Accepted(
+        scores=tuple(
+            score for decision, score, word in found if word == "false_alarm" or (decision == "pass" and word is None)
+        ),
+        flagged_unreviewed=sum(decision == "flag" and word is None for decision, _, word in found),
     )
-    waiting = select(func.count()).select_from(spoken_of).where(newest.c.decision == "flag", word.is_(None))
-    return Accepted(tuple(found), session.scalar(waiting) or 0)

@@ -33,12 +33,12 @@ FRAME_SHAPE = (960, 1280)
 UNFLUSHED_BYTES = 64_000_000
 
 
-def photograph(number: int, frame_bytes: int = FRAME_BYTES) -> bytes:
-    """A part under a camera as a JPEG of about `frame_bytes`: soft shapes, a grain that sets the size; 1280 × 960."""
+def photograph(number: int, frame_bytes: int = FRAME_BYTES, shape: tuple[int, int] = FRAME_SHAPE) -> bytes:
+    """A part under a camera as a JPEG of about `frame_bytes`: soft shapes, and a grain that sets the size."""
     draw = np.random.default_rng(number)
     coarse = draw.uniform(40, 220, (12, 16, 3))
-    soft = Image.fromarray(coarse.astype(np.uint8)).resize(FRAME_SHAPE[::-1], Image.Resampling.BICUBIC)
-    grain = draw.normal(0, 1, FRAME_SHAPE)[:, :, None]
+    soft = Image.fromarray(coarse.astype(np.uint8)).resize(shape[::-1], Image.Resampling.BICUBIC)
+    grain = draw.normal(0, 1, shape)[:, :, None]
     low, high = 0.0, 40.0
     encoded = b""
     for _ in range(12):
@@ -61,6 +61,7 @@ class BenchmarkLine:
     database: Database
     images: ImageStore
     settings: ScorerSettings
+    ingest: IngestSettings
     topic: str
 
     def station(self, name: str, normals: Sequence[bytes]) -> None:
@@ -123,5 +124,5 @@ def benchmark_line(bus: str, bootstrap: str, scorer: ScorerSettings, folder: Pat
         topic = f"benchmark-{uuid.uuid4().hex}"
         opened.ensure_topic(topic, ingest.partitions)
         with closing(opened):
-            yield BenchmarkLine(opened, database, ImageStore(str(Path(place) / "images")), settings, topic)
+            yield BenchmarkLine(opened, database, ImageStore(str(Path(place) / "images")), settings, ingest, topic)
         database.close()

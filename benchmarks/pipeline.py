@@ -7,16 +7,14 @@ scores, writes and commits them. The bare network gets framed pictures, and is m
 calls it: on every core, one thread each.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import fmean
 
 import torch
 
+from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
 from benchmarks.machine import machine
 from scorer.decode import decode
@@ -32,7 +30,9 @@ NORMALS = 4
 
 def main() -> None:
     """Measure, print and, where asked, write the figures."""
-    asked = _arguments()
+    parser = arguments("pipeline", __doc__ or "")
+    parser.add_argument("--frames", type=int, default=1000)
+    asked = parser.parse_args()
     settings = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
     frames = 200 if asked.quick else asked.frames
     pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
@@ -56,9 +56,7 @@ def main() -> None:
         "bare_before_and_after": [round(before, 2), round(after, 2)],
         "machine": machine(),
     }
-    print(json.dumps(figures, indent=2))
-    if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    tell(figures, asked.json)
 
 
 def line_rate(line: BenchmarkLine, stations: Sequence[str], pictures: Sequence[bytes], frames: int) -> float:
@@ -89,19 +87,6 @@ def bare_rate(detector: Detector, pictures: Sequence[bytes], settings: ScorerSet
 
 def _some(framed: Sequence[Framed], first: int, count: int) -> list[Framed]:
     return [framed[number % len(framed)] for number in range(first, first + count)]
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
-    parser.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
-    parser.add_argument("--bootstrap", default="localhost:9092", help="Kafka's host:port")
-    parser.add_argument("--detector", default="nearest-patch")
-    parser.add_argument("--backbone", default="andon-tiny")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--frames", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="200 frames")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

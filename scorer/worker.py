@@ -33,6 +33,7 @@ from ingest.bus.protocol import Bus, Consumer, Record
 from ingest.errors import BusUnavailable
 from scorer import metrics
 from scorer.backbones import registry as backbones
+from scorer.desk import Desk
 from scorer.detectors import registry
 from scorer.devices import score_threads
 from scorer.flow import Flow, Stage
@@ -92,6 +93,7 @@ class Worker:
         )
         self._flow = Flow(stages, settings.batches_under_way)
         self._under_way: deque[Sequence[Record] | None] = deque()  # None stands for parked frames
+        self._desk = Desk(database, kept, settings, name, clock, standards)
         self._heart = Heart(database, name, settings.detector, settings.beat_every_s, clock)
         self._consumer: Consumer | None = None
         self._must_rewind = False
@@ -117,6 +119,7 @@ class Worker:
             closing.callback(self._leave)
             closing.callback(self._flow.close)
             closing.enter_context(self._heart)
+            closing.enter_context(self._desk)
             while not stop.is_set():
                 try:
                     worked = self._turn(progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from andon.cli import output
+from andon.cli import acting, output
 from andon.cli.front import front
 from andon.cli.options import Json, with_json
 
@@ -24,8 +24,11 @@ WithoutNormals = Annotated[
     typer.Option(help="What becomes of frames while no normal set is active.", show_default=False),
 ]
 Framing = Annotated[
-    Literal["letterbox", "stretch", "centre-crop"] | None,
-    typer.Option(help="How an image is made square for the model.", show_default=False),
+    Literal["letterbox", "stretch", "centre-crop", "tiles-2", "tiles-3"] | None,
+    typer.Option(
+        help="How an image is made square for the model; tiles-2 cuts it into 2 × 2 tiles, for small defects.",
+        show_default=False,
+    ),
 ]
 FalseRejectRate = Annotated[
     float | None,
@@ -61,11 +64,14 @@ def add(
 ) -> None:
     """Add a station."""
     from andon import wiring
-    from storage import stations
+    from storage.desk import stations
+    from storage.stations import StationSettings
 
-    chosen = _change(stations.StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after)
-    with wiring.database(front(context).settings()) as database, database.begin() as session:
-        made = stations.add(session, name, chosen, datetime.now(UTC))
+    chosen = _change(StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after)
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        with database.begin() as session:
+            made = stations.add(session, actor, name, chosen, datetime.now(UTC))
     output.say(
         f"Station {made.name} is there; give it good images next: andon normals add {made.name} FOLDER --activate"
     )
@@ -80,18 +86,22 @@ def edit(
     framing: Framing = None,
     false_reject_rate: FalseRejectRate = None,
     stale_after: StaleAfter = None,
+    reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
     from andon import wiring
     from storage import stations
+    from storage.desk import stations as desk
 
-    with wiring.database(front(context).settings()) as database, database.begin() as session:
-        before = stations.get(session, name)
-        chosen = _change(before.settings, object_name, without_normals, framing, false_reject_rate, stale_after)
-        if chosen == before.settings:
-            output.say(f"Station {name} is as it was.")
-            return
-        stations.edit(session, name, chosen)
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        with database.begin() as session:
+            before = stations.get(session, name)
+            chosen = _change(before.settings, object_name, without_normals, framing, false_reject_rate, stale_after)
+            desk.edit(session, actor, name, chosen, datetime.now(UTC), reason)
+    if chosen == before.settings:
+        output.say(f"Station {name} is as it was.")
+        return
     changed = [
         f"{field} {output.cell(asdict(before.settings)[field])} → {output.cell(value)}"
         for field, value in asdict(chosen).items()

@@ -1,9 +1,10 @@
-"""A whole line in a folder, of real parts: embedded bus, SQLite, an image folder, and workers on them."""
+"""A whole line in a folder, of real parts: embedded bus or Kafka, SQLite or PostgreSQL, images, and workers on them."""
 
 import io
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ingest import schema
-from ingest.bus.embedded import EmbeddedBus
+from ingest.bus.opening import open_bus
 from ingest.bus.protocol import Message
 from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
@@ -48,19 +49,45 @@ def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-class Line:
-    """Everything lies under one folder, so that another process can open the same line."""
+@dataclass(frozen=True)
+class Services:
+    """What a line uses beside its folder; nothing by default."""
 
-    def __init__(self, folder: Path, bus: object | None = None, **scorer: object) -> None:
+    kafka: str | None = None
+    database_url: str | None = None
+    topic: str = TOPIC
+    kafka_replication: int = 1
+
+
+class Line:
+    """All that is no service lies under one folder, so that another process can open the same line."""
+
+    def __init__(self, folder: Path, services: Services = Services(), **scorer: object) -> None:
         self.folder = folder
-        self.ingest = IngestSettings(embedded_path=folder / "bus.sqlite", partitions=3, lease_s=2)
-        self.bus = bus or EmbeddedBus(self.ingest)
-        self.bus.ensure_topic(TOPIC, 3)
-        self.database = Database(f"sqlite:///{folder / 'andon.sqlite'}")
+        self.services = services
+        self.topic = services.topic
+        self.ingest = IngestSettings(
+            bus="kafka" if services.kafka else "embedded",
+            embedded_path=folder / "bus.sqlite",
+            spool_path=folder / "spool",
+            kafka_bootstrap_servers=services.kafka or "localhost:9092",
+            kafka_away_after_s=4,
+            kafka_replication=services.kafka_replication,
+            partitions=3,
+            lease_s=2,
+        )
+        self.bus = open_bus(self.ingest)
+        self.bus.ensure_topic(self.topic, 3)
+        self.database = Database(services.database_url or f"sqlite:///{folder / 'andon.sqlite'}")
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))
         self.settings = settings(folder, **scorer)
         self.published = 0
+
+    def close(self) -> None:
+        """Let go of bus and database."""
+        self.bus.close()
+        self.database.close()
 
     def station(self, name: str, **wanted: object) -> int:
         with self.database.begin() as session:
@@ -93,7 +120,7 @@ class Line:
         return ids
 
     def send(self, messages: Sequence[Message]) -> None:
-        publisher = self.bus.publisher(TOPIC)
+        publisher = self.bus.publisher(self.topic)
         failures: list[Exception] = []
         for message in messages:
             publisher.publish(message, lambda _, error: failures.append(error) if error else None)
@@ -101,8 +128,8 @@ class Line:
         publisher.close()
         assert failures == []
 
-    def worker(self, **parts: object) -> Worker:
-        return Worker(self.bus, self.database, self.images, self.settings, TOPIC, "w1", **parts)
+    def worker(self, name: str = "w1", **parts: object) -> Worker:
+        return Worker(self.bus, self.database, self.images, self.settings, self.topic, name, **parts)
 
     def drain(self, **parts: object) -> Progress:
         """Work until nothing is left."""

@@ -1,0 +1,32 @@
+"""What the benchmarks of the line share: their command line, and how figures are told."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+Figures = Mapping[str, object]
+
+
+def arguments(name: str, told: str) -> argparse.ArgumentParser:
+    """Bus, detector and where to; the caller adds its own."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
+    parser.add_argument("--bootstrap", default="localhost:9092", help="Kafka's host:port")
+    parser.add_argument("--detector", default="nearest-patch")
+    parser.add_argument("--backbone", default="andon-tiny")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--quick", action="store_true", help="a small run, under a minute on a quiet machine")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    return parser
+
+
+def tell(figures: Figures, path: Path | None) -> None:
+    """Print figures, and write them where asked."""
+    told = json.dumps(figures, indent=2)
+    print(told)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(told + "\n", encoding="utf-8")

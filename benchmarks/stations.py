@@ -1,0 +1,72 @@
+"""What a thousand stations cost beside one: frames of all of them mixed, each station with a normal set of its own.
+
+``python -m benchmarks.stations [--bus embedded|kafka] [--quick] [--json FILE]``
+
+The same frames go through the line twice in one run: all of one station, and one station after another. The ratio is
+the time a frame takes with many over the time it takes with one; both have had their references computed before.
+"""
+
+import shutil
+from pathlib import Path
+
+from benchmarks.figures import arguments, tell
+from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
+from benchmarks.machine import machine
+from benchmarks.pipeline import line_rate
+from scorer.settings import ScorerSettings
+
+DIFFERENT_PICTURES = 48
+NORMALS = 4
+
+
+def main() -> None:
+    """Measure, print and, where asked, write the figures."""
+    parser = arguments("stations", __doc__ or "")
+    parser.add_argument("--stations", type=int, default=1000)
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--references-bytes", type=int, default=1 << 30, help="bound of references in memory")
+    asked = parser.parse_args()
+    stations, frames = (40, 200) if asked.quick else (asked.stations, asked.frames)
+    settings = ScorerSettings(
+        detector=asked.detector,
+        backbone=asked.backbone,
+        device=asked.device,
+        max_references_bytes=asked.references_bytes,
+    )
+    pictures = [photograph(number) for number in range(DIFFERENT_PICTURES)]
+    names = [f"s{number}" for number in range(stations)]
+    with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
+        _stations(line, names, pictures)
+        one = [line_rate(line, names[:1], pictures, frames)]
+        many = line_rate(line, names, pictures, frames)
+        one.append(line_rate(line, names[:1], pictures, frames))
+        kept = sum(path.stat().st_size for path in Path(line.settings.references_path).rglob("*.safetensors"))
+        shutil.rmtree(line.settings.references_path)
+    rate_of_one = sum(one) / 2
+    figures = {
+        "bus": asked.bus,
+        "backbone": asked.backbone,
+        "stations": stations,
+        "normals_each": NORMALS,
+        "frames": frames,
+        "one_station_per_s": round(rate_of_one, 2),
+        "many_stations_per_s": round(many, 2),
+        "ratio": round(rate_of_one / many, 3),
+        "references_on_disk_bytes": kept,
+        "references_in_memory_at_most_bytes": asked.references_bytes,
+        "machine": machine(),
+    }
+    tell(figures, asked.json)
+
+
+def _stations(line: BenchmarkLine, names: list[str], pictures: list[bytes]) -> None:
+    """Each has a normal set of its own: other pictures, or the same ones in another choice."""
+    for number, name in enumerate(names):
+        step = 1 + number // DIFFERENT_PICTURES % 11
+        line.station(name, [pictures[(number + step * one) % DIFFERENT_PICTURES] for one in range(NORMALS)])
+    line.publish([(name, pictures[number % len(pictures)]) for number, name in enumerate(names)])
+    line.drain()
+
+
+if __name__ == "__main__":
+    main()

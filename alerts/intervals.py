@@ -3,9 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
-from scipy.stats import beta, hypergeom  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln  # type: ignore[import-untyped]
+from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 
@@ -40,6 +44,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> E
     return Estimate(hits / trials, low, high)
 
 
+@lru_cache(maxsize=20_000)  # a table of KPIs asks for the same shifts again and again
 def of_population(hits: int, sample: int, population: int, confidence: float = CONFIDENCE) -> Estimate | None:
     """The exact interval of the share in `population` frames, `sample` of them looked at without choosing.
 
@@ -52,9 +57,29 @@ def of_population(hits: int, sample: int, population: int, confidence: float = C
         raise ValueError(f"{hits} of a sample of {sample} from {population} can't be.")
     tail = (1 - confidence) / 2
     least, most = hits, population - (sample - hits)
-    low = _first(least, most, lambda total: float(hypergeom.sf(hits - 1, population, total, sample)) > tail)
-    high = _first(least, most, lambda total: float(hypergeom.cdf(hits, population, total + 1, sample)) <= tail)
+    low = _first(least, most, lambda total: 1 - _at_most(hits - 1, population, total, sample) > tail)
+    high = _first(least, most, lambda total: _at_most(hits, population, total + 1, sample) <= tail)
     return Estimate(hits / sample, low / population, high / population)
+
+
+def _at_most(hits: int, population: int, total: int, sample: int) -> float:
+    """P(at most so many of `total` are in a sample): the hypergeometric distribution, summed from its logarithms.
+
+    SciPy's own is exact, too, but takes ten times as long a call, and a page of KPIs needs thousands.
+    """
+    if total > population:
+        return 0.0
+    found = np.arange(max(0, sample - (population - total)), min(hits, total, sample) + 1)
+    if not len(found):
+        return 0.0
+    logs = _log_ways(total, found) + _log_ways(population - total, sample - found) - _log_ways(population, sample)
+    return min(1.0, float(np.exp(logs).sum()))
+
+
+def _log_ways(population: int, chosen: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Logarithm of how many ways there are to choose so many."""
+    ways: NDArray[np.float64] = gammaln(population + 1) - gammaln(chosen + 1) - gammaln(population - chosen + 1)
+    return ways
 
 
 def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:

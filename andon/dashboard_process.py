@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from alerts.settings import AlertsSettings
 from andon.errors import Incomplete, PortTaken
 from andon.settings import variable
 from dashboard.command import command
@@ -26,13 +27,20 @@ LOOK_EVERY_S = 0.2
 
 
 @contextmanager
-def streamlit(listening: DashboardSettings, storage: StorageSettings) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the dashboard while inside; it gets the storage settings by environment, so no secret is on a command line.
+def streamlit(
+    listening: DashboardSettings, storage: StorageSettings, alerts: AlertsSettings | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the dashboard while inside; other rooms' settings reach it by environment: no secret on a command line.
 
     Raises `PortTaken`.
     """
     _require_free(listening.host, listening.port)
-    given = {variable(f"storage.{name}"): str(value) for name, value in storage.model_dump(mode="json").items()}
+    rooms = {"storage": storage, "alerts": alerts or AlertsSettings()}
+    given = {
+        variable(f"{room}.{name}"): str(value)
+        for room, settings in rooms.items()
+        for name, value in settings.model_dump(mode="json").items()
+    }
     child = subprocess.Popen(
         command(listening),
         env=os.environ | given,

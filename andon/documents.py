@@ -22,6 +22,7 @@ ROOMS = {
     "ingest": "Bus, producer and sources",
     "storage": "Database and images",
     "scorer": "Scoring",
+    "alerts": "Alerts, shifts and KPIs",
     "dashboard": "Dashboard",
 }
 HOW_SETTINGS_WORK = """\

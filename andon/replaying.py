@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from andon.errors import Refused
 from ingest.bus.protocol import Bus, Message, Place
 from storage import dead_letters
+from storage.actors import Actor
 from storage.database import Database
 from storage.dead_letters import DeadLetter
+from storage.desk import dead_letters as desk
 from storage.images import ImageStore
 
 BATCH = 50
@@ -41,12 +43,15 @@ def replay(
     bus: Bus,
     topic: str,
     progress: Callable[[int], None],
+    actor: Actor,
 ) -> int:
     """Publish each batch to `topic`, mark it once acknowledged, and return how many were replayed.
 
     A stop in between leaves the rest unmarked; a message sent but not marked is sent again by the next replay, and
-    makes no second verdict. Raises `BusUnavailable`, `StorageUnavailable` and `NotFound` (a payload is gone).
+    makes no second verdict. Raises `NotAllowed`, `BusUnavailable`, `StorageUnavailable`, `NotFound` (no payload).
     """
+    with database.read() as session:
+        desk.may_replay(session, actor)
     done = 0
     with closing(bus.publisher(topic)) as publisher:
         for batch in batches:
@@ -60,7 +65,7 @@ def replay(
             try:
                 publisher.flush(FLUSH_WITHIN_S)
             finally:
-                _mark(database, durable)
+                _mark(database, durable, actor)
             done += len(durable)
             progress(done)
             if failures:
@@ -68,10 +73,9 @@ def replay(
     return done
 
 
-def _mark(database: Database, letter_ids: Sequence[int]) -> None:
+def _mark(database: Database, letter_ids: Sequence[int], actor: Actor) -> None:
     with database.begin() as session:
-        for letter_id in letter_ids:
-            dead_letters.mark_replayed(session, letter_id, datetime.now(UTC))
+        desk.replayed(session, actor, letter_ids, datetime.now(UTC))
 
 
 def _outcome(

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from alerts.settings import AlertsSettings
 from andon.errors import SettingsWrong
 from dashboard.settings import DashboardSettings
 from ingest.settings import IngestSettings
@@ -24,6 +25,8 @@ from storage.settings import StorageSettings
 
 DEFAULT_FILE = Path("andon.toml")
 FILE_VARIABLE = "ANDON_CONFIG"
+NAME_VARIABLE, PASSWORD_VARIABLE = "ANDON_USER", "ANDON_PASSWORD"  # who runs a command; docs/adr/0019
+NO_SETTINGS = (FILE_VARIABLE, NAME_VARIABLE, PASSWORD_VARIABLE)
 MASK = "**********"
 SERVICE_LINK = re.compile(
     r"ANDON(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
@@ -66,6 +69,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     storage: StorageSettings = StorageSettings()
     scorer: ScorerSettings = ScorerSettings()
+    alerts: AlertsSettings = AlertsSettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
@@ -185,11 +189,11 @@ def _variables_set() -> Iterator[tuple[str, str]]:
     names = {variable(name): name for name in known()}
     for spelled, value in os.environ.items():
         capital = spelled.upper()
-        if not capital.startswith("ANDON_") or capital == FILE_VARIABLE or _someone_elses(capital, value):
+        if not capital.startswith("ANDON_") or capital in NO_SETTINGS or _someone_elses(capital, value):
             continue
         if capital not in names:
             raise SettingsWrong(
-                f"{spelled} is not a setting; the nearest known one is {nearest(capital, [*names, FILE_VARIABLE])}."
+                f"{spelled} is not a setting; the nearest known one is {nearest(capital, [*names, *NO_SETTINGS])}."
             )
         if value:
             yield spelled, names[capital]

@@ -29,6 +29,13 @@ def database(settings: Settings) -> "Iterator[Database]":
 
 
 @contextmanager
+def database_or_wait(settings: Settings) -> "Iterator[Database]":
+    """The database for a process that waits for one that is away, and checks its schema by itself."""
+    with _database(settings) as opened:
+        yield opened
+
+
+@contextmanager
 def _database(settings: Settings) -> "Iterator[Database]":
     from storage.database import Database
 

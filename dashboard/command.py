@@ -11,20 +11,22 @@ SETTINGS_FLAG = "--dashboard-settings"
 def command(settings: DashboardSettings) -> list[str]:
     """The argument vector of a dashboard with these settings.
 
-    Its database and image store come by the environment: ANDON_STORAGE__DATABASE_URL and ANDON_STORAGE__IMAGES_URL.
+    What belongs to other rooms comes by the environment: ANDON_STORAGE__DATABASE_URL, ANDON_STORAGE__IMAGES_URL, and
+    what is set of ANDON_ALERTS__….
     """
     return [
         sys.executable,
         "-m",
         "streamlit",
         "run",
-        str(Path(__file__).with_name("app.py")),
+        str(Path(__file__).with_name("server.py")),
         "--server.address",
         settings.host,
         "--server.port",
         str(settings.port),
         "--server.headless",
         "true",
+        *(("--secrets.files", str(settings.login_file)) if settings.login_file else ()),
         "--",
         SETTINGS_FLAG,
         settings.model_dump_json(),

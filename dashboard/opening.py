@@ -13,6 +13,7 @@ import structlog
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.orm import Session
 
+from alerts.settings import AlertsSettings
 from dashboard import pictures, theme
 from dashboard.command import settings_from
 from dashboard.settings import DashboardSettings
@@ -30,6 +31,7 @@ class _Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore")
 
     storage: StorageSettings = StorageSettings()
+    alerts: AlertsSettings = AlertsSettings()
 
 
 def now() -> datetime:
@@ -46,6 +48,12 @@ def storage_settings() -> StorageSettings:
 
 
 @st.cache_resource
+def alerts_settings() -> AlertsSettings:
+    """The plant's time zone, shifts, and how many defects a part can have."""
+    return _Environment().alerts
+
+
+@st.cache_resource
 def _database(url: str) -> Database:
     return Database(url)
 
@@ -55,17 +63,32 @@ def _image_store(url: str) -> ImageStore:
     return ImageStore(url)
 
 
+def database() -> Database:
+    return _database(storage_settings().database_url)
+
+
+def image_store() -> ImageStore:
+    return _image_store(storage_settings().images_url)
+
+
+@contextmanager
+def changing() -> Iterator[Session]:
+    """One transaction that changes data, for the desk's functions alone; raises `StorageUnavailable`."""
+    with database().begin() as session:
+        yield session
+
+
 @contextmanager
 def reading() -> Iterator[Session]:
     """One transaction on this process's database; raises `StorageUnavailable`."""
-    with _database(storage_settings().database_url).read() as session:
+    with database().read() as session:
         yield session
 
 
 def problem() -> str | None:
     """One sentence on why there is nothing to show, and the way out; None when all is well."""
     try:
-        _database(storage_settings().database_url).require_current_schema()
+        database().require_current_schema()
     except SchemaOutdated as error:
         return f"{error} This page goes on by itself as soon as that is done."
     except StorageUnavailable as error:
@@ -119,7 +142,7 @@ def small_copy(reference: str, width: int, height: int) -> bytes | None:
 def anomaly_map(reference: str) -> AnomalyMap | None:
     """A kept anomaly map; None when it is not kept any more, can't be read, or the store is away."""
     try:
-        return decode_map(_image_store(storage_settings().images_url).get(reference))
+        return decode_map(image_store().get(reference))
     except (NotFound, StorageUnavailable, ValueError) as error:
         log.warning("map-not-shown", reference=reference, error=str(error))
         return None

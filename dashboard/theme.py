@@ -84,3 +84,8 @@ def style_sheet(colours: Palette) -> str:
         f"--andon-{name.replace('_', '-')}:{value};" for name, value in asdict(colours).items() if name != "name"
     )
     return f"<style>:root{{{properties}}}\n{(ASSETS / 'andon.css').read_text(encoding='utf-8')}</style>"
+
+
+def desk_sheet() -> str:
+    """What the pages on which people change things add: ``assets/desk.css``."""
+    return f"<style>{(ASSETS / 'desk.css').read_text(encoding='utf-8')}</style>"

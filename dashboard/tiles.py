@@ -30,12 +30,15 @@ def decision_chip(verdict: Verdict) -> str:
     return f'<span class="andon-chip {tone}">{icon(symbol)}{word}</span>'
 
 
-def head(station: Station, state: State) -> str:
-    """The station's name, what it looks at, and its state; `data-state` is for style sheets and tests."""
+def head(station: Station, state: State, badge: str = "") -> str:
+    """The station's name, what it looks at, and its state; `data-state` is for style sheets and tests.
+
+    `badge` is HTML: what `alert_words.badge` makes of the station's open alerts.
+    """
     return (
         f'<div class="andon-head" data-state="{state.kind}" data-tone="{state.tone}">'
         f'<div><div class="andon-name">{escape(station.name)}</div>'
-        f'<div class="andon-object">{escape(station.settings.object_name)}</div></div>{state_chip(state)}</div>'
+        f'<div class="andon-object">{escape(station.settings.object_name)} {badge}</div></div>{state_chip(state)}</div>'
     )
 
 

@@ -76,3 +76,9 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{1000 * value:.0f} ms"
     return f"{value:.1f} s" if value < MINUTE else duration(value)
+
+
+def share_of(fraction: float) -> str:
+    """``12 %``, ``3.4 %``, ``0.3 %``: a fraction of something."""
+    percent = 100 * fraction
+    return f"{percent:,.0f} %" if percent >= 9.95 or percent == 0 else f"{max(percent, 0.1):.1f} %"

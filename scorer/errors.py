@@ -25,5 +25,9 @@ class UnknownBackbone(ScorerError):
     """The settings name a backbone that is not in the registry; no waiting helps."""
 
 
+class UnfitBackbone(ScorerError):
+    """The backbone that the settings name lacks what the detector needs; no waiting helps."""
+
+
 class ImagesUnavailable(ScorerError):
     """The image store can't be reached or is full; retriable."""

@@ -101,7 +101,8 @@ class ScorerSettings(BaseModel):
     )
     inctrl_heads: str = Field(
         default="",
-        description="Tag of the InCTRL heads to use, for example four-shot; empty where only one are kept.",
+        description="Tag of the InCTRL heads to use, for example four-shot; empty where only one are kept, or for "
+        "those that ship for andon-tiny.",
     )
     coop_prompts: str = Field(
         default="",
@@ -135,6 +136,11 @@ class ScorerSettings(BaseModel):
         gt=0,
         le=60,
         description="Seconds between two looks for changed stations and normal sets, for example 1.",
+    )
+    recalibrate_every_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds between two looks whether reviews allow a better threshold, for example 300.",
     )
     poll_timeout_s: float = Field(
         default=0.2,

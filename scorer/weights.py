@@ -24,9 +24,10 @@ WITHOUT_CONTENT = frozenset({"logit_scale", "logit_bias"})
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a weights file is. `config`, `mean`, `std` are an OpenCLIP tower's, `backbone` is whose heads they are."""
+    """What a weights file is. `config`, `mean`, `std` are an image tower's, `backbone` is whose heads or prompts they
+    are."""
 
-    kind: Literal["openclip", "inctrl-heads"]
+    kind: Literal["openclip", "inctrl-heads", "inctrl-visual-heads", "timm", "coop-prompts"]
     model: str
     tag: str
     source: str
@@ -38,8 +39,8 @@ class Card:
 
     @property
     def name(self) -> str:
-        """As a person writes it: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``."""
-        return f"{self.model}:{self.tag}"
+        """As a person writes it: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``, ``timm/MODEL.TAG``."""
+        return f"timm/{self.model}.{self.tag}" if self.kind == "timm" else f"{self.model}:{self.tag}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +65,59 @@ class WeightsFolder:
         return sorted(found, key=lambda kept: kept.card.name)
 
     def tower(self, name: str) -> Kept:
-        """The OpenCLIP towers of that name, ``MODEL:TAG``; raises `ModelUnavailable` saying how to get them."""
-        for kept in self.listed():
-            if kept.card.kind == "openclip" and kept.card.name == name:
-                return kept
+        """The OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is kept.
+
+        Raises `ModelUnavailable` saying how to get them, or which there are.
+        """
+        found = [kept for kept in self._of_kind("openclip") if name in (kept.card.name, kept.card.model)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(kept.card.name for kept in found)
+            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
         raise ModelUnavailable(
             f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its checkpoint "
             "here and run andon weights import FILE."
         )
 
+    def transformer(self, name: str) -> Kept:
+        """The timm model of that name, ``timm/MODEL.TAG``, or without tag where only one of it is kept.
+
+        Raises `ModelUnavailable` saying how to get it, or which there are.
+        """
+        found = [kept for kept in self._of_kind("timm") if name in (kept.card.name, f"timm/{kept.card.model}")]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(kept.card.name for kept in found)
+            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        raise ModelUnavailable(
+            f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its "
+            f"model.safetensors here and run andon weights import FILE --timm {name.removeprefix('timm/')}."
+        )
+
+    def prompts(self, backbone: str, tag: str | None = None) -> Kept:
+        """CoOp's prompts learned on towers of that name, of that tag or the only ones; raises `ModelUnavailable`."""
+        found = [kept for kept in self._of_kind("coop-prompts") if kept.card.backbone == backbone]
+        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(kept.card.name for kept in found)
+        if chosen:
+            raise ModelUnavailable(
+                f"{self.path} has {names} for {backbone}; say which with scorer.coop_prompts, as in "
+                f"{found[0].card.tag}."
+            )
+        wanted = f"CoOp prompts{f' {tag}' if tag else ''}"
+        has = f" (there are {names})" if names else ""
+        raise ModelUnavailable(
+            f"There are no {wanted} for {backbone} in {self.path}{has}; CoOp has to learn them first, from labelled "
+            "images: run andon train coop."
+        )
+
     def heads(self, tag: str | None = None) -> Kept:
         """InCTRL's heads of that tag, or the only ones there; raises `ModelUnavailable` saying which there are."""
-        found = [kept for kept in self.listed() if kept.card.kind == "inctrl-heads"]
+        found = self._of_kind("inctrl-heads")
         chosen = [kept for kept in found if tag in (None, kept.card.tag)]
         if len(chosen) == 1:
             return chosen[0]
@@ -90,8 +132,11 @@ class WeightsFolder:
 
     def same_tower(self, model: str, contents: str) -> Kept | None:
         """Towers of that model with those contents, whatever their tag."""
-        towers = (kept for kept in self.listed() if kept.card.kind == "openclip" and kept.card.model == model)
+        towers = (kept for kept in self._of_kind("openclip") if kept.card.model == model)
         return next((kept for kept in towers if kept.card.contents == contents), None)
+
+    def _of_kind(self, kind: str) -> list[Kept]:
+        return [kept for kept in self.listed() if kept.card.kind == kind]
 
     def keep(self, card: Card, tensors: Mapping[str, torch.Tensor]) -> Kept:
         """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name."""

@@ -1,4 +1,4 @@
-"""Fetch OpenCLIP weights by name and tag from the hub, and say what to do by hand where there is no network."""
+"""Fetch weights of OpenCLIP and timm by name from the hub, and say what to do by hand where there is no network."""
 
 import os
 import shutil
@@ -16,28 +16,43 @@ from tqdm.auto import tqdm  # type: ignore[import-untyped]
 from scorer.errors import BadWeights, ModelUnavailable
 from scorer.weights import Kept, WeightsFolder, sha256_of
 from scorer.weights_import import Asked, import_file
+from scorer.weights_timm import import_timm, repository_of
 
 Progress = Callable[[int, int | None], None]
 """Bytes so far, and bytes in all where that is known."""
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+TIMM = "timm/"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the hub has a model's weights: repository, and the file's possible names, best first."""
+    """Where the hub has a model's weights: repository, and the file's possible names, best first.
+
+    options: what `andon weights import` needs to know of the file.
+    """
 
     repository: str
     files: tuple[str, ...]
+    options: str
 
 
 def fetch(folder: WeightsFolder, name: str, progress: Progress) -> Kept:
-    """Download ``MODEL:TAG``, verify its sha256, check and keep it; raises `ModelUnavailable` with the way out."""
+    """Download ``MODEL:TAG`` or ``timm/MODEL.TAG``, verify its sha256, check and keep it.
+
+    Raises `ModelUnavailable` with the way out.
+    """
+    of_timm = name.startswith(TIMM)
     model, _, tag = name.partition(":")
-    place = place_of(model, tag)
+    place = timm_place_of(name.removeprefix(TIMM)) if of_timm else place_of(model, tag)
     downloads = folder.path / ".downloads"
     path = _download(place, downloads, progress, name, folder.path)
-    kept = import_file(folder, path, Asked(model, tag, source=f"{place.repository}/{path.name}"))[0]
+    source = f"{place.repository}/{path.name}"
+    if of_timm:
+        kept = import_timm(folder, path, name, source=source)
+    else:
+        kept = import_file(folder, path, Asked(model, tag, source=source))[0]
     shutil.rmtree(downloads, ignore_errors=True)
     return kept
 
@@ -58,7 +73,13 @@ def place_of(model: str, tag: str) -> Place:
             f"The weights {model}:{tag} are not on the hub; get {listed.get('url') or 'their checkpoint'} and run "
             f"andon weights import FILE --model {model} --tag {tag}."
         )
-    return Place(_of_this_tag(repository, tag, tags), (file,) if file else FILES)
+    options = f"--model {model} --tag {tag}"
+    return Place(_of_this_tag(repository, tag, tags), (file,) if file else FILES, options)
+
+
+def timm_place_of(name: str) -> Place:
+    """The repository of timm's ``MODEL.TAG``; raises `UnknownBackbone` naming models near it."""
+    return Place(repository_of(name), TIMM_FILES, f"--timm {name}")
 
 
 def _of_this_tag(repository: str, tag: str, tags: list[str]) -> str:
@@ -86,12 +107,11 @@ def _download(place: Place, downloads: Path, progress: Progress, name: str, fold
                 f"{file} arrived with sha256 {found[:12]}…, the hub says {etag[:12]}…; fetch {name} again."
             )
         return path
-    raise ModelUnavailable(f"{place.repository} has none of {', '.join(place.files)}; OpenCLIP's list is out of date.")
+    raise ModelUnavailable(f"{place.repository} has none of {', '.join(place.files)}; the list of it is out of date.")
 
 
 @contextmanager
 def _unreachable_explained(place: Place, name: str, folder: Path) -> Iterator[None]:
-    model, _, tag = name.partition(":")
     try:
         yield
     except Exception as error:  # the hub's client lets errors of its HTTP library through, whichever that is
@@ -99,7 +119,7 @@ def _unreachable_explained(place: Place, name: str, folder: Path) -> Iterator[No
         raise ModelUnavailable(
             f"The hub did not give {name} ({reason.rstrip('.')}); on a computer that reaches it, get "
             f"{place.files[0]} from {constants.ENDPOINT}/{place.repository}, copy it here and run andon weights import "
-            f"{place.files[0]} --model {model} --tag {tag}, which puts it in {folder}."
+            f"{place.files[0]} {place.options}, which puts it in {folder}."
         ) from error
 
 

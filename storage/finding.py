@@ -1,4 +1,4 @@
-"""Finding a frame that somebody asks about: by its part, or by when it was captured."""
+"""Finding a frame that somebody asks about, by its part or by when it was captured; and how much a person said."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.rows import columns
-from storage.tables import VerdictRow
+from storage.tables import ReviewRow, VerdictRow
 from storage.verdicts import Verdict
 
 
@@ -55,6 +55,13 @@ def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int 
     )
     found = [Verdict(*row) for query in (later, earlier) for row in session.execute(query)]
     return sorted(found, key=lambda verdict: abs(verdict.captured_at - at))[:limit]
+
+
+def said_since(session: Session, by: str, since: datetime, most: int = 500) -> int:
+    """How many words of this person stand that were said at `since` or later; looks at the newest `most` entries."""
+    entries = select(ReviewRow.word, ReviewRow.at).where(ReviewRow.by == by).order_by(ReviewRow.id.desc()).limit(most)
+    found = [word for word, at in session.execute(entries) if at >= since]
+    return max(0, len(found) - 2 * found.count("taken_back"))
 
 
 _COLUMNS = columns(VerdictRow, Verdict)

@@ -3,6 +3,7 @@
 import re
 import sys
 import threading
+from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,9 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from alerts.errors import ParametersWrong
+from alerts.rules import registry as rules
+from alerts.rules.rule import Clear, Raised, Unsure
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
 from ingest.sources import registry as sources
@@ -21,6 +25,7 @@ from scorer.detectors import registry as detectors
 from scorer.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database import Database
+from tests.alerts.examples import seen, station
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 EXAMPLES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
@@ -64,6 +69,18 @@ def test_the_detector_keeps_the_promises_of_the_seam(monkeypatch: pytest.MonkeyP
     assert detector.score([black], references).image.item() > batch.max().item()
     same = detector.references(normals[:1] * 2, "part")
     assert detector.score(normals[:1], same).image.item() == pytest.approx(0, abs=1e-4)
+
+
+def test_the_rule_raises_clears_and_is_set_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = example("alerts/rules/without_reference.py").WithoutReference
+    monkeypatch.setattr(rules, "RULES", (*rules.RULES, rule))
+    judged, bare = seen(0), replace(seen(1), decision="no_reference", score=None)
+    made = rules.made("without_reference", {"frames": 2})
+    assert isinstance(made.judge(station([judged, bare])), Raised)
+    assert isinstance(made.judge(station([bare, judged, judged])), Clear)
+    assert isinstance(made.judge(station()), Unsure)
+    with pytest.raises(ParametersWrong, match="frames is a whole number from 1"):
+        rules.made("without_reference", {"frames": 0})
 
 
 def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,17 +12,27 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from alerts.errors import AlertsError
 from andon.cli import (
+    alerts,
+    audit,
+    bench,
     config,
     dashboard,
     db,
     dead_letters,
     demo,
+    kpi,
     normals,
     output,
     produce,
+    report,
+    review,
     score,
     station,
+    threshold,
+    train,
+    user,
     verdicts,
     weights,
 )
@@ -36,13 +46,22 @@ from storage.errors import StorageError
 ORDER = (
     "station",
     "normals",
+    "threshold",
     "demo",
     "produce",
     "score",
     "dashboard",
     "verdicts",
+    "review",
+    "alerts",
+    "kpi",
+    "report",
     "dead-letters",
+    "audit",
+    "user",
     "weights",
+    "train",
+    "bench",
     "db",
     "config",
 )
@@ -67,13 +86,22 @@ app = typer.Typer(
 STATIONS, LINE, RESULTS, UPKEEP = "Stations", "The line", "Results", "Upkeep"
 app.add_typer(station.app, name="station", rich_help_panel=STATIONS)
 app.add_typer(normals.app, name="normals", rich_help_panel=STATIONS)
+app.add_typer(threshold.app, name="threshold", rich_help_panel=STATIONS)
 app.command("demo", rich_help_panel=LINE)(demo.demo)
 app.command("produce", rich_help_panel=LINE)(produce.produce)
 app.command("score", rich_help_panel=LINE)(score.score)
 app.command("dashboard", rich_help_panel=LINE)(dashboard.dashboard)
 app.command("verdicts", epilog=with_json("each verdict", verdicts.KEYS), rich_help_panel=RESULTS)(verdicts.verdicts)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=RESULTS)
+app.command("kpi", epilog=with_json("each group", kpi.KEYS), rich_help_panel=RESULTS)(kpi.kpi)
+app.add_typer(report.app, name="report", rich_help_panel=RESULTS)
+app.add_typer(review.app, name="review", rich_help_panel=RESULTS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=RESULTS)
+app.command("audit", epilog=with_json("each entry", audit.KEYS), rich_help_panel=RESULTS)(audit.audit)
+app.add_typer(user.app, name="user", rich_help_panel=UPKEEP)
 app.add_typer(weights.app, name="weights", rich_help_panel=UPKEEP)
+app.add_typer(train.app, name="train", rich_help_panel=UPKEEP)
+app.add_typer(bench.app, name="bench", rich_help_panel=UPKEEP)
 app.add_typer(db.app, name="db", rich_help_panel=UPKEEP)
 app.command("config", epilog=with_json("each setting", config.KEYS), rich_help_panel=UPKEEP)(config.config)
 
@@ -113,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if asked.debug:
             raise
         sys.exit(_show_usage(error))
-    except (AndonError, IngestError, ScorerError, StorageError) as error:
+    except (AlertsError, AndonError, IngestError, ScorerError, StorageError) as error:
         if asked.debug:
             raise
         output.note(f"andon: {_one_line(error)}")

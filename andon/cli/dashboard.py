@@ -29,7 +29,7 @@ def dashboard(
     with (
         stopping("the dashboard closes") as stop,
         wiring.database(settings) as database,
-        dashboard_process.streamlit(listening, settings.storage) as child,
+        dashboard_process.streamlit(listening, settings.storage, settings.alerts) as child,
         metrics.serving(
             settings.andon.metrics_host,
             wiring.metrics_port(settings, metrics_port),

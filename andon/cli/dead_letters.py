@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from andon.cli import output
+from andon.cli import acting, output
 from andon.cli.front import front
 from andon.cli.options import Json, with_json
 
@@ -120,8 +120,9 @@ def replay(
         wiring.bus(settings) as bus,
         counting("dead letters replayed") as advance,
     ):
+        actor = acting.actor(database)
         letters = replaying.waiting(database, letter_id, reason)
-        done = replaying.replay(letters, database, wiring.images(settings), bus, settings.ingest.topic, advance)
+        done = replaying.replay(letters, database, wiring.images(settings), bus, settings.ingest.topic, advance, actor)
     output.say(f"{done} dead letter{'' if done == 1 else 's'} replayed to {settings.ingest.topic}.")
 
 

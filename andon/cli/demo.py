@@ -79,8 +79,8 @@ def _headless(
     console: "Console", home: Path, frames: int, rate: float | None, seed: int, stop: threading.Event
 ) -> None:
     from andon.demo.plan import demo_plan
-    from andon.demo.report import as_table
-    from andon.demo.run import run_headless
+    from andon.demo.report import alert_lines, as_table
+    from andon.demo.run import alerts_of, run_headless
 
     shown = 0
 
@@ -94,6 +94,8 @@ def _headless(
     rows = run_headless(home, demo_plan(frames, rate, seed), console.print, watch, stop)
     console.print()
     console.print(as_table(rows))
+    for line in alert_lines(alerts_of(home)):
+        console.print(line, soft_wrap=True)
     frames_in, lost = sum(row.frames_in for row in rows), sum(row.without_verdict for row in rows)
     if stop.is_set():
         console.print("Stopped before the end.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from andon.cli import output
+from andon.cli import acting, output
 from andon.cli.front import front
 from andon.cli.options import Json, with_json
 
@@ -14,12 +14,31 @@ if TYPE_CHECKING:
     from andon.good_images import Gathered
     from andon.settings import Settings
     from storage.normal_sets import NormalSet
+    from storage.what_if import WhatIf
 
 app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", no_args_is_help=True)
 
 Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
 
 KEYS = ("station", "version", "state", "note", "images", "created_at", "activated_at", "retired_at")
+WHAT_IF_KEYS = (
+    "job",
+    "station",
+    "version",
+    "model_id",
+    "threshold",
+    "promise",
+    "rescored",
+    "not_rescored",
+    "good",
+    "defects",
+    "to_pass",
+    "to_flag",
+    "before",
+    "after",
+    "normal_scores",
+)
 
 
 @app.command()
@@ -38,10 +57,12 @@ def add(
     """Make a station's next normal set from 2 to 64 good images; all of them or none."""
     from andon import wiring
     from storage import normal_sets, stations
+    from storage.desk import normal_sets as desk
     from storage.normal_sets import NormalImage
 
     settings = front(context).settings()
     with wiring.database(settings) as database:
+        actor = acting.actor(database)
         with database.read() as session:
             station_id = stations.get(session, station).id
         gathered = _gather(paths, limit, settings)
@@ -50,9 +71,9 @@ def add(
         now = datetime.now(UTC)
         with database.begin() as session:
             before = normal_sets.active(session, station_id)
-            made = normal_sets.add(session, station_id, kept, note, now)
+            made = desk.add(session, actor, station, kept, note, now)
             if activate:
-                made = normal_sets.activate(session, station_id, made.version, now)
+                made = desk.activate(session, actor, station, made.version, now, note)
     for left_out, same in gathered.duplicates:
         output.note(f"{left_out} is the same picture as {same}; it was left out.")
     output.say(f"Normal set {made.version} of {station} has {len(made.images)} images.")
@@ -124,32 +145,116 @@ def activate(
     context: typer.Context,
     station: Station,
     version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    reason: Reason = "",
 ) -> None:
     """Let scorers use this version from now on; the one they used is retired."""
     from andon import wiring
     from storage import normal_sets, stations
+    from storage.desk import normal_sets as desk
 
-    with wiring.database(front(context).settings()) as database, database.begin() as session:
-        station_id = stations.get(session, station).id
-        before = normal_sets.active(session, station_id)
-        if before is not None and before.version == version:
-            output.say(f"Normal set {version} of {station} is active already.")
-            return
-        now_active = normal_sets.activate(session, station_id, version, datetime.now(UTC))
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        with database.begin() as session:
+            before = normal_sets.active(session, stations.get(session, station).id)
+            now_active = desk.activate(session, actor, station, version, datetime.now(UTC), reason)
+    if before is not None and before.version == version:
+        output.say(f"Normal set {version} of {station} is active already.")
+        return
     output.say(_activated(station, now_active, before))
 
 
 @app.command()
-def rollback(context: typer.Context, station: Station) -> None:
+def rollback(context: typer.Context, station: Station, reason: Reason = "") -> None:
     """Go back to the version that was active before this one."""
     from andon import wiring
     from storage import normal_sets, stations
+    from storage.desk import normal_sets as desk
 
-    with wiring.database(front(context).settings()) as database, database.begin() as session:
-        station_id = stations.get(session, station).id
-        before = normal_sets.active(session, station_id)
-        now_active = normal_sets.rollback(session, station_id, datetime.now(UTC))
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        with database.begin() as session:
+            before = normal_sets.active(session, stations.get(session, station).id)
+            now_active = desk.rollback(session, actor, station, datetime.now(UTC), reason)
     output.say(_activated(station, now_active, before))
+
+
+@app.command()
+def draft(
+    context: typer.Context,
+    station: Station,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out this image of the set, by its reference; may be repeated.", show_default=False),
+    ] = None,
+    base: Annotated[
+        int | None, typer.Option(min=1, help="Begin from this version; else from the active one.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
+) -> None:
+    """Make a draft from a normal set and the frames picked in review."""
+    from andon import wiring
+    from storage.desk import normal_sets as desk
+
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        with database.begin() as session:
+            made = desk.draft_of_picks(
+                session, actor, station, note, datetime.now(UTC), drop=frozenset(drop or ()), base=base
+            )
+    output.say(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
+    output.say(f"andon normals what-if {station} {made.version} shows what it would change.")
+
+
+@app.command("what-if", epilog=with_json("the answer", WHAT_IF_KEYS))
+def what_if(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    last: Annotated[int, typer.Option(min=1, max=5000, help="Over so many frames, reviewed ones first.")] = 200,
+    json: Json = False,
+) -> None:
+    """Show what a set would change if it were active; a running scorer works it out."""
+    from andon import waiting, wiring
+    from andon.cli.progress import counting
+    from andon.cli.stopping import stopping
+    from storage.desk import jobs
+    from storage.what_if import WhatIf
+
+    with wiring.database(front(context).settings()) as database:
+        actor = acting.actor(database)
+        waiting.require_a_scorer(database, datetime.now(UTC))
+        with database.begin() as session:
+            job = jobs.start_what_if(session, actor, station, version, datetime.now(UTC), last)
+        with stopping(f"job {job.id} goes on in the scorer") as stop, counting("frames re-scored") as advance:
+            done = waiting.wait_for(database, job.id, lambda: datetime.now(UTC), stop.wait, advance)
+    if json:
+        output.write_json({"job": done.id, "station": station, **done.result})
+        return
+    _tell(station, WhatIf.from_json(done.result))
+
+
+def _tell(station: str, answer: "WhatIf") -> None:
+    missing = f" ({answer.not_rescored} could not be)" if answer.not_rescored else ""
+    output.say(f"Normal set {answer.version} of {station}, {answer.rescored} frames scored again{missing}.")
+    output.say(f"Threshold {answer.threshold:.6g}: {answer.promise}")
+    before, after = answer.before, answer.after
+    output.write_table(
+        ["of the frames", "before", "after"],
+        [
+            (f"false rejects among {answer.good} reviewed as good", before.false_rejects, after.false_rejects),
+            (f"escapes among {answer.defects} reviewed as defects", before.escapes, after.escapes),
+        ],
+        empty="",
+    )
+    flips = [("flag → pass", flip) for flip in answer.to_pass] + [("pass → flag", flip) for flip in answer.to_flag]
+    output.write_table(
+        ["captured at (UTC)", "change", "score before", "score after", "review", "frame"],
+        [
+            (flip.captured_at, change, flip.old_score, flip.new_score, flip.word, flip.frame_id)
+            for change, flip in flips
+        ],
+        empty="No frame would be decided the other way.",
+    )
 
 
 def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "Gathered":

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Fetch, import and list model weights.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="MODEL:TAG", help="An OpenCLIP model and its tag.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="An OpenCLIP model and its tag, MODEL:TAG, or a vision transformer of timm's, timm/MODEL.TAG.",
+    ),
+]
 File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A checkpoint: OpenCLIP's, the official InCTRL's .pyth, or a file of another weights folder.",
+        help="A checkpoint: OpenCLIP's, timm's, the official InCTRL's .pyth, or a file of another weights folder.",
         show_default=False,
     ),
 ]
@@ -33,12 +39,19 @@ Config = Annotated[
     Path | None,
     typer.Option(help="An OpenCLIP model configuration (JSON), for a model OpenCLIP doesn't know.", show_default=False),
 ]
+Timm = Annotated[
+    str | None,
+    typer.Option(
+        help="The timm vision transformer the checkpoint is of, such as vit_small_patch14_dinov2.lvd142m.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 
 
 @app.command()
 def fetch(context: typer.Context, name: Name = "ViT-B-16-plus-240:laion400m_e32") -> None:
-    """Get OpenCLIP weights from the hub; without a network it says which file to bring."""
+    """Get weights from the hub; without a network it says which file to bring."""
     from scorer.weights_fetch import fetch as fetch_weights
 
     folder = _folder(context)
@@ -54,8 +67,14 @@ def import_weights(
     model: Model = "ViT-B-16-plus-240",
     tag: Tag = None,
     config: Config = None,
+    timm: Timm = None,
 ) -> None:
     """Check a checkpoint and keep its weights; an official InCTRL checkpoint gives towers and heads."""
+    if timm is not None:
+        from scorer.weights_timm import import_timm
+
+        _say_kept(import_timm(_folder(context), file, timm, tag))
+        return
     from scorer.weights_import import Asked, import_file
 
     asked = Asked(model, tag, None if config is None else _configuration(config))

@@ -11,6 +11,8 @@ export default function overlay({ data, parentElement }) {
     shown.textContent = `${slider.value} %`;
   };
 
+  // The box takes the picture's shape, so that the map lies on the picture and nowhere else.
+  picture.onload = () => one(".frame").style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
   if (picture.src !== data.picture) picture.src = data.picture;
   picture.alt = data.description;
   const mapped = Boolean(data.heat);
@@ -24,6 +26,7 @@ export default function overlay({ data, parentElement }) {
     slider.value = sessionStorage.getItem(REMEMBERED) ?? 60;
     slider.dataset.ready = "yes";
   }
+  slider.onkeydown = (event) => event.stopPropagation();  // its arrows are its own, not the page's shortcuts
   slider.oninput = () => {
     sessionStorage.setItem(REMEMBERED, slider.value);
     fade();

@@ -1,83 +1,94 @@
-"""Stations with their normal sets and thresholds, to look at; changes are made by the `andon` command."""
+"""Normal sets: a station's versions, drafts, what they would change, thresholds and the golden frame."""
 
 import streamlit as st
 
-from dashboard import facts, opening, tiles, words
-from storage import normal_sets, parked, stations, thresholds
-from storage.normal_sets import NormalSet
+from dashboard import (
+    acting,
+    drafting,
+    facts,
+    golden_view,
+    opening,
+    theme,
+    thresholds_view,
+    tiles,
+    versions_view,
+    what_if_view,
+    words,
+)
+from storage import jobs, normal_sets, parked, picks, stations, thresholds
 from storage.stations import Station
-from storage.thresholds import Threshold
 
-TONES = {"active": "green", "draft": "blue", "retired": "gray"}
+VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN = "Versions", "Draft", "What if", "Threshold", "Golden frame"
+JOBS_LOOKED_AT = 50  # for the scores of a version's images
 
 
 def normals_page() -> None:
-    st.title("Normal sets")
+    st.html(theme.desk_sheet())
+    acting.say_what_came_of_it()
     with opening.reading() as session:
         places = {place.name: place for place in stations.list_all(session)}
     if not places:
+        st.title("Normal sets")
         st.markdown("There is no station yet. Add one with its first good parts:")
+        st.page_link("screens/add_station.py", label="Add a station", icon=":material/add_a_photo:")
         st.code(
             "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate",
             language="bash",
             wrap_lines=True,
         )
         return
-    name = st.pills(
-        "Station",
-        list(places),
-        default=next(iter(places)),
-        required=True,
-        key="station",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    opening.live(of_station, 10.0, places[name or next(iter(places))])
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="choices"):
+        name = st.selectbox(
+            "Station",
+            list(places),
+            index=0,
+            placeholder=next(iter(places)),  # another page of this visit may have had all stations in view
+            key="station",
+            bind="query-params",
+            label_visibility="collapsed",
+            width=240,
+        )
+        what = st.segmented_control(
+            "What",
+            [VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN],
+            default=VERSIONS,
+            required=True,
+            key="what",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    of_station(places.get(name or "") or next(iter(places.values())), what or VERSIONS)
 
 
-def of_station(place: Station) -> None:
+def of_station(place: Station, what: str) -> None:
     with opening.reading() as session:
         versions = normal_sets.list_of(session, place.id)
         made = thresholds.history(session, place.id)
         waiting = parked.count(session, place.id)
-    left, right = st.columns([8, 4], gap="small")
-    with left:
-        if not versions:
-            none_yet(place, waiting)
-        for version in versions:
-            normal_set(version, next((one for one in made if one.normal_set_id == version.id), None))
-    with right, st.container(border=True, key="card-station"):
-        st.html(tiles.heading(place.name, place.settings.object_name) + facts.station(place, opening.zone()))
-        st.markdown("Add a version, or go back to the one before:")
-        st.code(
-            f"andon normals add {place.name} FOLDER --activate\nandon normals rollback {place.name}",
-            language="bash",
-            wrap_lines=True,
-        )
+        picked = picks.of_station(session, place.id)
+        asked = jobs.recent(session, place.id, kind="what_if", limit=JOBS_LOOKED_AT)
+    st.html(tiles.heading(place.name, place.settings.object_name))
+    if not versions and what != DRAFT:
+        none_yet(place, waiting)
+    elif what == VERSIONS:
+        versions_view.versions_view(place, versions, made, asked)
+        with st.expander("Station", icon=":material/info:"):
+            st.html(facts.station(place, opening.zone()))
+    elif what == DRAFT:
+        drafting.drafting_view(place, versions, picked)
+    elif what == WHAT_IF:
+        what_if_view.what_if_view(place, versions)
+    elif what == THRESHOLD:
+        thresholds_view.thresholds_view(place, versions, made)
+    else:
+        golden_view.golden_view(place)
 
 
 def none_yet(place: Station, waiting: int) -> None:
     with st.container(border=True, key="card-none"):
         st.html(tiles.heading("No normal set yet", f"{words.plural(waiting, 'frame')} waiting" if waiting else ""))
-        st.markdown("Give it 2 to 64 pictures of good parts; frames that wait become verdicts then:")
+        st.markdown("Give it 2 to 64 pictures of good parts, under Draft above or by a command:")
         st.code(f"andon normals add {place.name} FOLDER-OF-GOOD-PARTS --activate", language="bash", wrap_lines=True)
-
-
-def normal_set(version: NormalSet, threshold: Threshold | None) -> None:
-    with st.container(border=True, key=f"card-version-{version.version}"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.html(
-                tiles.heading(f"Version {version.version}", facts.history(version, opening.zone())), width="content"
-            )
-            st.badge(version.state, color=TONES[version.state])  # type: ignore[arg-type]
-        if threshold:
-            st.html(facts.promise(threshold))
-        else:
-            st.caption("No threshold yet: a scorer makes one when it first uses this version.")
-        with st.grid("auto", min_column_width=88, gap="xxsmall", key=f"images-{version.version}"):
-            for image in version.images:
-                if copy := opening.small_copy(image.reference, 240, 240):
-                    st.image(copy, width="stretch", alt=f"Good part {image.name}")
 
 
 normals_page()

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import charts, opening, states, tiles, words
+from dashboard import alert_words, charts, opening, rules_in_force, states, tiles, words
 from dashboard.states import State
-from storage import dead_letters, normal_sets, stations, verdicts, workers
+from storage import alerts, dead_letters, normal_sets, stations, verdicts, workers
+from storage.alerts import Alert
 from storage.stations import Station
 from storage.verdicts import StationSummary
 from storage.workers import Worker
@@ -28,8 +29,9 @@ def wall() -> None:
         today = verdicts.count(session, since=opening.midnight(now))
         flagged_today = verdicts.count(session, since=opening.midnight(now), decision="flag")
         letters = dead_letters.count(session, replayed=False)
+        wanting = alerts.unresolved(session)
     running = states.alive(scorers, now, timedelta(seconds=settings.worker_timeout_s))
-    st.html(strip(today, flagged_today, letters, running, [s for s in scorers if s not in running]))
+    st.html(strip(today, flagged_today, letters, running, [s for s in scorers if s not in running], wanting))
     if not places:
         no_stations()
         return
@@ -37,11 +39,19 @@ def wall() -> None:
     grid = st.grid(min_column_width=tile_width(len(places)), gap="small", key="wall")
     for place in places:
         state = states.station_state(place, summaries[place.id], place.id in active, running, now)
-        tile(grid, place, summaries[place.id], state, now)
+        of_place = [alert for alert in wanting if alert.station_id == place.id]
+        tile(grid, place, summaries[place.id], state, of_place, now)
 
 
-def strip(today: int, flagged: int, letters: int, running: Sequence[Worker], gone: Sequence[Worker]) -> str:
-    """Frames today, flagged share, dead letters, workers alive and their lag."""
+def strip(
+    today: int,
+    flagged: int,
+    letters: int,
+    running: Sequence[Worker],
+    gone: Sequence[Worker],
+    wanting: Sequence[Alert],
+) -> str:
+    """Frames today, flagged share, open alerts, dead letters, workers alive and their lag."""
     lag = sum(worker.lag for worker in running)
     waiting = [worker for worker in running if worker.state == "waiting"]
     note = waiting[0].message if waiting else f"{words.plural(len(gone), 'worker')} gone" if gone else ""
@@ -50,6 +60,7 @@ def strip(today: int, flagged: int, letters: int, running: Sequence[Worker], gon
         tiles.figure("Flagged today", words.share(flagged, today), words.plural(flagged, "frame")),
         tiles.figure("Scorers", str(len(running)) if running else "none", note or "all well", scorer_tone(running)),
         tiles.figure("Lag", words.count(lag), "frames to score", "warn" if lag > 1000 else ""),
+        tiles.figure("Alerts", str(len(wanting)) if wanting else "none", alerts_note(wanting), alerts_tone(wanting)),
         tiles.figure("Dead letters", words.count(letters), "not replayed", "warn" if letters else ""),
     )
 
@@ -60,15 +71,36 @@ def scorer_tone(running: Sequence[Worker]) -> str:
     return "warn" if any(worker.state == "waiting" for worker in running) else ""
 
 
+def alerts_note(wanting: Sequence[Alert]) -> str:
+    """How many nobody sees to yet; alerts of the line itself have no tile, so they are named here."""
+    of_line = [rules_in_force.label(alert.rule) for alert in wanting if alert.station_id is None]
+    unseen = sum(alert.state == "opened" for alert in wanting)
+    seen = f"{unseen} not acknowledged" if unseen else "acknowledged" if wanting else "all quiet"
+    return "; ".join([*of_line, seen])
+
+
+def alerts_tone(wanting: Sequence[Alert]) -> str:
+    if any(alert.severity == "critical" and alert.state == "opened" for alert in wanting):
+        return "bad"
+    return "warn" if wanting else ""
+
+
 def tile_width(number: int) -> int:
     """In pixels: few stations get large tiles, many get small ones."""
     return 400 if number <= 6 else 310 if number <= 12 else 240
 
 
-def tile(grid: DeltaGenerator, place: Station, summary: StationSummary, state: State, now: datetime) -> None:
+def tile(
+    grid: DeltaGenerator,
+    place: Station,
+    summary: StationSummary,
+    state: State,
+    wanting: Sequence[Alert],
+    now: datetime,
+) -> None:
     window = words.duration(60 * opening.settings().window_minutes)
     with grid.container(border=True, height="stretch", key=f"tile-{place.id}"):
-        st.html(tiles.head(place, state))
+        st.html(tiles.head(place, state, alert_words.badge(wanting)))
         with st.container(horizontal=True, key=f"body-{place.id}"):
             with st.container(key=f"picture-{place.id}"):
                 picture(place, summary, state, now)
@@ -109,4 +141,13 @@ def no_stations() -> None:
     )
 
 
+def first_station() -> None:
+    """The way in for somebody who has never been here; not part of what is drawn again and again."""
+    with opening.reading() as session:
+        is_empty = not stations.list_all(session)
+    if is_empty:
+        st.page_link("screens/add_station.py", label="Set up the first station", icon=":material/add_a_photo:")
+
+
 opening.live(wall, None)
+first_station()

@@ -7,26 +7,59 @@ import torch
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.tiny import load_tiny
-from scorer.errors import UnknownBackbone
+from scorer.errors import UnfitBackbone, UnknownBackbone
 from scorer.settings import ScorerSettings
 
 Loading = Callable[[ScorerSettings, torch.device], PatchBackbone]
+
+
+def _openclip(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
+    from scorer.backbones import kept_clip  # OpenCLIP takes seconds to import, which only who asks for it should wait
+
+    return kept_clip.load_patches(settings, device)
+
+
+def _timm(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
+    from scorer.backbones import timm_vit  # as above
+
+    return timm_vit.load_timm(settings, device)
+
 
 BACKBONES: Mapping[str, Loading] = {
     "andon-tiny": lambda _, device: load_tiny(device),
     "filterbank": lambda _, device: Filterbank(device),
 }
+"""Those that need no weights folder."""
+
+FAMILIES: Mapping[str, Loading] = {
+    "openclip/": _openclip,
+    "timm/": _timm,
+}
+"""Vision transformers out of the weights folder, by what their names start with."""
 
 
 def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
-    """Load the backbone that the settings name; raises `UnknownBackbone`, or `ModelUnavailable` without its weights."""
+    """Load the backbone that the settings name.
+
+    Raises `UnknownBackbone`, `UnfitBackbone` where it can't do what the settings ask, or `ModelUnavailable` without its
+    weights.
+    """
     require_known(settings.backbone)
+    for prefix, loading in FAMILIES.items():
+        if settings.backbone.startswith(prefix):
+            return loading(settings, device)
+    if settings.backbone_blocks:
+        raise UnfitBackbone(
+            f"scorer.backbone_blocks is {settings.backbone_blocks!r}, which chooses blocks of a vision transformer; "
+            f"{settings.backbone} is none: leave it empty."
+        )
     return BACKBONES[settings.backbone](settings, device)
 
 
 def require_known(name: str) -> None:
-    """Raise `UnknownBackbone` unless there is a backbone of that name."""
-    if name not in BACKBONES:
+    """Raise `UnknownBackbone` unless there is a backbone of that name, or it is one of a family."""
+    if name not in BACKBONES and not any(name.startswith(prefix) and name != prefix for prefix in FAMILIES):
         raise UnknownBackbone(
-            f"There is no backbone {name!r}; scorer.backbone is one of {', '.join(sorted(BACKBONES))}."
+            f"There is no backbone {name!r}; scorer.backbone is one of {', '.join(sorted(BACKBONES))}, "
+            "openclip/MODEL or timm/MODEL.TAG, as andon weights list shows them."
         )

@@ -20,7 +20,7 @@ from scorer.backbones.precision import Precision
 from scorer.detectors.inctrl_heads import InCtrlHeads
 from scorer.detectors.protocol import Picture, References, Scores
 from scorer.errors import BadNormals, ModelUnavailable
-from scorer.framing import Framing
+from scorer.framing import Framed, Framing
 from scorer.prompts import prompts
 from scorer.settings import ScorerSettings
 from scorer.weights import Kept, WeightsFolder
@@ -120,22 +120,23 @@ class InCtrl:
             self._texts[noun] = residuals.unit(torch.stack([normal.mean(dim=0), anomaly.mean(dim=0)]))
         return self._texts[noun]
 
+    @torch.no_grad()
+    def text_scores(self, embedding: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """How much nearer embeddings (B, D) are to the anomalous prompts than to the normal ones: (B,), 0 to 1."""
+        return functional.softmax(100 * residuals.unit(embedding) @ texts.T, dim=1)[:, 1]
+
     def _judge(
         self, patch_map: torch.Tensor, embedding: torch.Tensor, adapted: torch.Tensor, texts: torch.Tensor
     ) -> Reading:
-        image_residual = adapted - self.heads.adapter(embedding)
-        image_residual_score = torch.sigmoid(self.heads.diff_head_ref(image_residual))
-        text_score = functional.softmax(100 * residuals.unit(embedding) @ texts.T, dim=1)[:, 1]
-        holistic_map = patch_map + (image_residual_score + text_score)[:, None]
-        holistic_score = torch.sigmoid(self.heads.diff_head(holistic_map))
-        max_patch_residual = patch_map.amax(dim=1)
+        text_score = self.text_scores(embedding, texts)
+        said = self.heads.weigh(patch_map, embedding, adapted, text_score)
         return Reading(
-            score=(holistic_score + max_patch_residual) / 2,
+            score=said.score,
             text_score=text_score,
-            image_residual_score=image_residual_score,
+            image_residual_score=said.image_residual_score,
             patch_residual_map=patch_map,
-            holistic_score=holistic_score,
-            max_patch_residual=max_patch_residual,
+            holistic_score=said.holistic_score,
+            max_patch_residual=said.max_patch_residual,
         )
 
 
@@ -174,8 +175,13 @@ class InCtrlDetector:
             raise BadNormals(
                 f"InCTRL compares with {FEWEST_NORMALS} to {MOST_NORMALS} normal images; this set has {len(normals)}."
             )
+        if self._framing.tiles > 1:
+            raise BadNormals(
+                f"InCTRL looks at a whole picture, and the station's framing is {self._framing}; choose letterbox, "
+                "stretch or centre_crop, or a detector that compares patches."
+            )
         order = sorted(range(len(normals)), key=lambda place: sha256(normals[place].tobytes()).digest())
-        encoded = self._encode([normals[place] for place in order])
+        encoded = self.encode([self.prepare(normals[place]) for place in order])
         context = self._model.context(encoded, object_name)
         patches, patch_map = self._reduced(encoded.tokens)
         reading = self._model.read_normals(encoded, patch_map, context.texts)
@@ -187,10 +193,28 @@ class InCtrlDetector:
         )
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
-        """Score pictures of one station; the components are named after the paper."""
+        """Score pictures of one station."""
+        return self.judge(self.encode([self.prepare(picture) for picture in pictures]), references)
+
+    def enough_px(self, height: int, width: int) -> tuple[int, int]:
+        """As the framing needs for the tower's size."""
+        return self._framing.enough_px(height, width, self._model.backbone.image_size)
+
+    def prepare(self, picture: Picture) -> Framed:
+        """Frame for the tower."""
+        return self._framing.prepare(picture, self._model.backbone.image_size, self._grid)
+
+    def encode(self, framed: Sequence[Framed]) -> Encoded:
+        """Run the image tower, a few pictures at a time."""
+        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed])).permute(0, 3, 1, 2)
+        parts = [self._model.encode(some) for some in torch.split(pixels, PICTURES_AT_ONCE)]
+        return Encoded(torch.cat([part.tokens for part in parts], dim=1), torch.cat([part.embedding for part in parts]))
+
+    def judge(self, encoded: Encoded, references: References) -> Scores:
+        """The components are named after the paper."""
         tensors = references.tensors
         context = Context(tensors["patches"], tensors["adapted"], tensors["texts"])
-        reading = self._model.read(self._encode(pictures), context)
+        reading = self._model.read(encoded, context)
         return Scores(
             image=reading.score,
             maps=reading.patch_residual_map.view(-1, *self._grid),
@@ -201,17 +225,6 @@ class InCtrlDetector:
                 "largest patch residual": reading.max_patch_residual,
             },
         )
-
-    def _encode(self, pictures: Sequence[Picture]) -> Encoded:
-        parts = [
-            self._model.encode(self._pixels(pictures[first : first + PICTURES_AT_ONCE]))
-            for first in range(0, len(pictures), PICTURES_AT_ONCE)
-        ]
-        return Encoded(torch.cat([part.tokens for part in parts], dim=1), torch.cat([part.embedding for part in parts]))
-
-    def _pixels(self, pictures: Sequence[Picture]) -> torch.Tensor:
-        framed = np.stack([self._framing.frame(picture, self._model.backbone.image_size) for picture in pictures])
-        return torch.from_numpy(framed).permute(0, 3, 1, 2)
 
     def _reduced(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The normal patches to compare with, (L, M, W), and each normal's map against the other normals', (K, P)."""

@@ -1,4 +1,6 @@
-"""What InCTRL learns beside its frozen CLIP: an adapter and two heads, named as in the official checkpoint."""
+"""What InCTRL learns beside its frozen backbone: an adapter and two heads, named as in the official checkpoint."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -48,11 +50,56 @@ class Head(nn.Module):
         return logits
 
 
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What the two heads say before their sigmoids, (B,) each: the training loss is taken here, scores after."""
+
+    image: torch.Tensor
+    holistic: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What the heads make of a batch, (B,) each, named after the paper."""
+
+    score: torch.Tensor
+    image_residual_score: torch.Tensor
+    holistic_score: torch.Tensor
+    max_patch_residual: torch.Tensor
+
+
 class InCtrlHeads(nn.Module):
-    """Adapter and image head over embeddings of `width`, holistic head over a map of `patches`."""
+    """Adapter and image head over embeddings of `width`, holistic head over a map of `patches`.
+
+    The arithmetic is InCTRL's whatever the backbone; `text_score` (B,) is None where there is no text tower.
+    """
 
     def __init__(self, width: int, patches: int) -> None:
         super().__init__()
         self.adapter = Adapter(width)
         self.diff_head = Head(patches)
         self.diff_head_ref = Head(width)
+
+    def logits(
+        self,
+        patch_map: torch.Tensor,
+        embedding: torch.Tensor,
+        adapted: torch.Tensor,
+        text_score: torch.Tensor | None,
+    ) -> Logits:
+        """Judge patch residual maps (B, P) and embeddings (B, D) against the mean adapted normal, (D,) or (B, D)."""
+        image = self.diff_head_ref(adapted - self.adapter(embedding))
+        added = torch.sigmoid(image) if text_score is None else torch.sigmoid(image) + text_score
+        return Logits(image, self.diff_head(patch_map + added[:, None]))
+
+    def weigh(
+        self,
+        patch_map: torch.Tensor,
+        embedding: torch.Tensor,
+        adapted: torch.Tensor,
+        text_score: torch.Tensor | None,
+    ) -> Weighed:
+        """The paper's scores of the same."""
+        said = self.logits(patch_map, embedding, adapted, text_score)
+        holistic, largest = torch.sigmoid(said.holistic), patch_map.amax(dim=1)
+        return Weighed((holistic + largest) / 2, torch.sigmoid(said.image), holistic, largest)

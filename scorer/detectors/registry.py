@@ -5,9 +5,16 @@ from collections.abc import Callable, Mapping
 import torch
 
 from scorer.backbones import registry as backbones
+from scorer.detectors import regad
+from scorer.detectors import inctrl_visual
+from scorer.detectors.anomalydino import AnomalyDino
 from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.padim import Padim
+from scorer.detectors.patchcore import PatchCore
 from scorer.detectors.patches import PatchDetector, PatchMethod
 from scorer.detectors.protocol import Detector
+from scorer.detectors.spade import Spade
+from scorer.detectors.subspacead import SubspaceAD
 from scorer.devices import device_of
 from scorer.errors import UnknownDetector
 from scorer.framing import Framing
@@ -23,13 +30,34 @@ def _inctrl(settings: ScorerSettings, device: torch.device, framing: Framing) ->
     return inctrl.load(settings, device, framing)
 
 
+def _winclip(settings: ScorerSettings, device: torch.device, framing: Framing) -> Detector:
+    from scorer.detectors import winclip  # as above
+
+    return winclip.load(settings, device, framing)
+
+
+def _coop(settings: ScorerSettings, device: torch.device, framing: Framing) -> Detector:
+    from scorer.detectors import coop  # as above
+
+    return coop.load(settings, device, framing)
+
+
 PATCH_METHODS: Mapping[str, Callable[[ScorerSettings], PatchMethod]] = {
+    "anomalydino": lambda _: AnomalyDino(),
+    "inctrl-visual": inctrl_visual.load,
     "nearest-patch": lambda _: NearestPatch(),
+    "padim": lambda _: Padim(),
+    "patchcore": lambda _: PatchCore(),
+    "regad": lambda _: regad.load(),
+    "spade": lambda _: Spade(),
+    "subspacead": lambda _: SubspaceAD(),
 }
 """Methods that compare patches, on any backbone."""
 
 DETECTORS: Mapping[str, Loading] = {
+    "coop": _coop,
     "inctrl": _inctrl,
+    "winclip": _winclip,
 }
 """Detectors that bring their own backbone."""
 

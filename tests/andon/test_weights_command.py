@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from timm import create_model
 
 from tests.parts.command_line import Andon
 from tests.scorer.tiny_clip import CONFIG, tiny_backbone, tiny_heads
@@ -29,6 +31,28 @@ def test_an_official_checkpoint_is_imported_and_listed_as_towers_and_heads(andon
     table = andon("weights", "list").out
     assert "inctrl:four-shot" in table
     assert listed[0]["sha256"][:12] in table
+
+
+def test_a_timm_transformer_is_imported_by_its_name_and_listed_as_the_backbone_it_is(
+    andon: Andon, workplace: Path
+) -> None:
+    save_file(dict(create_model("test_vit").state_dict()), workplace / "model.safetensors")
+    done = andon("weights", "import", "model.safetensors", "--timm", "test_vit.r160_in1k")
+    assert done.code == 0, done.err
+    assert done.out.split()[0] == "timm/test_vit.r160_in1k"
+    (listed,) = json.loads(andon("weights", "list", "--json").out)
+    assert (listed["name"], listed["kind"]) == ("timm/test_vit.r160_in1k", "timm")
+    assert len(listed["sha256"]) == 64
+    done = andon("weights", "import", "model.safetensors", "--timm", "test_vit3")
+    assert done.code == 1
+    assert "model.safetensors as timm's test_vit3 does not fit the model; " in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_transformer_timm_does_not_know_is_told_with_some_it_knows(andon: Andon) -> None:
+    done = andon("weights", "fetch", "timm/vit_smaall")
+    assert done.code == 1
+    assert "timm knows no model vit_smaall; it has vit_" in done.err
 
 
 def test_an_empty_folder_says_how_to_get_weights(andon: Andon) -> None:

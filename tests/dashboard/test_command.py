@@ -13,7 +13,7 @@ from dashboard.spans import SPANS
 def test_the_dashboard_is_started_by_streamlit_with_host_and_port() -> None:
     told = command(DashboardSettings(host="0.0.0.0", port=9000))
     assert told[:4] == [sys.executable, "-m", "streamlit", "run"]
-    assert told[4].endswith("app.py")
+    assert told[4].endswith("server.py")
     assert told[told.index("--server.port") + 1] == "9000"
     assert told[told.index("--server.address") + 1] == "0.0.0.0"
     assert told[told.index("--server.headless") + 1] == "true"

@@ -32,9 +32,9 @@ except ScorerError as error:
 class Hub(ThreadingHTTPServer):
     """Serves `content` as the one file of every repository, under the sha256 `says`."""
 
-    def __init__(self, content: bytes, says: str) -> None:
+    def __init__(self, content: bytes, says: str, file: str) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.content, self.says, self.asked = content, says, list[str]()
+        self.content, self.says, self.file, self.asked = content, says, file, list[str]()
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.asked.append(self.path)
-        found = self.path.endswith("open_clip_model.safetensors")
+        found = self.path.endswith(f"/{self.server.file}")
         self.send_response(200 if found else 404)
         if found:
             self.send_header("ETag", f'"{self.server.says}"')
@@ -64,8 +64,8 @@ class Answer(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-def served(content: bytes, says: str | None = None) -> Iterator[Hub]:
-    hub = Hub(content, says or hashlib.sha256(content).hexdigest())
+def served(content: bytes, says: str | None = None, file: str = "open_clip_model.safetensors") -> Iterator[Hub]:
+    hub = Hub(content, says or hashlib.sha256(content).hexdigest(), file)
     thread = threading.Thread(target=hub.serve_forever)
     thread.start()
     yield hub
@@ -88,6 +88,12 @@ def fetched(folder: Path, name: str, port: int) -> list[str]:
 def other_weights() -> Iterator[Hub]:
     """A whole safetensors file that is no ViT-B-16-plus-240."""
     yield from served((2).to_bytes(8, "little") + b"{}")
+
+
+@pytest.fixture
+def other_transformer() -> Iterator[Hub]:
+    """A whole safetensors file that is no transformer."""
+    yield from served((2).to_bytes(8, "little") + b"{}", file="model.safetensors")
 
 
 @pytest.fixture
@@ -125,6 +131,35 @@ def test_without_a_network_one_sentence_says_which_file_to_bring_and_what_to_run
         "run andon weights import open_clip_model.safetensors --model ViT-B-16-plus-240 --tag laion400m_e32" in told[0]
     )
     assert str(tmp_path) in told[0]
+
+
+def test_a_transformer_of_timms_comes_from_its_own_repository(tmp_path: Path, other_transformer: Hub) -> None:
+    told = fetched(tmp_path, "timm/test_vit", other_transformer.server_port)
+    assert "/timm/test_vit.r160_in1k/resolve/main/model.safetensors" in other_transformer.asked
+    assert told[0].startswith("bytes 10 ")
+    assert told[-1].startswith("told BadWeights")
+    assert "as timm's test_vit does not fit the model; missing: blocks.0." in told[-1]
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_without_a_network_a_transformer_of_timms_has_its_way_out_too(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        told = fetched(tmp_path, "timm/vit_small_patch14_dinov2.lvd142m", unused.getsockname()[1])
+    assert len(told) == 1
+    assert told[0].startswith("told ModelUnavailable The hub did not give timm/vit_small_patch14_dinov2.lvd142m (")
+    assert "get model.safetensors from http://127.0.0.1:" in told[0]
+    assert "run andon weights import model.safetensors --timm vit_small_patch14_dinov2.lvd142m, which puts" in told[0]
+    assert told[0].endswith(f"it in {tmp_path}.")
+
+
+def test_a_whole_transformer_is_kept_with_where_it_came_from(tmp_path: Path) -> None:
+    from safetensors.torch import save
+    from timm import create_model
+
+    for hub in served(save(dict(create_model("test_vit").state_dict())), file="model.safetensors"):
+        told = fetched(tmp_path, "timm/test_vit.r160_in1k", hub.server_port)
+        assert told[-1] == "kept timm/test_vit.r160_in1k timm/test_vit.r160_in1k/model.safetensors"
 
 
 def test_an_unknown_tag_is_told_with_the_tags_there_are() -> None:

@@ -1,0 +1,98 @@
+"""`andon train`: learn on your own images what a detector would otherwise bring along."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import output
+from andon.cli.front import front
+from andon.cli.progress import counting
+
+if TYPE_CHECKING:
+    from scorer.training.episodes import Sources
+    from scorer.training.heads import Student
+    from scorer.training.inctrl import Recipe
+    from scorer.weights import WeightsFolder
+
+app = typer.Typer(help="Train what a detector learns.", no_args_is_help=True)
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="DIR",
+        help="A set with train/good, and test/good and test/DEFECT where there are any; give it again for several.",
+        show_default=False,
+    ),
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="A folder of photographs; anomalies are made on crops of them.", show_default=False
+    ),
+]
+PhotoClasses = Annotated[int, typer.Option(min=1, help="Classes to make of the photographs.")]
+Made = Annotated[int, typer.Option(min=0, help="Anomalies to make on each set's normals.")]
+Tag = Annotated[str, typer.Option(help="What the heads are called; scorer.inctrl_heads names them.")]
+LeaveOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-out",
+        help="Train heads without each set in turn, called held_out_SET, to see how they do on what they never saw.",
+    ),
+]
+FramingName = Annotated[str, typer.Option("--framing", help="letterbox, stretch or centre_crop.")]
+Steps = Annotated[int, typer.Option(min=1, help="Batches to learn from.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed and images give the same heads on the same device.")]
+
+
+@app.callback()
+def train() -> None:
+    """Train what a detector learns."""
+
+
+@app.command()
+def inctrl(
+    context: typer.Context,
+    data: Data = None,
+    photos: Photos = None,
+    photo_classes: PhotoClasses = 200,
+    made: Made = 96,
+    tag: Tag = "trained",
+    leave_one_out: LeaveOut = False,
+    framing: FramingName = "letterbox",
+    steps: Steps = 400,
+    seed: Seed = 0,
+) -> None:
+    """Train InCTRL's heads on scorer.backbone, which stays as it is; an interrupted run goes on where it was.
+
+    On a CLIP (openclip/…) they are heads for the detector inctrl, on any other backbone for inctrl-visual.
+    """
+    from scorer.training.heads import Asked, look_at, materials, student, without_each
+    from scorer.training.inctrl import Recipe
+    from scorer.training.material import Limits, framing_named
+    from scorer.weights import WeightsFolder
+
+    settings = front(context).settings().scorer
+    recipe, framed = Recipe(steps=steps, seed=seed), framing_named(framing)
+    asked = Asked(data or [], photos, photo_classes, Limits(made=made))
+    found = materials(asked, seed)
+    learner = student(settings, framed)
+    folder = WeightsFolder(settings.weights_path)
+    with counting("classes looked at", len(found)) as advance:
+        sources = look_at(learner, found, folder, advance)
+    if not leave_one_out:
+        _train(learner, sources, recipe, tag, folder)
+        return
+    for held_out, others in without_each(sources, [folder.resolve().name for folder in asked.data]):
+        _train(learner, others, recipe, held_out, folder)
+
+
+def _train(learner: "Student", sources: "Sources", recipe: "Recipe", tag: str, folder: "WeightsFolder") -> None:
+    from scorer.training.heads import train_heads
+
+    with counting(f"steps of {tag}", recipe.steps) as advance:
+        kept = train_heads(learner, sources, recipe, tag, folder, advance)
+    output.say(
+        f"{kept.card.name} is in {kept.path} (sha256 {kept.sha256}); set scorer.inctrl_heads to {tag} to use it."
+    )

@@ -1,0 +1,273 @@
+"""PatchCore, PaDiM and WinCLIP against anomalib 2.7, on the same features and pictures, in one run.
+
+``python -m benchmarks.peers --data DIR… [--teacher FILE] [--environment DIR] [--quick] [--json FILE]`` makes anomalib's
+environment with uv where it is not there yet, gives both sides the same ResNet-18 (the teacher's file, else random
+weights), the same 256-px pictures and the same 4 shots, and prints image AUROC and milliseconds an image, taken in
+turns, of which the fastest counts: load only ever adds. WinCLIP is timed at random weights. Exit 1 below a goal.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import save_file
+
+from benchmarks.machine import machine
+from benchmarks.peers_backbone import SIDE_PX, ResnetLayers, arrays_of, for_timm
+from benchmarks.peers_process import Anomalib, environment
+from scorer.backbones.kept_clip import KeptClip
+from scorer.backbones.openclip import OpenClip, architecture, bare
+from scorer.decode import decode
+from scorer.detectors.padim import Padim
+from scorer.detectors.patchcore import KEPT_SHARE, PatchCore
+from scorer.detectors.patches import PatchDetector, PatchMethod
+from scorer.detectors.protocol import Detector, Picture, References
+from scorer.detectors.winclip import WinClip, WinClipDetector
+from scorer.framing import Framing
+from scorer.measuring.metrics import auroc
+from scorer.settings import ScorerSettings
+from scorer.training.teachers import Arrays
+from scorer.weights import Card, Kept
+
+SHOTS = 4
+CLIP, NOUN = "ViT-B-16-plus-240", "bolt"
+CPU = torch.device("cpu")
+STRETCH = Framing("stretch")
+
+LAYERS = {"patchcore": (2, 3), "padim": (1, 2, 3)}
+MODES = {"patchcore": "bilinear", "padim": "nearest"}
+"""Each method's layers in anomalib, and how coarser ones are brought to the first one's grid."""
+
+WIDTH = 256
+OFFSETS = {1: 0, 2: 64, 3: 192}
+"""Joined by us, each layer has so many channels, zeros among them; joined by anomalib, it begins there."""
+
+GOALS = {"patchcore": 2.5, "winclip": 1.3}
+"""How many times faster than anomalib a method shall be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """One set: normals to draw from, and what is tested, `good` ones first, then anomalies; all 256 × 256."""
+
+    name: str
+    pool: list[Picture]
+    tested: list[Picture]
+    good: int
+
+    def normals(self, seed: int) -> list[Picture]:
+        """The shots of one draw."""
+        return random.Random(seed).sample(self.pool, SHOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Image AUROC in percent of a method on a set, mean over draws."""
+
+    method: str
+    dataset: str
+    ours: float
+    anomalib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Milliseconds an image, one at a time: the fastest and the median of all turns; ratio: of the fastest."""
+
+    method: str
+    ours_ms: float
+    anomalib_ms: float
+    ours_median_ms: float
+    anomalib_median_ms: float
+    ratio: float
+    goal: float | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print and write; return the exit code."""
+    asked = _arguments(arguments)
+    torch.set_num_threads(asked.threads)
+    python, arrays = environment(asked.environment), arrays_of(asked.teacher)
+    sets = [read(folder, asked.limit) for folder in asked.data]
+    with tempfile.TemporaryDirectory(prefix="andon-peers-") as made:
+        save_file(for_timm(arrays), Path(made, "resnet18.safetensors"))
+        with Anomalib(python, Path(made), asked.threads) as anomalib:
+            speeds = list(race(sets[0], arrays, anomalib, Path(made), asked.rounds))
+            if not asked.without_winclip:
+                speeds.append(race_winclip(sets[0], anomalib, Path(made), max(3, asked.rounds // 8)))
+            accuracies = [one for some in sets for one in compare(some, arrays, anomalib, Path(made), asked.seeds)]
+    report(accuracies, speeds)
+    if asked.json:
+        told = {"machine": machine(), "threads": asked.threads, "weights": "teacher" if asked.teacher else "random"}
+        told |= {"shots": SHOTS, "seeds": asked.seeds, "limit": asked.limit, "rounds": asked.rounds}
+        figures = {"accuracy": [asdict(one) for one in accuracies], "speed": [asdict(one) for one in speeds]}
+        asked.json.write_text(json.dumps(told | figures, indent=2) + "\n")
+    return 0 if all(one.goal is None or one.ratio >= one.goal for one in speeds) else 1
+
+
+def read(folder: Path, limit: int) -> Pictures:
+    """A set in MVTec layout, stretched to 256 × 256, with at most `limit` normals and anomalies to test."""
+    settings = ScorerSettings()
+
+    def some(paths: Iterator[Path], most: int) -> list[Picture]:
+        listed = sorted(paths)
+        chosen = random.Random(0).sample(listed, min(most, len(listed)))
+        return [STRETCH.frame(decode(path.read_bytes(), settings).picture, (SIDE_PX, SIDE_PX)) for path in chosen]
+
+    good = some((folder / "test" / "good").iterdir(), limit)
+    bad = some((path for path in (folder / "test").glob("*/*") if path.parent.name != "good"), limit)
+    pool = some((folder / "train" / "good").iterdir(), 8 * SHOTS)
+    return Pictures(folder.name, pool, good + bad, len(good))
+
+
+def ours(arrays: Arrays) -> dict[str, PatchDetector]:
+    """Both methods of this project on the layers that anomalib takes."""
+    methods: dict[str, PatchMethod] = {"patchcore": PatchCore(), "padim": Padim()}
+    return {
+        name: PatchDetector(method, ResnetLayers(arrays, LAYERS[name], MODES[name]), STRETCH)
+        for name, method in methods.items()
+    }
+
+
+def as_anomalib_has_it(method: str, references: References) -> dict[str, Any]:
+    """What anomalib must be told to do the same: its layers, and the coreset's share or the chosen channels."""
+    asked = {"method": method, "layers": [f"layer{layer}" for layer in LAYERS[method]]}
+    if method == "patchcore":
+        return asked | {"share": KEPT_SHARE}
+    chosen = references.tensors["channels"].tolist()
+    return asked | {"channels": [OFFSETS[LAYERS[method][one // WIDTH]] + one % WIDTH for one in chosen]}
+
+
+def compare(pictures: Pictures, arrays: Arrays, anomalib: Anomalib, folder: Path, seeds: int) -> list[Accuracy]:
+    """AUROC of both methods on one set, both sides, on the same shots."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(seeds):
+        normals = pictures.normals(seed)
+        asked = {"set": lay_out(folder, pictures.name, normals, pictures.tested), "seed": seed}
+        for method, detector in ours(arrays).items():
+            references = detector.references(normals, NOUN)
+            mine = [detector.score([picture], references).image.item() for picture in pictures.tested]
+            told = asked | as_anomalib_has_it(method, references)
+            anomalib.ask(told | {"do": "fit"})
+            theirs = anomalib.ask(told | {"do": "score"})["scores"]
+            first, second = (100 * auroc(scores[: pictures.good], scores[pictures.good :]) for scores in (mine, theirs))
+            found.setdefault(method, []).append((first, second))
+    means = {method: [fmean(side) for side in zip(*both, strict=True)] for method, both in found.items()}
+    return [Accuracy(method, pictures.name, *both) for method, both in means.items()]
+
+
+def race(pictures: Pictures, arrays: Arrays, anomalib: Anomalib, folder: Path, rounds: int) -> Iterator[Speed]:
+    """Time both methods; PatchCore also without anomalib's smoothed full-size map, which is more than ours."""
+    normals = pictures.normals(0)
+    asked = {"set": lay_out(folder, pictures.name, normals, pictures.tested), "seed": 0}
+    for method, detector in ours(arrays).items():
+        references = detector.references(normals, NOUN)
+        told = asked | as_anomalib_has_it(method, references)
+        anomalib.ask(told | {"do": "fit"})
+        score = _scoring(detector, references, pictures.tested)
+        yield take_turns(method, score, anomalib, told, rounds)
+        if method == "patchcore":
+            yield take_turns("patchcore, anomalib without its map", score, anomalib, told | {"map": False}, rounds)
+
+
+def race_winclip(pictures: Pictures, anomalib: Anomalib, folder: Path, rounds: int) -> Speed:
+    """Time WinCLIP with 4 shots; the towers' weights are random and the same."""
+    torch.manual_seed(0)
+    chosen = architecture(CLIP)
+    towers = OpenClip(bare(chosen), chosen, CPU, "fp32")
+    path = folder / "clip.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in towers.network.state_dict().items()}, path)
+    kept = Kept(path, Card("openclip", CLIP, "random", source="here", contents="random"), "random", 0)
+    detector = WinClipDetector(WinClip(KeptClip(towers, kept)), STRETCH)
+    normals, tested = (
+        [STRETCH.frame(picture, towers.image_size) for picture in some]
+        for some in (pictures.normals(0), pictures.tested[:4])
+    )
+    told = {"method": "winclip", "set": lay_out(folder, "winclip", normals, tested), "noun": NOUN}
+    anomalib.ask(told | {"do": "fit"})
+    score = _scoring(detector, detector.references(normals, NOUN), tested)
+    return take_turns("winclip", score, anomalib, told, rounds)
+
+
+def take_turns(
+    name: str, score: Callable[[int], None], anomalib: Anomalib, told: Mapping[str, Any], rounds: int
+) -> Speed:
+    """Time one picture of ours, then one of anomalib's, and so on; the first of each only warms up."""
+    mine, theirs = [], []
+    for number in range(rounds + 1):
+        begun = time.perf_counter()
+        score(number)
+        mine.append(1000 * (time.perf_counter() - begun))
+        theirs.append(anomalib.ask({**told, "do": "time", "picture": number})["ms"])
+    mine, theirs = mine[1:], theirs[1:]
+    ratio = min(theirs) / min(mine)
+    return Speed(name, min(mine), min(theirs), median(mine), median(theirs), ratio, GOALS.get(name))
+
+
+def lay_out(folder: Path, name: str, normals: Sequence[Picture], tested: Sequence[Picture]) -> str:
+    """Put pictures where anomalib finds them, under that name."""
+    stacked = {"normals": np.stack(normals), "tested": np.stack(tested)}
+    tensors = {key: torch.from_numpy(some).permute(0, 3, 1, 2).contiguous() for key, some in stacked.items()}
+    save_file(tensors, folder / f"{name}.safetensors")
+    return name
+
+
+def report(accuracies: Sequence[Accuracy], speeds: Sequence[Speed]) -> None:
+    """Both tables."""
+    table = Table("method", "data", "ours", "anomalib", "difference", title=f"image AUROC × 100, {SHOTS} shots")
+    for one in accuracies:
+        table.add_row(
+            one.method, one.dataset, f"{one.ours:.1f}", f"{one.anomalib:.1f}", f"{one.ours - one.anomalib:+.1f}"
+        )
+    Console().print(table)
+    table = Table("method", "ours", "anomalib", "times faster", "goal", title="ms an image, fastest (median) of turns")
+    for speed in speeds:
+        table.add_row(
+            speed.method,
+            f"{speed.ours_ms:.1f} ({speed.ours_median_ms:.1f})",
+            f"{speed.anomalib_ms:.1f} ({speed.anomalib_median_ms:.1f})",
+            f"{speed.ratio:.2f}",
+            f"{speed.goal:.1f}" if speed.goal else "",
+        )
+    Console().print(table)
+
+
+def _scoring(detector: Detector, references: References, tested: Sequence[Picture]) -> Callable[[int], None]:
+    def score(number: int) -> None:
+        detector.score([tested[number % len(tested)]], references)
+
+    return score
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders in MVTec layout")
+    parser.add_argument("--teacher", type=Path, help="ResNet-18's .npz file; random weights without it")
+    parser.add_argument("--environment", type=Path, default=Path(".peers"), help="folder of anomalib's environment")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of the shots")
+    parser.add_argument("--limit", type=int, default=60, help="at most so many normals and so many anomalies a set")
+    parser.add_argument("--rounds", type=int, default=40, help="pictures each side is timed on")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads of each side")
+    parser.add_argument("--without-winclip", action="store_true", help="leave the slow one out")
+    parser.add_argument("--quick", action="store_true", help="one draw, 10 + 10 images, 8 rounds, no WinCLIP")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    asked = parser.parse_args(arguments)
+    if asked.quick:
+        asked.seeds, asked.limit, asked.rounds, asked.without_winclip = 1, 10, 8, True
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""KPIs: first-pass yield, flagged ppm, DPMO, false rejects and escapes with their intervals, and the Pareto."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from alerts import shift_report
+from alerts.gathering import Grouping, added, counts, kpi_rows
+from alerts.gathering import shift_report as gathered
+from alerts.intervals import Estimate
+from alerts.kpis import Kpis, Row, pareto
+from alerts.kpis import kpis as of_counts
+from alerts.shifts import Period
+from dashboard import exporting, opening, quality_charts, tiles, words
+from storage import reviewed, stations
+from storage.stations import Station
+
+RANGES: Mapping[str, timedelta] = {
+    "24 h": timedelta(days=1),
+    "7 d": timedelta(days=7),
+    "30 d": timedelta(days=30),
+}
+GROUPS: Mapping[str, Grouping] = {"Station": "station", "Day": "day", "Shift": "shift"}
+SHIFTS_OFFERED = timedelta(days=7)
+KEEP_S = 60.0  # figures over days do not change in a minute
+WHOLE = timedelta(minutes=1)
+
+
+def panel() -> None:
+    with opening.reading() as session:
+        places = {place.name: place for place in stations.list_all(session)}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
+        span = st.segmented_control(
+            "Time", list(RANGES), default="7 d", required=True, key="kpi_time", bind="query-params"
+        )
+        by = st.segmented_control("By", list(GROUPS), default="Station", required=True, key="by", bind="query-params")
+        names = st.multiselect("Stations", list(places), key="stations", placeholder="all stations", width=340)
+    chosen = [places[name] for name in names] or list(places.values())
+    until = opening.now().replace(second=0, microsecond=0) + WHOLE
+    since = until - RANGES[span or "7 d"]
+    group = GROUPS[by or "Station"]
+    rows = found(tuple(chosen), since, until, group)
+    if rows:
+        summary(together(tuple(chosen), since, until))
+        table(rows, by or "Station")
+        left, right = st.columns(2, gap="small")
+        with left, st.container(border=True, key="card-rates"):
+            rates(rows)
+        with right, st.container(border=True, key="card-pareto"):
+            defects(chosen, since, until)
+    else:
+        st.info("No frame was inspected in that time.", icon=":material/hourglass_empty:")
+    if places:
+        with st.container(border=True, key="card-report"):
+            report(chosen)
+
+
+@st.cache_data(ttl=KEEP_S, max_entries=200, show_spinner=False)
+def found(chosen: tuple[Station, ...], since: datetime, until: datetime, by: Grouping) -> list[Row]:
+    """The table's rows, kept for a minute: an interval is worked out exactly, which takes a while."""
+    settings = opening.alerts_settings()
+    with opening.reading() as session:
+        return kpi_rows(session, chosen, since, until, by, settings.plant, settings.defect_opportunities)
+
+
+@st.cache_data(ttl=KEEP_S, max_entries=50, show_spinner=False)
+def together(chosen: tuple[Station, ...], since: datetime, until: datetime) -> Kpis:
+    """All the chosen stations over all the time."""
+    with opening.reading() as session:
+        all_of_it = added(counts(session, since, until), chosen)
+    return of_counts(all_of_it, opening.alerts_settings().defect_opportunities)
+
+
+def summary(figures: Kpis) -> None:
+    counted = figures.counts
+    reviewed_frames = counted.caught + counted.false_alarms + counted.confirmed + counted.escaped
+    st.html(
+        tiles.strip(
+            tiles.figure("First-pass yield", percent(figures.first_pass_yield), words.plural(counted.frames, "frame")),
+            tiles.figure(
+                "Flagged ppm", number(figures.flagged_ppm), words.plural(counted.flagged, "frame") + " flagged"
+            ),
+            tiles.figure("DPMO", number(figures.dpmo), "defects per million opportunities"),
+            tiles.figure("False rejects", value(figures.false_reject_rate), interval(figures.false_reject_rate)),
+            tiles.figure("Escapes", value(figures.escape_rate), interval(figures.escape_rate)),
+            tiles.figure(
+                "Reviewed", words.count(reviewed_frames), f"{counted.confirmed + counted.escaped} of those passed"
+            ),
+        )
+    )
+
+
+def table(rows: Sequence[Row], by: str) -> None:
+    shown = [
+        {
+            by: row.group,
+            "Frames": row.kpis.counts.frames,
+            "Flagged": row.kpis.counts.flagged,
+            "First-pass yield": percent(row.kpis.first_pass_yield),
+            "Flagged ppm": number(row.kpis.flagged_ppm),
+            "DPMO": number(row.kpis.dpmo),
+            "False rejects (95 %)": with_interval(row.kpis.false_reject_rate),
+            "Escapes (95 %)": with_interval(row.kpis.escape_rate),
+        }
+        for row in rows
+    ]
+    st.dataframe(shown, hide_index=True, key="kpi_table", height=min(38 + 35 * len(shown), 420), alt=f"KPIs by {by}")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(
+            "False rejects are the share of good parts that were flagged, escapes the share of defects that passed. "
+            "A dash: too little was reviewed to say. Escapes are known only where passed frames are reviewed too."
+        )
+        st.download_button(
+            "Export as CSV",
+            data=exporting.kpis(rows),
+            file_name=f"andon-kpi-by-{by.lower()}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="kpi-export",
+        )
+
+
+def rates(rows: Sequence[Row]) -> None:
+    st.html(tiles.heading("False rejects", "with 95 % intervals from reviews"))
+    known = [row.kpis.false_reject_rate for row in rows]
+    if not any(known):
+        st.caption("No flagged frame was reviewed in that time, so nobody can say.")
+        return
+    names = [row.group for row in rows]
+    st.echarts_chart(
+        quality_charts.rates(names, known, opening.colours()),
+        height=280,
+        key="rates",
+        alt="False-reject rate of each group with its interval",
+    )
+
+
+def defects(chosen: Sequence[Station], since: datetime, until: datetime) -> None:
+    named = Counter[str]()
+    with opening.reading() as session:
+        for place in chosen:
+            named += reviewed.tag_counts(session, place.id, since=since, until=until)
+    bars = pareto(named)
+    st.html(tiles.heading("Defect types", words.plural(sum(named.values()), "defect") + " named in reviews"))
+    if not bars:
+        st.caption("Nobody named a defect in that time.")
+        return
+    st.echarts_chart(
+        quality_charts.pareto(bars, opening.colours()), height=280, key="pareto", alt="Pareto of the defect types"
+    )
+
+
+def report(chosen: Sequence[Station]) -> None:
+    """One shift as a page to print."""
+    now = opening.now()
+    plant = opening.alerts_settings().plant
+    shifts = plant.shifts_between(now - SHIFTS_OFFERED, now)[::-1]
+    st.html(tiles.heading("Shift report", "a page to print or to send; your browser saves it as PDF"))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        shift = st.selectbox(
+            "Shift", shifts, format_func=lambda one: one.name, index=min(1, len(shifts) - 1), key="shift", width=240
+        )
+        st.download_button(
+            "Download the report",
+            data=lambda: written(chosen, shift),
+            file_name=f"andon-shift-{shift.name.replace(' ', '-')}.html",
+            mime="text/html",
+            icon=":material/print:",
+            on_click="ignore",
+            key="report-download",
+        )
+
+
+def written(chosen: Sequence[Station], shift: Period) -> bytes:
+    settings = opening.alerts_settings()
+    with opening.reading() as session:
+        made = gathered(session, chosen, shift.since, settings.plant, settings.defect_opportunities, opening.now())
+    return shift_report.html(made).encode()
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def number(amount: float | None) -> str:
+    return "–" if amount is None else f"{amount:,.0f}"
+
+
+def value(estimate: Estimate | None) -> str:
+    return percent(None if estimate is None else estimate.value)
+
+
+def interval(estimate: Estimate | None) -> str:
+    return "too little reviewed" if estimate is None else f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f} %"
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{value(estimate)} ({interval(estimate)})"

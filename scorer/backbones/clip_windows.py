@@ -1,0 +1,130 @@
+"""Embeddings of an image's windows by CLIP's own image tower: only a window's tokens go through (WinCLIP, CVPR 2023).
+
+A token enters the first block the same whatever its window, so patches are embedded once an image and the first
+block's projections are too; of the last block only the class token is read, so only its query is computed there. Windows
+that nobody needs, those in a letterbox's bars, are left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import nn
+from torch.nn import functional
+
+from scorer.backbones.openclip import OpenClip
+from scorer.errors import UnfitBackbone
+
+TOKENS_AT_ONCE = {"cpu": 960, "cuda": 1 << 15}
+"""Tokens of windows that go through the blocks together, by device; on a processor few, so that they stay near it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What B images come to, float32 and unnormalised.
+
+    embedding: (B, D) of the whole image. patches: (B, P, W), last block's tokens after the last norm. windows: for
+    each side length (B, windows, D), row by row, 0 where it was left out.
+    """
+
+    embedding: torch.Tensor
+    patches: torch.Tensor
+    windows: tuple[torch.Tensor, ...]
+
+
+def window_cells(grid: tuple[int, int], side: int) -> torch.Tensor:
+    """The cells of every window of `side` × `side` cells, stride one, row by row: (windows, side²) patch numbers."""
+    numbers = torch.arange(grid[0] * grid[1]).view(grid)
+    return rearrange(numbers.unfold(0, side, 1).unfold(1, side, 1), "rows columns h w -> (rows columns) (h w)")
+
+
+class ClipWindows:
+    """The image tower of a CLIP, for whole images and windows of them; raises `UnfitBackbone` for another kind."""
+
+    def __init__(self, towers: OpenClip, sides: Sequence[int]) -> None:
+        model = towers.architecture.model
+        visual: Any = towers.network.visual
+        if not _is_clips_own(visual):
+            raise UnfitBackbone(
+                f"WinCLIP sends windows through CLIP's own image tower, which {model} doesn't have; choose another, "
+                "such as openclip/ViT-B-16-plus-240."
+            )
+        if min(towers.grid) < max(sides):
+            raise UnfitBackbone(
+                f"WinCLIP looks at windows of {max(sides)} × {max(sides)} patches, and {model} has only "
+                f"{towers.grid[0]} × {towers.grid[1]}; choose another, such as openclip/ViT-B-16-plus-240."
+            )
+        self.towers = towers
+        self.cells = tuple(window_cells(towers.grid, side).to(towers.device) for side in sides)
+        self._visual = visual
+        self._blocks = visual.transformer.resblocks
+
+    @torch.inference_mode()
+    def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> Seen:
+        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed` says for each side which windows, (B, windows)."""
+        visual = self._visual
+        entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
+        leaving = visual.transformer(entering)
+        projected = _projected(self._blocks[0], entering)
+        pairs = zip(self.cells, needed, strict=True)
+        windows = tuple(self._windows(entering, projected, cells, some) for cells, some in pairs)
+        return Seen(self._embedding(leaving[:, 0]), visual.ln_post(leaving[:, 1:]).float(), windows)
+
+    def _windows(
+        self, entering: torch.Tensor, projected: torch.Tensor, cells: torch.Tensor, needed: torch.Tensor
+    ) -> torch.Tensor:
+        """Embeddings of needed windows, (B, N, D), from tokens and their first projections, (B, 1 + P, …)."""
+        batch, tokens = entering.shape[:2]
+        of_class = torch.zeros(len(cells), 1, dtype=torch.long, device=cells.device)
+        in_image = torch.cat([of_class, cells + 1], dim=1)  # (N, T): the class token, then the window's patches
+        starts = torch.arange(batch, device=cells.device) * tokens
+        places = (starts[:, None, None] + in_image)[needed]  # (needed windows of all images, T)
+        at_once = max(1, TOKENS_AT_ONCE.get(entering.device.type, TOKENS_AT_ONCE["cpu"]) // places.shape[1])
+        parts = list(self._in_parts(entering.flatten(0, 1), projected.flatten(0, 1), torch.split(places, at_once)))
+        embedded = torch.zeros(*needed.shape, parts[0].shape[1], device=entering.device)
+        embedded[needed] = torch.cat(parts)
+        return embedded
+
+    def _in_parts(
+        self, entering: torch.Tensor, projected: torch.Tensor, parts: Sequence[torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        for places in parts:
+            states, own = entering[places], projected[places]
+            for block, after in zip(self._blocks[:-1], self._blocks[1:], strict=True):
+                states = _passed(block, states, own)
+                own = _projected(after, states)
+            last = self._blocks[-1]
+            yield self._embedding(_passed(last, states[:, :1], own)[:, 0])
+
+    def _embedding(self, of_class: torch.Tensor) -> torch.Tensor:
+        embedded: torch.Tensor = self._visual.ln_post(of_class) @ self._visual.proj
+        return embedded.float()
+
+
+def _projected(block: Any, states: torch.Tensor) -> torch.Tensor:
+    """Queries, keys and values beside one another: (…, W) to (…, 3 W)."""
+    return functional.linear(block.ln_1(states), block.attn.in_proj_weight, block.attn.in_proj_bias)
+
+
+def _passed(block: Any, states: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+    """The first tokens of N windows through a block: states (N, t, W), projections of all T ≥ t tokens (N, T, 3 W)."""
+    heads = block.attn.num_heads
+    query, key, value = rearrange(projected, "n t (three h d) -> three n h t d", three=3, h=heads)
+    mixed = functional.scaled_dot_product_attention(query[:, :, : states.shape[1]], key, value)
+    states = states + block.ls_1(block.attn.out_proj(rearrange(mixed, "n h t d -> n t (h d)")))
+    passed: torch.Tensor = states + block.ls_2(block.mlp(block.ln_2(states)))
+    return passed
+
+
+def _is_clips_own(visual: nn.Module) -> bool:
+    """Whether this is CLIP's image transformer with a class token, as its paper has it."""
+    return (
+        isinstance(visual, VisionTransformer)
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and visual.proj is not None
+        and all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks)
+    )

@@ -1,0 +1,126 @@
+"""PatchCore: a memory of the normals' patches, thinned to a coreset; how far a picture's farthest patch lies from it.
+
+Roth, Pemula, Zepeda, Schölkopf, Brox and Gehler, "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022,
+arXiv 2106.08265.
+
+A patch is made aware of its surroundings by averaging over 3 × 3 cells in each layer; the layers stand side by side.
+The image score is the largest distance to the memory, lowered where the nearest patch in the memory lies as close to
+others: there a deviation says less. A normal is scored against the other normals' patches of the same coreset, which
+spares one coreset a normal.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from einops import rearrange
+from torch.nn import functional
+
+from scorer import residuals
+from scorer.detectors.patches import Configuration, Judgement, Patches, refitted
+from scorer.neighbours import nearest, used_widths
+
+SURROUNDINGS = 3
+"""Cells along each side over which a patch is averaged (the paper's p)."""
+
+WIDTH = 1024
+"""Wider patches are averaged over neighbouring channels to this width (the paper's d)."""
+
+KEPT_SHARE = 0.1
+"""Share of the patches that the coreset keeps (the paper's PatchCore-10 %)."""
+
+MOST_KEPT = 4096
+"""However many the share makes, no more are kept: a coreset takes time by its size."""
+
+NEIGHBOURS = 9
+"""How many patches around the nearest one weigh the image score (b, as in the authors' code)."""
+
+
+class PatchCore:
+    """PatchCore on any backbone with patch tokens."""
+
+    name = "patchcore"
+    turns = (0,)
+
+    def __init__(self, kept_share: float = KEPT_SHARE) -> None:
+        self._kept_share = kept_share
+        self.configuration: Configuration = {
+            "surroundings": SURROUNDINGS,
+            "width": WIDTH,
+            "kept_share": kept_share,
+            "most_kept": MOST_KEPT,
+            "neighbours": NEIGHBOURS,
+        }
+
+    def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
+        """Keep a coreset of the patches and, of each, the normal it is of."""
+        widths = used_widths(normals.tokens)
+        patches = aware(normals, widths)[normals.looked_at]
+        owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.looked_at)
+        size = min(len(patches), MOST_KEPT, max(round(len(patches) * self._kept_share), NEIGHBOURS))
+        chosen = residuals.coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
+        kept = {"kept": patches[chosen], "owners": owners[normals.looked_at][chosen]}
+        return kept | {"widths": torch.tensor(widths)}
+
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+        """The component beside the score is the largest distance before it is weighed."""
+        everywhere = aware(queries, fitted["widths"].tolist())
+        maps = torch.zeros_like(queries.looked_at, dtype=torch.float32)
+        image = torch.empty(queries.pictures, device=maps.device)
+        for place, (patches, seen) in enumerate(zip(everywhere, queries.looked_at, strict=True)):
+            maps[place, seen], image[place] = _judged(patches[seen], fitted["kept"])
+        return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
+
+    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Against the coreset's patches of the other normals; anew without a normal that owns the whole coreset."""
+        everywhere, scores = aware(normals, fitted["widths"].tolist()), []
+        for place, (patches, seen) in enumerate(zip(everywhere, normals.looked_at, strict=True)):
+            others = fitted["kept"][fitted["owners"] != place]
+            if len(others) == 0:
+                return refitted(self, normals)
+            scores.append(_judged(patches[seen], others)[1])
+        return torch.stack(scores)
+
+
+def aware(pictures: Patches, widths: Sequence[int]) -> torch.Tensor:
+    """Patches averaged over their surroundings in the picture, layers joined, at most `WIDTH` wide: (B, P, D).
+
+    widths: how many channels of each layer are used.
+    """
+    rows = pictures.grid[0]
+    looked_at = rearrange(pictures.looked_at, "b (r c) -> b 1 r c", r=rows).to(pictures.tokens.dtype)
+    share = rearrange(_averaged(looked_at), "b 1 r c -> b (r c) 1").clamp(min=SURROUNDINGS**-2)
+    whole = bool(pictures.looked_at.all())
+    means = []
+    for layer, width in zip(pictures.tokens, widths, strict=True):
+        maps = rearrange(layer[:, :, :width], "b (r c) w -> b w r c", r=rows)  # channels last, as tokens lie in memory
+        averaged = _averaged(maps if whole else maps * looked_at)
+        means.append(rearrange(averaged, "b w r c -> b (r c) w"))
+    side_by_side = torch.cat(means, dim=2) / share
+    return functional.adaptive_avg_pool1d(side_by_side, WIDTH) if side_by_side.shape[2] > WIDTH else side_by_side
+
+
+def _averaged(maps: torch.Tensor) -> torch.Tensor:
+    """With zeros around, which the share of cells in the picture makes up for."""
+    return functional.avg_pool2d(maps, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2)
+
+
+def _judged(patches: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distance of each of (N, D) patches to the memory, (N,), and the image score."""
+    distances, places = nearest(patches, kept)
+    farthest = distances.argmax()
+    return distances, weight(patches[farthest], places[farthest], kept) * distances[farthest]
+
+
+def weight(patch: torch.Tensor, place: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """1 − e^d(patch, m*) / Σ e^d(patch, m) over the neighbours m of m* = kept[place], itself one of them (equation 7).
+
+    A memory of one patch has nothing to weigh by: 1.
+    """
+    if len(kept) == 1:
+        return torch.ones((), device=kept.device)
+    around = (kept - kept[place]).norm(dim=1)
+    around[place] = -1  # first even where a neighbour equals it
+    neighbours = around.topk(min(NEIGHBOURS, len(kept)), largest=False).indices
+    distances = (kept[neighbours] - patch).norm(dim=1)
+    weighed: torch.Tensor = 1 - distances.softmax(dim=0)[0]
+    return weighed

@@ -1,0 +1,147 @@
+"""Registration: a small network looks at a picture's patches and says how to turn, scale and shift them into place.
+
+It is the spatial transformer (Jaderberg et al., arXiv 1506.02025) of RegAD (`scorer.detectors.regad`). So that one set
+of weights serves every backbone, it sees not the patches' channels but how alike patches are: to the picture's mean, to
+the mean of its rim, and to their own neighbours.
+"""
+
+import math
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+from torch.nn import functional
+
+from scorer import checkpoints
+from scorer.detectors.anomalydino import at_the_rim
+from scorer.detectors.patches import Patches
+from scorer.errors import BadWeights
+from scorer.neighbours import joined_directions
+
+WEIGHTS = Path(__file__).with_name("registration.safetensors")
+SHA256 = "91a97207f5af21564d72256d839547068aef233c1ce0253e29faf51da0bd6eab"
+
+SIDE = 16
+"""Likenesses of any grid are averaged or repeated to so many rows and columns."""
+
+LIKENESSES = 4
+WIDTHS = (16, 32)
+HIDDEN = 32
+
+MOST_TURN = math.pi / 4
+MOST_SCALE = 1.25
+MOST_SHIFT = 0.25
+"""How far the network may turn (radians), scale (up or down) and shift (share of half the picture)."""
+
+HALF_COVERED = 0.5
+"""A cell into which less than this of the picture is moved is not looked at."""
+
+FAINTEST = 1e-6
+
+
+class Registration(nn.Module):
+    """Likenesses (B, 4, 16, 16) to affine maps (B, 2, 3) in the convention of `affine_grid`; begins as the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(LIKENESSES, WIDTHS[0], 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(WIDTHS[0], WIDTHS[1], 3, stride=2, padding=1)
+        self.hidden = nn.Linear(WIDTHS[1] * (SIDE // 4) ** 2, HIDDEN)
+        self.last = nn.Linear(HIDDEN, 4)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, likenesses: torch.Tensor, aspect: float = 1.0) -> torch.Tensor:
+        """aspect: rows by columns, so that a turn stays a turn on a grid that is not square."""
+        x = functional.relu(self.conv2(functional.relu(self.conv1(likenesses))))
+        turn, scale, right, down = self.last(functional.relu(self.hidden(x.flatten(1)))).tanh().unbind(dim=1)
+        factor = (scale * math.log(MOST_SCALE)).exp()
+        cos, sin = factor * (turn * MOST_TURN).cos(), factor * (turn * MOST_TURN).sin()
+        across = torch.stack([cos, -sin * aspect, right * MOST_SHIFT], dim=1)
+        along = torch.stack([sin / aspect, cos, down * MOST_SHIFT], dim=1)
+        return torch.stack([across, along], dim=1)
+
+
+def likenesses(pictures: Patches) -> torch.Tensor:
+    """What the network sees of pictures, (B, 4, 16, 16): three likenesses, even within a picture, and where it lies."""
+    patches, looked_at = joined_directions(pictures.tokens), pictures.looked_at
+    to_mean = _alike(patches, _mean(patches, looked_at)[:, None])
+    to_rim = _alike(patches, _mean(patches, at_the_rim(pictures))[:, None])
+    to_neighbours = _alike(patches, _around(patches * looked_at[:, :, None], pictures.grid))
+    found = torch.stack(
+        [_even(one, looked_at) for one in (to_mean, to_rim, to_neighbours)] + [looked_at.float()], dim=1
+    )
+    laid_out = rearrange(found, "b kind (r c) -> b kind r c", r=pictures.grid[0])
+    return functional.adaptive_avg_pool2d(laid_out, SIDE)
+
+
+def moved(pictures: Patches, how: torch.Tensor) -> Patches:
+    """Pictures whose patches are moved as affine maps (B, 2, 3) say; bars move too and stay out of it."""
+    maps = rearrange(pictures.tokens, "l b (r c) w -> b (l w) r c", r=pictures.grid[0])
+    sampled, share = sample(maps, pictures.looked_at.view(-1, 1, *pictures.grid), how)
+    tokens = rearrange(sampled, "b (l w) r c -> l b (r c) w", l=len(pictures.tokens))
+    return Patches(tokens, (share > HALF_COVERED).flatten(1), pictures.grid, pictures.copies)
+
+
+def sample(maps: torch.Tensor, inside: torch.Tensor, how: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Maps (B, C, rows, columns) where (B, 1, rows, columns) is True, moved; and how much of each cell is inside."""
+    grid = functional.affine_grid(how, list(maps.shape), align_corners=False)
+    kept = maps.masked_fill(~inside, 0)
+    share = functional.grid_sample(inside.float(), grid, align_corners=False)
+    return functional.grid_sample(kept, grid, align_corners=False) / share.clamp(min=FAINTEST), share
+
+
+def reversed_of(how: torch.Tensor) -> torch.Tensor:
+    """The affine maps (B, 2, 3) that undo those."""
+    straight = torch.linalg.inv(how[:, :, :2])
+    return torch.cat([straight, -straight @ how[:, :, 2:]], dim=2)
+
+
+def load_registration(path: Path = WEIGHTS, expected: str | None = SHA256) -> Registration:
+    """The network with the weights that ship in this package; `expected` None takes a file of any sha256.
+
+    Raises `BadWeights` for a file that is missing, cut short, changed or of another network.
+    """
+    if not path.is_file():
+        raise BadWeights(f"RegAD's registration weights are not at {path}; install the package again.")
+    content = path.read_bytes()
+    found = sha256(content).hexdigest()
+    if expected is not None and found != expected:
+        raise BadWeights(
+            f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
+            "install the package again."
+        )
+    network = Registration()
+    try:
+        checkpoints.fill(network, load(content), str(path))
+    except SafetensorError as error:
+        raise BadWeights(f"{path} is no whole safetensors file: {error}") from error
+    return network.eval().requires_grad_(False)
+
+
+def _mean(patches: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Of those of (B, P, D) that (B, P) names, at unit length: (B, D)."""
+    return functional.normalize((patches * where[:, :, None]).sum(dim=1), dim=1)
+
+
+def _around(patches: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """The direction of the sum of each patch's eight neighbours: (B, P, D)."""
+    maps = rearrange(patches, "b (r c) d -> b d r c", r=grid[0])
+    sums = functional.avg_pool2d(maps, 3, stride=1, padding=1) * 9 - maps
+    return functional.normalize(rearrange(sums, "b d r c -> b (r c) d"), dim=2)
+
+
+def _alike(patches: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    return (patches * others).sum(dim=2)
+
+
+def _even(values: torch.Tensor, looked_at: torch.Tensor) -> torch.Tensor:
+    """(B, P) at mean 0 and deviation 1 over what is looked at, 0 elsewhere."""
+    count = looked_at.sum(dim=1, keepdim=True)
+    centred = (values - (values * looked_at).sum(dim=1, keepdim=True) / count) * looked_at
+    deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
+    return centred / deviation.clamp(min=FAINTEST)

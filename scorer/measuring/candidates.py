@@ -1,0 +1,127 @@
+"""What is measured: a method with its settings, on a backbone, in a framing.
+
+Words say which: ``inctrl:coreset_patches=1024`` or ``patchcore:kept_share=0.5``, ``andon-tiny``, ``teacher:FILE.npz``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
+
+from scorer.backbones import registry as backbones
+from scorer.backbones.protocol import PatchBackbone
+from scorer.detectors import registry
+from scorer.detectors.patches import PatchDetector, PatchMethod
+from scorer.detectors.protocol import Detector
+from scorer.devices import device_of
+from scorer.framing import Framing
+from scorer.measuring.errors import CannotMeasure
+from scorer.measuring.teacher_backbone import load_teacher
+from scorer.settings import ScorerSettings
+from storage.stations import Framing as FramingKind
+
+TEACHER = "teacher:"
+ALL = "all"
+OWN_BACKBONE = "its own"
+CLIP = "openclip/"
+DATASET = "{dataset}"
+"""In a setting's value it stands for the dataset's name: heads trained without it, for example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A backbone in a framing: what tokens depend on."""
+
+    backbone: PatchBackbone
+    framing: Framing
+
+
+def method_words(asked: str) -> list[str]:
+    """The methods of a comma-separated list; ``all`` is every one in the registry."""
+    words: list[str] = []
+    for word in (part.strip() for part in asked.split(",")):
+        words += registry.names() if word == ALL else [word]
+    for word in words:
+        registry.require_known(_name(word))
+    return list(dict.fromkeys(words))
+
+
+def framing_named(name: str) -> Framing:
+    """A framing; ``centre-crop`` is ``centre_crop`` too."""
+    kind = name.replace("-", "_")
+    for known in get_args(FramingKind):
+        if known == kind:
+            return Framing(known)
+    raise CannotMeasure(f"There is no framing {name!r}; it is one of {', '.join(get_args(FramingKind))}.")
+
+
+def needs_backbone(word: str) -> bool:
+    """Whether a method compares patches of whatever backbone it is given."""
+    return _name(word) in registry.PATCH_METHODS
+
+
+def load_ground(word: str, framing: Framing, settings: ScorerSettings) -> Ground:
+    """Load a backbone: one of the registry, or ``teacher:FILE.npz``, ``teacher:FOLDER`` (both teachers) or
+    ``teacher:FILE.npz:layer2+layer3``."""
+    device = device_of(settings.device)
+    if not word.startswith(TEACHER):
+        return Ground(backbones.load(settings.model_copy(update={"backbone": word}), device), framing)
+    path, _, layers = word.removeprefix(TEACHER).partition(":")
+    return Ground(load_teacher(Path(path), layers, device), framing)
+
+
+def load_method(word: str, dataset: str, ground: Ground, settings: ScorerSettings) -> PatchDetector:
+    """A method that compares patches, on a ground."""
+    values = _values(word, dataset)
+    of_settings = {name: value for name, value in values.items() if name in ScorerSettings.model_fields}
+    changed = _changed(settings, word, {"backbone": ground.backbone.name, **of_settings})
+    method = registry.PATCH_METHODS[_name(word)](changed)
+    own = {name: value for name, value in values.items() if name not in of_settings}
+    return PatchDetector(_remade(method, word, own) if own else method, ground.backbone, ground.framing)
+
+
+def load_whole(word: str, dataset: str, clip: str | None, framing: Framing, settings: ScorerSettings) -> Detector:
+    """A detector that brings its own backbone, or takes the towers of a CLIP."""
+    backbone = {} if clip is None else {"backbone": clip}
+    return registry.load(_changed(settings, word, {**backbone, **_values(word, dataset)}), framing)
+
+
+def _name(word: str) -> str:
+    return word.partition(":")[0]
+
+
+def _values(word: str, dataset: str) -> dict[str, str]:
+    """What a word sets: ``NAME:this=value+that=value``."""
+    name, _, rest = word.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split("+")] if rest else []
+    if not all(equals for _, equals, _ in pairs):
+        raise CannotMeasure(f"{word!r} is no method with what it sets; write {name}:coreset_patches=1024, say.")
+    return {setting: value.replace(DATASET, dataset) for setting, _, value in pairs}
+
+
+def _changed(settings: ScorerSettings, word: str, values: Mapping[str, str]) -> ScorerSettings:
+    try:
+        return ScorerSettings.model_validate({**settings.model_dump(), "detector": _name(word), **values})
+    except ValidationError as error:
+        raise CannotMeasure(f"{word!r}: {error.errors()[0]['msg']}.") from error
+
+
+def _remade(method: PatchMethod, word: str, values: Mapping[str, str]) -> PatchMethod:
+    """The method with arguments of its own changed; each is read as what its default is."""
+    known = {
+        name: type(parameter.default)
+        for name, parameter in signature(type(method)).parameters.items()
+        if isinstance(parameter.default, int | float | str)
+    }
+    if unknown := [name for name in values if name not in known]:
+        raise CannotMeasure(
+            f"{word!r}: {unknown[0]} is neither a setting of the scorer nor an argument of {method.name}, which are "
+            f"{', '.join(known) or 'none'}."
+        )
+    try:
+        return type(method)(**{name: known[name](value) for name, value in values.items()})
+    except ValueError as error:
+        raise CannotMeasure(f"{word!r}: {error}.") from error

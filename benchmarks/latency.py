@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _latencies(line: BenchmarkLine, pictures: list[bytes], rate: float, frames: int) -> list[float]:
-    """Milliseconds of each. The worker says when a batch is committed; which frames it held follows from their order."""
+    """Milliseconds of each. The worker says when a batch is committed; which frames it held follows from order."""
     before = line.verdicts()
     committed: list[tuple[int, datetime]] = []
     stop = threading.Event()

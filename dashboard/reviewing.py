@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import streamlit as st
+import structlog
 from sqlalchemy.orm import Session
 
 from dashboard import acting, defect_types, identity, opening, saying
@@ -20,6 +21,8 @@ from storage.errors import StorageError
 from storage.review_queue import CLAIM, Waiting, Wanted
 from storage.reviewed import Word
 from storage.reviews import Review
+
+log = structlog.get_logger()
 
 HELD, SINCE, OFFERED = "review_held", "review_held_since", "review_undo_offered"
 SKIPPED, TYPES, MARKED, SAID_LAST = "review_skipped", "review_types", "review_marked", "review_said_last"
@@ -51,8 +54,11 @@ def keep_holding() -> None:
     held, now = st.session_state.get(HELD, []), opening.now()
     if not held or now - st.session_state.get(SINCE, now) > HELD_UNTOUCHED or not identity.may("review.claim"):
         return
-    with opening.changing() as session:
-        desk.renew(session, identity.actor(), held, now)
+    try:
+        with opening.changing() as session:
+            desk.renew(session, identity.actor(), held, now)
+    except StorageError as error:  # the next press says so; until then a claim lasts for two more of these
+        log.warning("review-claims-not-renewed", frames=len(held), error=str(error))
 
 
 def let_go() -> None:

@@ -1,8 +1,8 @@
 """Embeddings of an image's windows by CLIP's own image tower: only a window's tokens go through (WinCLIP, CVPR 2023).
 
 A token enters the first block the same whatever its window, so patches are embedded once an image and the first
-block's projections are too; of the last block only the class token is read, so only its query is computed there. Windows
-that nobody needs, those in a letterbox's bars, are left out.
+block's projections are too; of the last block only the class token is read, so only its query is computed there.
+Windows that nobody needs, those in a letterbox's bars, are left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class ClipWindows:
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> Seen:
-        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed` says for each side which windows, (B, windows)."""
+        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: for each side which windows, (B, windows) bool."""
         visual = self._visual
         entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
         leaving = visual.transformer(entering)

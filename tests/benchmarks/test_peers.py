@@ -1,0 +1,80 @@
+"""What `benchmarks.peers` gives to both sides is the same; the rest of it needs anomalib's environment."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.peers import OFFSETS, as_anomalib_has_it, lay_out, ours, take_turns
+from benchmarks.peers_backbone import ResnetLayers, arrays_of, for_timm
+from scorer.detectors.protocol import References
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MEAN, DEVIATION = (torch.tensor(some).view(3, 1, 1) for some in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    return arrays_of(None)
+
+
+def test_timms_network_with_the_same_weights_has_the_same_maps(arrays):
+    network = timm.create_model("resnet18", pretrained=False, features_only=True, out_indices=(1, 2, 3)).eval()
+    lacking = network.load_state_dict(for_timm(arrays), strict=False)
+    assert not lacking.unexpected_keys
+    assert all("num_batches_tracked" in key or key.startswith("layer4") for key in lacking.missing_keys)
+    pixels = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
+    with torch.inference_mode():
+        theirs = network((pixels / 255 - MEAN) / DEVIATION)
+    mine = ResnetLayers(arrays, (1, 2, 3), "nearest").maps(pixels)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_tokens_are_the_maps_on_the_first_layers_grid_filled_up_with_zeros(arrays):
+    backbone = ResnetLayers(arrays, (2, 3), "nearest")
+    pixels = torch.randint(0, 256, (2, 3, 256, 256), dtype=torch.uint8)
+    fine, coarse = backbone.maps(pixels)
+    tokens = backbone.tokens(pixels)
+    assert tokens.shape == (2, 2, 32 * 32, 256)
+    assert torch.equal(tokens[0, 1, 5 * 32 + 7, :128], fine[1, :, 5, 7])
+    assert not tokens[0, :, :, 128:].any()
+    assert torch.equal(tokens[1, 1, 5 * 32 + 7], coarse[1, :, 2, 3])
+
+
+def test_anomalib_is_told_the_same_channels_in_its_own_numbering():
+    chosen = {"channels": torch.tensor([3, 256 + 5, 512 + 7])}  # channel 3 of layer1, 5 of layer2, 7 of layer3
+    told = as_anomalib_has_it("padim", References("id", chosen, ()))
+    assert told["channels"] == [3, OFFSETS[2] + 5, OFFSETS[3] + 7]
+    assert told["layers"] == ["layer1", "layer2", "layer3"]
+
+
+def test_both_methods_score_on_random_weights(arrays):
+    draw = np.random.default_rng(0)
+    normals = [draw.integers(0, 256, (256, 256, 3)).astype(np.uint8) for _ in range(3)]
+    for detector in ours(arrays).values():
+        scores = detector.score(normals[:1], detector.references(normals[1:], "part"))
+        assert torch.isfinite(scores.image).all()
+
+
+def test_pictures_are_laid_out_as_a_network_takes_them(tmp_path):
+    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    assert lay_out(tmp_path, "set", [picture], [picture, picture]) == "set"
+    found = load_file(tmp_path / "set.safetensors")
+    assert found["tested"].shape == (2, 3, 4, 6)
+    assert (found["normals"][0].permute(1, 2, 0).numpy() == picture).all()
+
+
+def test_the_first_turn_only_warms_up_and_the_fastest_counts():
+    class Told:
+        def __init__(self) -> None:
+            self.answers = iter([1.0, 90.0, 80.0, 70.0])
+
+        def ask(self, _: object) -> dict[str, float]:
+            return {"ms": next(self.answers)}
+
+    speed = take_turns("winclip", lambda _: None, Told(), {}, rounds=3)
+    assert (speed.anomalib_ms, speed.anomalib_median_ms, speed.goal) == (70, 80, 1.3)
+    assert speed.ratio == speed.anomalib_ms / speed.ours_ms

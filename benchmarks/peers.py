@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -84,14 +84,16 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Milliseconds an image, one at a time: the fastest and the median of all turns; ratio: of the fastest."""
+    """Milliseconds an image, one at a time: on the clock, the fastest of all turns, and of the processor, which on a
+    busy machine tells more; ratio: on the clock."""
 
     method: str
     ours_ms: float
     anomalib_ms: float
-    ours_median_ms: float
-    anomalib_median_ms: float
+    ours_processor_ms: float
+    anomalib_processor_ms: float
     ratio: float
+    processor_ratio: float
     goal: float | None
 
 
@@ -207,13 +209,16 @@ def take_turns(
     """Time one picture of ours, then one of anomalib's, and so on; the first of each only warms up."""
     mine, theirs = [], []
     for number in range(rounds + 1):
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         score(number)
-        mine.append(1000 * (time.perf_counter() - begun))
-        theirs.append(anomalib.ask({**told, "do": "time", "picture": number})["ms"])
-    mine, theirs = mine[1:], theirs[1:]
-    ratio = min(theirs) / min(mine)
-    return Speed(name, min(mine), min(theirs), median(mine), median(theirs), ratio, GOALS.get(name))
+        mine.append((1000 * (time.perf_counter() - begun), 1000 * (time.process_time() - worked)))
+        told_us = anomalib.ask({**told, "do": "time", "picture": number})
+        theirs.append((told_us["ms"], told_us["processor_ms"]))
+    (clock, processor), (their_clock, their_processor) = (
+        [min(side) for side in zip(*turns[1:], strict=True)] for turns in (mine, theirs)
+    )
+    ratios = their_clock / clock, their_processor / processor
+    return Speed(name, clock, their_clock, processor, their_processor, *ratios, GOALS.get(name))
 
 
 def lay_out(folder: Path, name: str, normals: Sequence[Picture], tested: Sequence[Picture]) -> str:
@@ -232,13 +237,15 @@ def report(accuracies: Sequence[Accuracy], speeds: Sequence[Speed]) -> None:
             one.method, one.dataset, f"{one.ours:.1f}", f"{one.anomalib:.1f}", f"{one.ours - one.anomalib:+.1f}"
         )
     Console().print(table)
-    table = Table("method", "ours", "anomalib", "times faster", "goal", title="ms an image, fastest (median) of turns")
+    table = Table(
+        "method", "ours", "anomalib", "times faster", "goal", title="ms an image: clock (processor), fastest turn"
+    )
     for speed in speeds:
         table.add_row(
             speed.method,
-            f"{speed.ours_ms:.1f} ({speed.ours_median_ms:.1f})",
-            f"{speed.anomalib_ms:.1f} ({speed.anomalib_median_ms:.1f})",
-            f"{speed.ratio:.2f}",
+            f"{speed.ours_ms:.1f} ({speed.ours_processor_ms:.1f})",
+            f"{speed.anomalib_ms:.1f} ({speed.anomalib_processor_ms:.1f})",
+            f"{speed.ratio:.2f} ({speed.processor_ratio:.2f})",
             f"{speed.goal:.1f}" if speed.goal else "",
         )
     Console().print(table)

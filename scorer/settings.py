@@ -14,8 +14,9 @@ class ScorerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: str = Field(
-        default="nearest-patch",
-        description="Which detector scores, by its name in the registry, for example nearest-patch.",
+        default="auto",
+        description="Which detector scores, for example nearest-patch; auto is InCTRL where its weights are kept "
+        "(andon weights list), else nearest-patch, which needs none.",
     )
     backbone: str = Field(
         default="andon-tiny",
@@ -112,8 +113,8 @@ class ScorerSettings(BaseModel):
     coreset_patches: int = Field(
         default=4096,
         ge=2,
-        description="Most normal patches that InCTRL and WinCLIP compare with, for example 4096; more are reduced to a greedy "
-        "coreset.",
+        description="Most normal patches that InCTRL and WinCLIP compare with, for example 4096; more are reduced to a "
+        "greedy coreset.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",

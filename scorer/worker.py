@@ -94,7 +94,7 @@ class Worker:
         self._flow = Flow(stages, settings.batches_under_way)
         self._under_way: deque[Sequence[Record] | None] = deque()  # None stands for parked frames
         self._desk = Desk(database, kept, settings, name, clock, standards)
-        self._heart = Heart(database, name, settings.detector, settings.beat_every_s, clock)
+        self._heart = Heart(database, name, registry.chosen(settings), settings.beat_every_s, clock)
         self._consumer: Consumer | None = None
         self._must_rewind = False
         self._failures = 0
@@ -109,7 +109,6 @@ class Worker:
         `progress` gets the sums so far after each batch, from the calling thread. What is not retriable, such as
         `UnknownDetector` or `SchemaOutdated`, is raised; nothing of the batches under way is committed then.
         """
-        registry.require_known(self._settings.detector)
         backbones.require_known(self._settings.backbone)
         torch.set_num_threads(self._settings.torch_threads or 1)
         with ExitStack() as closing:

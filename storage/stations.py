@@ -25,7 +25,7 @@ class StationSettings:
 
     object_name: str = "part"
     without_normals: WithoutNormals = "wait"
-    framing: Framing = "stretch"
+    framing: Framing = "letterbox"
     false_reject_rate: float = 0.01
     stale_after_s: float = 60.0
 

@@ -114,6 +114,7 @@ database_url = "{home.database_url}"
 images_url = "{home.images}"
 
 [scorer]
+detector = "nearest-patch"
 references_path = "{home.path / "references"}"
 
 [dashboard]

@@ -64,7 +64,7 @@ class ClipWindows:
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> Seen:
-        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: for each side which windows, (B, windows) bool."""
+        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: which windows of each side, (B, N) bool."""
         visual = self._visual
         entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
         leaving = visual.transformer(entering)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from scorer.backbones import registry as backbones
-from scorer.detectors import regad
-from scorer.detectors import inctrl_visual
+from scorer.detectors import inctrl_visual, regad
 from scorer.detectors.anomalydino import AnomalyDino
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.padim import Padim
@@ -16,9 +15,10 @@ from scorer.detectors.protocol import Detector
 from scorer.detectors.spade import Spade
 from scorer.detectors.subspacead import SubspaceAD
 from scorer.devices import device_of
-from scorer.errors import UnknownDetector
+from scorer.errors import ModelUnavailable, UnknownDetector
 from scorer.framing import Framing
 from scorer.settings import ScorerSettings
+from scorer.weights import WeightsFolder
 
 Load = Callable[[ScorerSettings, Framing], Detector]
 Loading = Callable[[ScorerSettings, torch.device, Framing], Detector]
@@ -42,6 +42,10 @@ def _coop(settings: ScorerSettings, device: torch.device, framing: Framing) -> D
     return coop.load(settings, device, framing)
 
 
+AUTO = "auto"
+WITHOUT_WEIGHTS = "nearest-patch"
+"""What needs no download: the best of docs/accuracy.md, chosen leaving out each set in turn."""
+
 PATCH_METHODS: Mapping[str, Callable[[ScorerSettings], PatchMethod]] = {
     "anomalydino": lambda _: AnomalyDino(),
     "inctrl-visual": inctrl_visual.load,
@@ -64,17 +68,38 @@ DETECTORS: Mapping[str, Loading] = {
 
 def load(settings: ScorerSettings, framing: Framing) -> Detector:
     """Load the detector that the settings name; raises `UnknownDetector`, or `ModelUnavailable` without its weights."""
-    require_known(settings.detector)
+    name = chosen(settings)
     device = device_of(settings.device)
-    if settings.detector in DETECTORS:
-        return DETECTORS[settings.detector](settings, device, framing)
-    return PatchDetector(PATCH_METHODS[settings.detector](settings), backbones.load(settings, device), framing)
+    if name in DETECTORS:
+        return DETECTORS[name](settings, device, framing)
+    return PatchDetector(PATCH_METHODS[name](settings), backbones.load(settings, device), framing)
+
+
+def chosen(settings: ScorerSettings) -> str:
+    """The detector's name; ``auto`` is InCTRL where its heads and their towers are kept, else nearest patch.
+
+    Raises `UnknownDetector`.
+    """
+    if settings.detector == AUTO:
+        return "inctrl" if _has_inctrl(settings) else WITHOUT_WEIGHTS
+    require_known(settings.detector)
+    return settings.detector
 
 
 def require_known(name: str) -> None:
     """Raise `UnknownDetector` unless there is a detector of that name."""
     if name not in names():
-        raise UnknownDetector(f"There is no detector {name!r}; scorer.detector is one of {', '.join(names())}.")
+        known = ", ".join([AUTO, *names()])
+        raise UnknownDetector(f"There is no detector {name!r}; scorer.detector is {known}.")
+
+
+def _has_inctrl(settings: ScorerSettings) -> bool:
+    folder = WeightsFolder(settings.weights_path)
+    try:
+        folder.tower(str(folder.heads(settings.inctrl_heads or None).card.backbone))
+    except ModelUnavailable:
+        return False
+    return True
 
 
 def names() -> list[str]:

@@ -51,7 +51,7 @@ def test_a_station_is_shown_with_what_was_set(andon: Andon) -> None:
         "name": "s1",
         "object_name": "solar cell",
         "without_normals": "no_reference",
-        "framing": "stretch",
+        "framing": "letterbox",
         "false_reject_rate": 0.01,
         "stale_after_s": 5.0,
         "active_normal_set": None,

@@ -13,7 +13,7 @@ CAN_NOT = 1
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ("statoin list", USAGE, "Did you mean 'station'?"),
+        ("statoin list", USAGE, "Did you mean 'station'"),
         ("station add", USAGE, "Missing argument 'name'"),
         ("station add s1 s2", USAGE, "unexpected extra argument"),
         ("station add s1 --framing round", USAGE, "'round'"),

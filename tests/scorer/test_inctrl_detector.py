@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,18 @@ def test_an_imported_official_checkpoint_loads_by_the_detectors_name(folder: Wei
     assert detector.weights_sha256 == folder.heads("four-shot").sha256
     scores = detector.score(pictures(1, seed=2), detector.references(pictures(2, seed=1), "bolt"))
     assert 0 <= float(scores.image) <= 1
+
+
+def test_auto_is_inctrl_where_its_weights_are_kept_and_nearest_patch_elsewhere(
+    folder: WeightsFolder, tmp_path: Path
+) -> None:
+    kept = settings_of(folder).model_copy(update={"detector": "auto"})
+    assert registry.chosen(kept) == "inctrl"
+    assert registry.load(kept, Framing()).name == "inctrl"
+    assert registry.chosen(kept.model_copy(update={"weights_path": tmp_path / "nothing"})) == "nearest-patch"
+    assert registry.chosen(kept.model_copy(update={"inctrl_heads": "another"})) == "nearest-patch"
+    folder.tower("tiny").path.unlink()
+    assert registry.chosen(kept) == "nearest-patch"
 
 
 def test_detectors_of_several_framings_share_one_model(folder: WeightsFolder) -> None:

@@ -57,6 +57,7 @@ class Services:
     database_url: str | None = None
     topic: str = TOPIC
     kafka_replication: int = 1
+    kafka_away_after_s: float = 4  # soon, where a test takes Kafka away
 
 
 class Line:
@@ -71,7 +72,7 @@ class Line:
             embedded_path=folder / "bus.sqlite",
             spool_path=folder / "spool",
             kafka_bootstrap_servers=services.kafka or "localhost:9092",
-            kafka_away_after_s=4,
+            kafka_away_after_s=services.kafka_away_after_s,
             kafka_replication=services.kafka_replication,
             partitions=3,
             lease_s=2,

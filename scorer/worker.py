@@ -127,6 +127,7 @@ class Worker:
                         break
                 except RETRIABLE as error:
                     self._wait_out(error, stop)
+            self._finish(progress)
         return self._done
 
     def health(self) -> list[str]:
@@ -156,6 +157,15 @@ class Worker:
         if not self._under_way:
             self._moved_at_s = time.monotonic()
         return bool(self._under_way)
+
+    def _finish(self, progress: Callable[[Progress], None]) -> None:
+        """Write and commit the batches under way; what is away now stays uncommitted and is read again."""
+        try:
+            while self._consumer is not None and self._under_way:
+                if not self._settle(self._consumer, progress):
+                    self._wait_for_room(self._consumer)
+        except RETRIABLE as error:
+            log.warning("stopped before all was committed, nothing is lost", cause=cause_of(error), error=str(error))
 
     def _enter(self, records: Sequence[Record] | None, frames: int) -> None:
         self._under_way.append(records)

@@ -6,12 +6,15 @@ Localization", ICPR 2020, arXiv 2011.08785.
 Layers stand side by side and, of all their channels, a random choice stays. The covariance of K normals has at most
 K − 1 directions, beside the constant that keeps it invertible; so no matrix is inverted: a distance is what a patch
 deviates along those directions, each by its own spread, and off them, by the constant. What each normal's distance is
-to the Gaussians of the others follows in closed form (docs/adr/0022). The image score is the farthest patch.
+to the Gaussians of the others follows in closed form (docs/adr/0022). The map is smoothed a little; the image
+score is its largest value.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
+from torch.nn import functional
 
 from scorer.detectors.patches import Configuration, Judgement, Patches
 from scorer.neighbours import joined, used_widths
@@ -23,6 +26,9 @@ CHOICE_SEED = 0
 
 CONSTANT = 0.01
 """What is added to each variance (the paper's ε)."""
+
+SMOOTHING = 1 / 64
+"""The map is smoothed by a Gaussian of so much of the picture's height (the paper's σ, 4 of 256 pixels)."""
 
 ROUNDING = 1e-10
 """A direction with less than this share of the widest one's scatter is none."""
@@ -37,7 +43,12 @@ class Padim:
     turns = (0,)
 
     def __init__(self) -> None:
-        self.configuration: Configuration = {"channels": CHANNELS, "choice_seed": CHOICE_SEED, "constant": CONSTANT}
+        self.configuration: Configuration = {
+            "channels": CHANNELS,
+            "choice_seed": CHOICE_SEED,
+            "constant": CONSTANT,
+            "smoothing": SMOOTHING,
+        }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep for each place the mean, the directions in which the normals vary, and how much."""
@@ -48,14 +59,15 @@ class Padim:
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The image score is the map's largest value; there are no other components."""
         at_place = joined(queries.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, B, D)
-        maps = mahalanobis(at_place, fitted).T.masked_fill(~queries.looked_at, 0)
+        maps = smoothed(mahalanobis(at_place, fitted).T, queries.looked_at, queries.grid)
         image = maps.amax(dim=1)
         return Judgement(image, maps, {"farthest patch": image})
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Each normal's farthest patch from the Gaussians of the others."""
         at_place = joined(normals.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, K, D)
-        return mahalanobis_left_out(at_place, normals.looked_at.T).amax(dim=0)
+        distances, judged = mahalanobis_left_out(at_place, normals.looked_at.T)
+        return smoothed(distances.T, judged.T, normals.grid).amax(dim=1)
 
 
 def choice(tokens: torch.Tensor) -> torch.Tensor:
@@ -94,10 +106,10 @@ def mahalanobis(at_place: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> t
     return (squared + off.square().sum(dim=2) / CONSTANT).sqrt()
 
 
-def mahalanobis_left_out(at_place: torch.Tensor, looked_at: torch.Tensor) -> torch.Tensor:
+def mahalanobis_left_out(at_place: torch.Tensor, looked_at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Distance of each of K normals (P, K, D) to the Gaussian of the others at its place, (P, K).
 
-    0 where it does not look or no other does. Names and formula as in docs/adr/0022.
+    The second answer, (P, K), is False where it does not look or no other does. Names and formula as in docs/adr/0022.
     """
     deviations, _, count = _centred(at_place, looked_at)
     products = deviations @ deviations.transpose(1, 2)  # (P, K, K)
@@ -112,7 +124,24 @@ def mahalanobis_left_out(at_place: torch.Tensor, looked_at: torch.Tensor) -> tor
     resolvent = (on_axes / damped[:, None]).sum(dim=2) + on_none / ridge
     alone = grown.square() * products.diagonal(dim1=1, dim2=2)
     squared = torch.where(count[:, None] > 2, grown * leverage / resolvent.clamp(min=TINY), alone) / CONSTANT
-    return squared.clamp(min=0).sqrt().masked_fill(~looked_at | (count < 2)[:, None], 0).float()
+    return squared.clamp(min=0).sqrt().float(), looked_at & (count > 1)[:, None]
+
+
+def smoothed(maps: torch.Tensor, judged: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Maps (B, P), smoothed where (B, P) says that a cell is judged, 0 elsewhere; other cells have no say."""
+    deviation = SMOOTHING * grid[0]
+    reach = math.ceil(4 * deviation)
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / deviation).square())
+    weight = judged.view(-1, 1, *grid).to(maps.dtype)
+    sums = _blurred(maps.masked_fill(~judged, 0).view(-1, 1, *grid), bell)
+    return (sums / _blurred(weight, bell).clamp(min=TINY)).flatten(1).masked_fill(~judged, 0)
+
+
+def _blurred(maps: torch.Tensor, bell: torch.Tensor) -> torch.Tensor:
+    """(B, 1, rows, columns) along both axes, with nothing around."""
+    reach = len(bell) // 2
+    along = functional.conv2d(maps, bell.view(1, 1, 1, -1), padding=(0, reach))
+    return functional.conv2d(along, bell.view(1, 1, -1, 1), padding=(reach, 0))
 
 
 def _centred(at_place: torch.Tensor, looked_at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

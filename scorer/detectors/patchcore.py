@@ -45,6 +45,7 @@ class PatchCore:
         self._kept_share = kept_share
         self.configuration: Configuration = {
             "surroundings": SURROUNDINGS,
+            "outside_is_zero": True,
             "width": WIDTH,
             "kept_share": kept_share,
             "most_kept": MOST_KEPT,
@@ -82,26 +83,22 @@ class PatchCore:
 
 
 def aware(pictures: Patches, widths: Sequence[int]) -> torch.Tensor:
-    """Patches averaged over their surroundings in the picture, layers joined, at most `WIDTH` wide: (B, P, D).
+    """Patches averaged over their surroundings, layers joined, at most `WIDTH` wide: (B, P, D).
 
-    widths: how many channels of each layer are used.
+    What lies outside the picture counts as zero, as in the authors' code: what a network makes of its own padding is
+    odd, and so it weighs less. widths: how many channels of each layer are used.
     """
     rows = pictures.grid[0]
-    looked_at = rearrange(pictures.looked_at, "b (r c) -> b 1 r c", r=rows).to(pictures.tokens.dtype)
-    share = rearrange(_averaged(looked_at), "b 1 r c -> b (r c) 1").clamp(min=SURROUNDINGS**-2)
-    whole = bool(pictures.looked_at.all())
+    looked_at = rearrange(pictures.looked_at, "b (r c) -> b 1 r c", r=rows)
     means = []
     for layer, width in zip(pictures.tokens, widths, strict=True):
         maps = rearrange(layer[:, :, :width], "b (r c) w -> b w r c", r=rows)  # channels last, as tokens lie in memory
-        averaged = _averaged(maps if whole else maps * looked_at)
+        if not looked_at.all():
+            maps = maps.masked_fill(~looked_at, 0)
+        averaged = functional.avg_pool2d(maps, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2)
         means.append(rearrange(averaged, "b w r c -> b (r c) w"))
-    side_by_side = torch.cat(means, dim=2) / share
+    side_by_side = torch.cat(means, dim=2)
     return functional.adaptive_avg_pool1d(side_by_side, WIDTH) if side_by_side.shape[2] > WIDTH else side_by_side
-
-
-def _averaged(maps: torch.Tensor) -> torch.Tensor:
-    """With zeros around, which the share of cells in the picture makes up for."""
-    return functional.avg_pool2d(maps, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2)
 
 
 def _judged(patches: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

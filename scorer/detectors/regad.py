@@ -5,10 +5,12 @@ arXiv 2207.07361.
 
 A spatial transformer, trained across categories to make two pictures of one category alike, brings each picture into
 place. Then, as in PaDiM, each place has a Gaussian, here of normals and of their turned copies, and a patch's anomaly
-is its Mahalanobis distance. The image score is the largest. Where this departs from the paper (docs/adr/0022): the
-paper trains three transformers within a ResNet and gives each category's set of patches to them; here one transformer
-moves the finished map of a backbone that stays as it is, seeing only how alike patches are, so that it serves every
-backbone. Of the paper's copies there are the turned ones, of its channels a random choice as in PaDiM.
+is its Mahalanobis distance. The map is smoothed a little; the image score is its largest value.
+
+Where this departs from the paper (docs/adr/0022): the paper trains three transformers within a ResNet; here one moves
+the finished map of a backbone that stays as it is, seeing only how alike patches are, so that it serves every backbone,
+and nothing is moved at a station whose normals say that their parts lie still. Of the paper's copies there are turned
+ones alone, of its channels a random choice as in PaDiM.
 """
 
 from collections.abc import Mapping
@@ -17,13 +19,16 @@ from dataclasses import dataclass
 import torch
 
 from scorer.detectors import registration
-from scorer.detectors.padim import CHANNELS, CONSTANT, choice, nearest_seen
+from scorer.detectors.padim import CHANNELS, CONSTANT, SMOOTHING, choice, nearest_seen, smoothed
 from scorer.detectors.patches import Configuration, Judgement, Patches
 from scorer.detectors.registration import Registration, likenesses, moved, reversed_of, sample
 from scorer.neighbours import joined
 
 TURNS = (0, 11, 349)
 """The paper's first step of π/16 to both sides; the corners that wider turns make up would count as usual."""
+
+HELPS = 0.8
+"""Pictures are registered where that lowers the normals' own mean score to this share of what it is, or further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +58,47 @@ class RegAD:
         self._network = network.eval().requires_grad_(False)
         self.configuration: Configuration = {
             "registration": weights_sha256,
+            "helps": HELPS,
             "channels": CHANNELS,
             "constant": CONSTANT,
+            "smoothing": SMOOTHING,
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
-        """Keep each place's mean and what makes its Gaussian round."""
-        registered = moved(normals, self._how(normals))
+        """Keep each place's mean and what makes its Gaussian round, and whether pictures are registered."""
         chosen = choice(normals.tokens)
-        return {"channels": chosen, **gaussians(_sums_of_all(registered, chosen), normals.grid)}
+        registers = torch.tensor(normals.pictures > 1 and self._helps(normals, chosen), device=normals.tokens.device)
+        pictures = moved(normals, self._how(normals, registers))
+        kept = gaussians(_sums_of_all(pictures, chosen), normals.grid)
+        return {"channels": chosen, "registers": registers, **kept}
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The map is brought back to where the picture was; the component is the score itself."""
-        how = self._how(queries)
-        registered = moved(queries, how)
-        at_place = joined(registered.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, B, D)
-        distances = mahalanobis(at_place, fitted).T.masked_fill(~registered.looked_at, 0)
-        image = distances.amax(dim=1)
-        laid_out = (distances.view(-1, 1, *queries.grid), registered.looked_at.view(-1, 1, *queries.grid))
+        how = self._how(queries, fitted["registers"])
+        there = moved(queries, how)
+        found = _map(there, fitted["channels"], fitted)
+        laid_out = (found.view(-1, 1, *queries.grid), there.looked_at.view(-1, 1, *queries.grid))
         maps = sample(*laid_out, reversed_of(how))[0].flatten(1).masked_fill(~queries.looked_at, 0)
+        image = found.amax(dim=1)
         return Judgement(image, maps, {"farthest patch": image})
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The sums over the others are those over all less its own and its copies'."""
-        registered = moved(normals, self._how(normals))
-        whole = _sums_of_all(registered, fitted["channels"])
-        scores = []
-        for place in range(normals.pictures):
-            one = registered.take([place])
-            others = whole.less(sums(one, fitted["channels"]))
-            at_place = joined(one.originals().tokens)[:, :, fitted["channels"]].transpose(0, 1)
-            distances = mahalanobis(at_place, gaussians(others, normals.grid)).T
-            scores.append(distances.masked_fill(~one.originals().looked_at, 0).amax(dim=1))
-        return torch.cat(scores)
+        """By what all normals together decided, registered or not."""
+        return _left_out(moved(normals, self._how(normals, fitted["registers"])), fitted["channels"])
 
-    def _how(self, pictures: Patches) -> torch.Tensor:
+    def _helps(self, normals: Patches, channels: torch.Tensor) -> bool:
+        """Whether registered normals are so much nearer to each other."""
+        still = _left_out(normals, channels).mean()
+        registered = _left_out(moved(normals, self._network_says(normals)), channels).mean()
+        return bool(registered <= HELPS * still)
+
+    def _how(self, pictures: Patches, registers: torch.Tensor) -> torch.Tensor:
+        """Affine maps (B, 2, 3): the network's, or to stay."""
+        if registers:
+            return self._network_says(pictures)
+        return torch.eye(2, 3, device=pictures.tokens.device).expand(len(pictures.looked_at), 2, 3)
+
+    def _network_says(self, pictures: Patches) -> torch.Tensor:
         network = self._network.to(pictures.tokens.device)
         how: torch.Tensor = network(likenesses(pictures), aspect=pictures.grid[0] / pictures.grid[1])
         return how
@@ -126,6 +137,23 @@ def mahalanobis(at_place: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> t
     deviations = at_place - fitted["means"][:, None]
     distances: torch.Tensor = (deviations @ fitted["rounding"].transpose(1, 2)).norm(dim=2)
     return distances
+
+
+def _map(registered: Patches, channels: torch.Tensor, gaussian: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The map of registered pictures, (B, P)."""
+    at_place = joined(registered.tokens)[:, :, channels].transpose(0, 1)  # (P, B, D)
+    return smoothed(mahalanobis(at_place, gaussian).T, registered.looked_at, registered.grid)
+
+
+def _left_out(registered: Patches, channels: torch.Tensor) -> torch.Tensor:
+    """The score of each of K ≥ 2 normals against the others: sums over these are those over all less its own, (K,)."""
+    whole = _sums_of_all(registered, channels)
+    scores = []
+    for place in range(registered.pictures):
+        one = registered.take([place])
+        others = gaussians(whole.less(sums(one, channels)), registered.grid)
+        scores.append(_map(one.originals(), channels, others).amax(dim=1))
+    return torch.cat(scores)
 
 
 def _sums_of_all(pictures: Patches, channels: torch.Tensor) -> Sums:

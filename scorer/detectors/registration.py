@@ -23,7 +23,7 @@ from scorer.errors import BadWeights
 from scorer.neighbours import joined_directions
 
 WEIGHTS = Path(__file__).with_name("registration.safetensors")
-SHA256 = "91a97207f5af21564d72256d839547068aef233c1ce0253e29faf51da0bd6eab"
+SHA256 = "4165841561f859f0d80a6c9f85eb955ca99d2e218489ffeeb8fac109318b17a6"
 
 SIDE = 16
 """Likenesses of any grid are averaged or repeated to so many rows and columns."""

@@ -32,7 +32,10 @@ from scorer.training.crops import Crops
 _log = structlog.get_logger()
 
 AT_ONCE = 8
-STEPS_A_LINE = 50
+STEPS_A_LINE = 100
+
+SMOOTHINGS = 2
+"""How often patches are averaged over 3 × 3 cells before they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,13 @@ class Recipe:
     move of a batch, squared. held_out: the share of the categories that only measure.
     """
 
-    categories: int = 160
+    categories: int = 320
     views: int = 4
     most_turn: float = 30.0
     most_scale: float = 1.15
     most_shift: float = 0.12
     batch: int = 16
-    steps: int = 400
+    steps: int = 1200
     staying: float = 10.0
     rate: float = 3e-3
     held_out: float = 0.15
@@ -67,8 +70,10 @@ class Registered:
 
 
 def registered(network: Registration, pictures: Patches) -> Registered:
-    """Move pictures as the network says."""
+    """Move pictures as the network says; smoothed first, else a move by half a cell gains by what it blurs."""
     maps = rearrange(joined_directions(pictures.tokens), "b (r c) d -> b d r c", r=pictures.grid[0])
+    for _ in range(SMOOTHINGS):
+        maps = functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
     inside = pictures.looked_at.view(-1, 1, *pictures.grid)
     how = network(likenesses(pictures))
     found, share = sample(maps, inside, how)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, choice
+from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, choice, smoothed
 from scorer.detectors.patches import Patches, refitted
 from tests.scorer.some_patches import of, patches
 
@@ -39,6 +39,23 @@ def test_leaving_one_out_in_closed_form_is_fitting_the_others(count):
     method = Padim()
     closed = method.left_out(normals, method.fit(normals))
     torch.testing.assert_close(closed, refitted(method, normals), rtol=1e-4, atol=1e-4)
+
+
+def test_the_map_is_smoothed_over_four_of_256_pixels_and_no_wider():
+    odd = torch.zeros(1, 64 * 64)
+    odd[0, 30 * 64 + 30] = 1
+    found = smoothed(odd, torch.ones_like(odd, dtype=torch.bool), (64, 64)).view(64, 64)  # a cell is a deviation wide
+    bell = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    by_hand = np.outer(bell, bell) / bell.sum() ** 2
+    np.testing.assert_allclose(found[26:35, 26:35], by_hand, rtol=1e-4)
+    coarse = torch.rand(1, 256)
+    torch.testing.assert_close(smoothed(coarse, coarse >= 0, (16, 16)), coarse, atol=2e-3, rtol=0)
+
+
+def test_cells_that_are_not_judged_have_no_say_in_the_smoothing():
+    judged = torch.arange(64 * 64)[None] % 64 < 32
+    found = smoothed(torch.where(judged, 1.0, 1000.0), judged, (64, 64))
+    torch.testing.assert_close(found, judged.float())
 
 
 def test_equal_normals_leave_no_distance():

@@ -19,18 +19,18 @@ def aware(pictures: Patches) -> torch.Tensor:
     return patchcore.aware(pictures, used_widths(pictures.tokens))
 
 
-def test_a_patch_is_the_mean_of_its_surroundings_in_the_picture():
+def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as_zero():
     pictures = of(torch.arange(9.0).view(1, 9, 1), (3, 3))
     assert aware(pictures)[0, 4, 0] == 4  # mean of 0 … 8
-    assert aware(pictures)[0, 0, 0] == 2  # mean of 0, 1, 3, 4: what lies outside does not count
+    torch.testing.assert_close(aware(pictures)[0, 0, 0], torch.tensor(8 / 9))  # 0, 1, 3, 4 and five zeros
     without_last_row = Patches(pictures.tokens, torch.tensor([[True] * 6 + [False] * 3]), (3, 3))
-    torch.testing.assert_close(aware(without_last_row)[0, 4, 0], torch.tensor(2.5))  # mean of 0 … 5
+    torch.testing.assert_close(aware(without_last_row)[0, 4, 0], torch.tensor(15 / 9))  # 0 … 5 and three zeros
 
 
 def test_layers_stand_side_by_side_and_wide_ones_are_averaged_over_neighbouring_channels():
     assert aware(patches(1, width=5, layers=2)).shape == (1, 16, 10)
     wide = of(torch.arange(2.0 * WIDTH).expand(1, 1, -1), (1, 1))
-    torch.testing.assert_close(aware(wide)[0, 0], torch.arange(WIDTH) * 2 + 0.5)
+    torch.testing.assert_close(aware(wide)[0, 0], (torch.arange(WIDTH) * 2 + 0.5) / 9)  # alone among eight zeros
 
 
 def test_the_weight_is_equation_7():

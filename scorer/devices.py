@@ -1,6 +1,8 @@
 """Where the model runs."""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -11,6 +13,23 @@ from scorer.settings import Device
 def usable_cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name, with the widest arithmetic that it has for networks."""
+    information = Path("/proc/cpuinfo")
+    if not information.exists():
+        return platform.processor() or platform.machine()
+    lines = information.read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    wide = next((one for one in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if one in flags), "no avx2")
+    return f"{names[0] if names else platform.machine()} ({wide})"
+
+
+def on_device(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Pixels on the device; to a GPU out of pinned memory, so that the copy waits for nobody."""
+    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
 
 
 def score_threads(wanted: Device) -> int:

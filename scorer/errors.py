@@ -29,5 +29,9 @@ class UnfitBackbone(ScorerError):
     """The backbone that the settings name lacks what the detector needs; no waiting helps."""
 
 
+class UnfitEngine(ScorerError):
+    """The settings name an engine that can't be used on this machine; no waiting helps."""
+
+
 class ImagesUnavailable(ScorerError):
     """The image store can't be reached or is full; retriable."""

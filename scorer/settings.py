@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineSetting = Literal["auto", "torch", "openvino", "onnxruntime", "cuda-graphs"]
 
 
 class ScorerSettings(BaseModel):
@@ -31,6 +32,16 @@ class ScorerSettings(BaseModel):
     device: Device = Field(
         default="auto",
         description="Where the model runs: cpu, cuda, mps, or auto for the best there is.",
+    )
+    engine: EngineSetting = Field(
+        default="auto",
+        description="What computes the network: torch, openvino, onnxruntime or cuda-graphs; auto for what a short "
+        "measurement at a worker's first start finds the fastest (andon config shows it).",
+    )
+    engines_path: Path = Field(
+        default=Path(".andon/engines"),
+        description="Folder in which that measurement is kept, and what engines make of networks, for example "
+        ".andon/engines; without it, both are made anew.",
     )
     torch_threads: int = Field(
         default=0,
@@ -118,7 +129,8 @@ class ScorerSettings(BaseModel):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
-        description="What a vision transformer computes in: fp32, bf16, or auto for bf16 where the processor has it.",
+        description="What a network computes in: fp32, bf16, or auto for bf16 where the processor has it and it is "
+        "faster.",
     )
     max_references_bytes: int = Field(
         default=1024 * 1024 * 1024,

@@ -21,6 +21,9 @@ CARD = "andon-card"
 WITHOUT_CONTENT = frozenset({"logit_scale", "logit_bias"})
 """CLIP's training temperature, which changes no embedding; two towers that differ in it only are the same tower."""
 
+FOUND_BY_BACKBONE = frozenset({"inctrl-visual-heads", "coop-prompts"})
+"""Kinds of which every backbone can have one of the same name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -139,11 +142,13 @@ class WeightsFolder:
         return [kept for kept in self.listed() if kept.card.kind == kind]
 
     def keep(self, card: Card, tensors: Mapping[str, torch.Tensor]) -> Kept:
-        """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name."""
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", card.tag):
-            raise BadWeights(f"{card.tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
+        """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name.
+
+        What is found by name and backbone replaces no other backbone's.
+        """
+        require_tag(card.tag)
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
+        path = self._place(card)
         partial = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             own = {
@@ -158,6 +163,19 @@ class WeightsFolder:
         _beside(path).write_text(f"{digest}  {path.name}\n")
         return Kept(path, card, digest, path.stat().st_size)
 
+    def _place(self, card: Card) -> Path:
+        """Where weights go: the second backbone's of one name have the backbone in their file's name too."""
+        usual = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
+        if card.kind not in FOUND_BY_BACKBONE or not usual.is_file():
+            return usual
+        try:
+            there = card_in(usual)
+        except BadWeights:
+            return usual  # cut short: to be replaced
+        if there is None or there.backbone == card.backbone:
+            return usual
+        return usual.with_suffix(f".{re.sub(r'[^A-Za-z0-9_-]+', '-', str(card.backbone))}.safetensors")
+
     def tensors(self, kept: Kept) -> dict[str, torch.Tensor]:
         """The tensors of a file, once its sha256 is what it was; raises `BadWeights` otherwise."""
         if (found := sha256_of(kept.path)) != kept.sha256:
@@ -166,6 +184,12 @@ class WeightsFolder:
                 f"fetch or import {kept.card.name} again."
             )
         return load_file(kept.path)
+
+
+def require_tag(tag: str) -> None:
+    """Raise `BadWeights` for what can't be the tag in a file's name."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag):
+        raise BadWeights(f"{tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
 
 
 def sha256_of(path: Path) -> str:

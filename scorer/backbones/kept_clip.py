@@ -1,12 +1,23 @@
 """OpenCLIP towers out of the weights folder by a backbone's name, shared by all who ask for the same."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import torch
 
+from scorer import checkpoints
 from scorer.backbones.blocks import chosen_blocks
-from scorer.backbones.openclip import Architecture, OpenClip, OpenClipPatches
+from scorer.backbones.openclip import (
+    OPTIONAL_TENSORS,
+    Architecture,
+    OpenClip,
+    OpenClipPatches,
+    bare,
+    image_size_of,
+)
+from scorer.engines.choice import Tokens, calls, choose
+from scorer.engines.measured import Running
 from scorer.errors import UnfitBackbone
 from scorer.settings import ScorerSettings
 from scorer.weights import Kept, WeightsFolder
@@ -24,7 +35,7 @@ class KeptClip:
 
 
 _in_use: WeakValueDictionary[tuple[str, str, str], KeptClip] = WeakValueDictionary()
-"""By sha256, device and precision."""
+"""By sha256, device, and what the settings say of engine and precision."""
 
 
 def load_patches(settings: ScorerSettings, device: torch.device) -> OpenClipPatches:
@@ -37,14 +48,35 @@ def load_patches(settings: ScorerSettings, device: torch.device) -> OpenClipPatc
 def load_clip(settings: ScorerSettings, device: torch.device) -> KeptClip:
     """Both towers that the settings name; raises `ModelUnavailable` where the weights folder has none of that name."""
     folder = WeightsFolder(settings.weights_path)
-    kept = folder.tower(settings.backbone.removeprefix(FAMILY))
-    key = kept.sha256, str(device), settings.precision
+    return towers_of(folder, folder.tower(settings.backbone.removeprefix(FAMILY)), settings, device)
+
+
+def towers_of(folder: WeightsFolder, kept: Kept, settings: ScorerSettings, device: torch.device) -> KeptClip:
+    """The towers of a kept file, on the engine and in the precision that the settings or a measurement choose."""
+    key = kept.sha256, str(device), f"{settings.engine} {settings.precision}"
     if (clip := _in_use.get(key)) is None:
-        card = kept.card
-        chosen = Architecture(card.model, card.config, card.mean, card.std)
-        towers = OpenClip.of(chosen, folder.tensors(kept), str(kept.path), device, settings.precision)
-        clip = _in_use[key] = KeptClip(towers, kept)
+        clip = _in_use[key] = KeptClip(_loaded(folder, kept, settings, device), kept)
     return clip
+
+
+def _loaded(folder: WeightsFolder, kept: Kept, settings: ScorerSettings, device: torch.device) -> OpenClip:
+    card = kept.card
+    chosen = Architecture(card.model, card.config, card.mean, card.std)
+    network = bare(chosen)
+    checkpoints.fill(network, folder.tensors(kept), str(kept.path), optional=OPTIONAL_TENSORS)
+    called = calls(settings, card.model, kept.sha256)
+
+    def build(running: Running) -> OpenClip:
+        own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
+        return OpenClip(own, chosen, device, running.precision, running.engine, called)
+
+    def tokens_of(running: Running) -> Tokens:
+        towers = build(running)
+        blocks = chosen_blocks("", towers.blocks, card.model)
+        return OpenClipPatches(towers, blocks, kept.sha256).tokens
+
+    size = image_size_of(network)
+    return build(choose(settings, device, f"openclip {card.model}", kept.sha256, size, tokens_of))
 
 
 def require_texts(settings: ScorerSettings) -> None:

@@ -1,8 +1,9 @@
 """OpenCLIP's two towers by name: patch tokens of chosen blocks, image embeddings and text embeddings."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +15,10 @@ from torch import nn
 
 from scorer import checkpoints
 from scorer.backbones.precision import Precision, dtype_for
+from scorer.devices import on_device
+from scorer.engines.measured import EngineName
+from scorer.engines.protocol import ONE_CALL, Calls, Encode
+from scorer.engines.registry import compiled
 from scorer.errors import ModelUnavailable
 
 OPTIONAL_TENSORS = frozenset({"logit_scale", "logit_bias"})
@@ -72,6 +77,25 @@ class Encoded:
         return Encoded(self.tokens[:, kept], self.embedding[kept])
 
 
+class ImageTower(nn.Module):
+    """The image tower as one function: normalised images to the tokens of each asked block, and the embeddings."""
+
+    def __init__(self, visual: nn.Module, blocks: Sequence[int], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.visual: Any = visual
+        self.blocks = tuple(blocks)
+        self.dtype = dtype
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        answer = self.visual.forward_intermediates(
+            images.to(self.dtype),
+            indices=[block - 1 for block in self.blocks],
+            output_fmt="NLC",
+            normalize_intermediates=False,
+        )
+        return (*answer["image_intermediates"], answer["image_features"])
+
+
 class OpenClip:
     """Both towers on one device; the image tower in the chosen precision, the text tower always in fp32.
 
@@ -79,7 +103,13 @@ class OpenClip:
     """
 
     def __init__(
-        self, network: nn.Module, chosen: Architecture, device: torch.device, precision: Precision = "auto"
+        self,
+        network: nn.Module,
+        chosen: Architecture,
+        device: torch.device,
+        precision: Precision = "auto",
+        engine: EngineName = "torch",
+        calls: Calls = ONE_CALL,
     ) -> None:
         self.network = network.to(device)
         self.architecture = chosen
@@ -89,6 +119,10 @@ class OpenClip:
         self.blocks = len(_blocks_of(network, chosen.model))
         self._visual: Any = network.visual
         self._visual.to(self.dtype)
+        self._engine = engine
+        self._calls = calls
+        self._encoders: dict[tuple[int, ...], Encode] = {}
+        self._compiling = threading.Lock()
 
     @classmethod
     def of(
@@ -107,8 +141,7 @@ class OpenClip:
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images it sees, in pixels."""
-        height, width = self._visual.image_size
-        return int(height), int(width)
+        return image_size_of(self.network)
 
     @property
     def embedding_width(self) -> int:
@@ -119,15 +152,23 @@ class OpenClip:
         """(B, 3, H, W) uint8 RGB as the image tower takes it: a share of 255, less the mean, by the deviation."""
         mean = torch.tensor(self.architecture.mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self.architecture.std, device=self.device).view(3, 1, 1)
-        return ((pixels.to(self.device).float() / 255 - mean) / std).to(self.dtype)
+        return ((on_device(pixels, self.device).float() / 255 - mean) / std).to(self.dtype)
 
     @torch.no_grad()
     def encode_images(self, images: torch.Tensor, blocks: Sequence[int]) -> Encoded:
         """Encode normalised images once; `blocks` count from 1 and rise. Tokens are a block's output without CLS."""
-        answer = self._visual.forward_intermediates(
-            images, indices=[block - 1 for block in blocks], output_fmt="NLC", normalize_intermediates=False
-        )
-        return Encoded(torch.stack(answer["image_intermediates"]).float(), answer["image_features"].float())
+        *tokens, embedding = self._encoder(tuple(blocks))(images)
+        return Encoded(torch.stack(tokens), embedding)
+
+    def _encoder(self, blocks: tuple[int, ...]) -> Encode:
+        """The image tower on its engine, made when these blocks are first asked for."""
+        with self._compiling:
+            if blocks not in self._encoders:
+                example = torch.zeros(1, 3, *self.image_size, device=self.device)
+                calls = replace(self._calls, network=f"{self._calls.network}-{'-'.join(map(str, blocks))}")
+                tower = ImageTower(self._visual, blocks, self.dtype).eval()
+                self._encoders[blocks] = compiled(self._engine, tower, example, calls)
+            return self._encoders[blocks]
 
     @torch.no_grad()
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
@@ -204,6 +245,12 @@ def grid_of(network: nn.Module, model: str) -> tuple[int, int]:
     trunk = _trunk_of(network)
     rows, columns = getattr(trunk, "patch_embed", trunk).grid_size
     return int(rows), int(columns)
+
+
+def image_size_of(network: Any) -> tuple[int, int]:
+    """Height and width of the images that an image tower sees, in pixels."""
+    height, width = network.visual.image_size
+    return int(height), int(width)
 
 
 def _blocks_of(network: nn.Module, model: str) -> Any:

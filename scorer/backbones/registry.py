@@ -6,7 +6,7 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.protocol import PatchBackbone
-from scorer.backbones.tiny import load_tiny
+from scorer.backbones.tiny import load_chosen
 from scorer.errors import UnfitBackbone, UnknownBackbone
 from scorer.settings import ScorerSettings
 
@@ -26,7 +26,7 @@ def _timm(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
 
 
 BACKBONES: Mapping[str, Loading] = {
-    "andon-tiny": lambda _, device: load_tiny(device),
+    "andon-tiny": load_chosen,
     "filterbank": lambda _, device: Filterbank(device),
 }
 """Those that need no weights folder."""

@@ -5,6 +5,7 @@ a block's output after the model's last norm, as DINOv2's own `get_intermediate_
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import timm
@@ -14,12 +15,39 @@ from torch import nn
 from scorer import checkpoints
 from scorer.backbones.blocks import chosen_blocks
 from scorer.backbones.precision import Precision, dtype_for
+from scorer.devices import on_device
+from scorer.engines.choice import calls, choose
+from scorer.engines.measured import EngineName, Running
+from scorer.engines.protocol import ONE_CALL, Calls
+from scorer.engines.registry import compiled
 from scorer.errors import ModelUnavailable, UnfitBackbone, UnknownBackbone
 from scorer.settings import ScorerSettings
 from scorer.weights import WeightsFolder
 
 FAMILY = "timm/"
 """What a backbone's name starts with, as in ``timm/vit_small_patch14_dinov2.lvd142m``."""
+
+
+class Blocks(nn.Module):
+    """A transformer as one function: normalised pictures to the tokens of each asked block, after the last norm."""
+
+    def __init__(self, network: Any, blocks: Sequence[int], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.indices = [block - 1 for block in blocks]
+        self.dtype = dtype
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(
+            self.network.forward_intermediates(
+                pictures.to(self.dtype),
+                indices=self.indices,
+                norm=True,
+                stop_early=True,
+                output_fmt="NLC",
+                intermediates_only=True,
+            )
+        )
 
 
 class TimmVit:
@@ -33,6 +61,8 @@ class TimmVit:
         device: torch.device,
         precision: Precision = "auto",
         weights_sha256: str | None = None,
+        engine: EngineName = "torch",
+        calls: Calls = ONE_CALL,
     ) -> None:
         require_patches(network, name)
         self.name = name
@@ -47,6 +77,8 @@ class TimmVit:
         height, width = vit.patch_embed.img_size
         rows, columns = vit.patch_embed.grid_size
         self.size, self.grid = (int(height), int(width)), (int(rows), int(columns))
+        example = torch.zeros(1, 3, *self.size, device=device)
+        self._encode = compiled(engine, Blocks(vit, self.blocks, self.dtype).eval(), example, calls)
 
     @property
     def depth(self) -> int:
@@ -72,16 +104,7 @@ class TimmVit:
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, height, width), uint8 RGB, to (blocks, B, patches row by row, width), float32."""
-        pictures = ((pixels.to(self.device).float() / 255 - self._mean) / self._std).to(self.dtype)
-        layers = self._network.forward_intermediates(
-            pictures,
-            indices=[block - 1 for block in self.blocks],
-            norm=True,
-            stop_early=True,
-            output_fmt="NLC",
-            intermediates_only=True,
-        )
-        return torch.stack(layers).float()
+        return torch.stack(self._encode((on_device(pixels, self.device).float() / 255 - self._mean) / self._std))
 
 
 def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
@@ -92,10 +115,18 @@ def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
     except ModelUnavailable:
         bare(settings.backbone.removeprefix(FAMILY), on_no_device=True)  # no weights help a name timm doesn't know
         raise
-    network = bare(kept.card.config["timm"])
+    network: Any = bare(kept.card.config["timm"])
     checkpoints.fill(network, folder.tensors(kept), str(kept.path))
     blocks = chosen_blocks(settings.backbone_blocks, depth_of(network), settings.backbone)
-    return TimmVit(network, kept.card.name, blocks, device, settings.precision, kept.sha256)
+    contents = f"{kept.sha256} {blocks}"
+    called = calls(settings, kept.card.name, contents)
+
+    def build(running: Running) -> TimmVit:
+        own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
+        return TimmVit(own, kept.card.name, blocks, device, running.precision, kept.sha256, running.engine, called)
+
+    size = int(network.patch_embed.img_size[0]), int(network.patch_embed.img_size[1])
+    return build(choose(settings, device, kept.card.name, contents, size, lambda running: build(running).tokens))
 
 
 def bare(name: str, on_no_device: bool = False) -> nn.Module:

@@ -3,6 +3,7 @@
 One trunk has two outputs at stride 16: one learned from ResNet-18's layer3, one from MobileNetV2's block 12.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from scorer import checkpoints
+from scorer.devices import on_device
+from scorer.engines.choice import PLAIN, calls, choose
+from scorer.engines.measured import Running
+from scorer.engines.protocol import ONE_CALL, Calls
+from scorer.engines.registry import compiled
 from scorer.errors import BadWeights
+from scorer.settings import ScorerSettings
 
 NAME = "andon-tiny"
 WEIGHTS = Path(__file__).with_name("andon_tiny.safetensors")
@@ -73,14 +80,9 @@ class Branch(nn.Module):
 class TinyNetwork(nn.Module):
     """Pictures (B, 3, H, W) in [0, 1], H and W multiples of 16, to two maps (B, 256, h, w) and (B, 96, h, w)."""
 
-    mean: torch.Tensor
-    deviation: torch.Tensor
-
     def __init__(self, shape: Shape | None = None) -> None:
         super().__init__()
         self.shape = shape or Shape()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.conv1 = nn.Conv2d(3, self.shape.stem, 7, 2, 3)
         blocks, width = [], self.shape.stem
         for number, middle in enumerate(self.shape.middles):
@@ -92,7 +94,8 @@ class TinyNetwork(nn.Module):
 
     def stem(self, pictures: torch.Tensor) -> torch.Tensor:
         """What enters the first block: (B, stem, H / 4, W / 4)."""
-        normalised = (pictures - self.mean) / self.deviation
+        mean, deviation = (torch.tensor(one, device=pictures.device).view(3, 1, 1) for one in (_MEAN, _DEVIATION))
+        normalised = ((pictures - mean) / deviation).to(self.conv1.weight.dtype)
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
 
     def trunk(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,17 +118,29 @@ class TinyBackbone:
 
     name = NAME
 
-    def __init__(self, network: TinyNetwork, weights_sha256: str, device: torch.device) -> None:
-        self.network = network.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self,
+        network: TinyNetwork,
+        weights_sha256: str,
+        device: torch.device,
+        running: Running = PLAIN,
+        calls: Calls = ONE_CALL,
+    ) -> None:
+        dtype = torch.bfloat16 if running.precision == "bf16" else torch.float32
+        self.network = network.eval().requires_grad_(False).to(device, dtype)
+        self.network = self.network.to(memory_format=torch.channels_last)
         self.device = device
         self.weights_sha256: str | None = weights_sha256
         self.size = (SIDE_PX, SIDE_PX)
         self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
+        example = torch.zeros(1, 3, *self.size, device=device)
+        self._encode = compiled(running.engine, self.network, example, calls)
+        self._bf16 = running.precision == "bf16"
 
     @property
     def configuration(self) -> dict[str, float]:
         """What its values depend on beside the weights."""
-        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX}
+        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX} | ({"bf16": 1.0} if self._bf16 else {})
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -133,17 +148,35 @@ class TinyBackbone:
 
         The second output has 96 values and then zeros, which change no cosine.
         """
-        pictures = pixels.to(self.device).float().div(255).contiguous(memory_format=torch.channels_last)
-        first, second = self.network(pictures)
+        pictures = on_device(pixels, self.device).float().div(255).contiguous(memory_format=torch.channels_last)
+        first, second = self._encode(pictures)
         widened = functional.pad(second, (0, 0, 0, 0, 0, first.shape[1] - second.shape[1]))
         return torch.stack([first, widened]).flatten(3).transpose(2, 3)
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:
-    """The backbone with the weights that ship in this package; `expected` None takes a file of any sha256.
+    """The backbone with the weights that ship in this package, on torch in fp32; `expected` None takes any sha256.
 
     Raises `BadWeights` for a file that is missing, cut short, changed or of another network.
     """
+    network, found = read_tiny(path, expected)
+    return TinyBackbone(network, found, torch.device(device))
+
+
+def load_chosen(settings: ScorerSettings, device: torch.device) -> TinyBackbone:
+    """The backbone that ships, on the engine and in the precision that the settings or a measurement choose."""
+    network, found = read_tiny()
+    called = calls(settings, NAME, found)
+
+    def build(running: Running) -> TinyBackbone:
+        return TinyBackbone(deepcopy(network), found, device, running, called)
+
+    chosen = choose(settings, device, NAME, found, (SIDE_PX, SIDE_PX), lambda running: build(running).tokens)
+    return build(chosen)
+
+
+def read_tiny(path: Path = WEIGHTS, expected: str | None = SHA256) -> tuple[TinyNetwork, str]:
+    """The network and its file's sha256; see `load_tiny`."""
     if not path.is_file():
         raise BadWeights(f"The weights of {NAME} are not at {path}; install the package again.")
     content = path.read_bytes()
@@ -158,4 +191,4 @@ def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected
         checkpoints.fill(network, load(content), str(path))
     except SafetensorError as error:
         raise BadWeights(f"{path} is no whole safetensors file: {error}") from error
-    return TinyBackbone(network, found, torch.device(device))
+    return network, found

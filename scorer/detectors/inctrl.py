@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional
 
 from scorer import checkpoints, residuals
-from scorer.backbones.openclip import Architecture, Encoded, OpenClip
-from scorer.backbones.precision import Precision
+from scorer.backbones import kept_clip
+from scorer.backbones.openclip import Encoded, OpenClip
 from scorer.detectors.inctrl_heads import InCtrlHeads
 from scorer.detectors.protocol import Picture, References, Scores
 from scorer.errors import BadNormals, ModelUnavailable
@@ -237,7 +237,7 @@ class InCtrlDetector:
 
 
 _in_use: WeakValueDictionary[tuple[str, str, str, str], InCtrl] = WeakValueDictionary()
-"""Models by towers, heads, device and precision, so that detectors of several framings share one."""
+"""Models by towers, heads, device, and engine with precision, so that detectors of several framings share one."""
 
 
 def load(settings: ScorerSettings, device: torch.device, framing: Framing) -> InCtrlDetector:
@@ -245,17 +245,15 @@ def load(settings: ScorerSettings, device: torch.device, framing: Framing) -> In
     folder = WeightsFolder(settings.weights_path)
     heads = folder.heads(settings.inctrl_heads or None)
     towers = folder.tower(str(heads.card.backbone))
-    key = towers.sha256, heads.sha256, str(device), settings.precision
+    key = towers.sha256, heads.sha256, str(device), f"{settings.engine} {settings.precision}"
     model = _in_use.get(key)
     if model is None:
-        model = _in_use[key] = _model(folder, towers, heads, device, settings.precision)
+        model = _in_use[key] = _model(folder, kept_clip.towers_of(folder, towers, settings, device), heads)
     return InCtrlDetector(model, framing, settings.coreset_patches)
 
 
-def _model(folder: WeightsFolder, towers: Kept, heads: Kept, device: torch.device, precision: Precision) -> InCtrl:
-    card = towers.card
-    chosen = Architecture(card.model, card.config, card.mean, card.std)
-    backbone = OpenClip.of(chosen, folder.tensors(towers), str(towers.path), device, precision)
-    module = InCtrlHeads(backbone.embedding_width, prod(backbone.grid))
+def _model(folder: WeightsFolder, clip: kept_clip.KeptClip, heads: Kept) -> InCtrl:
+    module = InCtrlHeads(clip.towers.embedding_width, prod(clip.towers.grid))
     checkpoints.fill(module, folder.tensors(heads), str(heads.path))
-    return InCtrl(backbone, module, contents=f"{card.contents} {heads.card.contents}", heads_sha256=heads.sha256)
+    contents = f"{clip.kept.card.contents} {heads.card.contents}"
+    return InCtrl(clip.towers, module, contents=contents, heads_sha256=heads.sha256)

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 
 from scorer.backbones import kept_clip
-from scorer.backbones import registry as backbones
 from scorer.detectors.inctrl import InCtrl
 from scorer.detectors.inctrl_visual import card_of
 from scorer.devices import device_of, usable_cores
 from scorer.framing import Framing
+from scorer.measuring.candidates import load_ground
 from scorer.settings import ScorerSettings
 from scorer.training.episodes import Gallery, Sight, Sources, encode_once
 from scorer.training.inctrl import Progress, Recipe, Training, new_heads, train
 from scorer.training.material import BadTrainingData, Limits, Material, labelled, of_photos
 from scorer.training.sights import ClipSight, VisualSight
-from scorer.weights import Card, Kept, WeightsFolder, contents_of
+from scorer.weights import Card, Kept, WeightsFolder, contents_of, require_tag
 
 HELD_OUT = "held_out_"
 """Tag of heads that were trained without a set, followed by its name."""
@@ -46,8 +46,12 @@ class Student:
     card: Callable[[Mapping[str, torch.Tensor], str, Mapping[str, object]], Card]
 
 
-def student(settings: ScorerSettings, framing: Framing) -> Student:
-    """CLIP's towers where `scorer.backbone` names some, for `inctrl`; any other backbone for `inctrl-visual`."""
+def student(settings: ScorerSettings, framing: Framing, backbone_word: str = "") -> Student:
+    """CLIP's towers where `scorer.backbone` names some, for `inctrl`; any other backbone for `inctrl-visual`.
+
+    backbone_word: another than `scorer.backbone`, as `load_ground` reads it.
+    """
+    settings = settings.model_copy(update={"backbone": backbone_word or settings.backbone})
     torch.set_num_threads(settings.torch_threads or usable_cores())
     device = device_of(settings.device)
     if settings.backbone.startswith(kept_clip.FAMILY):
@@ -55,7 +59,7 @@ def student(settings: ScorerSettings, framing: Framing) -> Student:
         untrained = new_heads(clip.towers.embedding_width, prod(clip.towers.grid), 0)
         model = InCtrl(clip.towers, untrained, contents=clip.kept.card.contents)
         return Student(ClipSight(model, framing), device, lambda *said: _clip_card(clip.kept, *said))
-    backbone = backbones.load(settings, device)
+    backbone = load_ground(settings.backbone, framing, settings).backbone
     known = backbone.name, backbone.weights_sha256
     return Student(
         VisualSight(backbone, framing),
@@ -90,7 +94,11 @@ def look_at(student: Student, found: Sequence[Material], folder: WeightsFolder, 
 def train_heads(
     student: Student, sources: Sources, recipe: Recipe, tag: str, folder: WeightsFolder, progress: Progress
 ) -> Kept:
-    """Train, resuming from an unfinished run of this tag, and keep the heads in the weights folder."""
+    """Train, resuming from an unfinished run of this tag, and keep the heads in the weights folder.
+
+    Raises `BadWeights` for a word that is no tag.
+    """
+    require_tag(tag)
     grid = student.sight.grid
     heads = new_heads(student.sight.width, prod(grid), recipe.seed)
     training = Training(heads, recipe, grid, student.device)

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from scorer.backbones.kept_clip import load_clip, require_texts
+from scorer.backbones.kept_clip import KeptClip, load_clip, require_texts
 from scorer.backbones.openclip import OpenClip
 from scorer.detectors.coop import CLASSES, Prompts, logits
-from scorer.devices import device_of
+from scorer.devices import device_of, usable_cores
 from scorer.errors import BadWeights
 from scorer.framing import Framing
 from scorer.residuals import unit
 from scorer.settings import ScorerSettings
 from scorer.training.learning import share_of_rate
 from scorer.training.material import BadTrainingData, Material
-from scorer.weights import Card, Kept, WeightsFolder, contents_of
+from scorer.weights import Card, Kept, WeightsFolder, contents_of, require_tag
 
 Progress = Callable[[int, float], None]
 """Steps done so far, and the loss of the last."""
@@ -87,6 +87,15 @@ def examples_of(
     if not embedded:
         raise BadTrainingData("There is no picture to learn CoOp's prompts from; name a labelled set.")
     return Examples(torch.cat(embedded), tuple(nouns), torch.tensor(anomalous))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frozen CLIP, pictures as it sees them, and the sets they are of."""
+
+    clip: KeptClip
+    examples: Examples
+    sources: tuple[str, ...]
 
 
 class Training:
@@ -183,27 +192,30 @@ class Training:
         return f"{asdict(self.recipe)} {self._examples.digest}"
 
 
-def learn(
-    settings: ScorerSettings,
-    framing: Framing,
-    materials: Sequence[Material],
-    recipe: Recipe,
-    tag: str,
-    looked: Callable[[int], None],
-    progress: Progress,
-) -> Kept:
-    """Learn prompts on the CLIP that the settings name as backbone, and keep them as ``coop:TAG``.
+def look_at(
+    settings: ScorerSettings, framing: Framing, materials: Sequence[Material], progress: Callable[[int], None]
+) -> Seen:
+    """Embed all pictures with the CLIP that the settings name as backbone; `progress` gets how many are done.
 
-    An interrupted training goes on from its checkpoint in the weights folder. `looked` gets how many pictures were
-    embedded. Raises `UnfitBackbone` for a backbone without a text tower.
+    Raises `UnfitBackbone` for a backbone without a text tower.
     """
     settings = settings.model_copy(update={"detector": "coop"})
     require_texts(settings)
+    torch.set_num_threads(settings.torch_threads or usable_cores())
     clip = load_clip(settings, device_of(settings.device))
-    training = Training(clip.towers, examples_of(materials, clip.towers, framing, looked), recipe)
-    folder = WeightsFolder(settings.weights_path)
+    sources = tuple(sorted({material.source for material in materials}))
+    return Seen(clip, examples_of(materials, clip.towers, framing, progress), sources)
+
+
+def learn(seen: Seen, recipe: Recipe, tag: str, folder: WeightsFolder, progress: Progress) -> Kept:
+    """Learn prompts, resuming from an unfinished run of this tag, and keep them in the weights folder as ``coop:TAG``.
+
+    Raises `BadWeights` for a word that is no tag.
+    """
+    require_tag(tag)
+    training = Training(seen.clip.towers, seen.examples, recipe)
     context = train(training, folder.path / UNFINISHED / f"coop.{tag}.checkpoint", progress)
-    return keep(folder, clip.kept, tag, context, [material.source for material in materials])
+    return keep(folder, seen.clip.kept, tag, context, seen.sources)
 
 
 def train(training: Training, checkpoint: Path, progress: Progress) -> torch.Tensor:

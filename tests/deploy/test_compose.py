@@ -67,6 +67,7 @@ class Machine:
         for there, here in self._places.items():
             variables = {name: value.replace(there, here) for name, value in variables.items()}
         variables["ANDON_ANDON__METRICS_PORT"] = str(self.metrics_ports[service])
+        variables["ANDON_SCORER__ENGINE"] = "torch"  # measuring takes seconds
         variables["ANDON_DASHBOARD__PORT"] = str(self.dashboard_port)
         return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self._volumes), **variables}
 

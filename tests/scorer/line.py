@@ -82,7 +82,7 @@ class Line:
         self.database = Database(services.database_url or f"sqlite:///{folder / 'andon.sqlite'}")
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))
-        self.settings = settings(folder, **scorer)
+        self.settings = settings(folder, **{"group": f"scorers-of-{self.topic}"} | scorer)
         self.published = 0
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Line:
 
     def station(self, name: str, **wanted: object) -> int:
         with self.database.begin() as session:
-            return stations.add(session, name, StationSettings(**wanted), START).id
+            return stations.add(session, name, StationSettings(**{"sample_one_in": 0} | wanted), START).id
 
     def normals(self, name: str, first: int = 1000, count: int = 4, activate: bool = True) -> NormalSet:
         images = [NormalImage(self.images.put(encoded(part(first + one))), f"{one}.png") for one in range(count)]
@@ -156,6 +156,7 @@ def settings(folder: Path, **wanted: object) -> ScorerSettings:
         "references_path": folder / "references",
         "batch_frames": 8,
         "device": "cpu",
+        "engine": "torch",
         "backbone": "filterbank",  # the quickest
         "torch_threads": 1,
         "retry_first_s": 0.01,

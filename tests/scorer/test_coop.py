@@ -17,7 +17,7 @@ from scorer.errors import BadNormals, BadWeights, ModelUnavailable, UnfitBackbon
 from scorer.framing import Framing
 from scorer.settings import ScorerSettings
 from scorer.training.material import NO_PROMPT, BadTrainingData, Material, Query
-from scorer.training.prompt_learning import Examples, Recipe, Training, examples_of, keep, learn, train
+from scorer.training.prompt_learning import Examples, Recipe, Training, examples_of, keep, learn, look_at, train
 from scorer.weights import Card, Kept, WeightsFolder
 from scorer.weights_import import Asked, import_file
 from tests.scorer.tiny_clip import CONFIG, tiny_backbone, tiny_pixels
@@ -224,6 +224,7 @@ def folder(tmp_path: Path) -> WeightsFolder:
 
 def settings_of(folder: WeightsFolder, backbone: str = "openclip/tiny", prompts: str = "") -> ScorerSettings:
     return ScorerSettings(
+        engine="torch",
         detector="coop",
         backbone=backbone,
         coop_prompts=prompts,
@@ -254,14 +255,16 @@ def test_learning_takes_the_kept_clip_and_keeps_what_was_learned(folder: Weights
     steps: list[int] = []
     materials = [material("bolt", 1), material("metal_nut", 5)]
     recipe = Recipe(words=4, steps=5)
-    words = learn(
-        settings_of(folder), Framing(), materials, recipe, "bolts", seen.append, lambda step, _: steps.append(step)
-    )
+    looked = look_at(settings_of(folder), Framing(), materials, seen.append)
+    words = learn(looked, recipe, "bolts", folder, lambda step, _: steps.append(step))
     assert (words.card.name, words.card.backbone, words.card.source) == ("coop:bolts", "tiny:ours", "made")
     assert (seen[-1], steps) == (24, [1, 2, 3, 4, 5])
     assert registry.load(settings_of(folder), Framing()).weights_sha256 == words.sha256
     with pytest.raises(UnfitBackbone, match="detector coop compares images with texts, and the backbone andon-tiny"):
-        learn(settings_of(folder, "andon-tiny"), Framing(), materials, recipe, "bolts", silent, silent)
+        look_at(settings_of(folder, "andon-tiny"), Framing(), materials, silent)
+    with pytest.raises(BadWeights, match=r"'../bolts' is no tag"):
+        learn(looked, recipe, "../bolts", folder, silent)
+    assert not list(folder.path.rglob("*.checkpoint"))
 
 
 def test_where_nothing_was_learned_it_says_how_to(folder: WeightsFolder, learned: torch.Tensor) -> None:

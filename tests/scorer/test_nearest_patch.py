@@ -117,7 +117,7 @@ def test_flat_and_black_pictures_get_finite_scores(detector):
 
 
 def test_the_registry_loads_by_name():
-    assert load(ScorerSettings(detector="nearest-patch", device="cpu"), Framing()).name == "nearest-patch"
+    assert load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing()).name == "nearest-patch"
     with pytest.raises(UnknownDetector, match="nearest-patch"):
         load(ScorerSettings(detector="crystal-ball"), Framing())
 

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return load(ScorerSettings(detector="nearest-patch", device="cpu"), Framing("stretch"))
+    return load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing("stretch"))
 
 
 def test_the_default_detector_stands_on_the_packaged_weights(detector):
-    filterbank = load(ScorerSettings(backbone="filterbank", device="cpu"), Framing("stretch"))
+    filterbank = load(ScorerSettings(backbone="filterbank", device="cpu", engine="torch"), Framing("stretch"))
 
     assert detector.weights_sha256 == SHA256
     assert filterbank.weights_sha256 is None

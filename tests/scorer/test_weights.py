@@ -214,3 +214,21 @@ def test_other_safetensors_in_the_folder_are_left_alone(folder) -> None:
 
 def _heads_card(tag: str) -> Card:
     return Card("inctrl-heads", "inctrl", tag, source="here", contents=tag, backbone="tiny:ours")
+
+
+def test_two_backbones_can_have_prompts_and_heads_of_one_name(tmp_path: Path) -> None:
+    folder = WeightsFolder(tmp_path)
+    for kind in ("coop-prompts", "inctrl-visual-heads"):
+        for backbone, value in (("here", 1.0), ("resnet18 layer3", 2.0), ("here", 3.0), ("resnet18 layer3", 4.0)):
+            card = Card(kind, kind, "mine", "a test", str(value), backbone=backbone)  # type: ignore[arg-type]
+            folder.keep(card, {"w": torch.full((1,), value)})
+    found = {(one.card.kind, one.card.backbone): float(folder.tensors(one)["w"]) for one in folder.listed()}
+    assert found == {
+        (kind, backbone): value
+        for kind in ("coop-prompts", "inctrl-visual-heads")
+        for backbone, value in (("here", 3.0), ("resnet18 layer3", 4.0))
+    }
+    usual = tmp_path / "coop-prompts.mine.safetensors"
+    usual.write_bytes(usual.read_bytes()[:-3])
+    card = Card("coop-prompts", "coop-prompts", "mine", "a test", "5", backbone="here")
+    assert folder.keep(card, {"w": torch.full((1,), 5.0)}).path == usual

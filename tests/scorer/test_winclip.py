@@ -317,6 +317,7 @@ def folder(tmp_path: Path) -> WeightsFolder:
 
 def settings_of(folder: WeightsFolder, backbone: str = "openclip/tiny") -> ScorerSettings:
     return ScorerSettings(
+        engine="torch",
         detector="winclip", backbone=backbone, device="cpu", weights_path=folder.path, precision="fp32"
     )
 
@@ -377,6 +378,7 @@ def test_weights_of_another_width_and_a_changed_file_are_refused(folder: Weights
 
 def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches(folder: WeightsFolder) -> None:
     asked = ScorerSettings(
+        engine="torch",
         detector="nearest-patch",
         backbone="openclip/tiny",
         backbone_blocks="4",

@@ -7,7 +7,7 @@ from scorer.measuring.candidates import framing_named, load_ground, load_method,
 from scorer.measuring.errors import CannotMeasure
 from scorer.settings import ScorerSettings
 
-SETTINGS = ScorerSettings(device="cpu")
+SETTINGS = ScorerSettings(device="cpu", engine="torch")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.scorer.measuring.folders import write_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SETTINGS = ScorerSettings(device="cpu", torch_threads=1)
+SETTINGS = ScorerSettings(device="cpu", engine="torch", torch_threads=1)
 TIMES = {"encode_ms", "judge_ms", "fit_ms"}
 
 

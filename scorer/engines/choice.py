@@ -1,0 +1,183 @@
+"""Which engine and precision a network runs in on this machine: measured once, when a worker first starts, and kept.
+
+Measured are full calls, from framed pictures to tokens, with as many at once as a worker makes (docs/adr/0027).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import structlog
+import torch
+
+from scorer.backbones.precision import has_fast_bf16
+from scorer.devices import processor, score_threads, usable_cores
+from scorer.engines.measured import FILE, Measured, Running, keep, kept
+from scorer.engines.protocol import Calls
+from scorer.engines.registry import ENGINES
+from scorer.errors import UnfitEngine
+from scorer.settings import ScorerSettings
+
+log = structlog.get_logger()
+
+WINS_BY = 1.1
+"""An engine takes torch's place where it does so many times as much: below that it is the noise of the machine."""
+
+LARGEST_DIFFERENCE = {"fp32": 1e-3, "bf16": 5e-2}
+"""Of tokens from torch's in fp32, as a share of the largest of these; what differs more computes something else."""
+
+
+ROUNDS, ROUND_S = 3, 0.4
+PACKAGES = ("torch", "openvino", "onnxruntime")
+
+
+PLAIN = Running("torch", "fp32")
+
+Tokens = Callable[[torch.Tensor], torch.Tensor]
+Build = Callable[[Running], Tokens]
+"""A backbone so computed, as the function from framed pictures (B, 3, H, W), uint8, to tokens."""
+
+
+def calls(settings: ScorerSettings, backbone: str, contents: str) -> Calls:
+    """As a worker calls a network; contents: tells the weights and which of its outputs are asked for."""
+    at_once = settings.score_threads or score_threads(settings.device)
+    network = sha256(f"{backbone} {contents} {version('torch')}".encode()).hexdigest()[:16]
+    return Calls(at_once, settings.torch_threads or 1, settings.engines_path, network)
+
+
+def choose(
+    settings: ScorerSettings, device: torch.device, backbone: str, contents: str, size: tuple[int, int], build: Build
+) -> Running:
+    """What the settings say, or with ``auto`` what was fastest here; measured now if it never was.
+
+    contents: tells the weights. size: height and width of the pictures. Raises `UnfitEngine` for an engine that is not
+    here.
+    """
+    candidates = _candidates(settings, device)
+    if len(candidates) == 1:
+        return candidates[0]
+    key = _key(settings, device, backbone, contents)
+    at_once = calls(settings, backbone, contents).at_once
+    found = kept(settings.engines_path / FILE).get(key)
+    if found is None:
+        found = measure(backbone, _machine(device), candidates, build, _pictures(settings, size), at_once)
+        keep(settings.engines_path / FILE, key, found)
+        log.info("engine chosen", backbone=backbone, engine=str(found.running), pictures_per_s=found.pictures_per_s)
+    return found.running
+
+
+def measure(
+    backbone: str, machine: str, candidates: Sequence[Running], build: Build, pictures: torch.Tensor, at_once: int
+) -> Measured:
+    """Time each candidate, turn by turn; its fastest turn counts. A candidate that fails or differs is left out."""
+    left_out: dict[str, str] = {}
+    built: dict[Running, Tokens] = {}
+    plain = build(PLAIN)
+    expected = plain(pictures)
+    for one in candidates:
+        try:
+            tokens = plain if one == PLAIN else build(one)
+            difference = float((tokens(pictures) - expected).abs().max() / expected.abs().max())
+        except Exception as error:  # noqa: BLE001  engines raise whatever they like, and torch can do it as well
+            log.warning("an engine can't be used", backbone=backbone, engine=str(one), error=str(error))
+            left_out[str(one)] = f"{type(error).__name__}: {error}"
+            continue
+        if difference > LARGEST_DIFFERENCE[one.precision]:
+            left_out[str(one)] = f"its tokens differ from torch's by {difference:.2g} of the largest"
+            continue
+        built[one] = tokens
+    rates: dict[Running, float] = dict.fromkeys(built, 0.0)
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(ROUNDS):
+            for one, tokens in built.items():
+                rates[one] = max(rates[one], _rate(tokens, pictures, pool, at_once))
+    return Measured(
+        backbone,
+        machine,
+        _best(rates),
+        {str(one): round(rate, 2) for one, rate in rates.items()},
+        left_out,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _candidates(settings: ScorerSettings, device: torch.device) -> list[Running]:
+    """All that the settings allow and this machine has, torch first."""
+    if settings.precision == "auto":
+        precisions: Sequence[Literal["fp32", "bf16"]] = ("bf16", "fp32") if has_fast_bf16(device) else ("fp32",)
+    else:
+        precisions = (settings.precision,)
+    if settings.engine != "auto":
+        if why := ENGINES[settings.engine].missing(device):
+            raise UnfitEngine(f"scorer.engine is {settings.engine}: {why}")
+        if settings.engine in FP32_ONLY and "fp32" not in precisions:
+            raise UnfitEngine(f"scorer.engine is {settings.engine}, which computes in fp32, and scorer.precision bf16.")
+        return [Running(settings.engine, "fp32" if settings.engine in FP32_ONLY else precisions[0])]
+    return [
+        Running(engine, precision)
+        for engine, one in ENGINES.items()
+        for precision in precisions
+        if one.missing(device) is None and not (engine in FP32_ONLY and precision != "fp32")
+    ]
+
+
+FP32_ONLY = ("openvino", "onnxruntime")
+
+
+def _best(rates: Mapping[Running, float]) -> Running:
+    """The fastest, or torch's fastest where nothing is faster by `WINS_BY`."""
+    of_torch = [one for one in rates if one.engine == "torch"]
+    ours = max(of_torch, key=rates.__getitem__)
+    fastest = max(rates, key=rates.__getitem__)
+    return fastest if rates[fastest] > WINS_BY * rates[ours] else ours
+
+
+def _rate(tokens: Tokens, pictures: torch.Tensor, pool: ThreadPoolExecutor, at_once: int) -> float:
+    """Pictures a second of so many callers together."""
+    began_s = time.perf_counter()
+
+    def call(_: int) -> int:
+        done = 0
+        while done == 0 or time.perf_counter() - began_s < ROUND_S:
+            tokens(pictures).flatten()[0].item()  # waits for a GPU
+            done += len(pictures)
+        return done
+
+    done = sum(pool.map(call, range(at_once)))
+    return done / (time.perf_counter() - began_s)
+
+
+def _pictures(settings: ScorerSettings, size: tuple[int, int]) -> torch.Tensor:
+    """Noise, of which a network has as much work as of a part."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (settings.model_batch_frames, 3, *size), dtype=torch.uint8, generator=draw)
+
+
+def _machine(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor()}, {usable_cores()} cores"
+
+
+def _key(settings: ScorerSettings, device: torch.device, backbone: str, contents: str) -> str:
+    told = [
+        _machine(device),
+        backbone,
+        contents,
+        settings.precision,
+        settings.score_threads,
+        settings.torch_threads,
+        list(_versions()),
+    ]
+    return sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _versions() -> Iterator[str]:
+    for package in PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"no {package}"

@@ -1,0 +1,61 @@
+"""What was measured of engines on this machine, in a file that people may read; no torch is needed to read it."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import structlog
+
+EngineName = Literal["torch", "openvino", "onnxruntime", "cuda-graphs"]
+
+log = structlog.get_logger()
+
+FILE = "measured.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a network is computed."""
+
+    engine: EngineName
+    precision: Literal["fp32", "bf16"]
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Pictures a second of all calls together, by `str(Running)`, and why others are not among them."""
+
+    backbone: str
+    machine: str
+    running: Running
+    pictures_per_s: Mapping[str, float]
+    left_out: Mapping[str, str]
+    measured_at: str
+
+
+def kept(file: Path) -> dict[str, Measured]:
+    """What was measured so far, by key; nothing where there is no file, or one that can't be read."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {key: Measured(**{**one, "running": Running(**one["running"])}) for key, one in told.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("measurements of engines can't be read, all are made anew", file=str(file), error=str(error))
+        return {}
+
+
+def keep(file: Path, key: str, found: Measured) -> None:
+    """Beside what is there; a worker that starts at the same time may measure as well, and either's answer will do."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = {one: asdict(measured) for one, measured in (kept(file) | {key: found}).items()}
+    fresh = file.with_name(f"{file.name}.{uuid4().hex}")
+    fresh.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    os.replace(fresh, file)

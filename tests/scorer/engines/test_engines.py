@@ -1,0 +1,113 @@
+"""Whatever computes a network, the tokens are torch's, and a batch's are those of its pictures."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+
+from scorer.backbones.openclip import OpenClip, bare
+from scorer.backbones.timm_vit import TimmVit
+from scorer.backbones.tiny import TinyBackbone, read_tiny
+from scorer.engines.cuda_graphs import CudaGraphs
+from scorer.engines.fixed_sizes import fixed, parts_of
+from scorer.engines.measured import EngineName, Running
+from scorer.engines.protocol import ONE_CALL, Calls
+from scorer.engines.registry import compiled
+from scorer.errors import UnfitEngine
+from tests.scorer.test_timm_vit import oblong
+from tests.scorer.tiny_clip import tiny_architecture, tiny_pixels
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+OTHERS: list[EngineName] = ["openvino", "onnxruntime"]
+
+Tokens = Callable[[torch.Tensor], torch.Tensor]
+
+
+def of_andon_tiny(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+    network, contents = read_tiny()
+    pixels = torch.randint(0, 256, (3, 3, 256, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return TinyBackbone(network, contents, CPU, Running(engine, "fp32"), calls).tokens, pixels
+
+
+def of_openclip(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+    torch.manual_seed(0)
+    towers = OpenClip(bare(tiny_architecture()), tiny_architecture(), CPU, "fp32", engine, calls)
+    return lambda pixels: towers.encode_images(towers.normalised(pixels), (1, 3)).tokens, tiny_pixels(3, seed=1)
+
+
+def of_timm(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+    vit = TimmVit(oblong(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=calls)
+    return vit.tokens, torch.randint(0, 256, (2, 3, *vit.size), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("of", [of_andon_tiny, of_openclip, of_timm])
+def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, tmp_path: Path) -> None:
+    calls = Calls(graphs=tmp_path, network="same")
+    plain, pixels = of("torch", calls)
+    expected = plain(pixels)
+    for engine in OTHERS:
+        tokens, _ = of(engine, calls)
+        together = tokens(pixels)
+        torch.testing.assert_close(together, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(torch.cat([tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_what_is_made_of_a_network_is_kept_and_found_again(
+    tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()), torch.rand(1, 3, 8, 8)
+    calls = Calls(graphs=tmp_path, network="of-three")
+    first = compiled(engine, network.eval(), example, calls)(example)
+    monkeypatch.setattr(torch.onnx, "export", None)
+    again = compiled(engine, network, example, calls)(example)
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["of-three.onnx"]
+
+
+class Tuple(torch.nn.Module):
+    """What a network of engines gives."""
+
+    def forward(self, answer: torch.Tensor) -> tuple[torch.Tensor]:
+        return (answer,)
+
+
+def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
+    network, contents = read_tiny()
+    pixels = tiny_pixels(1, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
+    exact = TinyBackbone(deepcopy(network), contents, CPU).tokens(pixels)
+    rough = TinyBackbone(network, contents, CPU, Running("torch", "bf16"))
+    cosines = torch.nn.functional.cosine_similarity(exact, rough.tokens(pixels), dim=3)
+    assert float(cosines.min()) > 0.99
+    assert rough.tokens(pixels).dtype == torch.float32
+    assert rough.configuration["bf16"] == 1
+
+
+def test_graphs_need_a_gpu_and_say_so() -> None:
+    assert CudaGraphs().missing(torch.device("cuda")) is None
+    with pytest.raises(UnfitEngine, match=r"scorer.engine is cuda-graphs: CUDA graphs need a GPU.*on cpu"):
+        compiled("cuda-graphs", torch.nn.Identity(), torch.zeros(1, 3, 8, 8), ONE_CALL)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "parts"),
+    [(1, [(1, 1)]), (3, [(3, 4)]), (4, [(4, 4)]), (9, [(8, 8), (1, 1)]), (19, [(8, 8), (8, 8), (3, 4)])],
+)
+def test_a_batch_is_split_into_sizes_and_filled_up(pictures: int, parts: list[tuple[int, int]]) -> None:
+    assert parts_of(pictures, (1, 2, 4, 8)) == parts
+
+
+def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() -> None:
+    asked = []
+
+    def network(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        asked.append(len(pictures))
+        return pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)
+
+    pictures = torch.rand(11, 3, 4, 4)
+    torch.testing.assert_close(fixed(network, (1, 2, 4))(pictures), (pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)))
+    assert asked == [4, 4, 4]

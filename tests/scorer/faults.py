@@ -1,0 +1,112 @@
+"""What the fault tests do to a line: workers that die at a step, parts that are away for a minute, a camera on it all."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from uuid import UUID
+
+from ingest.frame import Frame
+from ingest.producer import Producer
+from ingest.spool import Spool
+from tests.scorer.line import PATIENCE_S, START, Counted, Line, Services, encoded, part, working
+
+A_MINUTE_S = 60.0
+
+forking = multiprocessing.get_context("forkserver")  # torch is imported there once, and each worker forked from it
+forking.set_forkserver_preload(["tests.scorer.faults"])
+
+
+@contextmanager
+def ready(folder: Path, services: Services) -> Iterator[Line]:
+    """A line with the ready station s1."""
+    with closing(Line(folder, services)) as line:
+        line.station("s1")
+        line.normals("s1")
+        yield line
+
+
+def start_worker(line: Line, kill_at: str, drain: bool = True) -> BaseProcess:
+    """A worker in a process of its own, which kills itself at a step."""
+    worker = forking.Process(target=_work, args=(line.folder, line.services, kill_at, drain))
+    worker.start()
+    return worker
+
+
+def _work(folder: Path, services: Services, kill_at: str, drain: bool) -> None:
+    os.environ["ANDON_TEST_KILL_AT"] = kill_at
+    Line(folder, services).worker("dying").run(threading.Event(), drain, progress=lambda _: None)
+
+
+def was_killed(worker: BaseProcess) -> bool:
+    worker.join(150)
+    return worker.exitcode == -signal.SIGKILL
+
+
+def ids(line: Line, station: str = "s1") -> list[UUID]:
+    """Frames with a verdict, of this line's topic; oldest capture first."""
+    return [verdict.frame_id for verdict in line.verdicts(station) if verdict.topic == line.topic]
+
+
+def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
+    made = sorted(line.verdicts(station), key=lambda verdict: (verdict.decided_at, verdict.offset))
+    return [verdict.frame_id for verdict in made]
+
+
+@contextmanager
+def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[[], None]]]:
+    """A running worker, and a way to wait until it has waited for `word` for a minute: by its own count, not in truth."""
+    minute_over = threading.Event()
+    waited_s = 0.0
+
+    def wait_for(stop: threading.Event, seconds: float) -> bool:
+        nonlocal waited_s
+        waited_s += seconds
+        if waited_s >= A_MINUTE_S:
+            minute_over.set()
+        return stop.wait(min(seconds, 0.01))
+
+    line.settings = line.settings.model_copy(update={"retry_first_s": 0.5, "retry_most_s": 15.0})  # as they ship
+    worker = line.worker(wait_for=wait_for)
+
+    def until_it_waited() -> None:
+        assert minute_over.wait(PATIENCE_S)
+        assert f"Waiting for the {word}" in worker.health()[0]
+
+    with working(worker) as counted:
+        yield counted, until_it_waited
+
+
+class NoClaimChecks:
+    def put(self, data: bytes) -> str:
+        raise AssertionError("nothing here is that large")
+
+
+@contextmanager
+def camera(line: Line) -> Iterator[Callable[[int, int], None]]:
+    """The product's own producer with its spool: send so many frames, numbered from the first; all become durable."""
+    durable: set[str | None] = set()
+    sent: set[str] = set()
+    spool = Spool(line.folder / "spool", 100_000_000)
+    producer = Producer(line.bus.publisher(line.topic), line.ingest, spool, NoClaimChecks(), lambda: START)
+
+    def send(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            at = START + timedelta(seconds=number)
+            frame = Frame("s1", at, encoded(part(number)), "image/png", part_id=str(number))
+            producer.send(frame, lambda frame: durable.add(frame.part_id))
+            sent.add(str(number))
+
+    with closing(producer):
+        yield send
+    assert durable == sent
+
+
+def parts_seen(line: Line) -> list[str | None]:
+    """Part ids with a verdict; oldest capture first."""
+    return [verdict.part_id for verdict in line.verdicts("s1")]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 
 from scorer import residuals
 from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean
@@ -40,6 +41,15 @@ class Bank:
     shares: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where a patch may look for its neighbour: at most `cells` away in a grid of so many rows and columns."""
+
+    rows: int
+    columns: int
+    cells: int
+
+
 class NearestPatch:
     """Nearest patch on any backbone with patch tokens."""
 
@@ -63,7 +73,7 @@ class NearestPatch:
             return kept
         bank = replace(bank, shares=_shares(bank))
         free = _left_out_scores(bank, None)
-        near = _left_out_scores(bank, _neighbours(normals.grid, WINDOW_CELLS, tokens.device))
+        near = _left_out_scores(bank, Window(*normals.grid, WINDOW_CELLS))
         window = WINDOW_CELLS if near.mean() <= ALIGNED_RATIO * free.mean() else 0
         return kept | {"shares": bank.shares, "window": torch.tensor(window)}
 
@@ -84,9 +94,9 @@ def _bank(fitted: Mapping[str, torch.Tensor]) -> Bank:
     return Bank(fitted["patches"], fitted["looked_at"], fitted["shares"])
 
 
-def _window(fitted: Mapping[str, torch.Tensor], grid: tuple[int, int]) -> torch.Tensor | None:
+def _window(fitted: Mapping[str, torch.Tensor], grid: tuple[int, int]) -> Window | None:
     cells = int(fitted["window"])
-    return _neighbours(grid, cells, fitted["patches"].device) if cells else None
+    return Window(*grid, cells) if cells else None
 
 
 def _shares(bank: Bank) -> torch.Tensor:
@@ -99,61 +109,70 @@ def _shares(bank: Bank) -> torch.Tensor:
     return levels.mean() / levels
 
 
-def _left_out_scores(bank: Bank, near: torch.Tensor | None) -> torch.Tensor:
+def _left_out_scores(bank: Bank, window: Window | None) -> torch.Tensor:
     """The score of each normal against all the others, (K,)."""
-    return torch.stack([top_mean(distances, TOP_SHARE) for distances in _left_out(bank, near)])
+    return torch.stack([top_mean(distances, TOP_SHARE) for distances in _left_out(bank, window)])
 
 
-def _left_out(bank: Bank, near: torch.Tensor | None) -> list[torch.Tensor]:
+def _left_out(bank: Bank, window: Window | None) -> list[torch.Tensor]:
     """Distances of each normal's patches, those in the picture, to all the other normals."""
     found = []
     for place, seen in enumerate(bank.looked_at):
         others = torch.arange(len(bank.looked_at), device=bank.looked_at.device) != place
         rest = Bank(bank.patches[:, others], bank.looked_at[others], bank.shares)
-        found.append(_maps(bank.patches[:, place : place + 1], rest, near)[0, seen])
+        found.append(_maps(bank.patches[:, place : place + 1], rest, window)[0, seen])
     return found
 
 
-def _maps(tokens: torch.Tensor, bank: Bank, near: torch.Tensor | None) -> torch.Tensor:
-    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches).
-
-    near: (patches, patches), which cells a patch may look at; None for all.
-    """
+def _maps(tokens: torch.Tensor, bank: Bank, window: Window | None) -> torch.Tensor:
+    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches)."""
     layers, pictures, patches, _ = tokens.shape
-    distances = torch.zeros(pictures * patches, device=tokens.device)
-    unseen = torch.where(bank.looked_at, 0.0, NOWHERE - 1).flatten()
-    at_once = max(1, residuals.MOST_COSINES // len(unseen))
-    cells = torch.arange(patches, device=tokens.device).repeat(pictures)
-    for mine, theirs, share in zip(tokens.flatten(1, 2), bank.patches.flatten(1, 2), bank.shares, strict=True):
-        used = _width_in_use(theirs)
-        theirs_across = theirs[:, :used].T
-        nearest = [
-            _nearest(torch.addmm(unseen, mine[some, :used], theirs_across), near, cells[some])
-            for some in torch.arange(len(mine), device=mine.device).split(at_once)  # type: ignore[no-untyped-call]
-        ]
-        distances += share * 0.5 * (1 - torch.cat(nearest).clamp(max=1))
-    return (distances / layers).view(pictures, patches)
+    distances = torch.zeros(pictures, patches, device=tokens.device)
+    unseen = torch.where(bank.looked_at, 0.0, NOWHERE - 1)
+    for mine, theirs, share in zip(tokens, bank.patches, bank.shares, strict=True):
+        used = _width_in_use(theirs.flatten(0, 1))
+        ours, bank_of_layer = mine[..., :used], theirs[..., :used]
+        if window is None:
+            nearest = _anywhere(ours.flatten(0, 1), bank_of_layer, unseen).view(pictures, patches)
+        else:
+            nearest = _nearby(ours, bank_of_layer, unseen, window)
+        distances += share * 0.5 * (1 - nearest.clamp(max=1))
+    return distances / layers
 
 
-def _nearest(cosines: torch.Tensor, near: torch.Tensor | None, cells: torch.Tensor) -> torch.Tensor:
-    """The largest of each row of (N, normals × patches), of those near its cell where there are any: (N,)."""
-    if near is None:
-        return cosines.amax(dim=1)
-    of_cell = cosines.view(len(cosines), -1, len(near)).amax(dim=1)  # (N, patches)
-    beside = of_cell.masked_fill(~near[cells], NOWHERE).amax(dim=1)
-    return torch.where(beside > NOWHERE, beside, of_cell.amax(dim=1))  # beside a bar there may be no neighbour
+def _anywhere(mine: torch.Tensor, theirs: torch.Tensor, unseen: torch.Tensor) -> torch.Tensor:
+    """The largest cosine of each of (N, width) to any of (K, patches, width), some at once: (N,)."""
+    at_once = max(1, residuals.MOST_COSINES // unseen.numel())
+    across, bars = theirs.flatten(0, 1).T, unseen.flatten()
+    parts = torch.split(mine, at_once)
+    return torch.cat([torch.addmm(bars, some, across).amax(dim=1) for some in parts])
+
+
+def _nearby(mine: torch.Tensor, theirs: torch.Tensor, unseen: torch.Tensor, window: Window) -> torch.Tensor:
+    """The largest cosine of each of (B, patches, width) to those of (K, patches, width) near its place, (B, patches).
+
+    Each row of cells is compared with the few rows that its windows reach. Beside a bar there may be no neighbour: then
+    one anywhere will do.
+    """
+    ours = rearrange(mine, "b (r c) w -> r (b c) w", r=window.rows)
+    bank = rearrange(theirs, "k (r c) w -> r (k c) w", r=window.rows)
+    bars = rearrange(unseen, "k (r c) -> r (k c)", r=window.rows)
+    columns = torch.arange(window.columns, device=mine.device)
+    beside = (columns[:, None] - columns[None, :]).abs() <= window.cells  # (c, c)
+    found = []
+    for row in range(window.rows):
+        band = slice(max(0, row - window.cells), row + window.cells + 1)
+        cosines = torch.addmm(bars[band].flatten(), ours[row], bank[band].flatten(0, 1).T)
+        of_column = rearrange(cosines, "(b c) (n d) -> b n c d", c=window.columns, d=window.columns).amax(dim=1)
+        found.append(of_column.masked_fill(~beside, NOWHERE).amax(dim=2))
+    nearest = torch.stack(found, dim=1).flatten(1)  # (B, r, c) to (B, patches)
+    alone = nearest <= NOWHERE
+    if alone.any():
+        nearest[alone] = _anywhere(mine[alone], theirs, unseen)
+    return nearest
 
 
 def _width_in_use(tokens: torch.Tensor) -> int:
     """Columns up to the last that is not all zeros: a layer narrower than the widest is filled up with them."""
     used = torch.nonzero((tokens != 0).any(dim=0))
     return int(used[-1]) + 1 if len(used) else tokens.shape[1]
-
-
-def _neighbours(grid: tuple[int, int], window: int, device: torch.device) -> torch.Tensor:
-    """Which cells lie within a window around each cell, (patches, patches)."""
-    rows, columns = grid
-    row = torch.arange(rows * columns, device=device) // columns
-    column = torch.arange(rows * columns, device=device) % columns
-    close_rows = (row[:, None] - row[None, :]).abs() <= window
-    return close_rows & ((column[:, None] - column[None, :]).abs() <= window)

@@ -1,4 +1,4 @@
-"""What the fault tests do to a line: workers that die at a step, parts that are away for a minute, a camera on it all."""
+"""What the fault tests do to a line: workers die at a step, parts are away for a minute, a camera goes on."""
 
 import multiprocessing
 import os
@@ -59,8 +59,8 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 
 
 @contextmanager
-def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[[], None]]]:
-    """A running worker, and a way to wait until it has waited for `word` for a minute: by its own count, not in truth."""
+def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[[], str]]]:
+    """A running worker, and a way to wait until it has waited for `word` for a minute, by its own count, and why."""
     minute_over = threading.Event()
     waited_s = 0.0
 
@@ -74,9 +74,11 @@ def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[[], None]
     line.settings = line.settings.model_copy(update={"retry_first_s": 0.5, "retry_most_s": 15.0})  # as they ship
     worker = line.worker(wait_for=wait_for)
 
-    def until_it_waited() -> None:
+    def until_it_waited() -> str:
         assert minute_over.wait(PATIENCE_S)
-        assert f"Waiting for the {word}" in worker.health()[0]
+        (why,) = worker.health()
+        assert why.startswith(f"Waiting for the {word}")
+        return why
 
     with working(worker) as counted:
         yield counted, until_it_waited

@@ -57,7 +57,8 @@ class Services:
     database_url: str | None = None
     topic: str = TOPIC
     kafka_replication: int = 1
-    kafka_away_after_s: float = 4  # soon, where a test takes Kafka away
+    kafka_away_after_s: float = 15
+    database_patience_s: float = 10
 
 
 class Line:
@@ -79,7 +80,8 @@ class Line:
         )
         self.bus = open_bus(self.ingest)
         self.bus.ensure_topic(self.topic, 3)
-        self.database = Database(services.database_url or f"sqlite:///{folder / 'andon.sqlite'}")
+        url = services.database_url or f"sqlite:///{folder / 'andon.sqlite'}"
+        self.database = Database(url, lock_patience_s=services.database_patience_s)
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))
         self.settings = settings(folder, **{"group": f"scorers-of-{self.topic}"} | scorer)

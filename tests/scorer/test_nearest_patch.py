@@ -1,5 +1,6 @@
 """Nearest patch on the filterbank: what it scores, and what must not change a score."""
 
+import itertools
 import random
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patches import PatchDetector
+from scorer.detectors.patches import PatchDetector, Patches
 from scorer.detectors.registry import load
 from scorer.errors import BadNormals, ModelUnavailable, UnknownDetector
 from scorer.framing import Framing
@@ -85,6 +86,46 @@ def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(det
     assert int(scattered.tensors["window"]) == 0
 
 
+@pytest.mark.parametrize("grid", [(6, 6), (4, 9)])
+def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid):
+    rows, columns = grid
+    normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
+    normals.looked_at[0, : 2 * columns] = False
+    normals.looked_at[1, 3] = normals.looked_at[2, 0] = False
+    kept = dict(NearestPatch().fit(normals)) | {"window": torch.tensor(2)}
+    found = NearestPatch().judge(queries, kept).maps
+    unit = torch.nn.functional.normalize
+    for query, place in itertools.product(range(2), range(rows * columns)):
+        by_hand = torch.zeros(())
+        for layer, share in enumerate(kept["shares"]):
+            near = [
+                float(unit(queries.tokens[layer, query, place], dim=0) @ unit(normals.tokens[layer, k, other], dim=0))
+                for k, other in itertools.product(range(3), range(rows * columns))
+                if normals.looked_at[k, other]
+                and abs(place // columns - other // columns) <= 2
+                and abs(place % columns - other % columns) <= 2
+            ]
+            by_hand += share * (1 - max(near)) / 2 / len(kept["shares"])
+        assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
+
+
+def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts():
+    normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
+    normals.looked_at[:, : 5 * 8] = False
+    kept = dict(NearestPatch().fit(normals)) | {"window": torch.tensor(2)}
+    anywhere = NearestPatch().judge(query, kept | {"window": torch.tensor(0)}).maps
+    near = NearestPatch().judge(query, kept).maps
+    torch.testing.assert_close(near[0, : 3 * 8], anywhere[0, : 3 * 8])
+    assert (near[0, 3 * 8 :] > anywhere[0, 3 * 8 :] + 1e-4).any()
+
+
+def patches(count: int, grid: tuple[int, int], seed: int) -> Patches:
+    draw = torch.Generator().manual_seed(seed)
+    cells = grid[0] * grid[1]
+    tokens = torch.randn(2, count, cells, 12, generator=draw)
+    return Patches(tokens, torch.ones(count, cells, dtype=torch.bool), grid)
+
+
 def test_bars_of_a_letterbox_take_no_part(detector):
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = detector.references(wide[:3], "part")
@@ -117,7 +158,9 @@ def test_flat_and_black_pictures_get_finite_scores(detector):
 
 
 def test_the_registry_loads_by_name():
-    assert load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing()).name == "nearest-patch"
+    assert (
+        load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing()).name == "nearest-patch"
+    )
     with pytest.raises(UnknownDetector, match="nearest-patch"):
         load(ScorerSettings(detector="crystal-ball"), Framing())
 

@@ -1,20 +1,26 @@
 """How many frames a second a bus carries on this machine: publish, then read and commit, with images of a real size.
 
-python -m benchmarks.bus --bus embedded
-python -m benchmarks.bus --bus kafka --bootstrap localhost:9092
+``python -m benchmarks.bus [--bus embedded|kafka] [--bootstrap HOST:PORT] [--quick] [--json FILE]``
+
+``at_once_fps`` is the issue of it: a reader in a process of its own takes and commits frames while the producer sends
+them, and none may be missing. The other figures are of each alone.
 """
 
 import argparse
-import json
+import multiprocessing
 import os
-import platform
 import tempfile
 import time
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from benchmarks.figures import of_bus, tell
+from benchmarks.lines import kafka_of
+from benchmarks.machine import machine
 from ingest.bus.opening import open_bus
 from ingest.bus.protocol import Bus, Message
 from ingest.frame import Frame
@@ -70,37 +76,79 @@ def consume(bus: Bus, topic: str, frames: int) -> float:
         return seen / (time.perf_counter() - (began or 0.0))
 
 
+def at_once(
+    bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_bytes: int, stations: int
+) -> tuple[float, int]:
+    """Frames a second from the first sent to the last committed by a reader beside, and how many it got."""
+    context = multiprocessing.get_context("spawn")
+    ready, counted = context.Event(), context.Queue()
+    reader = context.Process(target=_read, args=(settings, topic, frames, ready, counted), daemon=True)
+    bus.ensure_topic(topic, settings.partitions)
+    reader.start()
+    if not ready.wait(60):
+        raise RuntimeError("the reader did not come up within 60 s")
+    image = os.urandom(frame_bytes)
+    spool = Spool(settings.spool_path, settings.max_spool_bytes)
+    began = time.perf_counter()
+    with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
+        for number in range(frames):
+            producer.send(Frame(f"s{number % stations}", datetime.now(UTC), image, "image/jpeg"), lambda _: None)
+        producer.flush(120)
+        seen: int = counted.get(timeout=120)
+        took = time.perf_counter() - began
+    reader.join(30)
+    return frames / took, seen
+
+
+def _read(settings: IngestSettings, topic: str, frames: int, ready: Event, counted: "Queue[int]") -> None:
+    """Commit each batch until all frames came, each once."""
+    places: set[tuple[int, int]] = set()
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(topic, "at-once")) as consumer:
+        consumer.poll(1, 2.0)
+        ready.set()
+        while len(places) < frames:
+            records = consumer.poll(64, 1.0)
+            places |= {(record.place.partition, record.place.offset) for record in records}
+            consumer.commit({(r.place.topic, r.place.partition): r.place.offset + 1 for r in records})
+    counted.put(len(places))
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
-    arguments.add_argument("--bootstrap", default="localhost:9092", help="Kafka's host:port")
-    arguments.add_argument("--frames", type=int, default=2000)
+    of_bus(arguments)
+    arguments.add_argument("--frames", type=int, default=3000)
     arguments.add_argument("--frame-bytes", type=int, default=200_000)
     arguments.add_argument("--stations", type=int, default=12)
-    arguments.add_argument("--quick", action="store_true", help="300 frames")
     given = arguments.parse_args()
-    frames = 300 if given.quick else given.frames
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    frames, size, stations = 400 if given.quick else given.frames, given.frame_bytes, given.stations
+    with (
+        tempfile.TemporaryDirectory(dir=".", prefix=".benchmark-") as folder,
+        kafka_of(given.bus, given.bootstrap, Path(folder)) as servers,
+    ):
         settings = IngestSettings(
             bus=given.bus,
             embedded_path=Path(folder) / "bus.sqlite",
             spool_path=Path(folder) / "spool",
-            kafka_bootstrap_servers=given.bootstrap,
+            kafka_bootstrap_servers=servers,
         )
         with closing(open_bus(settings)) as bus:
-            topics = [f"benchmark-{uuid.uuid4().hex}" for _ in range(3)]
+            topics = [f"benchmark-{uuid.uuid4().hex}" for _ in range(4)]
+            rate, seen = at_once(bus, topics[0], settings, frames, size, stations)
+            if seen != frames:
+                raise SystemExit(f"{frames} frames were sent and {seen} came")
             figures = {
                 "bus": given.bus,
                 "frames": frames,
-                "frame_bytes": given.frame_bytes,
-                "stations": given.stations,
-                "publish_fps": publish(bus, topics[0], frames, given.frame_bytes, given.stations),
-                "consume_fps": consume(bus, topics[0], frames),
-                "produce_fps": produce(bus, topics[1], settings, frames, given.frame_bytes, given.stations),
-                "produce_fps_one_station": produce(bus, topics[2], settings, frames, given.frame_bytes, 1),
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+                "frame_bytes": size,
+                "stations": stations,
+                "at_once_fps": rate,
+                "publish_fps": publish(bus, topics[1], frames, size, stations),
+                "consume_fps": consume(bus, topics[1], frames),
+                "produce_fps": produce(bus, topics[2], settings, frames, size, stations),
+                "produce_fps_one_station": produce(bus, topics[3], settings, frames, size, 1),
+                "machine": machine(),
             }
-    print(json.dumps({name: round(v, 1) if isinstance(v, float) else v for name, v in figures.items()}, indent=2))
+    tell({name: round(value, 1) if isinstance(value, float) else value for name, value in figures.items()}, given.json)
 
 
 def _raise_error(_place: object, error: Exception | None) -> None:

@@ -13,14 +13,19 @@ def arguments(name: str, told: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
-    parser.add_argument("--bootstrap", default="localhost:9092", help="Kafka's host:port")
+    of_bus(parser)
     parser.add_argument("--detector", default="nearest-patch")
     parser.add_argument("--backbone", default="andon-tiny")
     parser.add_argument("--device", default="cpu")
+    return parser
+
+
+def of_bus(parser: argparse.ArgumentParser) -> None:
+    """Which bus, how long, and where the figures go."""
+    parser.add_argument("--bus", choices=["embedded", "kafka"], default="embedded")
+    parser.add_argument("--bootstrap", default="", help="Kafka's host:port; without it a broker is started for the run")
     parser.add_argument("--quick", action="store_true", help="a small run, under a minute on a quiet machine")
     parser.add_argument("--json", type=Path, help="file for the figures")
-    return parser
 
 
 def tell(figures: Figures, path: Path | None) -> None:

@@ -110,12 +110,15 @@ def message(station: str, image: bytes) -> Message:
 
 @contextmanager
 def benchmark_line(bus: str, bootstrap: str, scorer: ScorerSettings, folder: Path = Path()) -> Iterator[BenchmarkLine]:
-    """A new line in a folder under `folder`; `bus` is embedded or kafka."""
-    with TemporaryDirectory(dir=folder, prefix=".benchmark-") as place:
+    """A new line in a folder under `folder`; `bus` is embedded or kafka, on a broker of its own without `bootstrap`."""
+    with (
+        TemporaryDirectory(dir=folder, prefix=".benchmark-") as place,
+        kafka_of(bus, bootstrap, Path(place)) as servers,
+    ):
         ingest = IngestSettings(
             bus="kafka" if bus == "kafka" else "embedded",
             embedded_path=Path(place) / "bus.sqlite",
-            kafka_bootstrap_servers=bootstrap,
+            kafka_bootstrap_servers=servers,
         )
         database = Database(f"sqlite:///{Path(place) / 'andon.sqlite'}")
         database.upgrade()
@@ -126,3 +129,18 @@ def benchmark_line(bus: str, bootstrap: str, scorer: ScorerSettings, folder: Pat
         with closing(opened):
             yield BenchmarkLine(opened, database, ImageStore(str(Path(place) / "images")), settings, ingest, topic)
         database.close()
+
+
+@contextmanager
+def kafka_of(bus: str, bootstrap: str, folder: Path) -> Iterator[str]:
+    """host:port of a Kafka: the one named, or a broker of our own in `folder` for as long as this lasts."""
+    if bus != "kafka" or bootstrap:
+        yield bootstrap or "localhost:9092"
+        return
+    from tests.parts.kafka import start_kafka  # the real one that the tests use
+
+    broker = start_kafka(folder / "kafka", nodes=1, heap="1g")
+    try:
+        yield broker.bootstrap
+    finally:
+        broker.stop()

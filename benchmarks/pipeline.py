@@ -4,7 +4,7 @@
 
 Frames are JPEGs of 200 kB, 1280 × 960. All of them lie on the bus before the worker starts; it then reads, decodes,
 scores, writes and commits them. The bare network gets framed pictures, and is measured before and after, as the worker
-calls it: on every core, one thread each.
+calls it: on every core, one thread each; once on the engine that the worker uses, and once on torch.
 """
 
 import time
@@ -21,6 +21,7 @@ from scorer.decode import decode
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector
 from scorer.devices import score_threads
+from scorer.engines.measured import FILE, kept
 from scorer.framing import Framed, Framing
 from scorer.settings import ScorerSettings
 
@@ -39,20 +40,24 @@ def main() -> None:
     with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
         detector = registry.load(settings, Framing())
+        on_torch = registry.load(settings.model_copy(update={"engine": "torch"}), Framing())
         torch.set_num_threads(settings.torch_threads or 1)
-        before = bare_rate(detector, pictures, settings, frames)
+        before, torch_before = (bare_rate(one, pictures, settings, frames) for one in (detector, on_torch))
         whole = line_rate(line, ["s1"], pictures, frames)
-        after = bare_rate(detector, pictures, settings, frames)
-    bare = fmean([before, after])
+        torch_after, after = (bare_rate(one, pictures, settings, frames) for one in (on_torch, detector))
+    bare, bare_torch = fmean([before, after]), fmean([torch_before, torch_after])
     figures = {
         "bus": asked.bus,
         "detector": asked.detector,
         "backbone": asked.backbone,
         "frames": frames,
         "frame_bytes": round(fmean(len(picture) for picture in pictures)),
+        "engine": engine_of(settings),
         "bare_per_s": round(bare, 2),
+        "bare_torch_per_s": round(bare_torch, 2),
         "line_per_s": round(whole, 2),
         "ratio": round(whole / bare, 3),
+        "ratio_to_torch": round(whole / bare_torch, 3),
         "bare_before_and_after": [round(before, 2), round(after, 2)],
         "machine": machine(),
     }
@@ -83,6 +88,13 @@ def bare_rate(detector: Detector, pictures: Sequence[bytes], settings: ScorerSet
         began_s = time.perf_counter()
         list(pool.map(detector.encode, batches))
         return at_once * len(batches) / (time.perf_counter() - began_s)
+
+
+def engine_of(settings: ScorerSettings) -> str:
+    """What the settings say, or what was measured on this machine."""
+    measured = kept(settings.engines_path / FILE).values()
+    chosen = [str(one.running) for one in measured if one.backbone == settings.backbone.replace("/", " ")]
+    return chosen[-1] if settings.engine == "auto" and chosen else settings.engine
 
 
 def _some(framed: Sequence[Framed], first: int, count: int) -> list[Framed]:

@@ -122,7 +122,8 @@ class Worker:
             while not stop.is_set():
                 try:
                     worked = self._turn(progress)
-                    self._all_is_well()
+                    if not (self._failures and self._under_way):  # else the next batch must come through first
+                        self._all_is_well()
                     if drain and not worked and self._is_drained():
                         break
                 except RETRIABLE as error:
@@ -187,6 +188,7 @@ class Worker:
             return True
         with metrics.STAGE_SECONDS.labels("commit").time():
             consumer.commit(_after(records))
+        self._all_is_well()
         reached("committed")
         return True
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from alerts.watch import Watch
-from benchmarks.queries import CHUNK, empty_database, load, of_engine, verdict
+from benchmarks.filled import CHUNK, empty_database, load, of_engine, verdict
 from storage import normal_sets, stations, verdicts
 from storage.database import Database
 from storage.normal_sets import NormalImage

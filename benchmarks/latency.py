@@ -50,6 +50,7 @@ def main() -> None:
         "p90_ms": round(p90, 1),
         "p99_ms": round(p99, 1),
         "longest_ms": round(worst, 1),
+        "ms_by_percent": [round(float(one), 1) for one in np.percentile(latencies, range(101))],
         "machine": machine(),
     }
     tell(figures, asked.json)

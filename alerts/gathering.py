@@ -1,6 +1,5 @@
 """From the database to KPIs and the shift report, for pages and commands alike."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
@@ -9,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from alerts.kpis import Counts, Row, kpis, pareto
 from alerts.shift_report import TREND_BUCKET, ShiftReport, StationPart
-from alerts.shifts import Plant
+from alerts.shifts import Period, Plant
 from storage import alerts, reviewed, totals, verdicts
 from storage.reviewed import ReviewCounts
 from storage.stations import Station
+from storage.totals import Totals
 
 Grouping = Literal["shift", "day", "station"]
 
@@ -43,8 +43,8 @@ def kpi_rows(
     periods = plant.shifts_between(since, until) if by == "shift" else plant.days_between(since, until)
     name = chosen[0].name if len(chosen) == 1 else None
     rows = []
-    for period in periods:
-        together = added(counts(session, period.since, period.until), chosen)
+    for period, found in zip(periods, counts_of(session, periods), strict=True):
+        together = added(found, chosen)
         if together.frames:
             rows.append(Row(period.name, name, period.since, period.until, kpis(together, opportunities)))
     return rows
@@ -52,16 +52,29 @@ def kpi_rows(
 
 def counts(session: Session, since: datetime, until: datetime) -> Mapping[int, Counts]:
     """Station id → what was captured at `since` or later and before `until`, and what people said of it."""
-    words = {one.station_id: one for one in reviewed.counts(session, since=since, until=until)}
-    return {
-        station_id: _counts(found.frames - found.no_reference, found.flagged, words.get(station_id))
-        for station_id, found in totals.by_station(session, since, until).items()
-    }
+    return _by_station(totals.by_station(session, since, until), reviewed.counts(session, since=since, until=until))
+
+
+def counts_of(session: Session, periods: Sequence[Period]) -> list[Mapping[int, Counts]]:
+    """As `counts`, for each period in its order, in two queries for all of them."""
+    spans = [(period.since, period.until) for period in periods]
+    return [
+        _by_station(*found)
+        for found in zip(totals.by_period(session, spans), reviewed.counts_of(session, spans), strict=True)
+    ]
 
 
 def added(found: Mapping[int, Counts], chosen: Iterable[Station]) -> Counts:
     """The chosen stations' counts together."""
     return sum((found[one.id] for one in chosen if one.id in found), Counts(0, 0))
+
+
+def _by_station(captured: Mapping[int, Totals], said: Iterable[ReviewCounts]) -> Mapping[int, Counts]:
+    words = {one.station_id: one for one in said}
+    return {
+        station_id: _counts(found.frames - found.no_reference, found.flagged, words.get(station_id))
+        for station_id, found in captured.items()
+    }
 
 
 def _counts(frames: int, flagged: int, words: ReviewCounts | None) -> Counts:
@@ -74,6 +87,8 @@ def _counts(frames: int, flagged: int, words: ReviewCounts | None) -> Counts:
         false_alarms=words.flagged_false_alarm,
         confirmed=words.passed_false_alarm,
         escaped=words.passed_defect,
+        drawn_good=words.drawn_false_alarm,
+        drawn_defects=words.drawn_defect,
     )
 
 
@@ -84,9 +99,7 @@ def shift_report(
     shift = plant.shift_at(moment)
     rows = kpi_rows(session, chosen, shift.since, shift.until, "station", plant, opportunities)
     together = kpi_rows(session, chosen, shift.since, shift.until, "shift", plant, opportunities)
-    named = Counter[str]()
-    for station in chosen:
-        named += reviewed.tag_counts(session, station.id, since=shift.since, until=shift.until)
+    named = reviewed.tag_counts(session, [one.id for one in chosen], since=shift.since, until=shift.until)
     names = {station.id: station.name for station in chosen}
     found = alerts.recent(session, until=shift.until, limit=ALERTS_MOST)
     return ShiftReport(

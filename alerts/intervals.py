@@ -1,17 +1,15 @@
 """Confidence intervals of a share: Wilson, Clopper-Pearson, and for a sample of a finite number of frames."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import gammaln  # type: ignore[import-untyped]
 from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
+NEGLIGIBLE = 1e-16  # of a sum: what a further term adds is lost in rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +61,39 @@ def of_population(hits: int, sample: int, population: int, confidence: float = C
 
 
 def _at_most(hits: int, population: int, total: int, sample: int) -> float:
-    """P(at most so many of `total` are in a sample): the hypergeometric distribution, summed from its logarithms.
+    """P(at most so many of `total` are in a sample), hypergeometric: the tail that `hits` lies in, term by term.
 
-    SciPy's own is exact, too, but takes ten times as long a call, and a page of KPIs needs thousands.
+    Each tail's terms only fall, so few are needed. SciPy's own is exact, too, but takes ten times as long a call, and a
+    page of KPIs needs thousands.
     """
-    if total > population:
+    least, most = max(0, sample - (population - total)), min(total, sample)
+    if total > population or hits < least:
         return 0.0
-    found = np.arange(max(0, sample - (population - total)), min(hits, total, sample) + 1)
-    if not len(found):
-        return 0.0
-    logs = _log_ways(total, found) + _log_ways(population - total, sample - found) - _log_ways(population, sample)
-    return min(1.0, float(np.exp(logs).sum()))
+    if hits >= most:
+        return 1.0
+    others = population - total - sample
+    if hits <= (sample + 1) * (total + 1) // (population + 2):  # the mode
+        down = (k * (others + k) / ((total - k + 1) * (sample - k + 1)) for k in range(hits, least, -1))
+        return min(1.0, _tail(hits, population, total, sample, down))
+    up = ((total - k) * (sample - k) / ((k + 1) * (others + k + 1)) for k in range(hits + 1, most))
+    return max(0.0, 1.0 - _tail(hits + 1, population, total, sample, up))
 
 
-def _log_ways(population: int, chosen: NDArray[np.int64] | int) -> NDArray[np.float64]:
+def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable[float]) -> float:
+    """P(exactly `first`), and every next term by its ratio to the one before."""
+    ways = _log_ways(total, first) + _log_ways(population - total, sample - first) - _log_ways(population, sample)
+    term = found = math.exp(ways)
+    for ratio in ratios:
+        term *= ratio
+        found += term
+        if term < NEGLIGIBLE * found:
+            break
+    return found
+
+
+def _log_ways(population: int, chosen: int) -> float:
     """Logarithm of how many ways there are to choose so many."""
-    ways: NDArray[np.float64] = gammaln(population + 1) - gammaln(chosen + 1) - gammaln(population - chosen + 1)
-    return ways
+    return math.lgamma(population + 1) - math.lgamma(chosen + 1) - math.lgamma(population - chosen + 1)
 
 
 def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:

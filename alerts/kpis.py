@@ -1,8 +1,9 @@
 """The quality people's numbers from counts: first-pass yield, flagged ppm, DPMO, false rejects and escapes.
 
-What was flagged is looked at by people, as a rule all of it. Of what passed, only a sample is. So false rejects are
-known well and escapes poorly, and each interval says so. It covers the frames of the period that was asked for; it
-holds if those looked at were not picked for their looks. Reviews that say "unsure" count as not looked at.
+What was flagged is looked at by people, as a rule all of it. Of what passed, a random sample is, and what people come
+across. So false rejects are known well and escapes poorly, and each interval says so. It covers the frames of the
+period that was asked for. Escapes are estimated from the random sample alone; what was found otherwise is what there
+is at least. Reviews that say "unsure" count as not looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ EACH_OF_TWO = 1 - (1 - CONFIDENCE) / 2  # two intervals of this confidence hold 
 class Counts:
     """One period's frames and what people said of them; `frames` leaves out those without a reference.
 
-    Of the flagged: `false_alarms` and `caught` (defects). Of the passed: `confirmed` (good) and `escaped` (defects).
+    Of the flagged: `false_alarms` and `caught` (defects). Of the passed: `confirmed` (good) and `escaped` (defects),
+    and among these `drawn_good` and `drawn_defects`, which were drawn at random for review.
     """
 
     frames: int
@@ -28,10 +30,21 @@ class Counts:
     false_alarms: int = 0
     confirmed: int = 0
     escaped: int = 0
+    drawn_good: int = 0
+    drawn_defects: int = 0
 
     @property
     def passed(self) -> int:
         return self.frames - self.flagged
+
+    @property
+    def drawn(self) -> int:
+        return self.drawn_good + self.drawn_defects
+
+    @property
+    def is_all_known(self) -> bool:
+        """Whether every passed frame was called good or a defect."""
+        return 0 < self.passed == self.confirmed + self.escaped
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -41,6 +54,8 @@ class Counts:
             self.false_alarms + other.false_alarms,
             self.confirmed + other.confirmed,
             self.escaped + other.escaped,
+            self.drawn_good + other.drawn_good,
+            self.drawn_defects + other.drawn_defects,
         )
 
 
@@ -108,15 +123,17 @@ def dpmo(defects: float, units: int, opportunities: int) -> float | None:
 
 
 def estimated_dpmo(counts: Counts, opportunities: int = 1) -> float | None:
-    """DPMO of the parts that came in: defects thought to be among the flagged and, if any was looked at, the passed.
+    """DPMO of the parts that came in: defects thought to be among the flagged and, by the sample, among the passed.
 
-    None while no flagged frame was looked at: a flag alone is no defect.
+    Without a sample the escapes that people came across are taken to be all. None while no flagged frame was looked
+    at: a flag alone is no defect.
     """
     share = false_alarm_share(counts)
     if share is None:
         return 0.0 if counts.frames and not counts.flagged else None
     let_through = escaped_share(counts)
-    defects = counts.flagged * (1 - share.value) + (counts.passed * let_through.value if let_through else 0.0)
+    escapes = counts.passed * let_through.value if let_through else counts.escaped
+    defects = counts.flagged * (1 - share.value) + escapes
     return dpmo(defects, counts.frames, opportunities)
 
 
@@ -126,8 +143,32 @@ def false_alarm_share(counts: Counts, confidence: float = CONFIDENCE) -> Estimat
 
 
 def escaped_share(counts: Counts, confidence: float = CONFIDENCE) -> Estimate | None:
-    """Share of the passed frames that were defects."""
-    return of_population(counts.escaped, counts.confirmed + counts.escaped, counts.passed, confidence)
+    """Share of the passed frames that were defects, from those drawn at random; None while none of them was reviewed.
+
+    It is never less than the share of those that are known, nor more than what is not known to be good. Where every
+    passed frame was reviewed there is nothing to estimate.
+    """
+    if not counts.passed:
+        return None
+    least, most = counts.escaped / counts.passed, 1 - counts.confirmed / counts.passed
+    if counts.is_all_known:
+        return Estimate(least, least, least)
+    found = of_population(counts.drawn_defects, counts.drawn, counts.passed, confidence)
+    if found is None:
+        return None
+    return Estimate(*(min(max(share, least), most) for share in (found.value, found.low, found.high)))
+
+
+def rests_on(counts: Counts) -> str:
+    """What is known of escapes, in a sentence or two for people."""
+    known = _plural(counts.escaped, "escape is", "escapes are")
+    if counts.is_all_known:
+        return f"Every passed frame was reviewed; {known} known."
+    if not counts.drawn:
+        return f"No passed frame that was drawn at random has been reviewed, so escapes can't be told; {known} known."
+    looked_at = f"{_plural(counts.drawn, 'passed frame', 'passed frames')} drawn at random and reviewed"
+    found = _plural(counts.drawn_defects, "defect", "defects")
+    return f"Escapes are estimated from {looked_at}, with {found} among them; {known} known."
 
 
 def escape_ppm(counts: Counts) -> Estimate | None:
@@ -139,7 +180,7 @@ def escape_ppm(counts: Counts) -> Estimate | None:
 def false_reject_rate(counts: Counts) -> Estimate | None:
     """Overkill: share of the good parts that were flagged.
 
-    While no passed frame was looked at, the escapes among them are taken to be none; they are few beside the good ones.
+    Without a sample of the passed frames the escapes among them are taken to be none; they are few beside the good.
     """
     flagged_good = false_alarm_share(counts, EACH_OF_TWO)
     if flagged_good is None:
@@ -153,7 +194,7 @@ def false_reject_rate(counts: Counts) -> Estimate | None:
 
 
 def escape_rate(counts: Counts) -> Estimate | None:
-    """Underkill: share of the defects that passed. None while no passed, or no flagged, frame was looked at."""
+    """Underkill: share of the defects that passed. None without a sample, or a review of a flagged frame."""
     flagged_good, escaped = false_alarm_share(counts, EACH_OF_TWO), escaped_share(counts, EACH_OF_TWO)
     if flagged_good is None or escaped is None:
         return None
@@ -183,6 +224,10 @@ def pareto(defects: Mapping[str, int]) -> list[ParetoBar]:
             so_far += count
             bars.append(ParetoBar(defect, count, count / total, so_far / total))
     return bars
+
+
+def _plural(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}" if number else f"no {one}"
 
 
 def _share(part: float, rest: float) -> float:

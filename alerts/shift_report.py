@@ -7,7 +7,7 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from alerts.intervals import Estimate
-from alerts.kpis import ParetoBar, Row
+from alerts.kpis import ParetoBar, Row, rests_on
 from alerts.shifts import Period
 from storage.alerts import Alert
 from storage.verdicts import TrendPoint
@@ -59,7 +59,8 @@ def html(report: ShiftReport) -> str:
         "<h2>Figures</h2>",
         _figures([*report.rows, *([report.together] if report.together and len(report.rows) > 1 else [])]),
         "<p>False rejects are the share of good parts that were flagged, escapes the share of defects that passed. "
-        "The intervals are 95 % and come from reviews; a dash means that too little was reviewed to say.</p>",
+        "The intervals are 95 % and come from reviews; a dash means that too little was reviewed to say. "
+        f"{escape(rests_on(report.together.kpis.counts)) if report.together else ''}</p>",
         "<h2>Alerts</h2>",
         _alerts(report.alerts, zone),
         "<h2>Defect types</h2>",

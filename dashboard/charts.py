@@ -1,14 +1,17 @@
 """Charts as pure functions of rows: each returns an ECharts option that `st.echarts_chart` draws."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from dashboard import words
 from dashboard.theme import Palette
 from storage.verdicts import TrendPoint, Verdict
 
 Option = dict[str, Any]
+EXACT = -1  # a marked line stands where it is said; else ECharts rounds its place to two decimals
 Histogram = Sequence[tuple[float, float, int]]
 
 
@@ -138,7 +141,7 @@ def histogram(bins: Histogram, threshold: float | None, colours: Palette) -> Opt
                 "barWidth": "92%",
                 "data": [
                     {
-                        "name": f"{low:.3f} to {high:.3f}",
+                        "name": f"{words.score(low)} to {words.score(high)}",
                         "value": [(low + high) / 2, frames],
                         "itemStyle": {"color": _bar_colour(low, threshold, colours), "borderRadius": [2, 2, 0, 0]},
                     }
@@ -166,12 +169,23 @@ def components(parts: Mapping[str, float], colours: Palette) -> Option:
                 "type": "bar",
                 "barWidth": 10,
                 "silent": True,
-                "data": [round(parts[name], 4) for name in names],
+                "data": [short(parts[name]) for name in names],
                 "itemStyle": {"color": colours.accent, "borderRadius": 2},
                 "label": {"show": True, "position": "right", "formatter": "{c}", "color": colours.ink},
             }
         ],
     }
+
+
+def short(value: float) -> float:
+    """To four digits that count, however small it is."""
+    return float(f"{value:.4g}")
+
+
+def reach(low: float, high: float) -> Option:
+    """An axis from `low` to `high`, both to a thousandth of the way between them, so that its labels are short."""
+    digits = 3 - math.floor(math.log10(high - low)) if high > low else 3
+    return {"min": round(low, digits), "max": round(high, digits)}
 
 
 def _line(name: str, data: Sequence[Sequence[float | None]], colour: str, width: float, opacity: float = 1) -> Option:
@@ -190,8 +204,9 @@ def _level(threshold: float, colours: Palette, *, label: bool, axis: str = "yAxi
     return {
         "silent": True,
         "symbol": "none",
+        "precision": EXACT,
         "lineStyle": {"color": colours.flag, "type": "dashed", "width": 1.5},
-        "label": {"show": label, "formatter": f"threshold {threshold:.3f}", "color": colours.flag},
+        "label": {"show": label, "formatter": f"threshold {words.score(threshold)}", "color": colours.flag},
         "data": [{axis: threshold}],
     }
 
@@ -205,7 +220,7 @@ def _extent(bins: Histogram, threshold: float | None) -> Option:
         return {}
     edges = [bins[0][0], bins[-1][1], *([] if threshold is None else [threshold])]
     margin = 0.02 * (max(edges) - min(edges))
-    return {"min": round(min(edges) - margin, 3), "max": round(max(edges) + margin, 3)}
+    return reach(min(edges) - margin, max(edges) + margin)
 
 
 def _with_gaps(

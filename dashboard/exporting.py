@@ -12,7 +12,7 @@ from storage.audit import Entry
 
 RUNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins so for a formula
 AUDIT = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
-COUNTED = ("frames", "flagged", "caught", "false_alarms", "confirmed", "escaped")
+COUNTED = ("frames", "flagged", "caught", "false_alarms", "confirmed", "escaped", "drawn_good", "drawn_defects")
 FIGURES = ("first_pass_yield", "flagged_ppm", "dpmo")
 ESTIMATES = ("false_alarm_share", "false_reject_rate", "escape_rate", "escape_ppm")
 KPIS = (

@@ -16,12 +16,12 @@ from storage.verdicts import Verdict
 MOST = 24
 DAY = timedelta(days=1)
 BINS = 400  # so fine that frames above a score are counted to about a four-hundredth of the scores' range
-FRAME = "frame"
+FRAME, STATION = "frame", "station"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is looked for: at this station on this day, a part or a frame by id, else what was captured around `at`."""
+    """What is looked for at this station: a part or a frame by id, on this day before others; else what came then."""
 
     station: Station
     day: date
@@ -39,12 +39,13 @@ class Why:
 
 
 def form(places: dict[str, Station]) -> Asked | None:
-    """The fields to search with; None until a station is chosen."""
+    """The fields to search with; None until a station is chosen. The address may say a station."""
+    known = list(places)
+    named = st.query_params.get(STATION)
+    first = known.index(named) if named in places else 0 if len(known) == 1 else None
     today = opening.now().astimezone(opening.zone()).date()
     with st.container(horizontal=True, vertical_alignment="bottom", key="find"):
-        name = st.selectbox(
-            "Station", list(places), index=0 if len(places) == 1 else None, key="find_station", width=220
-        )
+        name = st.selectbox("Station", known, index=first, key="find_station", width=220)
         day = st.date_input("Day", today, key="find_day", max_value=today, width=150)
         at = st.time_input("Time", None, key="find_time", step=60, width=110)
         text = st.text_input("Part or frame id", key="find_text", placeholder="any", width=260)
@@ -60,7 +61,8 @@ def found(session: Session, asked: Asked) -> list[Verdict]:
     if frame is not None:
         return [frame]
     if asked.text:
-        return finding.of_part(session, asked.station.id, asked.text, begins, begins + DAY, MOST)
+        on_that_day = finding.of_part(session, asked.station.id, asked.text, begins, begins + DAY, MOST)
+        return on_that_day or finding.of_part(session, asked.station.id, asked.text, limit=MOST)
     if asked.at is not None:
         moment = datetime.combine(asked.day, asked.at, opening.zone()).astimezone(UTC)
         return finding.around(session, asked.station.id, moment, before=MOST // 2, after=MOST // 2)
@@ -77,7 +79,7 @@ def by_id(session: Session, text: str) -> Verdict | None:
 def none_found(asked: Asked) -> str:
     day = f"{asked.day.day} {asked.day:%b %Y}"
     if asked.text:
-        return f"No frame of part {asked.text} was captured at {asked.station.name} on {day}."
+        return f"No frame of part {asked.text} was captured at {asked.station.name}, on {day} or any other day."
     return f"Nothing was captured at {asked.station.name} on {day}."
 
 

@@ -5,6 +5,7 @@ import base64
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
+from dashboard import words
 from dashboard.theme import ASSETS
 
 
@@ -26,8 +27,8 @@ def overlay(picture: bytes, heat: bytes | None, legend: tuple[float, float] | No
         data={
             "picture": _url("image/jpeg", picture),
             "heat": _url("image/png", heat) if heat else None,
-            "low": f"{legend[0]:.3f}" if legend else "",
-            "high": f"{legend[1]:.3f}" if legend else "",
+            "low": words.score(legend[0]) if legend else "",
+            "high": words.score(legend[1]) if legend else "",
             "description": description,
         },
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from alerts.control_charts import Chart, Cusum, InControl, Signal
 from alerts.intervals import Estimate
 from alerts.kpis import ParetoBar
-from dashboard.charts import Option
+from dashboard.charts import EXACT, Option, reach, short
 from dashboard.theme import Palette
 
 RULES: Mapping[Signal, tuple[str, str]] = {
@@ -46,8 +46,8 @@ def cusum(sums: Cusum, times: Sequence[str], colours: Palette) -> Option:
     """Both sums in sigmas, the one for falling scores drawn downwards."""
     high, low = sums.high.tolist(), (-sums.low).tolist()
     points = [up if up >= -down else down for up, down in zip(high, low, strict=True)]
-    reach = 1.1 * max(sums.limit, *high, *(-one for one in low))
-    option = _frame(times, colours, "σ", (-reach, reach))
+    most = 1.1 * max(sums.limit, *high, *(-one for one in low))
+    option = _frame(times, colours, "σ", (-most, most))
     option["series"] = [
         _line("rising", high, colours.accent) | {"markLine": _levels([(sums.limit, "limit")], colours)},
         _line("falling", low, colours.idle)
@@ -106,6 +106,7 @@ def bars(values: Mapping[str, float], unit: str, limit: float | None, colours: P
         option["series"][0]["markLine"] = {
             "silent": True,
             "symbol": "none",
+            "precision": EXACT,
             "lineStyle": {"color": colours.flag, "type": "dashed"},
             "label": {"show": True, "formatter": "limit", "color": colours.flag},
             "data": [{"xAxis": limit}],
@@ -224,8 +225,7 @@ def _scores(chart: Chart, times: Sequence[str], colours: Palette, name: str) -> 
     return option
 
 
-def _frame(times: Sequence[str], colours: Palette, unit: str, reach: tuple[float, float]) -> Option:
-    low, high = reach
+def _frame(times: Sequence[str], colours: Palette, unit: str, ends: tuple[float, float]) -> Option:
     return {
         "animation": False,
         "grid": {"left": 8, "right": 58, "top": 40, "bottom": 8, "containLabel": True},
@@ -240,8 +240,7 @@ def _frame(times: Sequence[str], colours: Palette, unit: str, reach: tuple[float
         },
         "yAxis": {
             "type": "value",
-            "min": round(low, 3),
-            "max": round(high, 3),
+            **reach(*ends),
             "axisLabel": {
                 "formatter": "{value}" + (f" {unit}" if unit else ""),
                 "showMinLabel": False,
@@ -266,7 +265,7 @@ def _broken(points: Sequence[float], signals: Sequence[Sequence[Signal]], colour
                     "symbol": symbol,
                     "symbolSize": 9,
                     "z": 5,
-                    "data": [[place, round(points[place], 4)] for place in places],
+                    "data": [[place, short(points[place])] for place in places],
                     "itemStyle": {"color": colours.flag, "borderColor": colours.surface, "borderWidth": 1},
                 }
             )
@@ -277,7 +276,7 @@ def _line(name: str, values: Sequence[float], colour: str) -> Option:
     return {
         "name": name,
         "type": "line",
-        "data": [round(value, 4) for value in values],
+        "data": [short(value) for value in values],
         "showSymbol": False,
         "lineStyle": {"color": colour, "width": 1.5},
         "itemStyle": {"color": colour},
@@ -288,6 +287,7 @@ def _levels(levels: Sequence[tuple[float, str]], colours: Palette) -> Option:
     return {
         "silent": True,
         "symbol": "none",
+        "precision": EXACT,
         "data": [
             {
                 "yAxis": level,

@@ -33,10 +33,11 @@ def said(review: Review, now: datetime) -> str:
     )
 
 
-def place_line(station: str, waiting: int | None) -> str:
-    """Which station, and how many frames wait, this one among them."""
+def place_line(station: str, waiting: int | None, *, sampled: bool = False) -> str:
+    """Which station, how many frames wait, this one among them, and whether it is here by chance."""
     number = "" if waiting is None else f"<span>{words.plural(waiting, 'frame')} waiting</span>"
-    return f'<div class="andon-place"><b>{escape(station)}</b>{number}</div>'
+    chip = f'<span class="andon-chip small idle">{tiles.icon("casino")}Random sample</span>' if sampled else ""
+    return f'<div class="andon-place"><b>{escape(station)}</b>{chip}{number}</div>'
 
 
 def big_bar(verdict: Verdict) -> str:

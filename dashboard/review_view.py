@@ -7,7 +7,19 @@ import streamlit as st
 from sqlalchemy.orm import Session
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import charts, facts, identity, lookalikes, opening, review_facts, reviewing, saying, tiles, verdict_view
+from dashboard import (
+    charts,
+    facts,
+    identity,
+    lookalikes,
+    opening,
+    review_facts,
+    reviewing,
+    saying,
+    tiles,
+    verdict_view,
+    words,
+)
 from dashboard.saying import Shown
 from storage import reviews, stations, verdicts
 from storage.normal_sets import NormalImage, NormalSet
@@ -52,10 +64,10 @@ def sight(session: Session, frame: Verdict) -> Sight:
     )
 
 
-def head(sight: Sight, waiting: int | None) -> None:
+def head(sight: Sight, waiting: int | None, *, sampled: bool = False) -> None:
     """Station, how many wait, and the verdict, without a truth label: a review is a word of its own."""
     st.html(
-        review_facts.place_line(sight.station.name, waiting)
+        review_facts.place_line(sight.station.name, waiting, sampled=sampled)
         + facts.verdict_line(replace(sight.frame, truth=None), opening.zone())
     )
 
@@ -189,7 +201,8 @@ def components(frame: Verdict) -> None:
         charts.components(frame.components, opening.colours()),
         height=16 + 26 * len(frame.components),
         key="components",
-        alt="Components: " + ", ".join(f"{name} {value:.3f}" for name, value in sorted(frame.components.items())),
+        alt="Components: "
+        + ", ".join(f"{name} {words.score(value)}" for name, value in sorted(frame.components.items())),
     )
 
 

@@ -1,12 +1,13 @@
 """A station's thresholds: the one in force and what it promises, every one before it, and how to set another."""
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import acting, facts, identity, opening, tiles, words
+from dashboard import acting, charts, facts, identity, opening, tiles, words
 from storage import verdicts
 from storage.desk import thresholds as desk
 from storage.normal_sets import NormalSet
@@ -42,12 +43,13 @@ def thresholds_view(place: Station, versions: Sequence[NormalSet], made: Sequenc
 def by_hand(place: Station, in_force: Threshold) -> None:
     """Another value for a reason, with what it would have done in the last day."""
     may = identity.may("threshold.set")
+    digits = decimals(in_force.value)
     st.html(tiles.heading("Set by hand", "it stays until a set, or the rate at the right, is changed"))
     value = st.number_input(
         "Threshold",
         value=in_force.value,
-        step=0.005,
-        format="%.3f",
+        step=5 * 10.0**-digits,
+        format=f"%.{digits}f",
         key=f"{VALUE}-{place.id}",
         disabled=not may,
         width=200,
@@ -66,6 +68,11 @@ def by_hand(place: Station, in_force: Threshold) -> None:
         )
 
 
+def decimals(value: float) -> int:
+    """So many that three digits count, and at least three: thresholds of some detectors are a hundredth."""
+    return max(3, 2 - math.floor(math.log10(abs(value)))) if value else 3
+
+
 def would_flag(session: Session, place: Station, value: float) -> str:
     """How many of the last day's frames lie above a value."""
     now = opening.now()
@@ -75,7 +82,7 @@ def would_flag(session: Session, place: Station, value: float) -> str:
         return "Nothing was scored in the last day."
     above = sum(frames for low, _, frames in bins if low >= value)
     return (
-        f"Above {value:.3f} lie {words.count(above)} of the last day's {words.plural(total, 'frame')} "
+        f"Above {words.score(value)} lie {words.count(above)} of the last day's {words.plural(total, 'frame')} "
         f"({words.share(above, total)})."
     )
 
@@ -84,7 +91,7 @@ def put_in_force(place: Station, field: str) -> None:
     value, reason = float(st.session_state[field]), str(st.session_state.get(REASON) or "")
     if acting.act(
         lambda session, who: desk.set_by_hand(session, who, place.name, value, reason, opening.now()),
-        f"The threshold is {value:.3f}. Running scorers follow within seconds.",
+        f"The threshold is {words.score(value)}. Running scorers follow within seconds.",
     ):
         st.session_state[REASON] = ""
 
@@ -128,7 +135,7 @@ def history(versions: Sequence[NormalSet], made: Sequence[Threshold]) -> None:
     rows = [
         {
             "When": words.moment(one.made_at, opening.zone())[:-4],
-            "Threshold": round(one.value, 4),
+            "Threshold": charts.short(one.value),
             "Made": KINDS[one.kind],
             "Version": number.get(one.normal_set_id),
             "Aimed at": f"{100 * one.false_reject_rate:g} %",

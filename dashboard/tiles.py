@@ -5,6 +5,7 @@ from html import escape
 
 from dashboard import words
 from dashboard.states import State
+from storage.drops import Dropped
 from storage.stations import Station
 from storage.verdicts import StationSummary, Verdict
 
@@ -76,6 +77,12 @@ def numbers(summary: StationSummary, window: str, false_reject_rate: float) -> s
         )
         + "</div>"
     )
+
+
+def dropped(lost: Dropped, since: str) -> str:
+    """That frames never reached the bus: nobody will look at these parts."""
+    said = f"{words.plural(lost.frames, 'frame')} dropped since {since}"
+    return f'<div class="andon-dropped">{icon("warning")}{escape(said)}</div>'
 
 
 def rows(number: int) -> str:

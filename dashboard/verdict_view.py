@@ -59,6 +59,7 @@ def verdict_view(frame: Verdict, normal_set: NormalSet | None, beside: tuple[tup
         picture(frame)
     with right:
         st.html(facts.score_bar(frame))
+        to_review(frame)
         if frame.components:
             st.html(tiles.heading("What the score is made of"))
             st.echarts_chart(
@@ -66,11 +67,22 @@ def verdict_view(frame: Verdict, normal_set: NormalSet | None, beside: tuple[tup
                 height=16 + 26 * len(frame.components),
                 key="components",
                 alt="Components: "
-                + ", ".join(f"{name} {value:.3f}" for name, value in sorted(frame.components.items())),
+                + ", ".join(f"{name} {words.score(value)}" for name, value in sorted(frame.components.items())),
             )
         normals(normal_set)
     with st.expander("Provenance", icon=":material/receipt_long:", expanded=True):
         st.html(facts.provenance(frame, normal_set, opening.zone()))
+
+
+def to_review(frame: Verdict) -> None:
+    """The way to say what the frame is, and for one that passed, to ask why."""
+    passed = frame.decision == "pass"
+    st.page_link(
+        "screens/review.py",
+        label="A defect? Why was it missed" if passed else "Say what it is",
+        icon=":material/troubleshoot:" if passed else ":material/rate_review:",
+        query_params={"how": "Find a frame", "frame": str(frame.frame_id)},
+    )
 
 
 def step(label: str, icon: str, shortcut: str, to: tuple[Verdict, int] | None) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime, tzinfo
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+SMALL = 0.1  # of scores: below it three decimals are fewer than three digits
 
 
 def duration(seconds: float) -> str:
@@ -67,8 +68,10 @@ def clock(at: datetime, now: datetime, zone: tzinfo) -> str:
 
 
 def score(value: float | None) -> str:
-    """Three decimals, and a dash where nothing was scored."""
-    return "–" if value is None else f"{value:.3f}"
+    """Three decimals, three digits where it is smaller than that shows, and a dash where nothing was scored."""
+    if value is None:
+        return "–"
+    return f"{value:#.3g}" if 0 < abs(value) < SMALL else f"{value:.3f}"
 
 
 def seconds(value: float) -> str:

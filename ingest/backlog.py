@@ -1,6 +1,6 @@
 """The backlog: the spool as the producer uses it, with what is lost from it counted."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import structlog
 
@@ -60,18 +60,24 @@ class Backlog:
         self._spool.release(after)
         self._show()
 
-    def drop_oldest(self) -> int:
-        """Give up the oldest frames to make room; return how many.
+    def drop_oldest(self, under_way: Container[int]) -> bool:
+        """Give up the oldest frames to make room; whether that made any.
 
-        One that is under way to the bus meanwhile is counted as dropped though it may get through after all.
+        Those that are on the bus already are not lost, nor those `under_way` to it: whoever sent them still has them.
         """
-        lost = self._spool.drop_oldest()
+        gone = self._spool.drop_oldest()
+        kept = {number for number in gone if number in self._released_early or number in under_way}
+        lost = [key for number, key in gone.items() if number not in kept]
         self._released_early = {number for number in self._released_early if number >= self._spool.head}
         if lost:
             log.error("the spool is full; its oldest frames are dropped", frames=len(lost), stations=sorted(set(lost)))
             metrics.count_drops(lost, "spool-full")
         self._show()
-        return len(lost)
+        return bool(gone)
+
+    def holds(self, number: int) -> bool:
+        """Whether a frame that was read would be read again after `rewind`."""
+        return number >= self._spool.head
 
     def close(self) -> None:
         self._spool.close()

@@ -38,6 +38,12 @@ class Lanes:
     def bytes_from_spool(self) -> int:
         return self._bytes_from_spool
 
+    @property
+    def spooled_under_way(self) -> set[int]:
+        """The spool's numbers of what is under way from there."""
+        numbers = (waiting.spool_number for waiting in self._under_way.values())
+        return {number for number in numbers if number is not None}
+
     def add(self, waiting: Waiting) -> None:
         self._queues.setdefault(waiting.message.key, deque()).append(waiting)
         if waiting.spool_number is not None:
@@ -67,14 +73,26 @@ class Lanes:
             self._bytes_from_spool -= waiting.size_bytes
         return True
 
-    def take_back(self) -> list[Waiting]:
-        """Empty the lanes; return what came from memory, each station's in order, those under way first."""
-        stations = dict.fromkeys([*self._under_way, *self._queues])
+    def forget(self, gone: Callable[[int], bool]) -> None:
+        """Leave out what came from the spool and is `gone` from there, unless it is under way."""
+        for station, queue in list(self._queues.items()):
+            kept = deque(each for each in queue if each.spool_number is None or not gone(each.spool_number))
+            self._bytes_from_spool -= sum(each.size_bytes for each in queue) - sum(each.size_bytes for each in kept)
+            if kept:
+                self._queues[station] = kept
+            else:
+                del self._queues[station]
+
+    def take_back(self, stays: Callable[[Waiting], bool]) -> list[Waiting]:
+        """Empty the lanes but for what is under way and `stays`; return the rest, a station's in order."""
+        staying = {station: each for station, each in self._under_way.items() if stays(each)}
+        taken = {station: each for station, each in self._under_way.items() if station not in staying}
+        stations = dict.fromkeys([*taken, *self._queues])
         back = [
             waiting
             for station in stations
-            for waiting in (*filter(None, [self._under_way.get(station)]), *self._queues.get(station, ()))
-            if waiting.spool_number is None
+            for waiting in (*filter(None, [taken.get(station)]), *self._queues.get(station, ()))
         ]
-        self._queues, self._under_way, self._bytes_from_spool = {}, {}, 0
+        self._queues, self._under_way = {}, staying
+        self._bytes_from_spool = sum(each.size_bytes for each in staying.values())
         return back

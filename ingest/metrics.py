@@ -22,3 +22,13 @@ def count_drops(stations: Iterable[str], reason: str) -> None:
     """Count lost frames, one station's name for each; an empty name where the station can't be told any more."""
     for station, frames in Tally(stations).items():
         FRAMES_DROPPED.labels(station, reason).inc(frames)
+
+
+def drops() -> dict[tuple[str, str], int]:
+    """(station, reason) → frames lost so far in this process."""
+    return {
+        (sample.labels["station"], sample.labels["reason"]): int(sample.value)
+        for family in FRAMES_DROPPED.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }

@@ -278,7 +278,7 @@ class Producer:
         self._wake()
 
     def _go_away(self, reason: str, not_sent: list[Waiting]) -> None:
-        """Take everything back from the bus; what came from memory goes to the spool, what came from there stays."""
+        """Take everything back from the bus; what came from memory goes to the spool, what is there stays."""
         if self._away is None:
             log.warning("the bus is away; frames go to the spool", reason=reason)
         self._away = reason
@@ -288,10 +288,23 @@ class Producer:
         self._wake()
 
     def _take_back(self, not_sent: Sequence[Waiting] = ()) -> None:
-        from_memory = [waiting for waiting in not_sent if waiting.spool_number is None] + self._lanes.take_back()
+        for waiting in filter(self._is_gone_from_spool, not_sent):
+            log.error("a frame that the spool gave up did not reach the bus either", station=waiting.message.key)
+            metrics.count_drops([waiting.message.key], "spool-full")
+        back = [*not_sent, *self._lanes.take_back(stays=self._is_gone_from_spool)]
         with self._changed:
-            self._incoming.extendleft(reversed(from_memory))
+            self._incoming.extendleft(waiting for waiting in reversed(back) if waiting.spool_number is None)
         self._backlog.rewind()
+
+    def _is_gone_from_spool(self, waiting: Waiting) -> bool:
+        """Whether the spool gave it up while it was under way: only its outcome can tell whether it is lost."""
+        return waiting.spool_number is not None and not self._backlog.holds(waiting.spool_number)
+
+    def _keep_in_memory(self, waiting: Waiting) -> None:
+        with self._changed:
+            self._incoming.append(Waiting(waiting.message, waiting.size_bytes))
+            self._memory_bytes += waiting.size_bytes
+            self._memory_frames += 1
 
     def _come_back(self) -> None:
         if self._away is not None:
@@ -314,7 +327,8 @@ class Producer:
 
     def _drop_oldest(self) -> bool:
         """Make room in the spool, or in memory when there is nothing in the spool; whether anything was dropped."""
-        if self._backlog.drop_oldest():
+        if self._backlog.drop_oldest(self._lanes.spooled_under_way):
+            self._lanes.forget(lambda number: not self._backlog.holds(number))
             return True
         if not (self._senders_waiting and self._incoming):
             return False
@@ -328,6 +342,8 @@ class Producer:
         """At the end: what could not be published goes to the spool, and what does not fit there is counted."""
         self._take_outcomes()
         self._take_back()
+        for waiting in self._lanes.take_back(stays=lambda _: False):  # the spool gave them up; now it is asked again
+            self._keep_in_memory(waiting)
         self._away = self._away or "the producer is closed"
         self._to_spool()
         if self._incoming:

@@ -132,19 +132,19 @@ class Spool:
         self._write_head()
         self._forget_released()
 
-    def drop_oldest(self) -> list[str]:
-        """Give up the oldest segment to make room; return the keys of the messages lost with it."""
+    def drop_oldest(self) -> dict[int, str]:
+        """Give up the oldest segment to make room; return number and key of each message that goes with it."""
         while self._segments and self._segments[0].after <= self._head:
             self._remove_first()
         if not self._segments:
-            return []
+            return {}
         segment = self._segments[0]
-        skipped = self._head - segment.first
         with segment.path.open("rb") as file:
             messages = [read_message(file) for _ in range(segment.count)]
-        keys = ["" if found is None else found.key for found in messages[skipped:]]
+        keys = {number: "" if found is None else found.key for number, found in enumerate(messages, segment.first)}
+        gone = {number: key for number, key in keys.items() if number >= self._head}
         self.release(segment.after)
-        return keys
+        return gone
 
     def close(self) -> None:
         """Let go of the folder; what is in it stays. Safe to call twice."""

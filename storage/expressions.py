@@ -1,9 +1,10 @@
-"""The few SQL expressions that SQLite and PostgreSQL spell differently."""
+"""SQL expressions: the few that SQLite and PostgreSQL spell differently, and periods as a table to join with."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Integer, literal
+from sqlalchemy import CTE, JSON, Integer, column, literal, values
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement, SQLColumnExpression
@@ -33,6 +34,12 @@ class _Gathered(FunctionElement[list[float]]):
 def bucket_start(at: SQLColumnExpression[datetime], width: timedelta) -> ColumnElement[datetime]:
     """The start of the bucket that `at` lies in; buckets are whole multiples of `width` since 1970, UTC."""
     return _BucketStart(at, literal(width // MICROSECOND))
+
+
+def periods_table(periods: Sequence[tuple[int, datetime, datetime]], name: str) -> CTE:
+    """Rows (number, since, until) that a query can join with, so that one query asks about many periods."""
+    columns = (column("number", Integer), column("since", UtcDateTime), column("until", UtcDateTime))
+    return values(*columns, name=name).data(list(periods)).cte(name)
 
 
 def whole(number: ColumnElement[Any]) -> ColumnElement[int]:

@@ -11,23 +11,20 @@ from storage.verdicts import Verdict
 
 
 def of_part(
-    session: Session, station_id: int, part_id: str, since: datetime, until: datetime, limit: int = 24
+    session: Session,
+    station_id: int,
+    part_id: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 24,
 ) -> list[Verdict]:
-    """A part's frames, newest captured first, of those captured at `since` or later and before `until`.
-
-    Reads all verdicts of that time, so name a day or so.
-    """
-    query = (
-        select(*_COLUMNS)
-        .where(
-            VerdictRow.station_id == station_id,
-            VerdictRow.captured_at >= since,
-            VerdictRow.captured_at < until,
-            VerdictRow.part_id == part_id,
-        )
-        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
-        .limit(limit)
-    )
+    """A part's frames, newest captured first, of those captured at `since` or later and before `until`."""
+    query = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.part_id == part_id)
+    if since is not None:
+        query = query.where(VerdictRow.captured_at >= since)
+    if until is not None:
+        query = query.where(VerdictRow.captured_at < until)
+    query = query.order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc()).limit(limit)
     return [Verdict(*row) for row in session.execute(query)]
 
 

@@ -1,4 +1,6 @@
-"""The review queue: flagged and borderline frames that nobody has spoken of yet, handed out one person a frame.
+"""The review queue: frames that nobody has spoken of yet, handed out one person a frame.
+
+Flagged ones wait there, borderline ones, and of all that passed a random sample, whatever they look like.
 
 `verdicts.record` puts frames in, a review takes them out, taking the review back puts them in again. A frame that is
 handed out is claimed for a while, so that no two people look at it at once.
@@ -33,15 +35,20 @@ class Decided(NamedTuple):
     decision: str
     score: float | None
     threshold: float | None
+    sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which frames to hand out: one station's or any; passed ones only within `borderline`, a share up to 0.1."""
+    """Which frames to hand out: one station's or any; passed ones only within `borderline`, a share up to 0.1.
+
+    At 0.1 the sampled ones come, too; `only_sampled` are these alone.
+    """
 
     station_id: int | None = None
     order: Order = "newest"
     borderline: float = BORDERLINE
+    only_sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class Waiting:
     margin: float
     claimed_by: str | None
     claimed_until: datetime | None
+    sampled: bool
 
 
 def margin(score: float, threshold: float) -> float:
@@ -156,7 +164,9 @@ _COLUMNS = columns(ReviewQueueRow, Waiting)
 def _which(query: Select[*Ts], wanted: Wanted) -> Select[*Ts]:
     if wanted.station_id is not None:
         query = query.where(ReviewQueueRow.station_id == wanted.station_id)
-    if wanted.borderline < BORDERLINE:
+    if wanted.only_sampled:
+        query = query.where(ReviewQueueRow.sampled)
+    elif wanted.borderline < BORDERLINE:
         query = query.where(or_(ReviewQueueRow.decision == "flag", ReviewQueueRow.margin <= wanted.borderline))
     return query
 
@@ -174,7 +184,7 @@ def _row(frame: Decided) -> dict[str, Any] | None:
     if frame.score is None or frame.threshold is None:
         return None
     away = margin(frame.score, frame.threshold)
-    if frame.decision != "flag" and away > BORDERLINE:
+    if frame.decision != "flag" and away > BORDERLINE and not frame.sampled:
         return None
     return {
         "frame_id": frame.frame_id,
@@ -182,4 +192,5 @@ def _row(frame: Decided) -> dict[str, Any] | None:
         "captured_at": frame.captured_at,
         "decision": frame.decision,
         "margin": away,
+        "sampled": frame.sampled,
     }

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVarTuple
@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Select, String, cast, func, select
 from sqlalchemy.orm import Session
 
+from storage.expressions import periods_table
 from storage.rows import columns
 from storage.tables import ReviewedFrameRow
 
@@ -22,7 +23,10 @@ WORDS: tuple[Word, ...] = ("defect", "false_alarm", "unsure")
 
 @dataclass(frozen=True, slots=True)
 class ReviewCounts:
-    """How many frames of a station were called what, by the words that count now."""
+    """How many frames of a station were called what, by the words that count now.
+
+    Those `drawn` are among the passed ones, too: they were drawn at random for review.
+    """
 
     station_id: int
     flagged_defect: int = 0
@@ -31,6 +35,9 @@ class ReviewCounts:
     passed_defect: int = 0  # escapes
     passed_false_alarm: int = 0  # confirmed as good
     passed_unsure: int = 0
+    drawn_defect: int = 0
+    drawn_false_alarm: int = 0
+    drawn_unsure: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +83,36 @@ def counts(
     session: Session, station_id: int | None = None, *, since: datetime | None = None, until: datetime | None = None
 ) -> list[ReviewCounts]:
     """One a station with reviews, in order of station id, of frames captured at `since` or later and before `until`."""
-    query = select(ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.word, func.count())
-    query = _within(query, station_id, since, until)
+    rows = session.execute(_within(select(*_GROUPED, func.count()), station_id, since, until).group_by(*_GROUPED))
+    return _counts(tuple(row) for row in rows)
+
+
+def counts_of(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[list[ReviewCounts]]:
+    """As `counts` of all stations, for each of the periods [since, until) in their order; one query for all of them."""
+    during = periods_table([(number, *period) for number, period in enumerate(periods)], "during")
+    at = ReviewedFrameRow.captured_at
     rows = session.execute(
-        query.group_by(ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.word)
+        select(during.c.number, *_GROUPED, func.count())
+        .where(at >= during.c.since, at < during.c.until)
+        .group_by(during.c.number, *_GROUPED)
     )
-    found: dict[int, dict[str, int]] = {}
-    for at_station, decision, word, frames in rows:
-        if decision in _COUNTED_AS:
-            found.setdefault(at_station, {})[f"{_COUNTED_AS[decision]}_{word}"] = frames
-    return [ReviewCounts(at_station, **found[at_station]) for at_station in sorted(found)]
+    found: list[list[tuple[Any, ...]]] = [[] for _ in periods]
+    for number, *row in rows:
+        found[number].append(tuple(row))
+    return [_counts(rows) for rows in found]
 
 
 def tag_counts(
-    session: Session, station_id: int | None = None, *, since: datetime | None = None, until: datetime | None = None
+    session: Session,
+    station_id: int | Collection[int] | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Counter[str]:
-    """How often each defect type was named on frames called a defect; one without a type counts as an empty one."""
+    """How often each defect type was named on frames called a defect, at one station, some or all.
+
+    A defect without a type counts as an empty one.
+    """
     as_text = cast(ReviewedFrameRow.tags, String)  # few different lists, so few are read as JSON
     query = _within(select(as_text, func.count()), station_id, since, until).where(ReviewedFrameRow.word == "defect")
     found: Counter[str] = Counter()
@@ -102,16 +123,32 @@ def tag_counts(
 
 
 _REVIEWED = columns(ReviewedFrameRow, Reviewed)
+_GROUPED = (ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.word, ReviewedFrameRow.sampled)
 _COUNTED_AS = {"flag": "flagged", "pass": "passed"}
+
+
+def _counts(rows: Iterable[tuple[Any, ...]]) -> list[ReviewCounts]:
+    """One a station, of rows (station id, decision, word, sampled, frames)."""
+    found: dict[int, Counter[str]] = {}
+    for at_station, decision, word, sampled, frames in rows:
+        if decision in _COUNTED_AS:
+            found.setdefault(at_station, Counter())[f"{_COUNTED_AS[decision]}_{word}"] += frames
+            if sampled:
+                found[at_station][f"drawn_{word}"] += frames
+    return [ReviewCounts(at_station, **found[at_station]) for at_station in sorted(found)]
 
 
 def _reviewed(row: Any) -> Reviewed:
     return Reviewed(**(dict(row._mapping) | {"tags": tuple(row.tags)}))
 
 
-def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:
-    if station_id is not None:
+def _within(
+    query: Select[*Ts], station_id: int | Collection[int] | None, since: datetime | None, until: datetime | None
+) -> Select[*Ts]:
+    if isinstance(station_id, int):
         query = query.where(ReviewedFrameRow.station_id == station_id)
+    elif station_id is not None:
+        query = query.where(ReviewedFrameRow.station_id.in_(station_id))
     if since is not None:
         query = query.where(ReviewedFrameRow.captured_at >= since)
     return query if until is None else query.where(ReviewedFrameRow.captured_at < until)

@@ -101,7 +101,7 @@ def take_back(session: Session, said_id: UUID, review_id: int, by: str, at: date
     kept = _insert(session, row | {"by": fit(by, 64), "at": at})
     if kept is None:
         return Said(_require_kept(session, ReviewRow.takes_back == review_id, review.frame_id), is_new=False)
-    _count_the_newest(session, review.frame_id)
+    _count_the_newest(session, verdict)
     if not reviewed.current(session, [review.frame_id]):
         review_queue.put_back(session, verdict, by, at + CLAIM)
     return Said(kept, is_new=True)
@@ -189,7 +189,7 @@ def _keep(session: Session, saying: Saying, decided: Decided, by: str, at: datet
     }
     kept = _insert(session, row)
     if kept is not None:
-        _count_the_newest(session, saying.frame_id)
+        _count_the_newest(session, decided)
         return Said(kept, is_new=True)
     before = _require_kept(session, ReviewRow.said_id == saying.said_id, saying.frame_id)
     if (before.frame_id, before.word) != (saying.frame_id, saying.word):
@@ -204,8 +204,9 @@ def _insert(session: Session, row: dict[str, Any]) -> Review | None:
     return None if made is None else _review(made)
 
 
-def _count_the_newest(session: Session, frame_id: UUID) -> None:
+def _count_the_newest(session: Session, decided: Decided) -> None:
     """Make the newest word that was not taken back the one that counts."""
+    frame_id = decided.frame_id
     session.execute(delete(ReviewedFrameRow).where(ReviewedFrameRow.frame_id == frame_id))
     back = select(ReviewRow.takes_back).where(ReviewRow.frame_id == frame_id, ReviewRow.takes_back.is_not(None))
     query = (
@@ -217,9 +218,8 @@ def _count_the_newest(session: Session, frame_id: UUID) -> None:
     row = session.execute(query).first()
     if row is not None:
         review = _review(row)
-        names = [column.name for column in ReviewedFrameRow.__table__.columns if column.name != "review_id"]
-        counting = {name: value for name, value in _row_of(review).items() if name in names}
-        session.execute(insert(ReviewedFrameRow).values(**counting, review_id=review.id))
+        counting = _row_of(review) | {"review_id": review.id, "sampled": decided.sampled}
+        session.execute(insert(ReviewedFrameRow).values(**counting))
 
 
 def _row_of(review: Review) -> dict[str, Any]:

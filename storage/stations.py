@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal, get_args
@@ -16,18 +17,24 @@ from storage.tables import StationRow
 WithoutNormals = Literal["wait", "no_reference"]
 Framing = Literal["letterbox", "stretch", "centre_crop", "tiles_2", "tiles_3"]
 
+MOST_ONE_IN = 1_000_000
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class StationSettings:
-    """What a person sets; `false_reject_rate` is a share in (0, 1), silence past `stale_after_s` turns the wall red."""
+    """What a person sets; `false_reject_rate` is a share in (0, 1), silence past `stale_after_s` turns the wall red.
+
+    Of the frames that pass, one in `sample_one_in` is drawn at random for review; 0 draws none. At the default a
+    person looks at half as many of them as a threshold for 1 % false rejects lets them see good parts flagged.
+    """
 
     object_name: str = "part"
     without_normals: WithoutNormals = "wait"
     framing: Framing = "letterbox"
     false_reject_rate: float = 0.01
     stale_after_s: float = 60.0
+    sample_one_in: int = 200
 
 
 _SETTINGS = tuple(field.name for field in fields(StationSettings))
@@ -79,6 +86,12 @@ def by_id(session: Session, station_id: int) -> Station:
     return _station(row)
 
 
+def sampling(session: Session, station_ids: Collection[int]) -> Mapping[int, int]:
+    """Station id → of how many passed frames one is drawn for review."""
+    query = select(StationRow.id, StationRow.sample_one_in).where(StationRow.id.in_(station_ids))
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
 def name_of(session: Session, station_id: int) -> str:
     """Raises `NotFound`."""
     name = session.scalar(select(StationRow.name).where(StationRow.id == station_id))
@@ -108,3 +121,5 @@ def _require_sound(settings: StationSettings) -> None:
         raise RuleBroken("false_reject_rate is a share between 0 and 1, such as 0.01.")
     if not (settings.stale_after_s > 0 and math.isfinite(settings.stale_after_s)):
         raise RuleBroken("stale_after_s is a number of seconds above 0, such as 60.")
+    if not 0 <= settings.sample_one_in <= MOST_ONE_IN:
+        raise RuleBroken("sample_one_in is a whole number such as 200, for one passed frame in 200; 0 draws none.")

@@ -78,6 +78,7 @@ class StationRow(Table):
     framing: Mapped[str] = mapped_column(String(16))  # 'letterbox', 'stretch' or 'centre_crop'
     false_reject_rate: Mapped[float]
     stale_after_s: Mapped[float]
+    sample_one_in: Mapped[int] = mapped_column(server_default=text("200"))  # of the passed frames; 0 draws none
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -144,6 +145,14 @@ class VerdictRow(Table):
         Index("ix_verdicts_station_decision_time", "station_id", "decision", "captured_at"),
         Index("ix_verdicts_time", "captured_at", "station_id", "decision"),
         Index("ix_verdicts_decision_time", "decision", "captured_at"),
+        Index(
+            "ix_verdicts_station_part",
+            "station_id",
+            "part_id",
+            "captured_at",
+            sqlite_where=text("part_id IS NOT NULL"),
+            postgresql_where=text("part_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -169,6 +178,7 @@ class VerdictRow(Table):
     topic: Mapped[str] = mapped_column(String(249))
     partition: Mapped[int]
     offset: Mapped[int] = mapped_column(BigInteger)
+    sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # drawn at random for review
 
 
 class TallyRow(Table):
@@ -242,6 +252,19 @@ class DeadLetterRow(Table):
     payload_bytes: Mapped[int] = mapped_column(BigInteger)
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     replayed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class DropRow(Table):
+    """Frames lost before the bus: a row an hour, station, reason and producer, by the name the producer has for it."""
+
+    __tablename__ = "drops"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    station: Mapped[str] = mapped_column(String(64))  # as the producer says; it may be unknown here
+    reason: Mapped[str] = mapped_column(String(64))
+    frames: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class WorkerRow(Table):
@@ -341,8 +364,8 @@ class ReviewedFrameRow(Table):
 
     __tablename__ = "reviewed_frames"
     __table_args__ = (
-        Index("ix_reviewed_frames_station_time", "station_id", "captured_at", "decision", "word"),
-        Index("ix_reviewed_frames_time", "captured_at", "station_id", "decision", "word"),
+        Index("ix_reviewed_frames_station_time", "station_id", "captured_at", "decision", "word", "sampled"),
+        Index("ix_reviewed_frames_time", "captured_at", "station_id", "decision", "word", "sampled"),
     )
 
     frame_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -352,10 +375,11 @@ class ReviewedFrameRow(Table):
     decision: Mapped[str] = mapped_column(String(12))
     word: Mapped[str] = mapped_column(String(12))
     tags: Mapped[list[str]] = mapped_column(JSON)
+    sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # as the verdict's
 
 
 class ReviewQueueRow(Table):
-    """A flagged or borderline frame that nobody has spoken of yet, and who looks at it now."""
+    """A flagged, borderline or sampled frame that nobody has spoken of yet, and who looks at it now."""
 
     __tablename__ = "review_queue"
     __table_args__ = (
@@ -364,6 +388,13 @@ class ReviewQueueRow(Table):
         Index("ix_review_queue_station_margin", "station_id", "margin", "frame_id"),
         Index("ix_review_queue_margin", "margin", "frame_id"),
         Index("ix_review_queue_claim", "claimed_by"),
+        Index(
+            "ix_review_queue_sampled",
+            "captured_at",
+            "frame_id",
+            sqlite_where=text("sampled = 1"),
+            postgresql_where=text("sampled"),
+        ),
     )
 
     frame_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -373,6 +404,7 @@ class ReviewQueueRow(Table):
     margin: Mapped[float]  # how far the score lies from the threshold, as a share of the threshold
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # as the verdict's
 
 
 class PickedFrameRow(Table):

@@ -1,7 +1,7 @@
 """Verdicts: what was decided of each frame, exactly one a frame, with everything it was decided by."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVarTuple
@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from storage import review_queue, score_tallies, tallies
+from storage import review_queue, score_tallies, stations, tallies
 from storage.errors import NotFound, RuleBroken
 from storage.expressions import bucket_start, gathered
 from storage.rows import columns, insert_new, values
+from storage.sampling import is_drawn
 from storage.tables import ParkedFrameRow, StationRow, UtcDateTime, VerdictRow
 from storage.text import fit, fit_or_none
 
@@ -87,11 +88,13 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> int:
     for verdict in verdicts:
         _require_sound(verdict)
         first_of_frame.setdefault(verdict.frame_id, verdict)
-    new = insert_new(session, VerdictRow, [_row(verdict) for verdict in first_of_frame.values()], "frame_id")
+    drawn = _drawn(session, first_of_frame.values())
+    rows = [_row(verdict) | {"sampled": frame_id in drawn} for frame_id, verdict in first_of_frame.items()]
+    new = insert_new(session, VerdictRow, rows, "frame_id")
     counted = [_counted(first_of_frame[frame_id]) for frame_id in new]
     tallies.add(session, counted)
     score_tallies.add(session, counted)
-    review_queue.add(session, [_decided(first_of_frame[frame_id]) for frame_id in new])
+    review_queue.add(session, [_decided(first_of_frame[frame_id], frame_id in drawn) for frame_id in new])
     return len(new)
 
 
@@ -250,8 +253,26 @@ def _counted(verdict: Verdict) -> tallies.Counted:
     return tallies.Counted(verdict.station_id, verdict.captured_at, verdict.decision, verdict.score, verdict.threshold)
 
 
-def _decided(verdict: Verdict) -> review_queue.Decided:
-    return review_queue.Decided(*(getattr(verdict, name) for name in review_queue.Decided._fields))
+def _drawn(session: Session, made: Collection[Verdict]) -> set[UUID]:
+    """Of the frames that passed, those drawn at random for review, each station's share by itself."""
+    one_in = stations.sampling(session, {verdict.station_id for verdict in made})
+    return {
+        verdict.frame_id
+        for verdict in made
+        if verdict.decision == "pass" and is_drawn(verdict.frame_id, one_in.get(verdict.station_id, 0))
+    }
+
+
+def _decided(verdict: Verdict, sampled: bool) -> review_queue.Decided:
+    return review_queue.Decided(
+        verdict.frame_id,
+        verdict.station_id,
+        verdict.captured_at,
+        verdict.decision,
+        verdict.score,
+        verdict.threshold,
+        sampled,
+    )
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -28,6 +28,8 @@ KEYS = (
     "false_alarms",
     "confirmed",
     "escaped",
+    "drawn_good",
+    "drawn_defects",
     "first_pass_yield",
     "flagged_ppm",
     "dpmo",
@@ -53,6 +55,7 @@ def kpi(
     Frames are those with a verdict other than no_reference. docs/alerts.md says what each figure and interval means.
     """
     from alerts.gathering import kpi_rows
+    from alerts.kpis import Counts, rests_on
     from andon import wiring
     from storage import stations
 
@@ -73,6 +76,8 @@ def kpi(
             [_cells(row) for row in rows],
             empty="No frame was inspected in that time.",
         )
+        if rows:
+            output.say(rests_on(sum((row.kpis.counts for row in rows), Counts(0, 0))))
 
 
 def json_of(row: "Row") -> dict[str, object]:
@@ -89,6 +94,8 @@ def json_of(row: "Row") -> dict[str, object]:
         "false_alarms": counted.false_alarms,
         "confirmed": counted.confirmed,
         "escaped": counted.escaped,
+        "drawn_good": counted.drawn_good,
+        "drawn_defects": counted.drawn_defects,
         "first_pass_yield": figures.first_pass_yield,
         "flagged_ppm": figures.flagged_ppm,
         "dpmo": figures.dpmo,

@@ -1,7 +1,7 @@
 """`andon produce`: a source's frames go to the bus."""
 
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +41,7 @@ def produce(
     metrics_port: MetricsPort = None,
 ) -> None:
     """Publish a source's frames until it ends, --limit is reached or the command is stopped."""
-    from andon import metrics, wiring
+    from andon import dropped, metrics, wiring
     from andon.cli.progress import counting
     from andon.cli.stopping import stopping
     from andon.errors import Incomplete
@@ -55,6 +55,7 @@ def produce(
         _require_station(settings, station)
     with (
         stopping("what was captured is flushed") as stop,
+        nullcontext() if unchecked else dropped.telling(settings, station),
         closing(open_source(source, station, settings.ingest)) as opened,
         wiring.producer(settings, station) as producer,
         metrics.serving(settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), producer.health),

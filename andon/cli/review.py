@@ -31,6 +31,7 @@ WAITING_KEYS = (
     "margin",
     "image_reference",
     "claimed_until",
+    "sampled",
 )
 KEYS = (
     "id",
@@ -54,20 +55,24 @@ def next_frames(
     station: Annotated[str | None, typer.Argument(help="Only this station's.", show_default=False)] = None,
     order: Annotated[Literal["newest", "most-uncertain"], typer.Option(help="Which come first.")] = "newest",
     count: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 1,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Only passed frames drawn at random; escapes are told by these.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Take the next frames that want a word: nobody else gets them for five minutes."""
     from andon import wiring
     from storage import stations, verdicts
     from storage.desk import reviews
-    from storage.review_queue import Wanted
+    from storage.review_queue import Order, Wanted
 
     with wiring.database(front(context).settings()) as database:
         actor = acting.actor(database)
         with database.begin() as session:
             station_id = None if station is None else stations.get(session, station).id
             names = {one.id: one.name for one in stations.list_all(session)}
-            wanted = Wanted(station_id, "newest" if order == "newest" else "most_uncertain")
+            first: Order = "newest" if order == "newest" else "most_uncertain"
+            wanted = Wanted(station_id, first, only_sampled=sample)
             frames = reviews.claim(session, actor, wanted, datetime.now(UTC), how_many=count)
             found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
@@ -211,6 +216,7 @@ def waiting_json_of(station: str, frame: "Waiting", verdict: "Verdict") -> dict[
         "margin": frame.margin,
         "image_reference": verdict.image_reference,
         "claimed_until": frame.claimed_until,
+        "sampled": frame.sampled,
     }
 
 

@@ -38,6 +38,14 @@ StaleAfter = Annotated[
     float | None,
     typer.Option(min=0.1, help="Seconds of silence after which the wall shows it red.", show_default=False),
 ]
+SampleOneIn = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Of the frames that pass, one in so many is drawn at random for review, for example 200; 0 draws none.",
+        show_default=False,
+    ),
+]
 
 KEYS = (
     "name",
@@ -46,6 +54,7 @@ KEYS = (
     "framing",
     "false_reject_rate",
     "stale_after_s",
+    "sample_one_in",
     "active_normal_set",
     "created_at",
 )
@@ -61,13 +70,16 @@ def add(
     framing: Framing = None,
     false_reject_rate: FalseRejectRate = None,
     stale_after: StaleAfter = None,
+    sample_one_in: SampleOneIn = None,
 ) -> None:
     """Add a station."""
     from andon import wiring
     from storage.desk import stations
     from storage.stations import StationSettings
 
-    chosen = _change(StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after)
+    chosen = _change(
+        StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
+    )
     with wiring.database(front(context).settings()) as database:
         actor = acting.actor(database)
         with database.begin() as session:
@@ -86,6 +98,7 @@ def edit(
     framing: Framing = None,
     false_reject_rate: FalseRejectRate = None,
     stale_after: StaleAfter = None,
+    sample_one_in: SampleOneIn = None,
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
@@ -97,7 +110,9 @@ def edit(
         actor = acting.actor(database)
         with database.begin() as session:
             before = stations.get(session, name)
-            chosen = _change(before.settings, object_name, without_normals, framing, false_reject_rate, stale_after)
+            chosen = _change(
+                before.settings, object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
+            )
             desk.edit(session, actor, name, chosen, datetime.now(UTC), reason)
     if chosen == before.settings:
         output.say(f"Station {name} is as it was.")
@@ -167,6 +182,7 @@ def _change(
     framing: str | None,
     false_reject_rate: float | None,
     stale_after: float | None,
+    sample_one_in: int | None,
 ) -> "StationSettings":
     """The settings with what the command line names put in; options have dashes where storage has underscores."""
     named = {
@@ -175,6 +191,7 @@ def _change(
         "framing": framing and framing.replace("-", "_"),
         "false_reject_rate": false_reject_rate,
         "stale_after_s": stale_after,
+        "sample_one_in": sample_one_in,
     }
     return replace(settings, **{field: value for field, value in named.items() if value is not None})  # type: ignore[arg-type]
 

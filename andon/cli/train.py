@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scorer.training.episodes import Sources
     from scorer.training.heads import Student
     from scorer.training.inctrl import Recipe
-    from scorer.weights import WeightsFolder
+    from scorer.weights import Kept, WeightsFolder
 
 app = typer.Typer(help="Train what a detector learns.", no_args_is_help=True)
 
@@ -34,6 +34,14 @@ Photos = Annotated[
 PhotoClasses = Annotated[int, typer.Option(min=1, help="Classes to make of the photographs.")]
 Made = Annotated[int, typer.Option(min=0, help="Anomalies to make on each set's normals.")]
 Tag = Annotated[str, typer.Option(help="What the heads are called; scorer.inctrl_heads names them.")]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        metavar="BACKBONE",
+        help="Another backbone than scorer.backbone; teacher:FILE.npz as andon bench accuracy reads it.",
+        show_default=False,
+    ),
+]
 LeaveOut = Annotated[
     bool,
     typer.Option(
@@ -43,7 +51,12 @@ LeaveOut = Annotated[
 ]
 FramingName = Annotated[str, typer.Option("--framing", help="letterbox, stretch or centre_crop.")]
 Steps = Annotated[int, typer.Option(min=1, help="Batches to learn from.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed and images give the same heads on the same device.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed and images give the same weights on the same device.")]
+PromptsTag = Annotated[str, typer.Option("--tag", help="What the prompts are called; scorer.coop_prompts names them.")]
+Words = Annotated[int, typer.Option(min=1, help="Words to learn, in front of normal or anomalous and the set's name.")]
+ClassSpecific = Annotated[
+    bool, typer.Option("--class-specific", help="Learn other words for normal than for anomalous.")
+]
 
 
 @app.callback()
@@ -60,6 +73,7 @@ def inctrl(
     made: Made = 96,
     tag: Tag = "trained",
     leave_one_out: LeaveOut = False,
+    backbone: Backbone = "",
     framing: FramingName = "letterbox",
     steps: Steps = 400,
     seed: Seed = 0,
@@ -77,7 +91,7 @@ def inctrl(
     recipe, framed = Recipe(steps=steps, seed=seed), framing_named(framing)
     asked = Asked(data or [], photos, photo_classes, Limits(made=made))
     found = materials(asked, seed)
-    learner = student(settings, framed)
+    learner = student(settings, framed, backbone)
     folder = WeightsFolder(settings.weights_path)
     with counting("classes looked at", len(found)) as advance:
         sources = look_at(learner, found, folder, advance)
@@ -88,11 +102,48 @@ def inctrl(
         _train(learner, others, recipe, held_out, folder)
 
 
+@app.command()
+def coop(
+    context: typer.Context,
+    data: Data = None,
+    photos: Photos = None,
+    photo_classes: PhotoClasses = 200,
+    made: Made = 96,
+    tag: PromptsTag = "trained",
+    words: Words = 16,
+    class_specific: ClassSpecific = False,
+    framing: FramingName = "letterbox",
+    steps: Steps = 1000,
+    seed: Seed = 0,
+) -> None:
+    """Learn CoOp's prompts on the CLIP that scorer.backbone names, which stays as it is.
+
+    Each set's folder is called what it shows. An interrupted run looks at its pictures again and goes on where it was.
+    """
+    from scorer.training.heads import Asked, materials
+    from scorer.training.material import Limits, framing_named
+    from scorer.training.prompt_learning import Recipe, learn, look_at
+    from scorer.weights import WeightsFolder
+
+    settings = front(context).settings().scorer
+    recipe, framed = Recipe(words, class_specific, steps, seed=seed), framing_named(framing)
+    found = materials(Asked(data or [], photos, photo_classes, Limits(made=made)), seed)
+    with counting("pictures looked at", sum(len(material.queries) for material in found)) as advance:
+        seen = look_at(settings, framed, found, advance)
+    with counting(f"steps of {tag}", steps) as advance:
+        kept = learn(seen, recipe, tag, WeightsFolder(settings.weights_path), lambda step, _: advance(step))
+    _say(kept, "scorer.coop_prompts")
+
+
 def _train(learner: "Student", sources: "Sources", recipe: "Recipe", tag: str, folder: "WeightsFolder") -> None:
     from scorer.training.heads import train_heads
 
     with counting(f"steps of {tag}", recipe.steps) as advance:
         kept = train_heads(learner, sources, recipe, tag, folder, advance)
+    _say(kept, "scorer.inctrl_heads")
+
+
+def _say(kept: "Kept", setting: str) -> None:
     output.say(
-        f"{kept.card.name} is in {kept.path} (sha256 {kept.sha256}); set scorer.inctrl_heads to {tag} to use it."
+        f"{kept.card.name} is in {kept.path} (sha256 {kept.sha256}); set {setting} to {kept.card.tag} to use it."
     )

@@ -15,13 +15,16 @@ from alerts.rules.score_drift import ScoreDrift
 from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
 from andon.errors import AndonError
 from ingest.sources import simulated
-from storage import alert_rules, normal_sets, stations
+from storage.actors import Actor, Role
 from storage.alert_rules import AlertRule
 from storage.database import Database
+from storage.desk import alerts, normal_sets, stations
 from storage.images import ImageStore
 from storage.normal_sets import NormalImage
 from storage.stations import StationSettings
 
+DEMO = Actor("andon demo", Role.ADMIN)
+SAMPLE_ONE_IN = 20  # many more than on a line, so that a visitor of some minutes meets the random sample
 NORMALS_SEED_OFFSET = 1_000_003  # normals are drawn apart from the stream, or the stream would show them again
 
 
@@ -126,12 +129,15 @@ refresh_every_s = 1.0
 
 
 def seed(home: DemoHome, plan: DemoPlan) -> None:
-    """Add the plan's stations, each with its normal set of good parts, and let drift be judged after fewer frames."""
+    """Add the plan's stations, each with its normal set of good parts, and let drift be judged after fewer frames.
+
+    All of it goes by the desk, so that the audit log begins where the demo does.
+    """
     database, images = Database(home.database_url), ImageStore(str(home.images))
     with closing(database):
         drift = AlertRule(None, ScoreDrift.kind, {"in_control_frames": plan.in_control_frames}, enabled=True)
         with database.begin() as session:
-            alert_rules.put(session, drift)
+            alerts.set_rule(session, DEMO, drift, datetime.now(UTC), "the demo's frames are few")
         for station in plan.stations:
             normals = [
                 NormalImage(images.put(picture), f"good part {number}")
@@ -145,7 +151,8 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
                     object_name=station.object_name,
                     false_reject_rate=FALSE_REJECT_RATE,
                     stale_after_s=station.stale_after_s,
+                    sample_one_in=SAMPLE_ONE_IN,
                 )
-                added = stations.add(session, station.name, settings, now)
-                version = normal_sets.add(session, added.id, normals, "the demo's good parts", now).version
-                normal_sets.activate(session, added.id, version, now)
+                stations.add(session, DEMO, station.name, settings, now)
+                made = normal_sets.add(session, DEMO, station.name, normals, "the demo's good parts", now)
+                normal_sets.activate(session, DEMO, station.name, made.version, now)

@@ -1,16 +1,15 @@
 """KPIs: first-pass yield, flagged ppm, DPMO, false rejects and escapes with their intervals, and the Pareto."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import streamlit as st
 
 from alerts import shift_report
-from alerts.gathering import Grouping, added, counts, kpi_rows
+from alerts.gathering import Grouping, kpi_rows
 from alerts.gathering import shift_report as gathered
 from alerts.intervals import Estimate
-from alerts.kpis import Kpis, Row, pareto
+from alerts.kpis import Counts, Kpis, Row, pareto, rests_on
 from alerts.kpis import kpis as of_counts
 from alerts.shifts import Period
 from dashboard import exporting, opening, quality_charts, tiles, words
@@ -43,8 +42,9 @@ def panel() -> None:
     group = GROUPS[by or "Station"]
     rows = found(tuple(chosen), since, until, group)
     if rows:
-        summary(together(tuple(chosen), since, until))
-        table(rows, by or "Station")
+        figures = together(rows)
+        summary(figures)
+        table(rows, by or "Station", figures)
         left, right = st.columns(2, gap="small")
         with left, st.container(border=True, key="card-rates"):
             rates(rows)
@@ -65,11 +65,9 @@ def found(chosen: tuple[Station, ...], since: datetime, until: datetime, by: Gro
         return kpi_rows(session, chosen, since, until, by, settings.plant, settings.defect_opportunities)
 
 
-@st.cache_data(ttl=KEEP_S, max_entries=50, show_spinner=False)
-def together(chosen: tuple[Station, ...], since: datetime, until: datetime) -> Kpis:
-    """All the chosen stations over all the time."""
-    with opening.reading() as session:
-        all_of_it = added(counts(session, since, until), chosen)
+def together(rows: Sequence[Row]) -> Kpis:
+    """All the rows' frames in one: their groups share none."""
+    all_of_it = sum((row.kpis.counts for row in rows), Counts(0, 0))
     return of_counts(all_of_it, opening.alerts_settings().defect_opportunities)
 
 
@@ -86,13 +84,15 @@ def summary(figures: Kpis) -> None:
             tiles.figure("False rejects", value(figures.false_reject_rate), interval(figures.false_reject_rate)),
             tiles.figure("Escapes", value(figures.escape_rate), interval(figures.escape_rate)),
             tiles.figure(
-                "Reviewed", words.count(reviewed_frames), f"{counted.confirmed + counted.escaped} of those passed"
+                "Reviewed",
+                words.count(reviewed_frames),
+                f"{counted.confirmed + counted.escaped:,} passed, {counted.drawn:,} at random",
             ),
         )
     )
 
 
-def table(rows: Sequence[Row], by: str) -> None:
+def table(rows: Sequence[Row], by: str, figures: Kpis) -> None:
     shown = [
         {
             by: row.group,
@@ -110,7 +110,7 @@ def table(rows: Sequence[Row], by: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
             "False rejects are the share of good parts that were flagged, escapes the share of defects that passed. "
-            "A dash: too little was reviewed to say. Escapes are known only where passed frames are reviewed too."
+            f"A dash: too little was reviewed to say. {rests_on(figures.counts)}"
         )
         st.download_button(
             "Export as CSV",
@@ -139,10 +139,8 @@ def rates(rows: Sequence[Row]) -> None:
 
 
 def defects(chosen: Sequence[Station], since: datetime, until: datetime) -> None:
-    named = Counter[str]()
     with opening.reading() as session:
-        for place in chosen:
-            named += reviewed.tag_counts(session, place.id, since=since, until=until)
+        named = reviewed.tag_counts(session, [place.id for place in chosen], since=since, until=until)
     bars = pareto(named)
     st.html(tiles.heading("Defect types", words.plural(sum(named.values()), "defect") + " named in reviews"))
     if not bars:

@@ -78,6 +78,14 @@ def edit(place: Station, may_edit: bool) -> None:
             format="%g",
             disabled=not may_edit,
         )
+        sample_one_in = st.number_input(
+            "Of the frames that pass, one in so many is drawn at random for review",
+            min_value=0,
+            max_value=stations.MOST_ONE_IN,
+            value=now.sample_one_in,
+            disabled=not may_edit,
+            help="Escapes are estimated from these frames. 0 draws none, and then nobody can say what escapes.",
+        )
         reason = st.text_input("Reason", max_chars=500, disabled=not may_edit)
         pressed = st.form_submit_button("Save", icon=":material/save:", type="primary", disabled=not may_edit)
     if pressed:
@@ -88,6 +96,7 @@ def edit(place: Station, may_edit: bool) -> None:
             framing=framing,
             without_normals=without,
             stale_after_s=float(stale_after_s),
+            sample_one_in=int(sample_one_in),
         )
         save(place, wanted, reason)
         st.rerun()

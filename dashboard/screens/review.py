@@ -28,9 +28,14 @@ from storage.reviews import Review
 from storage.stations import Station
 from storage.verdicts import Verdict
 
-ORDERS: dict[str, Order] = {"Newest": "newest", "Most uncertain": "most_uncertain"}
+ORDERS: dict[str, Order] = {"Newest": "newest", "Most uncertain": "most_uncertain", "Random sample": "newest"}
+SAMPLE = "Random sample"
 ONE, GRID, FIND = "One by one", "Grid", "Find a frame"
 LAST_WORDS = 8
+WHAT_COMES = {
+    False: "flagged and borderline frames come here by themselves, and a few of all that passed",
+    True: "of the frames that pass, some are drawn at random; how many says each station's setting",
+}
 
 
 def review_page() -> None:
@@ -96,7 +101,7 @@ def choices(places: dict[str, Station]) -> tuple[str, Wanted]:
             )
         with st.container(key="tally", width="content"):
             tally()
-    return mode or ONE, Wanted(places[name].id if name else None, ORDERS[order])
+    return mode or ONE, Wanted(places[name].id if name else None, ORDERS[order], only_sampled=order == SAMPLE)
 
 
 def tally() -> None:
@@ -127,7 +132,7 @@ def queue(mode: str, wanted: Wanted, names: dict[int, str]) -> None:
         review_grid.grid(frames, shown, names, undoes)
         return
     with st.container(border=True, key="card-review"):
-        review_view.head(sight, number)
+        review_view.head(sight, number, sampled=waits[0].sampled)
         bar = st.container(key="bar")
         review_view.body(sight)
         review_view.words_bar(bar, sight, undoes, queued=True)
@@ -145,7 +150,7 @@ def nothing_waits(wanted: Wanted) -> None:
         elif number:
             st.html(tiles.heading("Somebody else is looking at what is left", f"{number} waiting"))
         else:
-            st.html(tiles.heading("Nothing waits for a word", "flagged and borderline frames come here by themselves"))
+            st.html(tiles.heading("Nothing waits for a word", WHAT_COMES[wanted.only_sampled]))
         with st.container(horizontal=True, gap="xsmall"):
             st.button("Look again", icon=":material/refresh:", shortcut="L")
             review_view.undo_button(undoes)

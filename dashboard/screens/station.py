@@ -213,6 +213,12 @@ def frames(place: Station, span: Span) -> None:
             )
         else:
             newer.badge("live", icon=":material/sensors:", color="green")
+        st.page_link(
+            "screens/review.py",
+            label="A bad part was found later? Find its frame",
+            icon=":material/search:",
+            query_params={"how": "Find a frame", "station": place.name},
+        )
         if chosen is None:
             st.html(tiles.no_picture(states.State("no_frames", "idle", "verified", "", none_shown(show, span))))
             return

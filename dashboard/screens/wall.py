@@ -8,11 +8,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import alert_words, charts, opening, rules_in_force, states, tiles, words
 from dashboard.states import State
-from storage import alerts, dead_letters, normal_sets, stations, verdicts, workers
+from storage import alerts, dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.alerts import Alert
+from storage.drops import Dropped
 from storage.stations import Station
 from storage.verdicts import StationSummary
 from storage.workers import Worker
+
+DROPS_SHOWN_FOR = timedelta(hours=24)  # the last shifts
 
 
 def wall() -> None:
@@ -30,6 +33,7 @@ def wall() -> None:
         flagged_today = verdicts.count(session, since=opening.midnight(now), decision="flag")
         letters = dead_letters.count(session, replayed=False)
         wanting = alerts.unresolved(session)
+        lost = drops.since(session, now - DROPS_SHOWN_FOR)
     running = states.alive(scorers, now, timedelta(seconds=settings.worker_timeout_s))
     st.html(strip(today, flagged_today, letters, running, [s for s in scorers if s not in running], wanting))
     if not places:
@@ -40,7 +44,7 @@ def wall() -> None:
     for place in places:
         state = states.station_state(place, summaries[place.id], place.id in active, running, now)
         of_place = [alert for alert in wanting if alert.station_id == place.id]
-        tile(grid, place, summaries[place.id], state, of_place, now)
+        tile(grid, place, summaries[place.id], state, of_place, lost.get(place.name), now)
 
 
 def strip(
@@ -96,6 +100,7 @@ def tile(
     summary: StationSummary,
     state: State,
     wanting: Sequence[Alert],
+    lost: Dropped | None,
     now: datetime,
 ) -> None:
     window = words.duration(60 * opening.settings().window_minutes)
@@ -105,6 +110,8 @@ def tile(
             with st.container(key=f"picture-{place.id}"):
                 picture(place, summary, state, now)
             st.html(tiles.numbers(summary, window, place.settings.false_reject_rate), width="content")
+        if lost is not None:
+            st.html(tiles.dropped(lost, words.clock(lost.first_at, now, opening.zone())))
         if summary.recent_scores:
             threshold = summary.latest.threshold if summary.latest else None
             st.echarts_chart(

@@ -6,14 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from alerts.gathering import counts, kpi_rows, shift_report
-from alerts.kpis import Counts
+from alerts.gathering import counts, counts_of, kpi_rows, shift_report
+from alerts.kpis import Counts, escaped_share
 from alerts.shift_report import html
-from alerts.shifts import plant
+from alerts.shifts import Period, plant
 from storage import alerts, reviews, stations, verdicts
 from storage.database import Database
 from storage.reviewed import Word
 from storage.reviews import Saying
+from storage.stations import StationSettings
 from storage.verdicts import Verdict
 from tests.storage.examples import a_station, a_verdict, an_active_set
 
@@ -52,6 +53,33 @@ def test_what_people_said_is_counted_where_it_belongs(filled: Database) -> None:
     with filled.read() as session:
         found = counts(session, MORNING, MORNING + HOUR)
     assert list(found.values()) == [Counts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1)]
+
+
+def test_many_periods_are_counted_as_each_is(filled: Database) -> None:
+    until = MORNING + 24 * HOUR
+    with filled.read() as session:
+        periods = [*PLANT.shifts_between(MORNING, until), Period("all", MORNING, until), Period("none", until, until)]
+        assert counts_of(session, periods) == [counts(session, one.since, one.until) for one in periods]
+
+
+def test_escapes_are_told_by_the_frames_drawn_at_random_alone(database: Database) -> None:
+    with database.begin() as session:
+        of = an_active_set(session, a_station(session, "s1"))
+        near = [a_verdict(of, at=MORNING, score=0.49) for _ in range(5)]
+        verdicts.record(session, near)
+        stations.edit(session, "s1", StationSettings(sample_one_in=1))
+        drawn = [a_verdict(of, at=MORNING, score=0.1) for _ in range(3)]
+        verdicts.record(session, drawn)
+    for frame in near:
+        say(database, frame, "defect")
+    with database.read() as session:
+        (found,) = counts(session, MORNING, MORNING + HOUR).values()
+    assert escaped_share(found) is None
+    for frame in drawn:
+        say(database, frame, "false_alarm")
+    with database.read() as session:
+        (found,) = counts(session, MORNING, MORNING + HOUR).values()
+    assert found == Counts(8, 0, confirmed=3, escaped=5, drawn_good=3)
 
 
 def test_figures_come_by_station_by_shift_and_by_day(filled: Database) -> None:

@@ -1,5 +1,7 @@
 """KPIs against published examples, and what their intervals promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,12 +12,14 @@ from alerts.kpis import (
     Counts,
     dpmo,
     escape_rate,
+    escaped_share,
     estimated_dpmo,
     false_reject_rate,
     first_pass_yield,
     kpis,
     pareto,
     per_million,
+    rests_on,
     rolled_throughput_yield,
 )
 
@@ -81,15 +85,16 @@ def test_the_dpmo_of_a_published_example() -> None:
 
 
 def test_dpmo_counts_caught_and_escaped_defects_and_no_false_alarms() -> None:
-    # 1000 frames, 50 flagged of which 40 of 50 looked at were defects; 2 of 100 passed ones looked at were defects
-    counts = Counts(1000, 50, caught=40, false_alarms=10, confirmed=98, escaped=2)
+    # 1000 frames, 50 flagged of which 40 of 50 looked at were defects; 2 of 100 passed ones drawn at random were, too
+    counts = Counts(1000, 50, 40, 10, confirmed=98, escaped=2, drawn_good=98, drawn_defects=2)
     assert estimated_dpmo(counts) == pytest.approx(1_000_000 * (40 + 950 * 0.02) / 1000)
+    assert estimated_dpmo(Counts(1000, 50, 40, 10, confirmed=98, escaped=2)) == 42_000  # none was drawn at random
     assert estimated_dpmo(Counts(1000, 50)) is None
     assert estimated_dpmo(Counts(1000, 0)) == 0
 
 
 def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
-    counts = Counts(1000, 50, caught=40, false_alarms=10, confirmed=98, escaped=2)
+    counts = Counts(1000, 50, 40, 10, confirmed=98, escaped=2, drawn_good=98, drawn_defects=2)
     rejects, escapes = false_reject_rate(counts), escape_rate(counts)
     assert rejects is not None
     assert escapes is not None
@@ -100,11 +105,67 @@ def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
     assert escapes.high > 0.6  # a hundred of 950 say little
 
 
-def test_escapes_can_not_be_said_while_no_passed_frame_was_looked_at() -> None:
-    found = kpis(Counts(1000, 50, caught=40, false_alarms=10))
+def test_escapes_can_not_be_said_while_no_passed_frame_drawn_at_random_was_looked_at() -> None:
+    borderline = Counts(1000, 50, caught=40, false_alarms=10, confirmed=30, escaped=12)  # picked for their looks
+    found = kpis(borderline)
     assert (found.escape_rate, found.escape_ppm) == (None, None)
+    assert rests_on(borderline) == (
+        "No passed frame that was drawn at random has been reviewed, so escapes can't be told; 12 escapes are known."
+    )
     assert found.false_reject_rate is not None
     assert (found.first_pass_yield, found.flagged_ppm) == (0.95, 50_000)
+
+
+def test_escapes_rest_on_the_sample_alone_and_are_never_fewer_than_those_known() -> None:
+    sample = Counts(1000, 50, caught=40, false_alarms=10, confirmed=98, escaped=2, drawn_good=98, drawn_defects=2)
+    picked = replace(sample, confirmed=98 + 20, escaped=2 + 15)  # borderline frames that were reviewed, too
+    alone, beside = escaped_share(sample), escaped_share(picked)
+    assert alone is not None
+    assert beside is not None
+    assert beside.value == alone.value == 0.02
+    assert alone.low == 3 / 950  # of 3 two or more are drawn by 3 · 0.105² · 0.895 + 0.105³ = 3.1 %, of 2 by 1.1 %
+    assert beside.low == 17 / 950
+    assert rests_on(picked) == (
+        "Escapes are estimated from 100 passed frames drawn at random and reviewed, with 2 defects among them; "
+        "17 escapes are known."
+    )
+    none_drawn = escaped_share(replace(sample, escaped=30, drawn_good=100, drawn_defects=0, confirmed=100))
+    assert none_drawn is not None
+    assert none_drawn.value == 30 / 950
+
+
+def test_borderline_reviews_would_have_called_a_good_line_bad_and_the_sample_does_not() -> None:
+    # 20,000 passed frames with 100 escapes, most of them near the threshold, where every frame is reviewed
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(200):
+        defects = np.zeros(20_000, dtype=bool)
+        defects[rng.choice(1_000, 80, replace=False)] = True  # the first thousand are borderline
+        defects[1_000 + rng.choice(19_000, 20, replace=False)] = True
+        drawn = rng.choice(20_000, 400, replace=False)
+        looked_at = np.union1d(np.arange(1_000), drawn)
+        counts = Counts(
+            20_100,
+            100,
+            caught=100,
+            confirmed=int((~defects[looked_at]).sum()),
+            escaped=int(defects[looked_at].sum()),
+            drawn_good=int((~defects[drawn]).sum()),
+            drawn_defects=int(defects[drawn].sum()),
+        )
+        found = escaped_share(counts)
+        assert found is not None
+        assert counts.escaped / len(looked_at) > 0.05  # what a figure from all reviews would say: ten times the truth
+        covered += found.low <= 100 / 20_000 <= found.high
+    assert covered >= 190
+
+
+def test_where_every_passed_frame_was_reviewed_there_is_nothing_to_estimate() -> None:
+    counts = Counts(100, 5, caught=5, confirmed=94, escaped=1)
+    found = escaped_share(counts)
+    assert found is not None
+    assert found.low == found.value == found.high == 1 / 95
+    assert rests_on(counts) == "Every passed frame was reviewed; 1 escape is known."
 
 
 def test_of_nothing_nothing_is_said() -> None:
@@ -123,15 +184,20 @@ def test_every_interval_holds_its_estimate(
     caught: int, false_alarms: int, confirmed: int, escaped: int, unseen: int
 ) -> None:
     flagged = caught + false_alarms + unseen % 7
-    counts = Counts(flagged + confirmed + escaped + unseen, flagged, caught, false_alarms, confirmed, escaped)
+    drawn = (confirmed - unseen % (confirmed + 1), escaped - unseen % (escaped + 1))
+    counts = Counts(flagged + confirmed + escaped + unseen, flagged, caught, false_alarms, confirmed, escaped, *drawn)
     found = kpis(counts)
     for one in (found.false_alarm_share, found.false_reject_rate, found.escape_rate):
         assert one is None or 0 <= one.low <= one.value + 1e-12 <= one.high + 2e-12 <= 1 + 3e-12
 
 
 def test_looking_at_more_narrows_the_interval() -> None:
-    few = escape_rate(Counts(10_000, 100, caught=50, false_alarms=50, confirmed=99, escaped=1))
-    many = escape_rate(Counts(10_000, 100, caught=50, false_alarms=50, confirmed=990, escaped=10))
+    few = escape_rate(
+        Counts(10_000, 100, caught=50, false_alarms=50, confirmed=99, escaped=1, drawn_good=99, drawn_defects=1)
+    )
+    many = escape_rate(
+        Counts(10_000, 100, caught=50, false_alarms=50, confirmed=990, escaped=10, drawn_good=990, drawn_defects=10)
+    )
     assert few is not None
     assert many is not None
     assert many.high - many.low < (few.high - few.low) / 2

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from storage import alerts, stations, verdicts
+from storage import alerts, audit, stations, verdicts
 from storage.database import Database
 from storage.errors import StorageError
 from tests.parts.command_line import Andon, Start, free_port
@@ -73,6 +74,8 @@ def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_health
         found = {(names.get(alert.station_id or 0), alert.rule): alert for alert in alerts.recent(session)}
         assert set(found) == {("brick", "score_drift"), ("gravel", "silent_camera")}
         assert alerts.count(session) == 2
+        deeds = Counter(entry.action for entry in audit.entries(session) if entry.actor == "andon demo")
+        assert deeds == {"alert_rule.set": 1, "station.add": 3, "normal_set.add": 3, "normal_set.activate": 3}
         frames = {names[one]: list(reversed(verdicts.recent(session, one, limit=200))) for one in names}
     silent, drift = found["gravel", "silent_camera"], found["brick", "score_drift"]
     assert silent.evidence["silent_s"] < SILENCE_TOLD_WITHIN_S

@@ -114,7 +114,10 @@ def test_prompts_are_learned_on_a_clip_kept_and_used_by_their_tag(andon: Andon, 
     assert Path(listed["coop:mine"]["file"]).read_bytes() != learned
     settings = ScorerSettings(
         engine="torch",
-        detector="coop", backbone="openclip/tiny", weights_path=workplace / ".andon/weights", device="cpu"
+        detector="coop",
+        backbone="openclip/tiny",
+        weights_path=workplace / ".andon/weights",
+        device="cpu",
     )
     assert all(0 <= score <= 1 for score in scores(settings))
     refused = andon("train", "coop", "--data", bolts, "--steps", 1)

@@ -49,7 +49,7 @@ class Line:
 
     def station(self, name: str, at: datetime, **settings: object) -> Station:
         with self.database.begin() as session:
-            return stations.add(session, name, StationSettings(**settings), at)  # type: ignore[arg-type]
+            return stations.add(session, name, StationSettings(**{"sample_one_in": 0} | settings), at)  # type: ignore[arg-type]
 
     def normals(self, station: Station, pictures: Sequence[Picture], at: datetime, note: str = "") -> NormalSet:
         """An active normal set with a threshold at 0.41."""
@@ -237,7 +237,7 @@ def believable_day(line: Line, now: datetime, hours: float = 24, pictures: int =
     """Six stations over a day: healthy ones, one that drifts, a camera gone silent, one without normal set."""
     chance = np.random.default_rng(7)
     for plan in PLANS:
-        station = line.station(plan.name, now - timedelta(days=30), object_name=object_of(plan))
+        station = line.station(plan.name, now - timedelta(days=30), object_name=object_of(plan), sample_one_in=200)
         if plan.parked:
             park(line, station, plan.parked, now)
             continue

@@ -60,6 +60,18 @@ def test_a_threshold_beyond_all_scores_is_still_within_the_chart() -> None:
     assert option["xAxis"]["max"] > 0.9
 
 
+def test_small_scores_have_their_threshold_where_it_is_and_within_the_chart() -> None:
+    threshold = 0.01187
+    spark = charts.sparkline([0.0093, 0.0104], threshold, LIGHT)
+    histogram = charts.histogram([(0.008, 0.009, 3), (0.009, 0.0118, 4)], threshold, LIGHT)
+    for marked in (spark["series"][0]["markLine"], histogram["series"][0]["markLine"]):
+        assert marked["precision"] < 0  # or ECharts draws it at 0.01
+        assert next(iter(marked["data"][0].values())) == threshold
+    assert histogram["xAxis"]["min"] < 0.008
+    assert threshold < histogram["xAxis"]["max"] < 0.0121
+    assert histogram["series"][0]["markLine"]["label"]["formatter"] == "threshold 0.0119"
+
+
 def test_a_sparkline_marks_the_scores_above_the_threshold_and_shows_it() -> None:
     line, marks = charts.sparkline([0.1, 0.5, 0.2], 0.4, LIGHT)["series"]
     assert line["data"] == [(0, 0.1), (1, 0.5), (2, 0.2)]

@@ -40,6 +40,18 @@ def test_limits_are_drawn_as_scores_three_sigmas_of_the_logarithm_from_the_centr
     assert zones == [pytest.approx(0.2 * math.exp(0.1 * n)) for n in (0, -2, -1, 1, 2)]
 
 
+def test_limits_of_small_scores_are_within_the_chart_and_lines_where_they_belong() -> None:
+    process = InControl(math.log(0.00877), 0.115, 300)
+    option = quality_charts.individuals(
+        individuals([math.log(0.0081), math.log(0.0093)], process), process, ["1", "2"], theme.LIGHT
+    )
+    score, upper, lower = option["series"][:3]
+    assert option["yAxis"]["min"] < lower["data"][0] < upper["data"][0] < option["yAxis"]["max"]
+    assert score["data"] == [0.0081, 0.0093]
+    assert score["markLine"]["precision"] < 0  # or ECharts draws the centre at 0.01
+    assert score["markLine"]["data"][0]["yAxis"] == pytest.approx(0.00877)
+
+
 def test_each_rule_has_a_shape_of_its_own_where_several_can_stand_in_one_chart() -> None:
     shapes = [quality_charts.RULES[rule][0] for rule in ("WE1", "WE2", "WE3", "WE4")]
     assert len(set(shapes)) == 4

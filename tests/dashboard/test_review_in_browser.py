@@ -176,7 +176,12 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
 ) -> None:
     at = datetime.now(UTC) - timedelta(seconds=30)
     line.verdicts(verdict(line, s1, normal_set, 500, at, 0.2, part_id="ESC-7"))
-    page.goto(f"{address}/review?how=Find+a+frame")
+    page.goto(f"{address}/station?station=s1&show=Passed")
+    page.get_by_role("link", name="A defect? Why was it missed").click()
+    expect(page.locator(".st-key-card-why")).to_contain_text("It scored 0.200 and the threshold was 0.410")
+    page.goto(f"{address}/station?station=s1")
+    page.get_by_role("link", name="A bad part was found later? Find its frame").click()
+    expect(page.locator(".st-key-card-why")).to_have_count(0)
     page.get_by_placeholder("any").fill("ESC-7")
     page.get_by_placeholder("any").press("Enter")
     page.locator(".st-key-thumb-0").click()

@@ -1,12 +1,16 @@
 """What the pages say, run by Streamlit's own test harness without a browser."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import words
+from storage import drops
 from storage.database import Database
+from storage.drops import Drop
 from storage.images import ImageStore
 from storage.normal_sets import NormalSet
 from storage.stations import Station
@@ -69,6 +73,17 @@ def test_frames_that_wait_are_counted_on_the_tile(
     said = text(opened(line, monkeypatch))
     assert "37 frames wait for it." in said
     assert "andon normals add s1 FOLDER --activate" in said
+
+
+def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
+    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = timedelta(hours=1)
+    with line.database.begin() as session:
+        drops.record(session, [Drop(UUID(int=1), "s1", "spool-full", 9, now - 26 * hour, now - 25 * hour)])
+        drops.record(session, [Drop(UUID(int=2), "s1", "spool-full", 3, now - hour, now)])
+    said = text(opened(line, monkeypatch))
+    assert f"3 frames dropped since {words.clock(now - hour, now, UTC)}" in said
 
 
 def test_a_schema_that_is_not_there_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

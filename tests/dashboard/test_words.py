@@ -38,7 +38,9 @@ def test_numbers_and_sizes_read_as_a_person_writes_them() -> None:
     assert [words.plural(n, "frame") for n in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
     assert [words.size(n) for n in (0, 999, 1234, 20_000_000)] == ["0 B", "999 B", "1.2 kB", "20.0 MB"]
     assert [words.seconds(s) for s in (0.34, 4.21, 190)] == ["340 ms", "4.2 s", "3 min"]
-    assert words.score(None) == "–"
+    assert [words.score(n) for n in (None, 0.0, 0.5, 0.41049, 0.0124, 0.00815)] == [
+        "–", "0.000", "0.500", "0.410", "0.0124", "0.00815"
+    ]  # fmt: skip
 
 
 def test_times_are_in_the_readers_zone_and_name_the_day_only_when_it_is_not_today() -> None:

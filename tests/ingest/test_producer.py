@@ -37,6 +37,7 @@ class Gate(Publisher):
         self._inner = inner
         self.shut = False
         self.hanging = False
+        self.hanging_station = ""
         self.largest_bytes = 1 << 40
         self.hung: list[tuple[Message, Acknowledged]] = []
         self.failed = threading.Event()
@@ -44,12 +45,18 @@ class Gate(Publisher):
     def publish(self, message: Message, acknowledged: Acknowledged) -> None:
         if message.size_bytes > self.largest_bytes:
             raise MessageTooLarge("over the gate's limit")
-        if self.hanging:
+        if self.hanging or message.key == self.hanging_station:
             self.hung.append((message, acknowledged))
         elif self.shut:
             self.failed.set()
             acknowledged(None, BusUnavailable("the gate is shut"))
         else:
+            self._inner.publish(message, acknowledged)
+
+    def let_the_hung_through(self) -> None:
+        self.hanging = False
+        hung, self.hung = self.hung, []
+        for message, acknowledged in hung:
             self._inner.publish(message, acknowledged)
 
     def let_the_hung_fail(self) -> None:
@@ -333,6 +340,55 @@ def test_a_full_spool_that_drops_counts_every_frame_it_drops(open_line: OpenLine
     assert arrived == numbered("drop", *range(40))[-len(arrived) :]
     assert 10 <= len(arrived) < 20
     assert dropped("drop", "spool-full") == 40 - len(arrived)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_frame_under_way_when_the_spool_gives_it_up_counts_by_what_becomes_of_it(
+    open_line: OpenLine, arrives: bool
+) -> None:
+    line = open_line(max_spool_bytes=2_000_000, when_spool_full="drop_oldest")
+    before = dropped("way", "spool-full")
+    line.gate.shut = True
+    line.send(*numbered("way", *range(16)), size_bytes=100_000)
+    until(lambda: line.spool.frames == 16)
+    line.gate.hanging, line.gate.shut = True, False
+    until(lambda: line.gate.hung)  # the first, from the spool
+    line.send(*numbered("way", *range(16, 32)), size_bytes=100_000)
+    until(lambda: len(line.durable) == 32)
+    if arrives:
+        line.gate.let_the_hung_through()
+    else:
+        line.gate.let_the_hung_fail()
+        line.gate.shut = False
+    line.producer.flush(10)
+    until(lambda: line.spool.frames == 0)
+    arrived = line.arrived("way")
+    assert ("way-0" in arrived) is arrives
+    assert arrived == [name for name in numbered("way", *range(32)) if name in arrived]
+    assert len(arrived) + dropped("way", "spool-full") - before == 32
+
+
+def test_frames_that_overtook_those_of_another_station_are_not_counted_when_the_spool_gives_them_up(
+    open_line: OpenLine,
+) -> None:
+    line = open_line(max_spool_bytes=2_000_000, when_spool_full="drop_oldest")
+    line.gate.shut = True
+    line.send(*(f"{station}-{number}" for number in range(8) for station in ("late", "quick")), size_bytes=100_000)
+    until(lambda: line.spool.frames == 16)
+    line.gate.hanging_station, line.gate.shut = "late", False
+    until(lambda: line.gate.hung)
+    line.gate.let_the_hung_through()  # now the bus is back, and the next of this station hangs
+    until(lambda: line.gate.hung and published("quick") == 8)
+    line.gate.hanging_station = ""
+    line.gate.let_the_hung_fail()
+    line.send(*numbered("late", *range(8, 24)), size_bytes=100_000)
+    until(lambda: len(line.durable) == 32)
+    line.gate.shut = False
+    line.producer.flush(10)
+    until(lambda: line.spool.frames == 0)
+    assert len(line.arrived("quick")) == 8
+    assert dropped("quick", "spool-full") == 0
+    assert len(line.arrived("late")) + dropped("late", "spool-full") == 24
 
 
 def test_without_a_spool_frames_wait_in_memory(open_line: OpenLine) -> None:

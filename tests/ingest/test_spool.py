@@ -107,7 +107,7 @@ def test_dropping_the_oldest_makes_room_and_says_whose_frames_are_lost(tmp_path:
     with closing(Spool(tmp_path, 8200)) as spool:
         spool.append(numbered(*range(7), size_bytes=1000))
         before = spool.size_bytes
-        assert spool.drop_oldest() == ["s1"]
+        assert spool.drop_oldest() == {0: "s1"}
         assert spool.size_bytes < before
         assert values(spool) == [1, 2, 3, 4, 5, 6]
 

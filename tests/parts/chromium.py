@@ -35,7 +35,7 @@ ROOM = Path(__file__).parents[2] / "dashboard"
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium where it is installed, else the one that Playwright brings."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_executable(playwright), args=QUIETLY)
+        browser = playwright.chromium.launch(executable_path=executable(playwright), args=QUIETLY)
         yield browser
         browser.close()
 
@@ -57,9 +57,11 @@ def page(browser_context: BrowserContext) -> Page:
 
 
 @contextmanager
-def running_dashboard(database_url: str, images_url: str, settings: DashboardSettings | None = None) -> Iterator[str]:
+def running_dashboard(
+    database_url: str, images_url: str, settings: DashboardSettings | None = None, port: int | None = None
+) -> Iterator[str]:
     """Start the dashboard as `andon dashboard` does, on a free port; give its address, and stop it at the end."""
-    chosen = (settings or DashboardSettings(refresh_every_s=0.5)).model_copy(update={"port": free_port()})
+    chosen = (settings or DashboardSettings(refresh_every_s=0.5)).model_copy(update={"port": port or free_port()})
     process = subprocess.Popen(
         command(chosen),
         env=os.environ | {"ANDON_STORAGE__DATABASE_URL": database_url, "ANDON_STORAGE__IMAGES_URL": images_url},
@@ -104,7 +106,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _executable(playwright: Playwright) -> str:
+def executable(playwright: Playwright) -> str:
     debian = shutil.which("chromium")
     if debian:
         return debian

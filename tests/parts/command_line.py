@@ -38,7 +38,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ:
         if name.upper().startswith("ANDON_") and not name.startswith("ANDON_TEST_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("ANDON_SCORER__ENGINE", "torch")  # measuring takes seconds, and every test has a folder of its own
+    monkeypatch.setenv(
+        "ANDON_SCORER__ENGINE", "torch"
+    )  # measuring takes seconds, and every test has a folder of its own
     return tmp_path
 
 

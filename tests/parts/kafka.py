@@ -136,7 +136,7 @@ class KafkaCluster:
         self.wait_until_whole()
 
     def wait_until_whole(self) -> None:
-        """Return once every node is a broker of the cluster."""
+        """Return once every node takes part: no broker is fenced, and every copy of every partition is in step."""
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
@@ -154,10 +154,23 @@ class KafkaCluster:
                 contextlib.suppress(BusUnavailable, KafkaError),
                 contextlib.closing(connection.open(KafkaAdminClient)) as admin,
             ):
-                if len(admin.describe_cluster()["brokers"]) == len(self.nodes):
+                brokers = admin.describe_cluster()["brokers"]  # those that are away are among them, fenced
+                serving = [broker for broker in brokers if not broker.get("is_fenced", False)]
+                partitions = [each for topic in admin.describe_topics() for each in topic["partitions"]]
+                in_step = all(len(each["isr_nodes"]) == len(each["replica_nodes"]) for each in partitions)
+                if len(serving) == len(self.nodes) and in_step:
                     return
             time.sleep(0.2)
         pytest.fail(f"Kafka is not up after {_STARTS_WITHIN_S} s: {self.nodes[0].said()}", pytrace=False)
+
+    def leader(self, topic: str, partition: int) -> KafkaNode:
+        """The node that serves this partition now."""
+        from kafka import KafkaAdminClient
+
+        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+            (described,) = admin.describe_topics([topic])
+        leading = {each["partition_index"]: each["leader_id"] for each in described["partitions"]}
+        return next(node for node in self.nodes if node.number == leading[partition])
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, folder: Path, settings: dict[str, str] = _SETTINGS) -> None:
         self._binaries = binaries
-        self._folder = folder
+        self.folder = folder  # others may not look into pytest's own
         self._settings = settings
         self._names = count(1)
         self.port = _free_port()
@@ -47,12 +48,12 @@ class PostgresServer:
 
     @property
     def _data(self) -> str:
-        return str(self._folder / "data")
+        return str(self.folder / "data")
 
     def start(self) -> None:
-        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self._folder)}
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        log = str(self._folder / "log")
+        log = str(self.folder / "log")
         self._run("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", "60", "--log", log, "-o", options)
 
     def stop(self) -> None:
@@ -62,14 +63,29 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self) -> str:
+    def create_database(self, options: str = "") -> str:
         """Make a new empty database and return its URL."""
         name = f"test_{next(self._names)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name}{options}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    @contextmanager
+    def database_on(self, folder: Path) -> Iterator[str]:
+        """The URL of a new empty database whose tables lie in `folder`; the server's log of writes does not."""
+        mine = folder / "tables"
+        mine.mkdir()
+        _own(mine)
+        space = f"space_{next(self._names)}"
+        self.execute(f"CREATE TABLESPACE {space} LOCATION '{mine}'")
+        url = self.create_database(f" TABLESPACE {space}")
+        try:
+            yield url
+        finally:
+            self.drop_database(url)
+            self.execute(f"DROP TABLESPACE {space}")
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run one statement outside a transaction, as the server's owner."""
@@ -81,7 +97,7 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [str(self._binaries / program), *arguments],
-            cwd=self._folder,
+            cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

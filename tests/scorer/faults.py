@@ -59,23 +59,23 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 
 
 @contextmanager
-def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[[], str]]]:
-    """A running worker, and a way to wait until it has waited for `word` for a minute, by its own count, and why."""
-    minute_over = threading.Event()
+def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[Counted, Callable[[], str]]]:
+    """A running worker, and a way to wait until it has waited for `word` for so long, by its own count, and why."""
+    time_over = threading.Event()
     waited_s = 0.0
 
     def wait_for(stop: threading.Event, seconds: float) -> bool:
         nonlocal waited_s
         waited_s += seconds
-        if waited_s >= A_MINUTE_S:
-            minute_over.set()
+        if waited_s >= for_s:
+            time_over.set()
         return stop.wait(min(seconds, 0.01))
 
     line.settings = line.settings.model_copy(update={"retry_first_s": 0.5, "retry_most_s": 15.0})  # as they ship
     worker = line.worker(wait_for=wait_for)
 
     def until_it_waited() -> str:
-        assert minute_over.wait(PATIENCE_S)
+        assert time_over.wait(PATIENCE_S)
         (why,) = worker.health()
         assert why.startswith(f"Waiting for the {word}")
         return why

@@ -42,10 +42,10 @@ def part(number: int, defect: bool = False, size: tuple[int, int] = (64, 64)) ->
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
+def encoded(picture: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
     """A picture as bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind)
+    Image.fromarray(picture).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -80,8 +80,8 @@ class Line:
         )
         self.bus = open_bus(self.ingest)
         self.bus.ensure_topic(self.topic, 3)
-        url = services.database_url or f"sqlite:///{folder / 'andon.sqlite'}"
-        self.database = Database(url, lock_patience_s=services.database_patience_s)
+        self.database_url = services.database_url or f"sqlite:///{folder / 'andon.sqlite'}"
+        self.database = Database(self.database_url, lock_patience_s=services.database_patience_s)
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))
         self.settings = settings(folder, **{"group": f"scorers-of-{self.topic}"} | scorer)
@@ -171,11 +171,11 @@ def settings(folder: Path, **wanted: object) -> ScorerSettings:
 
 
 class Counted:
-    """A progress callback that others can wait on."""
+    """A progress callback that others can wait on; what is waited for may rest on several that share a condition."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: threading.Condition | None = None) -> None:
         self.latest = Progress()
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
 
     def __call__(self, progress: Progress) -> None:
         with self._changed:
@@ -188,9 +188,9 @@ class Counted:
 
 
 @contextmanager
-def working(worker: Worker):
+def working(worker: Worker, changed: threading.Condition | None = None):
     """A worker in a thread; give its progress, and stop it in the end. What it raised is raised here."""
-    stop, counted = threading.Event(), Counted()
+    stop, counted = threading.Event(), Counted(changed)
     failed: list[BaseException] = []
 
     def run() -> None:

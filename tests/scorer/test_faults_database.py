@@ -50,15 +50,23 @@ def test_a_sqlite_database_that_another_program_holds_is_waited_for(tmp_path: Pa
         assert ids(line) == in_order_of_writing(line) == sent
 
 
-def test_a_full_disk_under_sqlite_is_waited_for(tmp_path: Path, tiny_disk: Path) -> None:
-    full_disk_is_waited_for(tmp_path, Services(database_url=f"sqlite:///{tiny_disk / 'andon.sqlite'}"), tiny_disk)
+@pytest.fixture
+def tiny_sqlite(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a SQLite database on a tiny disk, and that disk."""
+    with tiny_disk_of("4m", tmp_path) as disk:
+        yield f"sqlite:///{disk / 'andon.sqlite'}", disk
 
 
 @pytest.fixture
-def tiny_postgres(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[tuple[str, Path]]:
+def tiny_postgres(postgres_server: PostgresServer) -> Iterator[tuple[str, Path]]:
     """The address of a PostgreSQL database whose tables lie on a tiny disk, and that disk."""
-    with tiny_disk_of("24m", tmp_path) as disk, postgres_server.database_on(disk) as url:
+    with tiny_disk_of("24m", postgres_server.folder) as disk, postgres_server.database_on(disk) as url:
         yield url, disk
+
+
+def test_a_full_disk_under_sqlite_is_waited_for(tmp_path: Path, tiny_sqlite: tuple[str, Path]) -> None:
+    url, disk = tiny_sqlite
+    full_disk_is_waited_for(tmp_path, Services(database_url=url), disk)
 
 
 @pytest.mark.postgres

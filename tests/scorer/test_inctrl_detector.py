@@ -165,8 +165,7 @@ def folder(tmp_path) -> WeightsFolder:
 
 def settings_of(folder: WeightsFolder, heads: str = "") -> ScorerSettings:
     return ScorerSettings(
-        engine="torch",
-        detector="inctrl", device="cpu", weights_path=folder.path, inctrl_heads=heads, precision="fp32"
+        engine="torch", detector="inctrl", device="cpu", weights_path=folder.path, inctrl_heads=heads, precision="fp32"
     )
 
 

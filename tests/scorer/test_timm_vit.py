@@ -51,8 +51,7 @@ def kept(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
 
 def asked(folder: WeightsFolder, name: str = f"timm/{SMALL}", blocks: str = "") -> ScorerSettings:
     return ScorerSettings(
-        engine="torch",
-        backbone=name, backbone_blocks=blocks, weights_path=folder.path, device="cpu", precision="fp32"
+        engine="torch", backbone=name, backbone_blocks=blocks, weights_path=folder.path, device="cpu", precision="fp32"
     )
 
 

@@ -317,8 +317,7 @@ def folder(tmp_path: Path) -> WeightsFolder:
 
 def settings_of(folder: WeightsFolder, backbone: str = "openclip/tiny") -> ScorerSettings:
     return ScorerSettings(
-        engine="torch",
-        detector="winclip", backbone=backbone, device="cpu", weights_path=folder.path, precision="fp32"
+        engine="torch", detector="winclip", backbone=backbone, device="cpu", weights_path=folder.path, precision="fp32"
     )
 
 

@@ -19,7 +19,7 @@ _numbers = count(1)
 
 
 def a_station(session: Session, name: str | None = None) -> Station:
-    return stations.add(session, name or f"station-{next(_numbers)}", StationSettings(), NOON)
+    return stations.add(session, name or f"station-{next(_numbers)}", StationSettings(sample_one_in=0), NOON)
 
 
 def good_images(first: int = 0, how_many: int = 2) -> list[NormalImage]:

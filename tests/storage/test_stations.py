@@ -6,7 +6,7 @@ from storage.errors import NotFound, RuleBroken
 from storage.stations import StationSettings
 from tests.storage.examples import NOON, a_station
 
-SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5)
+SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40)
 
 
 def test_a_station_reads_back_as_it_was_added(database: Database) -> None:
@@ -64,6 +64,7 @@ def test_settings_can_be_edited(database: Database) -> None:
         StationSettings(stale_after_s=0.0),
         StationSettings(stale_after_s=float("inf")),
         StationSettings(stale_after_s=float("nan")),
+        StationSettings(sample_one_in=-1),
     ],
 )
 def test_unsound_settings_are_refused(database: Database, unsound: StationSettings) -> None:

@@ -1,5 +1,6 @@
 """Totals, trends and histograms against the same sums made frame by frame in Python."""
 
+import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from storage import score_tallies, tallies, verdicts
+from storage import score_tallies, tallies, totals, verdicts
 from storage.database import Database
 from storage.errors import RuleBroken
 from storage.score_tallies import rounded_down, step_of
@@ -65,6 +66,19 @@ def test_counts_are_right_for_every_range(
             )
             assert found == Counter(each.decision for each in inside)
             assert verdicts.count(session, here, since=low, until=high) == len(inside)
+
+
+@each_database
+@given(made=frames, borders=st.lists(moments, min_size=2, max_size=6))
+def test_totals_of_many_periods_are_those_of_each(
+    database: Database, made: list[tuple[datetime, Decision, int]], borders: list[datetime]
+) -> None:
+    recorded(database, made)
+    periods = list(itertools.pairwise(sorted(borders)))
+    with database.read() as session:
+        one_by_one = [totals.by_station(session, since, until) for since, until in periods]
+        assert totals.by_period(session, periods) == one_by_one
+        assert totals.by_period(session, []) == []
 
 
 @each_database

@@ -1,0 +1,152 @@
+"""The guides' pictures, made of a believable day: `python -m tests.dashboard.guide_pictures docs/images [NAME …]`."""
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from dashboard.settings import DashboardSettings
+from storage import jobs, normal_sets, review_queue, stations, verdicts, what_if
+from storage.desk import jobs as desk_jobs
+from storage.desk import normal_sets as desk_normal_sets
+from storage.desk import reviews as desk_reviews
+from storage.review_queue import Wanted
+from storage.reviews import Saying
+from storage.what_if import Asked
+from tests.dashboard.seeding import MODEL, PLANS, Line, believable_day
+from tests.dashboard.seeding_desk import ANYBODY, believable_desk
+from tests.parts.chromium import PATIENCE_MS, QUIETLY, executable, running_dashboard
+
+COLOURS = 256
+LOADED = "() => !document.querySelector('[data-testid=stSkeleton]')"
+QUIET_MS = 2500  # after the page has run: charts and pictures come a moment later
+STATION = "coin-tray"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page's address after the dashboard's, what is pressed there, and the picture's size in CSS pixels."""
+
+    address: str
+    size: tuple[int, int] = (1400, 980)
+    press: Callable[[Page], None] = lambda _: None
+
+
+def choose_three(page: Page) -> None:
+    for number in range(3):
+        page.locator('[class*="st-key-choice-"] [data-testid="stCheckbox"] label').nth(number).click()
+        page.wait_for_timeout(QUIET_MS)
+
+
+PICTURES = {
+    "wall": Picture("/", (1440, 900)),
+    "station": Picture(f"/station?station={STATION}&range=24+h", (1440, 1240)),
+    "review": Picture(f"/review?station={STATION}&first=Most+uncertain"),
+    "review-grid": Picture(f"/review?how=Grid&station={STATION}", (1400, 900), choose_three),
+    "review-missed": Picture("/review?how=Find+a+frame&frame={missed}", (1400, 1500)),
+    "alerts": Picture("/alerts?alert={drift}", (1400, 1180)),
+    "control-chart": Picture(f"/quality?station={STATION}", (1400, 1000)),
+    "kpis": Picture("/quality?show=KPIs&kpi_time=24+h", (1400, 1240)),
+    "audit": Picture("/audit", (1400, 900)),
+    "normals-what-if": Picture(f"/normals?station={STATION}&what=What+if", (1400, 1100)),
+}
+
+
+def main() -> None:
+    folder, wanted = Path(sys.argv[1]), sys.argv[2:] or list(PICTURES)
+    with tempfile.TemporaryDirectory(prefix="andon-pictures-") as home:
+        line, now = Line.new(Path(home)), datetime.now(UTC)
+        believable_day(line, now)
+        believable_desk(line, now)
+        speak_of_the_sample(line, now)
+        try_two_more(line, now)
+        found = places(line)
+        with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
+            take(folder, address, wanted, found, line)
+        line.database.close()
+
+
+def speak_of_the_sample(line: Line, now: datetime) -> None:
+    """All frames drawn at random are good but two."""
+    with line.database.begin() as session:
+        drawn = review_queue.waiting(session, Wanted(only_sampled=True), limit=1000)
+        sayings = [
+            Saying(uuid4(), frame.frame_id, "defect" if place in (40, 90) else "false_alarm")
+            for place, frame in enumerate(drawn[20:])
+        ]
+        desk_reviews.say(session, ANYBODY, sayings, now - timedelta(minutes=20))
+
+
+def try_two_more(line: Line, now: datetime) -> None:
+    """A draft with two false alarms, and what a scorer says of it: what was called a false alarm would pass."""
+    with line.database.begin() as session:
+        station = stations.get(session, STATION)
+        frames = what_if.frames_to_rescore(session, station.id, 200)
+        for frame in [one for one in frames if one.word == "false_alarm" and one.decision == "flag"][:2]:
+            desk_normal_sets.pick(session, ANYBODY, frame.frame_id, now)
+        draft = desk_normal_sets.draft_of_picks(session, ANYBODY, STATION, "two accepted coins added", now)
+        desk_jobs.start_what_if(session, ANYBODY, STATION, draft.version, now)
+        job = jobs.take(session, "scorer-1", ["what_if"], now)
+        assert job is not None
+        scores = {one.frame_id: 0.35 if one.word == "false_alarm" else one.score for one in frames}
+        promise = "With 10 good parts at most 9.1 % false rejects can be promised; 1 % is an estimate."
+        result = what_if.judged(Asked.from_json(job.payload), MODEL, 0.41, promise, frames, scores, {})
+        jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
+
+
+def places(line: Line) -> dict[str, str]:
+    """What addresses speak of: a defect that passed, and the alert on a drift."""
+    with line.database.read() as session:
+        station = stations.get(session, STATION)
+        assert normal_sets.active(session, station.id) is not None
+        passed = verdicts.recent(session, station.id, decision="pass", limit=5000)
+        missed = next(frame for frame in passed if frame.truth != "good")
+    return {"missed": str(missed.frame_id), "drift": "2"}
+
+
+def run_on(line: Line, at: datetime) -> None:
+    """Scorers are well, and each camera that is not silent has just taken one more good part."""
+    line.worker("scorer-1", at, lag=3)
+    line.worker("scorer-2", at, lag=2)
+    with line.database.begin() as session:
+        for plan in (one for one in PLANS if not (one.silent_s or one.parked)):
+            station = stations.get(session, plan.name)
+            newest = verdicts.recent(session, station.id, decision="pass", limit=200)
+            good = next(one for one in newest if one.truth == "good")
+            later = at - good.captured_at
+            moved = {name: getattr(good, name) + later for name in ("captured_at", "published_at", "decided_at")}
+            verdicts.record(session, [replace(good, frame_id=uuid4(), **moved)])
+
+
+def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], line: Line) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(playwright), args=QUIETLY)
+        for name in wanted:
+            picture = PICTURES[name]
+            run_on(line, datetime.now(UTC))
+            width, height = picture.size
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, timezone_id="Europe/Berlin", locale="en-GB"
+            )
+            page = context.new_page()
+            page.set_default_timeout(2 * PATIENCE_MS)
+            page.goto(address + picture.address.format(**found))
+            page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
+            page.wait_for_function(LOADED)
+            page.wait_for_timeout(QUIET_MS)
+            picture.press(page)
+            taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            taken.quantize(COLOURS, kmeans=2).save(folder / f"{name}.png", optimize=True)
+            context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,6 @@ Any time range is cut into pieces: whole days, hours and minutes are read from t
 minute each, from the verdicts themselves. The result is exact for every range. docs/adr/0005 has the measurements.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from sqlalchemy import Select, Subquery, case, delete, func, literal, select, un
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from storage.expressions import bucket_start, periods_table
+from storage.expressions import bucket_start
 from storage.rows import insert_into
 from storage.tables import EPOCH, StationRow, TallyRow, VerdictRow
 
@@ -72,22 +71,6 @@ def cells(
     return union_all(*(_rows(piece, station_id) for piece in parts)).subquery("cells")
 
 
-def cells_of(periods: Sequence[tuple[datetime, datetime]]) -> Subquery:
-    """As `cells`, of many periods [since, until) at once: each row has the `number` of its period, 0 for the first."""
-    found: dict[timedelta | None, list[tuple[int, datetime, datetime]]] = defaultdict(list)
-    for number, (since, until) in enumerate(periods):
-        for piece in pieces(since, until):
-            assert piece.since is not None
-            assert piece.until is not None
-            found[piece.width].append((number, piece.since, piece.until))
-    parts = []
-    for width, spans in (found or {None: [(0, EPOCH, EPOCH)]}).items():
-        during = periods_table(spans, f"during_{int(width.total_seconds()) if width else 0}")
-        rows, at, _ = _source(width, every_station=True)
-        parts.append(rows.add_columns(during.c.number).where(at >= during.c.since, at < during.c.until))
-    return union_all(*parts).subquery("cells_of")
-
-
 def add(session: Session, verdicts: Iterable[Counted]) -> None:
     """Add verdicts that were not there before, in the transaction that writes them."""
     sums: dict[tuple[int, int, datetime], dict[str, Any]] = {}
@@ -141,14 +124,8 @@ def rebuild(session: Session) -> None:
 
 
 def _rows(piece: Piece, station_id: int | None) -> Select[*tuple[Any, ...]]:
-    rows, at, station = _source(piece.width, every_station=station_id is None)
-    return _within(rows, at, station, piece, station_id)
-
-
-def _source(width: timedelta | None, *, every_station: bool) -> tuple[Select[*tuple[Any, ...]], Any, Any]:
-    """The tallies of this width, else the verdicts, under the same names; and their columns of time and station."""
-    if width is None:
-        verdicts = select(
+    if piece.width is None:
+        rows = select(
             VerdictRow.station_id,
             VerdictRow.captured_at.label("started_at"),
             literal(1).label("frames"),
@@ -159,7 +136,7 @@ def _source(width: timedelta | None, *, every_station: bool) -> tuple[Select[*tu
             VerdictRow.score.label("score_max"),
             VerdictRow.threshold.label("threshold_max"),
         )
-        return verdicts, VerdictRow.captured_at, VerdictRow.station_id
+        return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, piece, station_id)
     rows = select(
         TallyRow.station_id,
         TallyRow.started_at,
@@ -170,10 +147,10 @@ def _source(width: timedelta | None, *, every_station: bool) -> tuple[Select[*tu
         TallyRow.score_min,
         TallyRow.score_max,
         TallyRow.threshold_max,
-    ).where(TallyRow.width_s == int(width.total_seconds()))
-    if every_station:  # the key begins with the station, so the ranges are looked up station by station
+    ).where(TallyRow.width_s == int(piece.width.total_seconds()))
+    if station_id is None:  # the key begins with the station, so the ranges are looked up station by station
         rows = rows.where(TallyRow.station_id.in_(select(StationRow.id)))
-    return rows, TallyRow.started_at, TallyRow.station_id
+    return _within(rows, TallyRow.started_at, TallyRow.station_id, piece, station_id)
 
 
 def _within(rows: Select[*Ts], at: Any, station: Any, piece: Piece, station_id: int | None) -> Select[*Ts]:

@@ -53,6 +53,7 @@ def test_a_station_is_shown_with_what_was_set(andon: Andon) -> None:
         "without_normals": "no_reference",
         "framing": "letterbox",
         "false_reject_rate": 0.01,
+        "sample_one_in": 200,
         "stale_after_s": 5.0,
         "active_normal_set": None,
         "verdicts": 0,

@@ -38,14 +38,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ:
         if name.upper().startswith("ANDON_") and not name.startswith("ANDON_TEST_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv(
-        "ANDON_SCORER__ENGINE", "torch"
-    )  # measuring takes seconds, and every test has a folder of its own
     return tmp_path
 
 
 @pytest.fixture
-def andon(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon]:
+def on_torch(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The workplace, where no engine is measured: that takes seconds, and every test has a folder of its own."""
+    monkeypatch.setenv("ANDON_SCORER__ENGINE", "torch")
+    return workplace
+
+
+@pytest.fixture
+def andon(on_torch: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon]:
     """Run one command in this process: ``andon("station", "add", "s1")``."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -65,7 +69,7 @@ def andon(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon
 
 
 @pytest.fixture
-def start_andon(workplace: Path) -> Iterator[Start]:
+def start_andon(on_torch: Path) -> Iterator[Start]:
     """Start one command as a process: ``start_andon("score")``; what still runs at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 

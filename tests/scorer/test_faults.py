@@ -32,10 +32,12 @@ def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(line: Line) -> No
         of_step.frames("s9", 2)
     dying = {step: start_worker(of_step, kill_at=f"{step}:2") for step, of_step in lines.items()}
     assert {step: was_killed(worker) for step, worker in dying.items()} == dict.fromkeys(STEPS, True)
-    for of_step in lines.values():
+    made = {}
+    for step, of_step in lines.items():
         with closing(of_step):
             of_step.drain()
-    assert {step: ids(of_step) for step, of_step in lines.items()} == sent
+            made[step] = ids(of_step)
+    assert made == sent
     reasons = [(letter.topic, letter.reason) for letter in line.letters()]
     assert sorted(reasons) == sorted([(of_step.topic, "unknown-station") for of_step in lines.values()] * 2)
     assert line.parked() == 2 * len(STEPS)

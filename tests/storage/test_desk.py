@@ -32,6 +32,7 @@ CHANGING = {
     "verdicts": {"record"},
     "parked": {"park", "take", "release"},
     "workers": {"beat"},
+    "drops": {"record"},
     "users": {"add", "set_role", "set_password", "disable", "enable"},
     "logins": {"end_all"},
     "audit": {"record"},

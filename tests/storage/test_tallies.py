@@ -68,7 +68,7 @@ def test_counts_are_right_for_every_range(
             assert verdicts.count(session, here, since=low, until=high) == len(inside)
 
 
-@each_database
+@settings(each_database, max_examples=12)
 @given(made=frames, borders=st.lists(moments, min_size=2, max_size=6))
 def test_totals_of_many_periods_are_those_of_each(
     database: Database, made: list[tuple[datetime, Decision, int]], borders: list[datetime]

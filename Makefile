@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FRAMES ?=
 PARTS ?= 1
+TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lock kafka parts clean
@@ -31,7 +32,7 @@ demo: .venv/runtime.stamp  ## Run a simulated line, end to end, with the dashboa
 	@$(BIN)/andon demo $(if $(FRAMES),--headless --frames $(FRAMES))
 
 test: .venv/dev.stamp parts  ## Run every test against the real parts: Kafka, PostgreSQL, Chromium, a camera
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 check: .venv/dev.stamp  ## Format, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ingest import schema
@@ -18,9 +19,12 @@ from ingest.bus.opening import open_bus
 from ingest.bus.protocol import Bus, Message
 from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
+from scorer.backbones import kept_clip, openclip
 from scorer.detectors import registry
 from scorer.progress import Progress
 from scorer.settings import ScorerSettings
+from scorer.weights import WeightsFolder
+from scorer.weights_import import Asked, import_file
 from scorer.worker import Worker
 from storage import normal_sets, stations, verdicts
 from storage.database import Database
@@ -144,3 +148,19 @@ def kafka_of(bus: str, bootstrap: str, folder: Path) -> Iterator[str]:
         yield broker.bootstrap
     finally:
         broker.stop()
+
+
+@contextmanager
+def with_random_tower(settings: ScorerSettings) -> Iterator[ScorerSettings]:
+    """Settings with the named OpenCLIP tower at random weights kept: for speed alone, never for scores."""
+    if not settings.backbone.startswith(kept_clip.FAMILY):
+        yield settings
+        return
+    model = settings.backbone.removeprefix(kept_clip.FAMILY)
+    with TemporaryDirectory() as place:
+        torch.manual_seed(0)
+        checkpoint = Path(place) / "random.pt"
+        torch.save(openclip.bare(openclip.architecture(model)).state_dict(), checkpoint)
+        import_file(WeightsFolder(Path(place) / "weights"), checkpoint, Asked(model, "random", None))
+        checkpoint.unlink()
+        yield settings.model_copy(update={"weights_path": Path(place) / "weights"})

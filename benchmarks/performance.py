@@ -39,7 +39,8 @@ def main() -> None:
     for command, (table, plot) in PAGES.items():
         if not (runs := _runs(asked.folder, command)):
             continue
-        write_between(asked.markdown, command, "\n".join(table(runs)))
+        machines = dict.fromkeys(run["machine"] for run in runs.values())
+        write_between(asked.markdown, command, "\n".join([*table(runs), "", f"Measured on {'; '.join(machines)}."]))
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=PANEL_INCHES, layout="constrained")
             plot(figure.subplots(), runs)
@@ -89,7 +90,7 @@ def pipeline_plot(panel: Axes, runs: Runs) -> None:
     panel.axhline(0.9, color=QUIET, linewidth=0.8, linestyle="--")
     _named(panel, [f"{one['backbone'].removeprefix('openclip/')}\n{one['bus']}" for one in runs.values()])
     panel.set_ylabel("of bare torch's rate", color=QUIET)
-    panel.legend(frameon=False, loc="lower right", fontsize=8)
+    _legend(panel)
 
 
 def stations_table(runs: Runs) -> Iterator[str]:
@@ -113,12 +114,14 @@ def stations_table(runs: Runs) -> Iterator[str]:
 
 def stations_plot(panel: Axes, runs: Runs) -> None:
     """Two bars a run."""
-    for place, (figure, told) in enumerate({"one_station_per_s": "one", "many_stations_per_s": "a thousand"}.items()):
+    for place, (figure, told) in enumerate(
+        {"one_station_per_s": "one station", "many_stations_per_s": "a thousand"}.items()
+    ):
         at = [number + 0.3 * (place - 0.5) for number in range(len(runs))]
         panel.bar(at, [one[figure] for one in runs.values()], 0.28, color=COLOURS[place], label=told)
     _named(panel, [one["bus"] for one in runs.values()])
     panel.set_ylabel("frames a second", color=QUIET)
-    panel.legend(frameon=False, title="stations", fontsize=8)
+    _legend(panel)
 
 
 def latency_table(runs: Runs) -> Iterator[str]:
@@ -151,7 +154,7 @@ def latency_plot(panel: Axes, runs: Runs) -> None:
     panel.set_xlabel("ms from trigger to committed verdict; dashed: goal for 99 %", color=QUIET)
     panel.set_ylabel("% of frames", color=QUIET)
     panel.set_xlim(left=0)
-    panel.legend(frameon=False)
+    _legend(panel)
 
 
 BUS_FIGURES = {
@@ -204,11 +207,17 @@ def soak_plot(panel: Axes, runs: Runs) -> None:
     panel.set_ylim(bottom=0)
     panel.set_xlabel("frames", color=QUIET)
     panel.set_ylabel("memory of the worker, MB", color=QUIET)
-    panel.legend(frameon=False)
+    _legend(panel)
 
 
 def _named(panel: Axes, names: Sequence[str]) -> None:
     panel.set_xticks(range(len(names)), names)
+    panel.set_xlim(-0.8, len(names) - 0.2)
+
+
+def _legend(panel: Axes) -> None:
+    """Above the panel, where nothing is drawn."""
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=8)
 
 
 PAGES: Mapping[str, tuple[Callable[[Runs], Iterator[str]], Callable[[Axes, Runs], None]]] = {

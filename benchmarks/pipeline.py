@@ -4,7 +4,8 @@
 
 Frames are JPEGs of 200 kB, 1280 × 960. All of them lie on the bus before the worker starts; it then reads, decodes,
 scores, writes and commits them. The bare network gets framed pictures, and is measured before and after, as the worker
-calls it: on every core, one thread each; once on the engine that the worker uses, and once on torch.
+calls it: on every core, one thread each; once on the engine that the worker uses, and once on torch. An OpenCLIP
+tower, as ``--backbone openclip/ViT-B-16-plus-240``, has random weights.
 """
 
 import time
@@ -15,7 +16,7 @@ from statistics import fmean
 import torch
 
 from benchmarks.figures import arguments, tell
-from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
+from benchmarks.lines import BenchmarkLine, benchmark_line, photograph, with_random_tower
 from benchmarks.machine import machine
 from scorer.decode import decode
 from scorer.detectors import registry
@@ -34,10 +35,10 @@ def main() -> None:
     parser = arguments("pipeline", __doc__ or "")
     parser.add_argument("--frames", type=int, default=1000)
     asked = parser.parse_args()
-    settings = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
+    named = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
     frames = 200 if asked.quick else asked.frames
     pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
-    with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
+    with with_random_tower(named) as settings, benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
         detector = registry.load(settings, Framing())
         on_torch = registry.load(settings.model_copy(update={"engine": "torch"}), Framing())

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.queries --rows 1000000 --database sqlite|postgres|URL [--quick] [--json FILE]` fills a new
 database, runs each query as the dashboard does and each page as a whole, and ends with 1 when a query's median is above
-50 ms or a page's above 200 ms. `postgres` starts a server of its own; a database named by its URL that is filled
-already is taken as it is. Two thirds of the flagged frames are reviewed, one audit entry each.
+50 ms (100 ms for the few that are asked now and then) or a page's above 200 ms. `postgres` starts a server of its own;
+a database named by its URL that is filled already is taken as it is. Two thirds of the flagged frames are reviewed, one
+audit entry each.
 """
 
 import argparse
@@ -48,6 +49,10 @@ from storage.review_queue import Wanted
 from storage.tables import Table as Schema
 
 PROMISE_MS = 50.0
+NOW_AND_THEN_MS = 100.0
+NOW_AND_THEN = {"audit, a text that is nowhere", "totals by shift, 30 d", "review counts by shift, 30 d"}
+"""What a person asks for once, no page every few seconds."""
+
 INDEX = re.compile(
     r"USING (?:COVERING )?INDEX (\w+)|USING (?:INTEGER )?(PRIMARY KEY)|\b(SCAN \w+)\b(?! USING)"  # SQLite
     r"|Index(?: Only)? Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)|(Seq Scan on \w+)"  # PostgreSQL
@@ -198,7 +203,7 @@ def timed(database: Database, name: str, query: Callable[[Session], object], rep
             query(session)
         took_ms.append((time.perf_counter() - started) * 1000)
         work_ms.append((time.process_time() - worked) * 1000)
-    return of(name, took_ms, work_ms, reads, PROMISE_MS)
+    return of(name, took_ms, work_ms, reads, NOW_AND_THEN_MS if name in NOW_AND_THEN else PROMISE_MS)
 
 
 def of(name: str, took_ms: list[float], work_ms: list[float], reads: list[str], promise_ms: float) -> Timing:

@@ -1,4 +1,4 @@
-"""Batches on their way through stages: each stage has a thread of its own, so they overlap, and order holds.
+"""Batches on their way through stages: each stage has threads of its own, so they overlap, and order holds.
 
 A batch enters where there is room, and comes out in the order in which it entered, done or failed. What entered after a
 batch that failed is given up unfinished: later frames of a station never get ahead of earlier ones.
@@ -19,17 +19,18 @@ class GivenUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of the way: takes what the stage before gave."""
+    """A step of the way: takes what the stage before gave; so many batches may be in it at once."""
 
     name: str
     work: Callable[[Any], Any]
+    at_once: int = 1
 
 
 class Flow:
     """Used from one thread, which enters batches and takes them out; `most` batches are under way at once."""
 
     def __init__(self, stages: Sequence[Stage], most: int) -> None:
-        self._stages = [(stage, ThreadPoolExecutor(1, thread_name_prefix=stage.name)) for stage in stages]
+        self._stages = [(stage, ThreadPoolExecutor(stage.at_once, thread_name_prefix=stage.name)) for stage in stages]
         self._most = most
         self._under_way: deque[Future[Any]] = deque()
         self._entered = 0

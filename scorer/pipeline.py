@@ -16,10 +16,11 @@ from scorer.judging import Judge, Judged, Ready
 from scorer.kill_points import reached
 from scorer.settings import ScorerSettings
 from scorer.standards import Standard, Standards
-from storage import normal_sets, parked, stations
+from storage import normal_sets, parked, stations, thresholds
 from storage.database import Database
 from storage.normal_sets import NormalSet
 from storage.stations import Station
+from storage.thresholds import Threshold
 
 NO_SET = -1
 
@@ -30,10 +31,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A station as it stood when the batch began: one batch never sees two normal sets of a station."""
+    """A station as it stood when the batch began: one batch never sees two normal sets of a station.
+
+    in_force: the thresholds, by normal set and model, of all stations of the batch.
+    """
 
     station: Station
     normal_set: NormalSet | None
+    in_force: Mapping[tuple[int, str], Threshold]
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Batch:
 
 
 class Pipeline:
-    """Brings batches from records to scores; each stage is used from one thread."""
+    """Brings batches from records to scores; all but `score` is used from one thread."""
 
     def __init__(
         self, database: Database, settings: ScorerSettings, intake: Intake, standards: Standards, judge: Judge
@@ -106,7 +111,7 @@ class Pipeline:
             ready = parked.stations_ready(session)
             if not ready:
                 return None
-            names = {station.id: station.name for station in stations.list_all(session)}
+            names = stations.names_of(session, ready)
         # Their lock ends with this transaction: SQLite would keep everybody from writing while we score. A second
         # worker may score them too, and one of the two verdicts is left out.
         with self._database.begin() as session:
@@ -148,23 +153,25 @@ class Pipeline:
     def _standings(self, names: set[str]) -> Mapping[str, Standing]:
         """How each named station stands, read in one transaction; unknown ones are left out."""
         with self._database.read() as session:
-            named = [station for station in stations.list_all(session) if station.name in names]
-            active = dict(normal_sets.active_ids(session))
+            named = stations.named(session, names)
+            active = dict(normal_sets.active_ids(session, [station.id for station in named]))
             for station in named:
                 if station.id in active and active[station.id] not in self._normal_sets:
                     found = normal_sets.active(session, station.id)
                     if found is not None:
                         self._normal_sets[found.id] = found
                         active[station.id] = found.id  # PostgreSQL may show a newer one than a moment before
+            in_force = thresholds.in_force(session, list(active.values()))
         return {
-            station.name: Standing(station, self._normal_sets.get(active.get(station.id, NO_SET))) for station in named
+            station.name: Standing(station, self._normal_sets.get(active.get(station.id, NO_SET)), in_force)
+            for station in named
         }
 
     def _standard(self, standing: Standing) -> Standard | BadNormals | None:
         if standing.normal_set is None:
             return None
         try:
-            return self._standards.standard(standing.station, standing.normal_set)
+            return self._standards.standard(standing.station, standing.normal_set, standing.in_force)
         except BadNormals as error:
             return error
 

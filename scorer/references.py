@@ -42,6 +42,7 @@ class ReferenceStore:
         self._max_bytes = max_bytes
         self._device = device
         self._held: OrderedDict[Key, References] = OrderedDict()
+        self._held_bytes = 0
 
     def get(self, key: Key, compute: Callable[[], References]) -> References:
         """Return references from memory, else from the folder, else from `compute`, whose errors pass through."""
@@ -52,6 +53,7 @@ class ReferenceStore:
                 references = compute()
                 self._write(key, references)
             self._held[key] = references
+            self._held_bytes += _size(references)
             self._let_go()
         self._held.move_to_end(key)
         return references
@@ -59,11 +61,12 @@ class ReferenceStore:
     @property
     def held_bytes(self) -> int:
         """Bytes of all tensors in memory."""
-        return sum(_size(references) for references in self._held.values())
+        return self._held_bytes
 
     def _let_go(self) -> None:
-        while len(self._held) > 1 and self.held_bytes > self._max_bytes:
-            self._held.popitem(last=False)
+        while len(self._held) > 1 and self._held_bytes > self._max_bytes:
+            _, gone = self._held.popitem(last=False)
+            self._held_bytes -= _size(gone)
 
     def _path(self, key: Key) -> Path:
         return self._folder / key.model_id / f"{key.normal_set_id}.safetensors"

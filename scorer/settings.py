@@ -69,10 +69,10 @@ class ScorerSettings(BaseModel):
         description="Most frames taken from the bus, scored and committed at once, for example 32.",
     )
     batches_under_way: int = Field(
-        default=3,
+        default=4,
         ge=1,
         le=64,
-        description="Most batches at once between reading and committing, for example 3: one is decoded while one is "
+        description="Most batches at once between reading and committing, for example 4: one is decoded while two are "
         "scored and one is written.",
     )
     model_batch_frames: int = Field(

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,8 +69,13 @@ class Standards:
                 self._detectors[framing] = self._load(self._settings, Framing(framing))
             return self._detectors[framing]
 
-    def standard(self, station: Station, normal_set: NormalSet) -> Standard:
-        """Get ready to judge; raises `BadNormals` where the set allows no references or no threshold."""
+    def standard(
+        self, station: Station, normal_set: NormalSet, in_force: Mapping[tuple[int, str], Threshold] | None = None
+    ) -> Standard:
+        """Get ready to judge; raises `BadNormals` where the set allows no references or no threshold.
+
+        in_force: thresholds as `storage.thresholds.in_force` just read them for this set among others, if it did.
+        """
         with self._alone:
             detector = self.detector(station.settings.framing)
             references = self._store().get(
@@ -80,8 +85,10 @@ class Standards:
                     station.settings.object_name,
                 ),
             )
-            threshold = self._threshold(station, normal_set, detector, references)
-            return Standard(station, Framing(station.settings.framing), detector, references, threshold)
+            found = None if in_force is None else in_force.get((normal_set.id, detector.model_id))
+            if found is None or found.false_reject_rate != station.settings.false_reject_rate:
+                found = self._threshold(station, normal_set, detector, references)
+            return Standard(station, Framing(station.settings.framing), detector, references, found)
 
     def _store(self) -> ReferenceStore:
         if self._references is None:

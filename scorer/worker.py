@@ -8,7 +8,7 @@
 5. Write verdicts, dead letters and parked frames in one transaction.
 6. Commit the offsets.
 
-Steps 2, 3 and 4 to 5 are stages of a `Flow`, each in a thread of its own, so that one batch is scored while the next is
+Steps 2, 3 and 4 to 5 are stages of a `Flow`, each in threads of its own, so that batches are scored while the next is
 decoded and the one before is written; batches are written and committed in the order in which they were polled. A
 crash before 5 leaves images that the next try finds again; a crash between 5 and 6 gives frames that have their
 verdicts, which are then left out. The thread that called `run` owns the consumer and goes on polling it, paused, while
@@ -54,7 +54,7 @@ from storage.images import ImageStore
 log = structlog.get_logger()
 
 KEEP_POLLING_EVERY_S = 1.0
-BUSY_POLL_S = 0.02
+BUSY_POLL_S = 0.01
 STUCK_AFTER_S = 120.0
 
 
@@ -83,12 +83,13 @@ class Worker:
         kept = KeptImages(images)
         standards = Standards(database, kept, settings, name, clock, load)
         intake = Intake(kept, settings, self._decoding)
-        self._judge = Judge(settings.model_batch_frames, settings.score_threads or score_threads(settings.device))
+        side_by_side = settings.score_threads or score_threads(settings.device)
+        self._judge = Judge(settings.model_batch_frames, side_by_side)
         self._pipeline = Pipeline(database, settings, intake, standards, self._judge)
         self._writing = Writing(database, kept, name, clock, self._keeping)
         stages = (
             Stage("take-in", self._pipeline.take_in),
-            Stage("score", self._pipeline.score),
+            Stage("score", self._pipeline.score, side_by_side),  # a batch of one frame leaves the other cores idle
             Stage("write", self._writing.write),
         )
         self._flow = Flow(stages, settings.batches_under_way)

@@ -95,7 +95,8 @@ class Writing:
 
     def _recorded(self, outcome: Outcome) -> Progress:
         with self._database.begin() as session:
-            names = {station.id: station.name for station in stations.list_all(session)}
+            of_stations = {one.station_id for one in outcome.verdicts} | {one.station_id for one in outcome.parked}
+            names = stations.names_of(session, of_stations)
             new_verdicts = verdicts.record(session, outcome.verdicts)
             new_letters = dead_letters.record(session, outcome.letters)
             new_parked = parked.park(session, outcome.parked)

@@ -1,6 +1,6 @@
 """Normal sets: numbered, immutable versions of a station's good images (draft → active → retired)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
@@ -126,9 +126,12 @@ def active(session: Session, station_id: int) -> NormalSet | None:
     return found[0] if found else None
 
 
-def active_ids(session: Session) -> Mapping[int, int]:
-    """Station id → id of its active normal set; one cheap query, for workers to notice a change by."""
-    rows = session.execute(select(NormalSetRow.station_id, NormalSetRow.id).where(NormalSetRow.state == "active"))
+def active_ids(session: Session, station_ids: Collection[int] | None = None) -> Mapping[int, int]:
+    """Station id → id of its active normal set, of all or of some; one cheap query, to notice a change by."""
+    query = select(NormalSetRow.station_id, NormalSetRow.id).where(NormalSetRow.state == "active")
+    if station_ids is not None:
+        query = query.where(NormalSetRow.station_id.in_(station_ids))
+    rows = session.execute(query)
     return {row.station_id: row.id for row in rows}
 
 

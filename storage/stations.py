@@ -105,6 +105,18 @@ def list_all(session: Session) -> list[Station]:
     return sorted((_station(row) for row in session.scalars(select(StationRow))), key=lambda station: station.name)
 
 
+def named(session: Session, names: Collection[str]) -> list[Station]:
+    """Those of these names that there are, by name."""
+    rows = session.scalars(select(StationRow).where(StationRow.name.in_(names)).order_by(StationRow.name))
+    return [_station(row) for row in rows]
+
+
+def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str]:
+    """Station id → name; an id that there is not is left out."""
+    rows = session.execute(select(StationRow.id, StationRow.name).where(StationRow.id.in_(station_ids)))
+    return {row.id: row.name for row in rows}
+
+
 def _station(row: StationRow) -> Station:
     settings = StationSettings(**{name: getattr(row, name) for name in _SETTINGS})
     return Station(row.id, row.name, settings, row.created_at)

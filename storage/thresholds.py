@@ -1,11 +1,12 @@
 """Thresholds per (station, normal set, model); history is kept, the newest is in force."""
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.errors import RuleBroken
@@ -60,6 +61,17 @@ def current(session: Session, station_id: int, normal_set_id: int, model_id: str
         .limit(1)
     ).first()
     return None if row is None else Threshold(*row)
+
+
+def in_force(session: Session, normal_set_ids: Collection[int]) -> Mapping[tuple[int, str], Threshold]:
+    """(normal set id, model id) → the one in force, of every model that was calibrated for one of these normal sets."""
+    newest = (
+        select(func.max(ThresholdRow.id))
+        .where(ThresholdRow.normal_set_id.in_(normal_set_ids))
+        .group_by(ThresholdRow.station_id, ThresholdRow.normal_set_id, ThresholdRow.model_id)
+    )
+    found = [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.id.in_(newest)))]
+    return {(one.normal_set_id, one.model_id): one for one in found}
 
 
 def history(session: Session, station_id: int) -> list[Threshold]:

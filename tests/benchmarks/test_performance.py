@@ -17,6 +17,7 @@ LATENCY = {
     "p99_ms": 120.3,
     "longest_ms": 140.4,
     "ms_by_percent": list(range(101)),
+    "machine": "a mill",
 }
 PAGE = """# Performance
 
@@ -40,6 +41,7 @@ def test_what_was_measured_is_written_and_drawn_and_the_rest_stays(
     performance.main()
     written = page.read_text()
     assert "| kafka | 300 | 22.5 | 70.1 | 90.2 | 120.3 | 200 | 140.4 |" in written
+    assert "Measured on a mill." in written
     assert "old" not in written
     assert "kept" in written
     assert "<svg" in (tmp_path / "performance-latency.svg").read_text()

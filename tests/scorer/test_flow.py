@@ -38,6 +38,27 @@ def test_two_batches_are_in_two_stages_at_once(meeting):
     flow.close()
 
 
+def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(meeting):
+    second_is_through = threading.Event()
+    written: list[int] = []
+
+    def score(batch: int) -> int:
+        meeting.wait(PATIENCE_S)  # passes only when both are inside at the same time
+        if batch == 1:
+            second_is_through.wait(PATIENCE_S)
+        else:
+            second_is_through.set()
+        return batch
+
+    flow = Flow([Stage("score", score, at_once=2), Stage("write", written.append)], most=2)
+    flow.enter(1, 1)
+    flow.enter(2, 1)
+    taken(flow).result()
+    taken(flow).result()
+    assert written == [1, 2]
+    flow.close()
+
+
 def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many():
     flow = Flow([Stage("double", lambda batch: 2 * batch), Stage("add", lambda batch: batch + 1)], most=3)
     flow.enter(1, 1)

@@ -32,7 +32,6 @@ CHANGING = {
     "verdicts": {"record"},
     "parked": {"park", "take", "release"},
     "workers": {"beat"},
-    "drops": {"record"},
     "users": {"add", "set_role", "set_password", "disable", "enable"},
     "logins": {"end_all"},
     "audit": {"record"},
@@ -49,6 +48,7 @@ CHANGING = {
     "tallies": {"add", "rebuild"},
     "score_tallies": {"add", "rebuild"},
 }
+COUNTED_BY_A_CAMERA = {("drops", "record")}
 WRITES = {"insert", "update", "delete", "insert_into", "insert_new"}
 OPENS_A_BROWSER_S_LOGIN = {("logins", "check"), ("logins", "begin"), ("logins", "seen"), ("logins", "end")}
 
@@ -193,7 +193,8 @@ def test_every_function_that_changes_something_is_known_to_this_test() -> None:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and writes(node)
     }
     known = {(module, function) for module, functions in CHANGING.items() for function in functions}
-    assert found - {("rows", "insert_into"), ("rows", "insert_new")} - OPENS_A_BROWSER_S_LOGIN <= known
+    by_nobody = {("rows", "insert_into"), ("rows", "insert_new")} | OPENS_A_BROWSER_S_LOGIN | COUNTED_BY_A_CAMERA
+    assert found - by_nobody <= known
 
 
 def writes(function: ast.FunctionDef) -> bool:

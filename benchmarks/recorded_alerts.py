@@ -1,7 +1,7 @@
 """The alert rules on recorded pictures: `python -m benchmarks.recorded_alerts FOLDER [FOLDER …] [--json FILE]`.
 
-FOLDER is in MVTec AD layout. Its good pictures are scored by nearest patch on `andon-tiny` against eight of
-`train/good`, as they are, with the lamp at 70 %, and the defects as well. Streams are drawn from these scores: 300 good
+FOLDER is in MVTec AD layout. Its good pictures are scored by nearest patch on `andon-tiny` against 16 of
+`train/good`, as they are, with the lamp at 50 %, and the defects as well. Streams are drawn from these scores: 300 good
 frames from which limits are learnt, a thousand good ones on which every alarm is false, then good ones under the faded
 lamp, or one defect after another. Told are false alarms a thousand frames, and frames until the alarm.
 """
@@ -29,9 +29,9 @@ from scorer.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.watching import SeenVerdict
 
-NORMALS, MOST_PICTURES = 8, 120
-FADED = 0.7
-FALSE_REJECT_RATE = 0.01
+NORMALS, MOST_PICTURES = 16, 120
+FADED = 0.5
+FALSE_REJECT_RATE = 0.02
 HEALTHY, LONGEST = 1000, 500
 
 

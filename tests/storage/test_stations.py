@@ -74,3 +74,12 @@ def test_unsound_settings_are_refused(database: Database, unsound: StationSettin
             stations.edit(session, "s1", unsound)
         with pytest.raises(RuleBroken):
             stations.add(session, "s2", unsound, NOON)
+
+
+def test_some_are_found_by_name_or_id_and_what_there_is_not_is_left_out(database: Database) -> None:
+    with database.begin() as session:
+        first, second, _ = (a_station(session, name) for name in ("s2", "s1", "s3"))
+    with database.read() as session:
+        assert [station.name for station in stations.named(session, ["s2", "s1", "s9"])] == ["s1", "s2"]
+        assert stations.names_of(session, [first.id, second.id, 99]) == {first.id: "s2", second.id: "s1"}
+        assert stations.named(session, []) == []

@@ -24,6 +24,8 @@ def test_the_newest_is_in_force_and_history_is_kept(database: Database) -> None:
         assert thresholds.current(session, station.id, active.id, "m2") == other_model
         assert thresholds.current(session, station.id, active.id, "m3") is None
         assert thresholds.history(session, station.id) == [other_model, second, first]
+        assert thresholds.in_force(session, [active.id]) == {(active.id, "m1"): second, (active.id, "m2"): other_model}
+        assert thresholds.in_force(session, [active.id + 1]) == thresholds.in_force(session, []) == {}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

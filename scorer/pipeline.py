@@ -75,7 +75,7 @@ class Pipeline:
             if standing.normal_set is None or time.monotonic() > until_s:
                 continue
             try:
-                self._standards.standard(standing.station, standing.normal_set)
+                self._standards.standard(standing.station, standing.normal_set, standing.in_force)
             except BadNormals as error:  # each of its frames will say so too
                 log.warning("a normal set can't be used", station=name, error=str(error))
 

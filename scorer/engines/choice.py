@@ -31,10 +31,9 @@ WINS_BY = 1.1
 LARGEST_DIFFERENCE = {"fp32": 1e-3, "bf16": 5e-2}
 """Of tokens from torch's in fp32, as a share of the largest of these; what differs more computes something else."""
 
-
+FP32_ONLY = ("openvino", "onnxruntime")
 ROUNDS, ROUND_S = 3, 0.4
 PACKAGES = ("torch", "openvino", "onnxruntime")
-
 
 PLAIN = Running("torch", "fp32")
 
@@ -87,10 +86,13 @@ def measure(
             log.warning("an engine can't be used", backbone=backbone, engine=str(one), error=str(error))
             left_out[str(one)] = f"{type(error).__name__}: {error}"
             continue
-        if difference > LARGEST_DIFFERENCE[one.precision]:
+        if not difference <= LARGEST_DIFFERENCE[one.precision]:  # so that no number at all is refused too
             left_out[str(one)] = f"its tokens differ from torch's by {difference:.2g} of the largest"
             continue
         built[one] = tokens
+    if not built:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise UnfitEngine(f"Nothing here computes {backbone} as scorer.precision asks ({reasons}); set it to auto.")
     rates: dict[Running, float] = dict.fromkeys(built, 0.0)
     with ThreadPoolExecutor(at_once) as pool:
         for _ in range(ROUNDS):
@@ -126,14 +128,10 @@ def _candidates(settings: ScorerSettings, device: torch.device) -> list[Running]
     ]
 
 
-FP32_ONLY = ("openvino", "onnxruntime")
-
-
 def _best(rates: Mapping[Running, float]) -> Running:
-    """The fastest, or torch's fastest where nothing is faster by `WINS_BY`."""
-    of_torch = [one for one in rates if one.engine == "torch"]
-    ours = max(of_torch, key=rates.__getitem__)
+    """The fastest, or torch's fastest where that can be used and nothing is faster by `WINS_BY`."""
     fastest = max(rates, key=rates.__getitem__)
+    ours = max((one for one in rates if one.engine == "torch"), key=rates.__getitem__, default=fastest)
     return fastest if rates[fastest] > WINS_BY * rates[ours] else ours
 
 

@@ -54,8 +54,19 @@ def kept(file: Path) -> dict[str, Measured]:
 
 def keep(file: Path, key: str, found: Measured) -> None:
     """Beside what is there; a worker that starts at the same time may measure as well, and either's answer will do."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     written = {one: asdict(measured) for one, measured in (kept(file) | {key: found}).items()}
+    put(file, (json.dumps(written, indent=2) + "\n").encode())
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all; where it can't be kept it is made again at the next start, which is said."""
     fresh = file.with_name(f"{file.name}.{uuid4().hex}")
-    fresh.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fresh.write_bytes(content)
+            os.replace(fresh, file)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:  # no reason to stop the line
+        log.warning("what was made of a network can't be kept", file=str(file), error=str(error))

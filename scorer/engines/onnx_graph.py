@@ -5,17 +5,17 @@ Of one picture, for on a processor a batch does not make a picture cheaper, and 
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+
+from scorer.engines.measured import put
 
 WAY_OUT = "pip install 'andon[engines]'"
 
@@ -38,10 +38,7 @@ def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> by
     if file.exists():
         return file.read_bytes()
     graph = exported(network, example)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.{uuid4().hex}")
-    fresh.write_bytes(graph)
-    os.replace(fresh, file)
+    put(file, graph)
     return graph
 
 

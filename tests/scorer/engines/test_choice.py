@@ -124,3 +124,30 @@ def test_an_engine_of_fp32_refuses_bf16(settings: ScorerSettings) -> None:
     asked = settings.model_copy(update={"engine": "onnxruntime", "precision": "bf16"})
     with pytest.raises(UnfitEngine, match=r"onnxruntime, which computes in fp32, and scorer\.precision bf16"):
         choose(asked, CPU, "tiny", "abc", (4, 4), lambda running: torch.Tensor)
+
+
+def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.1})
+
+    def build(running: Running):  # type: ignore[no-untyped-def]
+        tokens = bench.build(running)
+        return tokens if running == PLAIN else lambda pictures: tokens(pictures) * float("nan")
+
+    found = measure("tiny", "here", (PLAIN, ONNX), build, PICTURES, 1)
+    assert found.running == PLAIN
+    assert list(found.left_out) == ["onnxruntime fp32"]
+
+
+def test_where_nothing_can_be_used_it_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, rough = Bench(monkeypatch, {PLAIN: 0.5}), Running("torch", "bf16")
+    with pytest.raises(UnfitEngine, match=r"Nothing here computes tiny as scorer.precision asks .torch bf16: KeyError"):
+        bench.measured(rough)
+
+
+def test_a_folder_that_can_t_be_written_does_not_stop_the_line(
+    monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings
+) -> None:
+    settings.engines_path.write_text("a file where the folder should be")
+    with capture_logs() as said:
+        assert chosen(settings, Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
+    assert "what was made of a network can't be kept" in [line["event"] for line in said]

@@ -24,6 +24,7 @@ AT_ONCE = 5000  # new verdicts in one round; with more, the windows are read ane
 LETTERS_MOST = 1000
 ALIVE = timedelta(seconds=30)  # a worker that was not seen for longer is not counted
 LAG_IS_OLD = timedelta(seconds=15)  # a worker's lag was measured at most this long before it was seen
+LATELY = timedelta(seconds=10)  # what frames took on their way lately, other frames may take now
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Reader:
         self._stations: dict[int, StationMemory] = {}
         self._last_id = 0
         self._known: set[int] = set()
+        self._newest: list[SeenVerdict] = []
         self._points: deque[LinePoint] = deque()
         self._is_filled = False
 
@@ -89,7 +91,8 @@ class Reader:
 
     def _fill(self, session: Session, known: Sequence[Station]) -> None:
         self._last_id = watching.last_verdict_id(session)
-        self._known = {one.id for one in watching.verdicts_after(session, self._last_id - OVERLAP, OVERLAP)}
+        self._newest = watching.verdicts_after(session, self._last_id - OVERLAP, OVERLAP)
+        self._known = {one.id for one in self._newest}
         self._stations = {}
         for station in known:
             memory = self._stations[station.id] = StationMemory()
@@ -106,6 +109,7 @@ class Reader:
             if frame.id not in self._known:
                 self._stations.setdefault(frame.station_id, StationMemory()).take(frame)
         self._last_id = max(self._last_id, *(frame.id for frame in found)) if found else 0
+        self._newest = found
         self._known = {frame.id for frame in found if frame.id > self._last_id - OVERLAP}
         return True
 
@@ -130,8 +134,14 @@ class Reader:
             self._points.popleft()
 
     def _known_until(self, at_work: Sequence[Worker], now: datetime) -> datetime | None:
-        """Until when all is decided: the newest frame of any station, or a scorer that has none before it."""
-        moments = [memory.heard_at for memory in self._stations.values() if memory.heard_at is not None]
+        """Until when all is decided: the newest frame of any station, or a scorer that has none before it.
+
+        Scorers are not equally far with every station: less than what frames lately took is not known of another.
+        """
+        latest = max((frame.decided_at for frame in self._newest), default=now)
+        lately = (frame for frame in self._newest if frame.decided_at >= latest - LATELY)
+        behind = max((frame.decided_at - frame.published_at for frame in lately), default=timedelta())
+        moments = [memory.heard_at - behind for memory in self._stations.values() if memory.heard_at is not None]
         moments += [worker.seen_at - LAG_IS_OLD for worker in at_work if worker.state == "running" and worker.lag == 0]
         return min(max(moments), now) if moments else None
 

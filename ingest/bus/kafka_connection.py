@@ -5,13 +5,13 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import KafkaNetSocket
 from kafka.record import util as kafka_checksums
 
+from ingest.bus.kafka_sockets import SCHEME, TLSSocket
 from ingest.errors import BusMisconfigured, BusUnavailable, MessageTooLarge
 from ingest.settings import IngestSettings
 
@@ -37,19 +37,6 @@ _FOR_GOOD = (
 )
 
 Client = TypeVar("Client")
-
-
-class _Direct(KafkaNetSocket):  # type: ignore[misc]
-    """kafka-python leaves the sockets of refused connections open; it takes other ways to connect by scheme."""
-
-    SCHEMES = ("direct",)
-
-    async def sock_connect(self, net: Any, sock: socket.socket, *args: Any, **options: Any) -> socket.socket:
-        try:
-            return cast(socket.socket, await super().sock_connect(net, sock, *args, **options))
-        except BaseException:
-            sock.close()
-            raise
 
 
 class KafkaConnection:
@@ -80,7 +67,7 @@ class KafkaConnection:
             "sasl_plain_password": None if password is None else password.get_secret_value(),
             "bootstrap_timeout_ms": int(_CONNECT_WITHIN_S * 1000),
             "reconnect_backoff_max_ms": 2000,
-            "proxy_url": "direct://",
+            "proxy_url": f"{SCHEME}://",
             "request_timeout_ms": int(settings.kafka_away_after_s * 1000 * 2 / 3),
         }
 
@@ -181,6 +168,7 @@ def _ssl_context(settings: IngestSettings) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+        context.sslsocket_class = TLSSocket
         if settings.kafka_ssl_certfile is not None:
             context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile)
     except OSError as error:  # ssl.SSLError is one

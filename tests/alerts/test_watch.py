@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,23 @@ def test_a_camera_that_falls_silent_opens_one_alert_within_its_time_and_a_look(l
     assert opened_after_s == 31
     line.decide("s1", "..")
     assert [alert.rule for alert in watch.look().resolved] == ["silent_camera"]
+
+
+def test_a_scorer_that_is_further_with_one_station_than_with_another_makes_no_camera_silent(line: Line) -> None:
+    """A scorer that starts late reads 40 s of s2 first; s1's frames of that time wait on the bus."""
+    watch = line.watch()
+    line.decide("s1", "..")
+    begun, line.clock.now = line.clock.now, line.clock.now + 40 * SECOND
+    with line.database.begin() as session:
+        ats = [begun + second * SECOND for second in range(1, 40)]
+        rows = [a_verdict(line.sets["s2"], at=at) for at in ats]
+        verdicts.record(session, [replace(row, decided_at=line.clock.now) for row in rows])
+    assert watch.look().opened == ()
+    for _ in range(10):
+        line.decide("s2", ".")
+        assert watch.look().opened == ()
+    line.decide("s2", ".")  # nothing has taken long lately
+    assert [alert.station_id for alert in watch.look().opened] == [line.id_of("s1")]
 
 
 def test_a_line_that_is_all_silent_is_told_by_a_scorer_that_has_nothing_to_do(line: Line) -> None:

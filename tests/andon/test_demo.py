@@ -19,7 +19,7 @@ from storage.errors import StorageError
 from tests.parts.command_line import Andon, Start, free_port
 
 PATIENCE_S = 150.0
-SILENCE_TOLD_WITHIN_S = 5.0 + 3.0  # docs/alerts.md: stale_after_s, a look, and what a busy machine takes
+SILENCE_TOLD_WITHIN_S = 8.0 + 8.0  # docs/alerts.md: stale_after_s, a look, and what a busy machine takes
 DRIFT_TOLD_WITHIN_FRAMES = 40  # docs/alerts.md: from the first frame under the fading lamp
 
 
@@ -73,7 +73,7 @@ def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_health
         names = {station.id: station.name for station in stations.list_all(session)}
         found = {(names.get(alert.station_id or 0), alert.rule): alert for alert in alerts.recent(session)}
         assert set(found) == {("brick", "score_drift"), ("gravel", "silent_camera")}
-        assert alerts.count(session) == 2
+        assert alerts.count(session) == 2, [(one.rule, one.opened_at, one.message) for one in alerts.recent(session)]
         deeds = Counter(entry.action for entry in audit.entries(session) if entry.actor == "andon demo")
         assert deeds == {"alert_rule.set": 1, "station.add": 3, "normal_set.add": 3, "normal_set.activate": 3}
         frames = {names[one]: list(reversed(verdicts.recent(session, one, limit=200))) for one in names}

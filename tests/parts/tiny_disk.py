@@ -36,8 +36,8 @@ def tiny_disk_of(size: str, parent: Path) -> Iterator[Path]:
 
 
 def fill(ballast: Path) -> None:
-    """Write a file until its disk is full."""
-    with ballast.open("wb", buffering=0) as file:
+    """Write to the end of a file until its disk is full."""
+    with ballast.open("ab", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(4096))

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -59,26 +60,34 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 
 
 @contextmanager
-def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[Counted, Callable[[], str]]]:
-    """A running worker, and a way to wait until it has waited for `word` for so long, by its own count, and why."""
+def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[Counted, Callable[..., str]]]:
+    """A running worker, and a way to wait until it has waited for `word` for so long, by its own count, and why.
+
+    What is done `meanwhile`, again and again, keeps up what it waits for.
+    """
     time_over = threading.Event()
     waited_s = 0.0
+    why: list[str] = []
 
     def wait_for(stop: threading.Event, seconds: float) -> bool:
         nonlocal waited_s
         waited_s += seconds
-        if waited_s >= for_s:
+        if waited_s >= for_s and not why:
+            why.extend(worker.health())
             time_over.set()
         return stop.wait(min(seconds, 0.01))
 
     line.settings = line.settings.model_copy(update={"retry_first_s": 0.5, "retry_most_s": 15.0})  # as they ship
     worker = line.worker(wait_for=wait_for)
 
-    def until_it_waited() -> str:
-        assert time_over.wait(PATIENCE_S)
-        (why,) = worker.health()
-        assert why.startswith(f"Waiting for the {word}")
-        return why
+    def until_it_waited(meanwhile: Callable[[], object] = lambda: None) -> str:
+        given_up = time.monotonic() + PATIENCE_S
+        while not time_over.wait(0.1):
+            assert time.monotonic() < given_up
+            meanwhile()
+        (said,) = why
+        assert said.startswith(f"Waiting for the {word}")
+        return said
 
     with working(worker) as counted:
         yield counted, until_it_waited

@@ -179,7 +179,7 @@ def _rgb(image: Image.Image) -> "Picture":
         laid = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGBA", laid.size, "white")
         image = Image.alpha_composite(white, laid)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _upright(picture: "Picture", orientation: int) -> "Picture":

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from einops import rearrange
 from PIL import Image
+from torch.nn import functional
 
 from storage import stations
 from storage.maps import AnomalyMap
@@ -77,7 +79,7 @@ class Framing:
         """Bring a picture to `size`, averaging where it shrinks: (*size, 3)."""
         height, width, _ = picture.shape
         top, left, scaled_height, scaled_width = self._place(height, width, size)
-        if scaled_height > size[0] or scaled_width > size[1]:
+        if self.kind == "centre_crop":
             return _cropped(picture, size, (top, left, scaled_height, scaled_width))
         scaled = _resized(picture, (scaled_height, scaled_width))
         below, right = size[0] - scaled_height - top, size[1] - scaled_width - left
@@ -122,19 +124,23 @@ class Framing:
 
 
 def _cropped(picture: "Picture", size: tuple[int, int], place: tuple[int, int, int, int]) -> "Picture":
-    """Scale only the part that stays, so that a strip of 1 × 40,000 pixels never becomes a giant."""
+    """Scale only the part that stays, so that a strip of 1 × 40,000 pixels never becomes a giant.
+
+    By Pillow, as CLIP's own preprocessing does: the golden outputs pin it.
+    """
     top, left, height, width = place
     y_share, x_share = picture.shape[0] / height, picture.shape[1] / width
     box = (-left * x_share, -top * y_share, (size[1] - left) * x_share, (size[0] - top) * y_share)
-    return _resized(picture, size, box)
-
-
-def _resized(
-    picture: "Picture", size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> "Picture":
-    image = Image.fromarray(picture)
-    scaled = image.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    scaled = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
     return np.asarray(scaled)
+
+
+def _resized(picture: "Picture", size: tuple[int, int]) -> "Picture":
+    """By torch, which takes a quarter of Pillow's time; a value differs by a grey level or two at most."""
+    kept = torch.from_numpy(picture if picture.flags.writeable else picture.copy())
+    pixels = rearrange(kept[None], "b h w rgb -> b rgb h w")  # channels last in memory, which is its quick way
+    scaled = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+    return np.ascontiguousarray(rearrange(scaled, "b rgb h w -> b h w rgb")[0].numpy())
 
 
 def _inside(places: npt.NDArray[np.float64], start: float, length: float) -> Cells:

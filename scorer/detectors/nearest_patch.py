@@ -28,7 +28,7 @@ FAINTEST_LEVEL = 1e-4
 """Below this a layer's level is rounding: the normals are copies of each other."""
 
 NOWHERE = -2.0
-"""Below every cosine: a patch in a bar of a letterbox is nobody's neighbour."""
+"""Below every cosine: where a patch has no neighbour, and a patch in a bar of a letterbox is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class NearestPatch:
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score itself is the farthest patch."""
         bank, window = _bank(fitted), _window(fitted, queries.grid)
-        maps = _maps(residuals.unit(queries.tokens), bank, window).masked_fill(~queries.looked_at, 0)
+        maps = _maps(residuals.unit(queries.tokens), queries.looked_at, bank, window)
         pairs = zip(maps, queries.looked_at, strict=True)
         image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
         return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
@@ -120,56 +120,70 @@ def _left_out(bank: Bank, window: Window | None) -> list[torch.Tensor]:
     for place, seen in enumerate(bank.looked_at):
         others = torch.arange(len(bank.looked_at), device=bank.looked_at.device) != place
         rest = Bank(bank.patches[:, others], bank.looked_at[others], bank.shares)
-        found.append(_maps(bank.patches[:, place : place + 1], rest, window)[0, seen])
+        found.append(_maps(bank.patches[:, place : place + 1], seen[None], rest, window)[0, seen])
     return found
 
 
-def _maps(tokens: torch.Tensor, bank: Bank, window: Window | None) -> torch.Tensor:
-    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches)."""
-    layers, pictures, patches, _ = tokens.shape
-    distances = torch.zeros(pictures, patches, device=tokens.device)
-    unseen = torch.where(bank.looked_at, 0.0, NOWHERE - 1)
+def _maps(tokens: torch.Tensor, seen: torch.Tensor, bank: Bank, window: Window | None) -> torch.Tensor:
+    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches).
+
+    0 where a patch is not `seen`, (B, patches): bars are not compared.
+    """
+    distances = torch.zeros(int(seen.sum()), device=tokens.device)
     for mine, theirs, share in zip(tokens, bank.patches, bank.shares, strict=True):
         used = _width_in_use(theirs.flatten(0, 1))
         ours, bank_of_layer = mine[..., :used], theirs[..., :used]
         if window is None:
-            nearest = _anywhere(ours.flatten(0, 1), bank_of_layer, unseen).view(pictures, patches)
+            nearest = _anywhere(ours[seen], bank_of_layer[bank.looked_at])
         else:
-            nearest = _nearby(ours, bank_of_layer, unseen, window)
+            nearest = _nearby(ours, seen, bank_of_layer, bank.looked_at, window)
         distances += share * 0.5 * (1 - nearest.clamp(max=1))
-    return distances / layers
+    maps = torch.zeros(seen.shape, device=tokens.device)
+    maps[seen] = distances / len(tokens)
+    return maps
 
 
-def _anywhere(mine: torch.Tensor, theirs: torch.Tensor, unseen: torch.Tensor) -> torch.Tensor:
-    """The largest cosine of each of (N, width) to any of (K, patches, width), some at once: (N,)."""
-    at_once = max(1, residuals.MOST_COSINES // unseen.numel())
-    across, bars = theirs.flatten(0, 1).T, unseen.flatten()
-    parts = torch.split(mine, at_once)
-    return torch.cat([torch.addmm(bars, some, across).amax(dim=1) for some in parts])
+def _anywhere(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """The largest cosine of each of (N, width) to any of (M, width), some at once: (N,)."""
+    at_once = max(1, residuals.MOST_COSINES // len(theirs))
+    return torch.cat([(some @ theirs.T).amax(dim=1) for some in torch.split(mine, at_once)])
 
 
-def _nearby(mine: torch.Tensor, theirs: torch.Tensor, unseen: torch.Tensor, window: Window) -> torch.Tensor:
-    """The largest cosine of each of (B, patches, width) to those of (K, patches, width) near its place, (B, patches).
+def _nearby(
+    mine: torch.Tensor, seen: torch.Tensor, theirs: torch.Tensor, looked_at: torch.Tensor, window: Window
+) -> torch.Tensor:
+    """The largest cosine of each patch of (B, patches, width) that is `seen` to those of (K, patches, width) near it.
 
-    Each row of cells is compared with the few rows that its windows reach. Beside a bar there may be no neighbour: then
-    one anywhere will do.
+    Each row of cells is compared with the few rows that its windows reach; rows that lie in bars are left out. Beside a
+    bar there may be no neighbour: then one anywhere will do. Row by row as in `seen`: (N,).
     """
     ours = rearrange(mine, "b (r c) w -> r (b c) w", r=window.rows)
     bank = rearrange(theirs, "k (r c) w -> r (k c) w", r=window.rows)
-    bars = rearrange(unseen, "k (r c) -> r (k c)", r=window.rows)
+    unseen = torch.where(rearrange(looked_at, "k (r c) -> r (k c)", r=window.rows), 0.0, NOWHERE - 1)
     columns = torch.arange(window.columns, device=mine.device)
-    beside = (columns[:, None] - columns[None, :]).abs() <= window.cells  # (c, c)
-    found = []
-    for row in range(window.rows):
-        band = slice(max(0, row - window.cells), row + window.cells + 1)
-        cosines = torch.addmm(bars[band].flatten(), ours[row], bank[band].flatten(0, 1).T)
+    apart = (columns[:, None] - columns[None, :]).abs() > window.cells  # (c, c)
+    nearest = torch.full((window.rows, len(mine), window.columns), NOWHERE, device=mine.device)
+    has_queries, has_bank = _rows_in_use(seen, window), _rows_in_use(looked_at, window)
+    for row in (row for row in range(window.rows) if has_queries[row]):
+        reached = range(max(0, row - window.cells), min(window.rows, row + window.cells + 1))
+        used = [other for other in reached if has_bank[other]]
+        if not used:
+            continue
+        band = slice(used[0], used[-1] + 1)
+        cosines = torch.addmm(unseen[band].flatten(), ours[row], bank[band].flatten(0, 1).T)
         of_column = rearrange(cosines, "(b c) (n d) -> b n c d", c=window.columns, d=window.columns).amax(dim=1)
-        found.append(of_column.masked_fill(~beside, NOWHERE).amax(dim=2))
-    nearest = torch.stack(found, dim=1).flatten(1)  # (B, r, c) to (B, patches)
-    alone = nearest <= NOWHERE
+        nearest[row] = of_column.masked_fill(apart, NOWHERE).amax(dim=2)
+    found = rearrange(nearest, "r b c -> b (r c)")[seen]
+    alone = found <= NOWHERE
     if alone.any():
-        nearest[alone] = _anywhere(mine[alone], theirs, unseen)
-    return nearest
+        found[alone] = _anywhere(mine[seen][alone], theirs[looked_at])
+    return found
+
+
+def _rows_in_use(cells: torch.Tensor, window: Window) -> list[bool]:
+    """Which rows of the grid have a cell, in any picture of (B, patches), that lies in the picture."""
+    in_use: list[bool] = rearrange(cells, "b (r c) -> r (b c)", r=window.rows).any(dim=1).tolist()
+    return in_use
 
 
 def _width_in_use(tokens: torch.Tensor) -> int:

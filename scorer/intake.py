@@ -1,7 +1,7 @@
 """Step 2 of the worker: from messages to framed pictures, every message being either one or a refusal."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 from ingest import schema
@@ -31,12 +31,14 @@ class Arrived:
 class Pictured:
     """A frame that could be decoded. `content_type` is what its bytes say, whatever the message said.
 
-    `framed` is what a detector will see of it; None where there is none to see it.
+    `framed` is what a detector will see of it; None where there is none to see it. `kept` is the reference of its
+    image, once the image store has it: it is kept while the frame is scored.
     """
 
     arrived: Arrived
     framed: Framed | None
     content_type: str
+    kept: Future[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,15 @@ def refuse(arrived: Arrived, reason: str, error: str) -> Refused:
 class Intake:
     """Fetches claim checks, decodes and frames, in threads that hold at most `max_decoded_bytes` between them.
 
-    A single picture may be larger than that; it is then decoded alone. What is left of it is small.
+    A single picture may be larger than that; it is then decoded alone. What is left of it is small. Images are kept in
+    `keeping`, other threads, which wait for the disk.
     """
 
-    def __init__(self, images: KeptImages, settings: ScorerSettings, threads: Executor) -> None:
+    def __init__(self, images: KeptImages, settings: ScorerSettings, threads: Executor, keeping: Executor) -> None:
         self._images = images
         self._settings = settings
         self._threads = threads
+        self._keeping = keeping
         self._room = Room(settings.max_decoded_bytes)
 
     def pictured(
@@ -111,7 +115,16 @@ class Intake:
                 framed = None if detector is None else detector.prepare(decoded.picture)
         except BadFrame as error:
             return refuse(arrived, error.reason, str(error))
-        return Pictured(arrived, framed, decoded.content_type)
+        return Pictured(arrived, framed, decoded.content_type, self._kept(arrived))
+
+    def _kept(self, arrived: Arrived) -> Future[str]:
+        """One that came as a reference lies in the store already."""
+        frame = arrived.frame
+        if frame.image is not None:
+            return self._keeping.submit(self._images.put, frame.image)
+        kept: Future[str] = Future()
+        kept.set_result(frame.image_reference or "")
+        return kept
 
     def _fetched(self, arrived: Arrived) -> bytes:
         if arrived.frame.image is not None:

@@ -82,7 +82,7 @@ class Worker:
         self._keeping = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="keeping")
         kept = KeptImages(images)
         standards = Standards(database, kept, settings, name, clock, load)
-        intake = Intake(kept, settings, self._decoding)
+        intake = Intake(kept, settings, self._decoding, self._keeping)
         side_by_side = settings.score_threads or score_threads(settings.device)
         self._judge = Judge(settings.model_batch_frames, side_by_side)
         self._pipeline = Pipeline(database, settings, intake, standards, self._judge)

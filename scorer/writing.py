@@ -64,29 +64,20 @@ class Writing:
         return Progress(frames=batch.frames) + self._recorded(outcome)
 
     def _keep_judged(self, judged: Sequence[Judged], outcome: Outcome) -> None:
-        images = self._kept([one.ready.pictured for one in judged])
-        maps = self._threads.map(lambda one: self._images.put(one.map_png()), judged)
+        maps = list(self._threads.map(lambda one: self._images.put(one.map_png()), judged))
+        images = [one.ready.pictured.kept.result() for one in judged]
         outcome.verdicts += [
             rows.scored_verdict(one, image, its_map, self._name, self._clock())
             for one, image, its_map in zip(judged, images, maps, strict=True)
         ]
 
     def _leave_unscored(self, unscored: Sequence[tuple[Pictured, Station]], outcome: Outcome) -> None:
-        images = self._kept([one for one, _ in unscored])
-        for (one, station), image in zip(unscored, images, strict=True):
+        for one, station in unscored:
+            image = one.kept.result()
             if station.settings.without_normals == "wait":
                 outcome.parked.append(rows.parked_frame(one, station, image, self._clock()))
             else:
                 outcome.verdicts.append(rows.unscored_verdict(one, station, image, self._name, self._clock()))
-
-    def _kept(self, frames: Sequence[Pictured]) -> list[str]:
-        """References of the frames' images; one that came as a reference lies in the store already."""
-
-        def keep(one: Pictured) -> str:
-            frame = one.arrived.frame
-            return self._images.put(frame.image) if frame.image is not None else frame.image_reference or ""
-
-        return list(self._threads.map(keep, frames))
 
     def _bury(self, refused: Sequence[Refused], outcome: Outcome) -> None:
         payloads = self._threads.map(self._images.put, [one.message.value for one in refused])

@@ -82,7 +82,7 @@ class ImageStore:
             raise self._unavailable(error) from error
 
     def _path(self, digest: str) -> str:
-        return f"{self._root}/{digest[:2]}/{digest[2:4]}/{digest}"
+        return f"{self._root}/{digest[:2]}/{digest}"
 
     def _require_inside(self, path: str) -> None:
         """A link that somebody laid into the folder must not lead out of it."""

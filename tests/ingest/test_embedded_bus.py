@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -156,6 +157,18 @@ def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
             clock.move(1)
             sizes.append(path.stat().st_size)
     assert sizes[-1] <= 3 * 20 * 220_000
+
+
+def test_a_publisher_that_has_nothing_to_do_brings_its_journal_into_the_file(path: Path, clock: Clock) -> None:
+    """So that the message which would fill the journal does not wait for all of it."""
+    with closing(open_bus(path, clock).publisher(TOPIC)) as publisher:
+        for _ in range(6):
+            publisher.publish(image(size_bytes=200_000), lambda _, error: None)
+        publisher.flush(10)
+        given_up = time.monotonic() + 10
+        while path.stat().st_size < 1_200_000:
+            assert time.monotonic() < given_up
+            publisher.flush(1)
 
 
 def test_a_full_log_is_refused_in_words_that_name_who_is_behind(path: Path, clock: Clock) -> None:

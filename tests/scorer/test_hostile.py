@@ -125,7 +125,7 @@ def intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
     with ThreadPoolExecutor(1) as threads:
         store = ImageStore(str(tmp_path_factory.mktemp("hostile") / "images"))
         store.put(b"something")
-        yield Intake(KeptImages(store), LIMITS, threads)
+        yield Intake(KeptImages(store), LIMITS, threads, threads)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_a_referenced_image_above_the_limit_is_refused(tmp_path):
     store = ImageStore(str(tmp_path / "images"))
     reference = store.put(os.urandom(2_000_000))
     with ThreadPoolExecutor(1) as threads:
-        limited = Intake(KeptImages(store), ScorerSettings(max_image_bytes=1_000_000), threads)
+        limited = Intake(KeptImages(store), ScorerSettings(max_image_bytes=1_000_000), threads, threads)
         (found,) = limited.pictured([parse(as_read(schema.refer(GOOD, reference)))], lambda _: None)
     assert isinstance(found, Refused)
     assert found.reason == "too-many-bytes"

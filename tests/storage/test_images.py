@@ -63,11 +63,11 @@ def test_an_ill_formed_reference_never_becomes_a_path(store: ImageStore, referen
         store.get(reference)
 
 
-def test_images_lie_two_folders_deep_with_nothing_left_beside(tmp_path: Path) -> None:
+def test_images_lie_in_256_folders_with_nothing_left_beside(tmp_path: Path) -> None:
     ImageStore(str(tmp_path)).put(PICTURE)
     digest = REFERENCE.removeprefix("sha256:")
     files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
-    assert files == [f"{digest[:2]}/{digest[2:4]}/{digest}"]
+    assert files == [f"{digest[:2]}/{digest}"]
 
 
 def test_a_link_out_of_the_store_is_not_followed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from benchmarks.figures import arguments, tell
-from benchmarks.lines import BenchmarkLine, benchmark_line, message, photograph
+from benchmarks.lines import BenchmarkLine, benchmark_line, message, photograph, varied
 from benchmarks.machine import machine
 from benchmarks.pipeline import DIFFERENT_FRAMES, NORMALS, line_rate
 from ingest.bus.opening import open_bus
@@ -92,7 +92,7 @@ def _camera(ingest: IngestSettings, topic: str, pictures: list[bytes], rate: flo
         began_s = time.perf_counter()
         for number in range(frames):
             time.sleep(max(0.0, began_s + number / rate - time.perf_counter()))
-            publisher.publish(message("s1", pictures[number % len(pictures)]), _raise_error)
+            publisher.publish(message("s1", varied(pictures[number % len(pictures)], number)), _raise_error)
         publisher.flush(60)
 
 

@@ -57,6 +57,16 @@ def photograph(number: int, frame_bytes: int = FRAME_BYTES, shape: tuple[int, in
     return encoded
 
 
+def varied(jpeg: bytes, number: int) -> bytes:
+    """The same photograph, but its own file for every number below 2 ** 20, so that image and map are kept anew.
+
+    The bits of `number` make some of the finest waves a little stronger: the last entries of the quantisation table.
+    """
+    table = jpeg.index(b"\xff\xdb") + 5  # marker, length, and the table's own number come before it
+    entries = [value + (number >> bit & 1) for bit, value in enumerate(jpeg[table + 44 : table + 64])]
+    return jpeg[: table + 44] + bytes(entries) + jpeg[table + 64 :]
+
+
 @dataclass(frozen=True)
 class BenchmarkLine:
     """Stations with normal sets, and a way to send frames and to work on them."""

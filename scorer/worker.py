@@ -55,6 +55,9 @@ log = structlog.get_logger()
 
 KEEP_POLLING_EVERY_S = 1.0
 BUSY_POLL_S = 0.01
+SMALL_UNDER_WAY = 2
+"""So many batches of fewer than `model_batch_frames` may be under way: frames that come meanwhile make the next batch. One
+of two costs less than two of one, and near the limit of a machine that decides how long all of them wait."""
 STUCK_AFTER_S = 120.0
 
 
@@ -145,7 +148,7 @@ class Worker:
         consumer = self._ready_consumer()
         if self._settle(consumer, progress):
             return True
-        if not self._flow.has_room or None in self._under_way:
+        if not self._has_room():
             self._wait_for_room(consumer)
             return True
         self._measure_lag(consumer)
@@ -192,6 +195,13 @@ class Worker:
         self._all_is_well()
         reached("committed")
         return True
+
+    def _has_room(self) -> bool:
+        """Whether a batch may enter; beside parked frames none does."""
+        if None in self._under_way:
+            return False
+        is_large = bool(self._under_way) and len(self._under_way[-1] or ()) >= self._settings.model_batch_frames
+        return self._flow.has_room and (is_large or len(self._under_way) < SMALL_UNDER_WAY)
 
     def _wait_for_room(self, consumer: Consumer) -> None:
         """Until a batch is done, while the membership is kept alive."""

@@ -116,8 +116,12 @@ def _digest(reference: str) -> str | None:
 
 
 def _put_durably(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename, sync the folders: a reader or a power cut never meets half an image."""
-    if path.exists():
+    """Write beside, rename, sync: a reader never meets half an image, and what this returned for is on the disk.
+
+    Syncing a file syncs its new name with it on every common journalling file system. What a power cut left half
+    written nobody was told of, and is written anew here.
+    """
+    if _is_kept(path, data):
         return
     made = [folder for folder in (path.parent, *path.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,13 +130,25 @@ def _put_durably(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            Path(beside).replace(path)
             os.fsync(file.fileno())
-        Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    for folder in {path.parent, *(folder.parent for folder in made)}:
-        _sync_folder(folder)
+    for folder in made:
+        _sync_folder(folder.parent)
+
+
+def _is_kept(path: Path, data: bytes) -> bool:
+    """Whether just these bytes lie there; then they are on the disk, also where another is just writing them."""
+    try:
+        with path.open("rb") as file:
+            if file.read() != data:
+                return False
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

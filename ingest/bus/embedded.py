@@ -23,7 +23,7 @@ from ingest.settings import IngestSettings
 _TRANSACTION_BYTES = 16_000_000  # written at one go; the longest that others wait for their turn
 _LET_OTHERS_IN_S = 0.002
 _SWEEP_EVERY_S = 1.0
-_TIDY_EVERY_BYTES = 1_000_000
+_TIDY_EVERY_BYTES = 4_000_000
 
 log = structlog.get_logger()
 

@@ -171,8 +171,8 @@ def _nearby(
             continue
         band = slice(used[0], used[-1] + 1)
         cosines = torch.addmm(unseen[band].flatten(), ours[row], bank[band].flatten(0, 1).T)
-        of_column = rearrange(cosines, "(b c) (n d) -> b n c d", c=window.columns, d=window.columns).amax(dim=1)
-        nearest[row] = of_column.masked_fill(apart, NOWHERE).amax(dim=2)
+        of_column = cosines.view(len(mine), window.columns, -1, window.columns).amax(dim=2)  # (B, c, n, d) to (B, c, d)
+        nearest[row] = of_column.masked_fill_(apart, NOWHERE).amax(dim=2)
     found = rearrange(nearest, "r b c -> b (r c)")[seen]
     alone = found <= NOWHERE
     if alone.any():

@@ -163,10 +163,10 @@ def test_a_publisher_that_has_nothing_to_do_brings_its_journal_into_the_file(pat
     """So that the message which would fill the journal does not wait for all of it."""
     with closing(open_bus(path, clock).publisher(TOPIC)) as publisher:
         for _ in range(6):
-            publisher.publish(image(size_bytes=200_000), lambda _, error: None)
+            publisher.publish(image(size_bytes=800_000), lambda _, error: None)
         publisher.flush(10)
         given_up = time.monotonic() + 10
-        while path.stat().st_size < 1_200_000:
+        while path.stat().st_size < 4_000_000:
             assert time.monotonic() < given_up
             publisher.flush(1)
 

@@ -92,6 +92,15 @@ def test_a_damaged_image_is_told(tmp_path: Path) -> None:
     assert is_one_sentence(caught.value)
 
 
+def test_an_image_that_a_power_cut_left_half_written_is_written_anew(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    store.put(PICTURE)
+    kept = next(path for path in tmp_path.rglob("*") if path.is_file())
+    kept.write_bytes(PICTURE[:1])
+    assert store.put(PICTURE) == REFERENCE
+    assert store.get(REFERENCE) == PICTURE
+
+
 def test_a_store_that_vanished_is_away_and_not_empty(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path / "images"))
     store.put(PICTURE)

@@ -31,7 +31,7 @@ from scorer.backbones.kept_clip import KeptClip
 from scorer.backbones.openclip import OpenClip, architecture, bare
 from scorer.decode import decode
 from scorer.detectors.padim import Padim
-from scorer.detectors.patchcore import KEPT_SHARE, PatchCore
+from scorer.detectors.patchcore import KEPT_SHARE, SURROUNDINGS, PatchCore
 from scorer.detectors.patches import PatchDetector, PatchMethod
 from scorer.detectors.protocol import Detector, Picture, References
 from scorer.detectors.winclip import WinClip, WinClipDetector
@@ -139,10 +139,13 @@ def read(folder: Path, limit: int) -> Pictures:
 
 def ours(arrays: Arrays) -> dict[str, PatchDetector]:
     """Both methods of this project on the layers that anomalib takes."""
-    methods: dict[str, PatchMethod] = {"patchcore": PatchCore(), "padim": Padim()}
+    methods: dict[str, tuple[PatchMethod, int]] = {
+        "patchcore": (PatchCore(surroundings=1), SURROUNDINGS),
+        "padim": (Padim(), 1),
+    }
     return {
-        name: PatchDetector(method, ResnetLayers(arrays, LAYERS[name], MODES[name]), STRETCH)
-        for name, method in methods.items()
+        name: PatchDetector(method, ResnetLayers(arrays, LAYERS[name], MODES[name], averaged), STRETCH)
+        for name, (method, averaged) in methods.items()
     }
 
 

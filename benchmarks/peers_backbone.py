@@ -21,9 +21,10 @@ class ResnetLayers:
     """Some layers of ResNet-18 behind the backbone seam, in the grid of the first: float32, channels last.
 
     Coarser layers are brought to that grid by `mode`, "bilinear" or "nearest"; narrower ones are filled up with zeros.
+    Before, each is averaged over `surroundings` of its own cells, as PatchCore's paper has it; 1 leaves it.
     """
 
-    def __init__(self, arrays: Arrays, layers: Sequence[int], mode: str) -> None:
+    def __init__(self, arrays: Arrays, layers: Sequence[int], mode: str, surroundings: int = 1) -> None:
         self.name = f"resnet18 layers {', '.join(map(str, layers))}"
         self.weights_sha256: str | None = sha256(b"".join(arrays[key].tobytes() for key in sorted(arrays))).hexdigest()
         self.device = torch.device("cpu")
@@ -32,6 +33,7 @@ class ResnetLayers:
         self.configuration: Mapping[str, float] = {f"layer {layer}": 1.0 for layer in layers}
         self._layers = tuple(layers)
         self._mode = mode
+        self._surroundings = surroundings
         self._network = ResnetTeacher(arrays).eval()
         self._network.to(memory_format=torch.channels_last)
 
@@ -53,6 +55,8 @@ class ResnetLayers:
         return torch.stack([_widened(self._on_grid(one), width) for one in self.maps(pixels)])
 
     def _on_grid(self, maps: torch.Tensor) -> torch.Tensor:
+        if self._surroundings > 1:
+            maps = functional.avg_pool2d(maps, self._surroundings, stride=1, padding=self._surroundings // 2)
         if maps.shape[2] == self.grid[0]:
             return maps
         return functional.interpolate(maps, self.grid, mode=self._mode)

@@ -56,8 +56,8 @@ log = structlog.get_logger()
 KEEP_POLLING_EVERY_S = 1.0
 BUSY_POLL_S = 0.01
 SMALL_UNDER_WAY = 2
-"""So many batches of fewer than `model_batch_frames` may be under way: frames that come meanwhile make the next batch. One
-of two costs less than two of one, and near the limit of a machine that decides how long all of them wait."""
+"""So many batches of fewer than `model_batch_frames` may be under way: frames that come meanwhile make the next batch.
+One of two costs less than two of one, and near the limit of a machine that decides how long all of them wait."""
 STUCK_AFTER_S = 120.0
 
 

@@ -41,10 +41,12 @@ class PatchCore:
     name = "patchcore"
     turns = (0,)
 
-    def __init__(self, kept_share: float = KEPT_SHARE) -> None:
+    def __init__(self, kept_share: float = KEPT_SHARE, surroundings: int = SURROUNDINGS) -> None:
+        """`surroundings` of 1 is for a backbone that averages by itself, before its layers meet on one grid."""
         self._kept_share = kept_share
+        self._surroundings = surroundings
         self.configuration: Configuration = {
-            "surroundings": SURROUNDINGS,
+            "surroundings": surroundings,
             "outside_is_zero": True,
             "width": WIDTH,
             "kept_share": kept_share,
@@ -55,7 +57,7 @@ class PatchCore:
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep a coreset of the patches and, of each, the normal it is of."""
         widths = used_widths(normals.tokens)
-        patches = aware(normals, widths)[normals.looked_at]
+        patches = aware(normals, widths, self._surroundings)[normals.looked_at]
         owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.looked_at)
         size = min(len(patches), MOST_KEPT, max(round(len(patches) * self._kept_share), NEIGHBOURS))
         chosen = residuals.coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
@@ -64,7 +66,7 @@ class PatchCore:
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score is the largest distance before it is weighed."""
-        everywhere = aware(queries, fitted["widths"].tolist())
+        everywhere = aware(queries, fitted["widths"].tolist(), self._surroundings)
         maps = torch.zeros_like(queries.looked_at, dtype=torch.float32)
         image = torch.empty(queries.pictures, device=maps.device)
         for place, (patches, seen) in enumerate(zip(everywhere, queries.looked_at, strict=True)):
@@ -73,7 +75,7 @@ class PatchCore:
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Against the coreset's patches of the other normals; anew without a normal that owns the whole coreset."""
-        everywhere, scores = aware(normals, fitted["widths"].tolist()), []
+        everywhere, scores = aware(normals, fitted["widths"].tolist(), self._surroundings), []
         for place, (patches, seen) in enumerate(zip(everywhere, normals.looked_at, strict=True)):
             others = fitted["kept"][fitted["owners"] != place]
             if len(others) == 0:
@@ -82,7 +84,7 @@ class PatchCore:
         return torch.stack(scores)
 
 
-def aware(pictures: Patches, widths: Sequence[int]) -> torch.Tensor:
+def aware(pictures: Patches, widths: Sequence[int], surroundings: int = SURROUNDINGS) -> torch.Tensor:
     """Patches averaged over their surroundings, layers joined, at most `WIDTH` wide: (B, P, D).
 
     What lies outside the picture counts as zero, as in the authors' code: what a network makes of its own padding is
@@ -95,7 +97,7 @@ def aware(pictures: Patches, widths: Sequence[int]) -> torch.Tensor:
         maps = rearrange(layer[:, :, :width], "b (r c) w -> b w r c", r=rows)  # channels last, as tokens lie in memory
         if not looked_at.all():
             maps = maps.masked_fill(~looked_at, 0)
-        averaged = functional.avg_pool2d(maps, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2)
+        averaged = functional.avg_pool2d(maps, surroundings, stride=1, padding=surroundings // 2)
         means.append(rearrange(averaged, "b w r c -> b (r c) w"))
     side_by_side = torch.cat(means, dim=2)
     return functional.adaptive_avg_pool1d(side_by_side, WIDTH) if side_by_side.shape[2] > WIDTH else side_by_side

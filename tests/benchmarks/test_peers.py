@@ -44,6 +44,14 @@ def test_tokens_are_the_maps_on_the_first_layers_grid_filled_up_with_zeros(array
     assert torch.equal(tokens[1, 1, 5 * 32 + 7], coarse[1, :, 2, 3])
 
 
+def test_a_layer_is_averaged_over_its_own_cells_before_it_meets_a_finer_grid(arrays):
+    pixels = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
+    _, coarse = ResnetLayers(arrays, (2, 3), "nearest").maps(pixels)
+    tokens = ResnetLayers(arrays, (2, 3), "nearest", surroundings=3).tokens(pixels)
+    around = coarse[0, :, 1:4, 2:5].mean(dim=(1, 2))  # of the coarse cell in row 2, column 3
+    torch.testing.assert_close(tokens[1, 0, 5 * 32 + 7], around)
+
+
 def test_anomalib_is_told_the_same_channels_in_its_own_numbering():
     chosen = {"channels": torch.tensor([3, 256 + 5, 512 + 7])}  # channel 3 of layer1, 5 of layer2, 7 of layer3
     told = as_anomalib_has_it("padim", References("id", chosen, ()))

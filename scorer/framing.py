@@ -55,7 +55,8 @@ class Framing:
     kind: stations.Framing = "letterbox"
 
     def __str__(self) -> str:
-        return self.kind
+        """What model ids hold of it: pictures that are resized in another way have other scores."""
+        return self.kind if self.kind == "centre_crop" else f"{self.kind}, resized by torch"
 
     @property
     def tiles(self) -> int:

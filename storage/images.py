@@ -125,15 +125,16 @@ def _put_durably(path: Path, data: bytes) -> None:
         return
     made = [folder for folder in (path.parent, *path.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    lies_at = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            Path(beside).replace(path)
+            lies_at = lies_at.replace(path)
             os.fsync(file.fileno())
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        lies_at.unlink(missing_ok=True)  # after a sync that failed a second one may succeed, with nothing on the disk
         raise
     for folder in made:
         _sync_folder(folder.parent)

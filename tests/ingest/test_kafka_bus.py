@@ -27,6 +27,7 @@ from ingest.frame import Frame
 from ingest.producer import Producer
 from ingest.settings import IngestSettings
 from ingest.spool import Spool
+from tests.parts.certificates import self_signed
 from tests.parts.kafka import KafkaCluster, start_kafka
 
 pytestmark = pytest.mark.kafka
@@ -246,12 +247,7 @@ sys.stdin.read()
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KafkaCluster, Path]]:
     """A Kafka of its own that may be killed, also listening with TLS and passwords; and its certificate."""
     folder = tmp_path_factory.mktemp("secured-kafka")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kafka",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = self_signed(folder)
     (folder / "both.pem").write_text(key.read_text() + certificate.read_text())
     login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     cluster = start_kafka(

@@ -3,7 +3,6 @@
 import select
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingest.bus.kafka_sockets import PlainSocket, TLSSocket
+from tests.parts.certificates import self_signed
 
 WANTS = (BlockingIOError, ssl.SSLWantReadError)
 
@@ -79,12 +79,7 @@ def test_an_answer_over_tls_is_read_before_the_end_that_came_with_it(
     plain: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
     theirs, ours = plain
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kafka",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = self_signed(tmp_path)
 
     def answer() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

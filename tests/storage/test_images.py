@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import shutil
@@ -119,6 +120,17 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tiny_disk: Path) ->
     assert is_one_sentence(caught.value)
     assert [path.name for path in tiny_disk.rglob("*") if path.is_file()] == [first.removeprefix("sha256:")]
     assert f"sha256:{hashlib.sha256(too_large).hexdigest()}" not in store
+
+
+def test_an_image_whose_sync_failed_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    store = ImageStore(str(tmp_path))
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        store.put(PICTURE)
+    assert REFERENCE not in store
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:

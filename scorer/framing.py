@@ -55,6 +55,10 @@ class Framing:
     kind: stations.Framing = "letterbox"
 
     def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def identity(self) -> str:
         """What model ids hold of it: pictures that are resized in another way have other scores."""
         return self.kind if self.kind == "centre_crop" else f"{self.kind}, resized by torch"
 

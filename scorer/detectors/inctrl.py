@@ -164,7 +164,7 @@ class InCtrlDetector:
             model.contents,
             list(model.blocks),
             str(model.backbone.dtype),
-            str(framing),
+            framing.identity,
             coreset_patches,
         ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()

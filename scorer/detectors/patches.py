@@ -125,7 +125,7 @@ class PatchDetector:
             backbone.name,
             dict(backbone.configuration),
             backbone.weights_sha256,
-            str(framing),
+            framing.identity,
         ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 

@@ -131,7 +131,7 @@ class WinClipDetector:
         self._coreset_patches = coreset_patches
         self.weights_sha256: str | None = model.weights_sha256
         configuration = [self.name, model.contents, list(SIDES), TEMPERATURE, str(model.towers.dtype)]
-        configuration += [str(framing), coreset_patches]
+        configuration += [framing.identity, coreset_patches]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ class VisualSight:
         self._backbone = backbone
         self._framing = framing
         self.grid = backbone.grid
-        self.identity = f"{backbone.name} {backbone.weights_sha256} {dict(backbone.configuration)} {framing}"
+        self.identity = f"{backbone.name} {backbone.weights_sha256} {dict(backbone.configuration)} {framing.identity}"
         self.width = self.see([np.zeros((*backbone.size, 3), np.uint8)]).embedding.shape[1]
 
     def see(self, pictures: Sequence[Picture]) -> Seen:
@@ -45,7 +45,7 @@ class ClipSight:
         self._framing = framing
         self.grid = model.backbone.grid
         self.width = model.backbone.embedding_width
-        self.identity = f"{model.contents} {model.blocks} {model.backbone.dtype} {framing}"
+        self.identity = f"{model.contents} {model.blocks} {model.backbone.dtype} {framing.identity}"
 
     def see(self, pictures: Sequence[Picture]) -> Seen:
         """As the detector `inctrl` sees them."""

@@ -61,3 +61,9 @@ def test_a_strip_keeps_at_least_one_cell(kind):
     strip = blank(8, 20_000)
     assert Framing(kind).looked_at(strip, (64, 64), (8, 8)).any()
     assert not np.isnan(Framing(kind).over_picture(EIGHT, strip)).all()
+
+
+def test_what_model_ids_hold_of_a_framing_says_how_it_resizes():
+    """Scores of pictures that Pillow resized must not meet references of pictures that torch did."""
+    assert Framing("letterbox").identity == "letterbox, resized by torch"
+    assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, as ever

@@ -53,15 +53,17 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
     rate = rate_fps if rate_fps is not None else (3.0 if ends else 1.0)
     frames_each = frames // 3 if frames is not None else 600
     fades_after, fades_over, silent_from = frames_each // 2, max(frames_each // 4, 1), frames_each // 3
-    silent_for_s, silence_told_after_s = (20.0, 8.0) if ends else (90.0, 30.0)
+    # Long enough that an idle scorer shows it too: in a short run the other cameras have ended by then, which is no
+    # silence of theirs.
+    silent_for_s, silence_told_after_s, others_told_after_s = (32.0, 8.0, 120.0) if ends else (90.0, 30.0, 30.0)
     return DemoPlan(
         stations=(
-            DemoStation("coins", "coins", "coin tray", 30.0, "healthy"),
+            DemoStation("coins", "coins", "coin tray", others_told_after_s, "healthy"),
             DemoStation(
                 "brick",
                 "brick",
                 "brick wall",
-                30.0,
+                others_told_after_s,
                 "its lamp fades",
                 (("lamp_fades_after", float(fades_after)), ("lamp_fades_over", float(fades_over))),
             ),

@@ -85,11 +85,11 @@ def run_until_stopped(
 
 
 def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say) -> None:
-    """Start the scorer, and give the stations their normal sets while it loads its model."""
-    say("Starting the scorer.")
-    line.start(Role(WORKER, andon("score"), restart=True))
+    """Give the stations their normal sets, then start the scorer, which gets ready for those there are."""
     say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
     seed(home, plan)
+    say("Starting the scorer.")
+    line.start(Role(WORKER, andon("score"), restart=True))
 
 
 def await_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> None:

@@ -93,6 +93,26 @@ def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[
         yield counted, until_it_waited
 
 
+@contextmanager
+def taken_away(path: Path) -> Iterator[None]:
+    """A SQLite file is away; it goes and comes back in one step each, so that nobody makes an empty one in between."""
+    hidden = path.parent / "hidden"
+    hidden.mkdir()
+    for name in path.parent.glob(f"{path.name}*"):
+        os.link(name, hidden / name.name)
+    _lead(path, hidden)
+    for name in path.parent.glob(f"{path.name}-*"):
+        name.unlink()
+    yield
+    _lead(path, hidden / path.name)
+
+
+def _lead(path: Path, to: Path) -> None:
+    link = path.parent / "link"
+    link.symlink_to(to)
+    link.replace(path)
+
+
 class NoClaimChecks:
     def put(self, data: bytes) -> str:
         raise AssertionError("nothing here is that large")

@@ -1,7 +1,7 @@
 """The worker on real parts: every frame becomes exactly one verdict, dead letter or parked frame, whatever happens."""
 
-import shutil
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from storage.database import Database
 from storage.errors import SchemaOutdated
 from storage.maps import decode_map
 from storage.stations import StationSettings
-from tests.scorer.faults import start_worker, was_killed
+from tests.scorer.faults import start_worker, taken_away, was_killed
 from tests.scorer.line import PATIENCE_S, START, Line, encoded, part, settings, working
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -285,8 +285,6 @@ def test_a_missing_model_is_waited_for_and_nothing_is_lost(line):
 
 
 def test_while_the_database_is_away_the_worker_waits_says_so_and_goes_on_after(line):
-    path = line.folder / "andon.sqlite"
-    hidden = line.folder / "hidden"
     waiting = threading.Event()
 
     def wait_for(stop: threading.Event, seconds: float) -> bool:
@@ -297,25 +295,16 @@ def test_while_the_database_is_away_the_worker_waits_says_so_and_goes_on_after(l
     line.frames("s1", 5)
     with working(worker) as counted:
         counted.wait_for(lambda done: done.verdicts == 5)
-        line.database.close()
-        with_wal = [name for name in line.folder.iterdir() if name.name.startswith("andon.sqlite")]
-        hidden.mkdir()
-        for name in with_wal:
-            shutil.move(name, hidden / name.name)
-        path.mkdir()
-        assert waiting.wait(PATIENCE_S)
-        line.frames("s1", 5)
-        assert "Waiting for the database" in worker.health()[0]
-        path.rmdir()
-        for name in with_wal:
-            shutil.move(hidden / name.name, name)
+        with taken_away(line.folder / "andon.sqlite"):
+            line.frames("s1", 5)
+            assert waiting.wait(PATIENCE_S)
+            assert "Waiting for the database" in worker.health()[0]
         counted.wait_for(lambda done: done.verdicts == 10)
     assert worker.health() == []
     assert len(line.verdicts("s1")) == 10
 
 
 def test_while_the_bus_is_away_the_worker_waits_and_goes_on_after(line):
-    path = line.folder / "bus.sqlite"
     waiting = threading.Event()
 
     def wait_for(stop: threading.Event, seconds: float) -> bool:
@@ -324,19 +313,13 @@ def test_while_the_bus_is_away_the_worker_waits_and_goes_on_after(line):
 
     worker = line.worker(wait_for=wait_for)
     line.frames("s1", 5)
-    files = [name for name in line.folder.iterdir() if name.name.startswith("bus.sqlite")]
-    hidden = line.folder / "hidden"
-    hidden.mkdir()
-    for name in files:
-        shutil.move(name, hidden / name.name)
-    path.mkdir()
-    with working(worker) as counted:
-        assert waiting.wait(PATIENCE_S)
-        assert "Waiting for the bus" in worker.health()[0]
-        path.rmdir()
-        for name in files:
-            shutil.move(hidden / name.name, name)
-        counted.wait_for(lambda done: done.verdicts == 5)
+    with ExitStack() as until_it_is_back:
+        until_it_is_back.enter_context(taken_away(line.folder / "bus.sqlite"))
+        with working(worker) as counted:
+            assert waiting.wait(PATIENCE_S)
+            assert "Waiting for the bus" in worker.health()[0]
+            until_it_is_back.close()
+            counted.wait_for(lambda done: done.verdicts == 5)
 
 
 def test_while_the_image_store_is_away_nothing_is_committed(line):

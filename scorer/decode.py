@@ -35,6 +35,10 @@ READERS: tuple[tuple[str, tuple[bytes, ...], type[ImageFile.ImageFile]], ...] = 
 )
 
 
+Enough = Callable[[int, int], tuple[int, int]]
+"""Height and width of a picture to the height and width that are enough of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture and the content type that its bytes have, whatever the message called them."""
@@ -43,48 +47,65 @@ class Decoded:
     content_type: str
 
 
-def decoded_bytes(data: bytes, limits: ScorerSettings) -> int:
-    """How many bytes the picture will take; reads headers only. Raises `BadFrame`."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image whose header was read and found within the limits; of its pixels nothing yet."""
+
+    image: ImageFile.ImageFile
+    content_type: str
+
+    @property
+    def decoded_bytes(self) -> int:
+        """How many bytes the whole picture will take."""
+        return self.image.width * self.image.height * BYTES_PER_PIXEL
+
+    def decode(self, enough: Enough | None = None) -> Decoded:
+        """Return the frame upright in RGB, 8 bits a channel; only once, as it reads the image to its end.
+
+        A JPEG of which less is `enough` is decoded at ½, ¼ or ⅛ of its size, never below that (libjpeg's scaled inverse
+        transform: many times quicker, and it averages). 16-bit grey keeps its upper 8 bits, transparency is laid on
+        white, EXIF orientation is applied. Raises `BadFrame` (``several-pictures``, ``unsupported-pixels``,
+        ``corrupt-image``) and nothing else.
+        """
+        with quiet_pillow():
+            if (pictures := _pictures(self.image, self.content_type)) > 1:
+                raise BadFrame(
+                    "several-pictures",
+                    f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
+                    "part is unknown; send each as a frame of its own.",
+                )
+            if self.image.mode not in READABLE_MODES:
+                raise BadFrame(
+                    "unsupported-pixels",
+                    f"The image has pixels of kind {self.image.mode!r}, whose range is unknown; send 8 or 16 bits a "
+                    "channel.",
+                )
+            try:
+                orientation = _orientation(self.image)
+                if enough is not None and self.image.format == "JPEG":
+                    _scale_down(self.image, enough, lies_on_its_side=orientation >= 5)
+                self.image.load()
+                picture = _upright(_rgb(self.image), orientation)
+            except Exception as error:  # decoders raise whatever they trip over in hostile bytes
+                raise BadFrame(
+                    "corrupt-image", f"The {self.content_type} image can't be decoded: {_brief(error)}."
+                ) from error
+            return Decoded(np.ascontiguousarray(picture), self.content_type)
+
+
+def opened(data: bytes, limits: ScorerSettings) -> Opened:
+    """Read an image's header; safe from any thread. Only the two limits on images matter.
+
+    Raises `BadFrame` (``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels``,
+    ``corrupt-image``) and nothing else.
+    """
     with quiet_pillow():
-        image, _ = _opened(data, limits)
-        return image.width * image.height * BYTES_PER_PIXEL
-
-
-Enough = Callable[[int, int], tuple[int, int]]
-"""Height and width of a picture to the height and width that are enough of it."""
+        return Opened(*_opened(data, limits))
 
 
 def decode(data: bytes, limits: ScorerSettings, enough: Enough | None = None) -> Decoded:
-    """Return the frame upright in RGB, 8 bits a channel; safe from any thread. Only the two limits on images matter.
-
-    A JPEG of which less is `enough` is decoded at ½, ¼ or ⅛ of its size, never below that (libjpeg's scaled inverse
-    transform: many times quicker, and it averages). 16-bit grey keeps its upper 8 bits, transparency is laid on white,
-    EXIF orientation is applied. Raises `BadFrame` (``empty-image``, ``too-many-bytes``, ``not-an-image``,
-    ``too-many-pixels``, ``too-few-pixels``, ``several-pictures``, ``unsupported-pixels``, ``corrupt-image``) and
-    nothing else.
-    """
-    with quiet_pillow():
-        image, content_type = _opened(data, limits)
-        if (pictures := _pictures(image, content_type)) > 1:
-            raise BadFrame(
-                "several-pictures",
-                f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
-                "part is unknown; send each as a frame of its own.",
-            )
-        if image.mode not in READABLE_MODES:
-            raise BadFrame(
-                "unsupported-pixels",
-                f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
-            )
-        try:
-            orientation = _orientation(image)
-            if enough is not None and image.format == "JPEG":
-                _scale_down(image, enough, lies_on_its_side=orientation >= 5)
-            image.load()
-            picture = _upright(_rgb(image), orientation)
-        except Exception as error:  # decoders raise whatever they trip over in hostile bytes
-            raise BadFrame("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
-        return Decoded(np.ascontiguousarray(picture), content_type)
+    """Both at once: see `opened` and `Opened.decode`."""
+    return opened(data, limits).decode(enough)
 
 
 def _opened(data: bytes, limits: ScorerSettings) -> tuple[ImageFile.ImageFile, str]:
@@ -100,6 +121,7 @@ def _opened(data: bytes, limits: ScorerSettings) -> tuple[ImageFile.ImageFile, s
         _check_size(*_webp_size(data), limits)
     try:
         image = reader(io.BytesIO(data))
+        image.decodermaxblock = len(data)  # in one piece: after each the decoder waits for Python's lock again
         size = image.size
     except Exception as error:  # readers raise whatever they trip over in hostile bytes
         raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error

@@ -1,6 +1,7 @@
 """How a picture of any shape meets a model of one shape, and how the anomaly map finds back to the picture."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from scorer.detectors.protocol import Picture
 
 Cells = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float64]
+SHAPES_KEPT = 256
+"""For so many shapes of pictures, what follows from the shape alone is computed once."""
 TILES = {"tiles_2": 2, "tiles_3": 3}
 CELL_PX = 16  # stands for the size of a cell where only proportions matter
 LONGEST_MAP_SIDE = 256
@@ -71,9 +75,10 @@ class Framing:
         """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked."""
         whole_size = size[0] * self.tiles, size[1] * self.tiles
         whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
+        height, width, _ = picture.shape
         framed = self.frame(picture, whole_size)
         tiles = rearrange(framed, "(r h) (c w) rgb -> (r c) h w rgb", r=self.tiles, c=self.tiles)
-        return Framed(tiles, self.looked_at(picture, whole_size, whole_grid), picture.shape[0], picture.shape[1])
+        return Framed(tiles, self.looked_at(height, width, whole_size, whole_grid), height, width)
 
     def enough_px(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
         """The height and width a picture of that shape needs to fill a network's `size` sharply."""
@@ -87,17 +92,27 @@ class Framing:
         if self.kind == "centre_crop":
             return _cropped(picture, size, (top, left, scaled_height, scaled_width))
         scaled = _resized(picture, (scaled_height, scaled_width))
-        below, right = size[0] - scaled_height - top, size[1] - scaled_width - left
-        if not (top or left or below or right):
+        if (scaled_height, scaled_width) == size:
             return scaled
-        return np.pad(scaled, ((top, below), (left, right), (0, 0)), mode="edge")
+        framed = np.empty((*size, 3), np.uint8)
+        below, right = top + scaled_height, left + scaled_width
+        framed[top:below, left:right] = scaled
+        framed[:top, left:right], framed[below:, left:right] = scaled[0], scaled[-1]
+        framed[:, :left], framed[:, right:] = framed[:, left : left + 1], framed[:, right - 1 : right]
+        return framed
 
-    def looked_at(self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int]) -> Cells:
-        """Which cells of a framed picture's grid have their centre in the picture, not in a bar; at least one has."""
-        top, left, height, width = self._place(picture.shape[0], picture.shape[1], size)
+    @lru_cache(SHAPES_KEPT)  # noqa: B019  framings are few, and a station's pictures mostly have one shape
+    def looked_at(self, height: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> Cells:
+        """Which cells of a framed picture's grid have their centre in the picture, not in a bar; at least one has.
+
+        height, width: the picture's. Shared, and so not to be written to.
+        """
+        top, left, height, width = self._place(height, width, size)
         rows = _inside((np.arange(grid[0]) + 0.5) * size[0] / grid[0], top, height)
         columns = _inside((np.arange(grid[1]) + 0.5) * size[1] / grid[1], left, width)
-        return rows[:, None] & columns[None, :]
+        cells = rows[:, None] & columns[None, :]
+        cells.flags.writeable = False
+        return cells
 
     def over_picture(self, framed_map: AnomalyMap, picture: "Picture") -> AnomalyMap:
         """`over` a picture that is at hand."""
@@ -108,15 +123,21 @@ class Framing:
 
         Cells keep about their size, values are interpolated between cell centres; NaN where the picture was cut off.
         """
-        grid = framed_map.shape
+        by_row, by_column, unseen = self._sampling(picture_height, picture_width, framed_map.shape)
+        sampled: AnomalyMap = (by_row @ framed_map.astype(np.float64) @ by_column.T).astype(np.float32)
+        sampled[unseen] = np.nan
+        return sampled
+
+    @lru_cache(SHAPES_KEPT)  # noqa: B019  as above
+    def _sampling(self, picture_height: int, picture_width: int, grid: tuple[int, int]) -> tuple[Matrix, Matrix, Cells]:
+        """What a map is multiplied by on either side, and where the framed picture shows nothing."""
         size = grid[0] * CELL_PX, grid[1] * CELL_PX
         top, left, height, width = self._place(picture_height, picture_width, size)
         rows, columns = _cells(height / CELL_PX), _cells(width / CELL_PX)
         y = (top + (np.arange(rows) + 0.5) / rows * height) / CELL_PX
         x = (left + (np.arange(columns) + 0.5) / columns * width) / CELL_PX
-        sampled = _interpolated(_interpolated(framed_map.T, x).T, y)
         seen = _inside(y, 0, grid[0])[:, None] & _inside(x, 0, grid[1])[None, :]
-        return np.where(seen, sampled, np.nan).astype(np.float32)
+        return _interpolating(grid[0], y), _interpolating(grid[1], x), ~seen
 
     def _place(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Top, left, height and width of the whole scaled picture within the frame; negative where it is cut off."""
@@ -143,9 +164,9 @@ def _cropped(picture: "Picture", size: tuple[int, int], place: tuple[int, int, i
 def _resized(picture: "Picture", size: tuple[int, int]) -> "Picture":
     """By torch, which takes a quarter of Pillow's time; a value differs by a grey level or two at most."""
     kept = torch.from_numpy(picture if picture.flags.writeable else picture.copy())
-    pixels = rearrange(kept[None], "b h w rgb -> b rgb h w")  # channels last in memory, which is its quick way
+    pixels = kept[None].permute(0, 3, 1, 2)  # (1, 3, H, W), in memory channels last, which is its quick way
     scaled = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-    return np.ascontiguousarray(rearrange(scaled, "b rgb h w -> b h w rgb")[0].numpy())
+    return scaled[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _inside(places: npt.NDArray[np.float64], start: float, length: float) -> Cells:
@@ -159,11 +180,16 @@ def _cells(number: float) -> int:
     return min(LONGEST_MAP_SIDE, max(1, round(number)))
 
 
-def _interpolated(values: npt.NDArray[np.floating], places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Linear along the first axis at `places` in cells, clamped at the ends."""
-    centred = np.clip(places - 0.5, 0, len(values) - 1)
-    low = np.minimum(centred.astype(int), max(0, len(values) - 2))
-    share = (centred - low)[:, None]
-    high = np.minimum(low + 1, len(values) - 1)
-    sampled: npt.NDArray[np.float64] = values[low].astype(np.float64) * (1 - share) + values[high] * share
-    return sampled
+def _interpolating(cells: int, places: Matrix) -> Matrix:
+    """(places, cells): the weights that make of so many values the linear ones between at `places` in cells.
+
+    Beyond the centres of the first and the last cell their values go on.
+    """
+    centred = np.clip(places - 0.5, 0, cells - 1)
+    low = np.minimum(centred.astype(int), max(0, cells - 2))
+    share = centred - low
+    weights = np.zeros((len(places), cells))
+    of_place = np.arange(len(places))
+    weights[of_place, low] = 1 - share
+    weights[of_place, np.minimum(low + 1, cells - 1)] += share
+    return weights

@@ -109,9 +109,9 @@ class Intake:
         arrived, detector = pair
         try:
             data = self._fetched(arrived)
-            with self._room.of(len(data) + decode.decoded_bytes(data, self._settings)):
-                enough = None if detector is None else detector.enough_px
-                decoded = decode.decode(data, self._settings, enough)
+            opened = decode.opened(data, self._settings)
+            with self._room.of(len(data) + opened.decoded_bytes):
+                decoded = opened.decode(None if detector is None else detector.enough_px)
                 framed = None if detector is None else detector.prepare(decoded.picture)
         except BadFrame as error:
             return refuse(arrived, error.reason, str(error))

@@ -76,10 +76,10 @@ class ScorerSettings(BaseModel):
         "scored and one is written.",
     )
     model_batch_frames: int = Field(
-        default=8,
+        default=16,
         ge=1,
         le=256,
-        description="Most frames, of any stations, that go through the model at once, for example 8.",
+        description="Most frames, of any stations, that go through the model at once, for example 16.",
     )
     max_image_pixels: int = Field(
         default=100_000_000,

@@ -37,6 +37,7 @@ from scorer.desk import Desk
 from scorer.detectors import registry
 from scorer.devices import score_threads
 from scorer.flow import Flow, Stage
+from scorer.garbage import leave_alone_what_is_loaded
 from scorer.heart import Heart
 from scorer.intake import Intake
 from scorer.judging import Judge
@@ -219,6 +220,7 @@ class Worker:
         if self._consumer is None:
             self._database.require_current_schema()
             self._pipeline.prepare()
+            leave_alone_what_is_loaded()
             self._consumer = self._bus.consumer(self._topic, self._settings.group)
         if self._must_rewind:
             self._consumer.rewind()

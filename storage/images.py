@@ -5,9 +5,9 @@ import hashlib
 import importlib
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -17,6 +17,8 @@ from storage.errors import NotFound, StorageError, StorageUnavailable
 
 _REFERENCE = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_AS_BYTES: int = getattr(os, "O_BINARY", 0)  # Windows would change line ends
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_BYTES
 
 
 class ImageStore:
@@ -46,7 +48,7 @@ class ImageStore:
         path = self._path(digest)
         try:
             if self._folder is not None:
-                _put_durably(Path(path), data)
+                _put_durably(path, data)
             elif not self._files.exists(path):
                 self._files.pipe_file(path, data)
         except self._troubles as error:
@@ -115,40 +117,50 @@ def _digest(reference: str) -> str | None:
     return match[1] if match else None
 
 
-def _put_durably(path: Path, data: bytes) -> None:
+def _put_durably(path: str, data: bytes) -> None:
     """Write beside, rename, sync: a reader never meets half an image, and what this returned for is on the disk.
 
     Syncing a file syncs its new name with it on every common journalling file system. What a power cut left half
-    written nobody was told of, and is written anew here.
+    written nobody was told of, and is written anew here. By the system's own calls, no more than it takes: each lets
+    go of Python's lock and has to wait for it again.
     """
     if _is_kept(path, data):
         return
-    made = [folder for folder in (path.parent, *path.parents) if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    lies_at = Path(name)
+    folder = os.path.dirname(path)
+    lies_at = f"{folder}/.new-{uuid4().hex}"
+    made: list[Path] = []
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            lies_at = lies_at.replace(path)
-            os.fsync(file.fileno())
+        descriptor = os.open(lies_at, _NEW_FILE, 0o600)
+    except FileNotFoundError:
+        made = [one for one in Path(path).parents if not one.exists()]
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(lies_at, _NEW_FILE, 0o600)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.replace(lies_at, path)
+        lies_at = path
+        os.fsync(descriptor)
     except BaseException:
-        lies_at.unlink(missing_ok=True)  # after a sync that failed a second one may succeed, with nothing on the disk
+        Path(lies_at).unlink(missing_ok=True)  # a second sync may succeed after one that failed, with nothing on disk
         raise
-    for folder in made:
-        _sync_folder(folder.parent)
+    finally:
+        os.close(descriptor)
+    for one in made:
+        _sync_folder(one.parent)
 
 
-def _is_kept(path: Path, data: bytes) -> bool:
+def _is_kept(path: str, data: bytes) -> bool:
     """Whether just these bytes lie there; then they are on the disk, also where another is just writing them."""
     try:
-        with path.open("rb") as file:
-            if file.read() != data:
-                return False
-            os.fsync(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY | _AS_BYTES)
     except FileNotFoundError:
         return False
+    with open(descriptor, "rb") as file:
+        if file.read() != data:
+            return False
+        os.fsync(descriptor)
     return True
 
 

@@ -113,6 +113,18 @@ class TinyNetwork(nn.Module):
         return coarse, self.branch(fine, coarse)
 
 
+class Tokens(nn.Module):
+    """Both maps of a network as patches row by row, (B, P, 256) and (B, P, 96): in memory, channels are last anyway."""
+
+    def __init__(self, network: TinyNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = (one.flatten(2).transpose(1, 2) for one in self.network(pictures))
+        return first, second
+
+
 class TinyBackbone:
     """Turns framed pictures into two layers of patch tokens; float32, a batch's tokens equal the single ones."""
 
@@ -134,7 +146,7 @@ class TinyBackbone:
         self.size = (SIDE_PX, SIDE_PX)
         self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
         example = torch.zeros(1, 3, *self.size, device=device)
-        self._encode = compiled(running.engine, self.network, example, calls)
+        self._encode = compiled(running.engine, Tokens(self.network).eval(), example, calls)
         self._bf16 = running.precision == "bf16"
 
     @property
@@ -148,10 +160,9 @@ class TinyBackbone:
 
         The second output has 96 values and then zeros, which change no cosine.
         """
-        pictures = on_device(pixels, self.device).float().div(255).contiguous(memory_format=torch.channels_last)
+        pictures = on_device(pixels, self.device).contiguous().float().div_(255)  # channels first while a byte each
         first, second = self._encode(pictures)
-        widened = functional.pad(second, (0, 0, 0, 0, 0, first.shape[1] - second.shape[1]))
-        return torch.stack([first, widened]).flatten(3).transpose(2, 3)
+        return torch.stack([first, functional.pad(second, (0, first.shape[2] - second.shape[2]))])
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:

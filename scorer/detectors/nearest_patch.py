@@ -30,6 +30,9 @@ FAINTEST_LEVEL = 1e-4
 NOWHERE = -2.0
 """Below every cosine: where a patch has no neighbour, and a patch in a bar of a letterbox is nobody's."""
 
+COSINES_AT_ONCE = 1 << 19
+"""So many fit into a core's own cache (2 MiB of float32)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bank:
@@ -131,7 +134,7 @@ def _maps(tokens: torch.Tensor, seen: torch.Tensor, bank: Bank, window: Window |
     """
     distances = torch.zeros(int(seen.sum()), device=tokens.device)
     for mine, theirs, share in zip(tokens, bank.patches, bank.shares, strict=True):
-        used = _width_in_use(theirs.flatten(0, 1))
+        used = _width_in_use(mine.flatten(0, 1))  # where all of these are zero, products are
         ours, bank_of_layer = mine[..., :used], theirs[..., :used]
         if window is None:
             nearest = _anywhere(ours[seen], bank_of_layer[bank.looked_at])
@@ -157,22 +160,25 @@ def _nearby(
     Each row of cells is compared with the few rows that its windows reach; rows that lie in bars are left out. Beside a
     bar there may be no neighbour: then one anywhere will do. Row by row as in `seen`: (N,).
     """
-    ours = rearrange(mine, "b (r c) w -> r (b c) w", r=window.rows)
-    bank = rearrange(theirs, "k (r c) w -> r (k c) w", r=window.rows)
-    unseen = torch.where(rearrange(looked_at, "k (r c) -> r (k c)", r=window.rows), 0.0, NOWHERE - 1)
+    rows, of_bank = _rows_in_use(seen, window), _rows_in_use(looked_at, window)
+    by_row = rearrange(mine, "b (r c) w -> r b c w", r=window.rows)[rows.start : rows.stop]
+    ours = by_row.flatten(1, 2)  # (rows, B · c, width)
+    reached = range(rows.start - window.cells, rows.stop + window.cells)
+    bank, unseen = _bank_rows(theirs, looked_at, window, reached, of_bank)
     columns = torch.arange(window.columns, device=mine.device)
     apart = (columns[:, None] - columns[None, :]).abs() > window.cells  # (c, c)
     nearest = torch.full((window.rows, len(mine), window.columns), NOWHERE, device=mine.device)
-    has_queries, has_bank = _rows_in_use(seen, window), _rows_in_use(looked_at, window)
-    for row in (row for row in range(window.rows) if has_queries[row]):
-        reached = range(max(0, row - window.cells), min(window.rows, row + window.cells + 1))
-        used = [other for other in reached if has_bank[other]]
-        if not used:
-            continue
-        band = slice(used[0], used[-1] + 1)
-        cosines = torch.addmm(unseen[band].flatten(), ours[row], bank[band].flatten(0, 1).T)
-        of_column = cosines.view(len(mine), window.columns, -1, window.columns).amax(dim=2)  # (B, c, n, d) to (B, c, d)
-        nearest[row] = of_column.masked_fill_(apart, NOWHERE).amax(dim=2)
+    reach, per_row = 2 * window.cells + 1, bank.shape[1]
+    at_once = max(1, COSINES_AT_ONCE // (ours.shape[1] * reach * per_row))
+    for first in range(0, len(rows), at_once):
+        some = ours[first : first + at_once]
+        # Bands of rows overlap: one begins a row after the one before, (rows, reach · K · c, width), without a copy.
+        bands = bank[first:].as_strided((len(some), reach * per_row, bank.shape[2]), bank.stride())
+        hidden = unseen[first:].as_strided((len(some), 1, reach * per_row), (per_row, 0, 1))
+        cosines = torch.baddbmm(hidden, some, bands.transpose(1, 2))
+        of_column = cosines.view(len(some), len(mine), window.columns, -1, window.columns).amax(dim=3)  # (r, B, c, d)
+        at = rows.start + first
+        nearest[at : at + len(some)] = of_column.masked_fill_(apart, NOWHERE).amax(dim=3)
     found = rearrange(nearest, "r b c -> b (r c)")[seen]
     alone = found <= NOWHERE
     if alone.any():
@@ -180,13 +186,33 @@ def _nearby(
     return found
 
 
-def _rows_in_use(cells: torch.Tensor, window: Window) -> list[bool]:
-    """Which rows of the grid have a cell, in any picture of (B, patches), that lies in the picture."""
-    in_use: list[bool] = rearrange(cells, "b (r c) -> r (b c)", r=window.rows).any(dim=1).tolist()
-    return in_use
+def _bank_rows(
+    theirs: torch.Tensor, looked_at: torch.Tensor, window: Window, reached: range, in_use: range
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `reached` rows of the bank, (rows, K · c, width), and what is added to a cosine there, (rows, K · c).
+
+    Rows outside of the grid or not `in_use`, and patches in bars, have a cosine that no patch has.
+    """
+    normals, _, width = theirs.shape
+    bank = theirs.new_zeros(len(reached), normals * window.columns, width)
+    unseen = theirs.new_full((len(reached), normals * window.columns), NOWHERE - 1)
+    first, after = max(reached.start, in_use.start), min(reached.stop, in_use.stop)
+    if first < after:
+        there = slice(first - reached.start, after - reached.start)
+        by_row = rearrange(theirs, "k (r c) w -> r k c w", r=window.rows)[first:after]
+        bank[there].view(by_row.shape).copy_(by_row)
+        hidden = rearrange(looked_at, "k (r c) -> r (k c)", r=window.rows)[first:after]
+        unseen[there] = torch.where(hidden, 0.0, NOWHERE - 1)
+    return bank, unseen
+
+
+def _rows_in_use(cells: torch.Tensor, window: Window) -> range:
+    """From the first to the last row of the grid that has a cell, in any picture of (B, patches), in the picture."""
+    in_use = rearrange(cells, "b (r c) -> r (b c)", r=window.rows).any(dim=1).nonzero().flatten().tolist()
+    return range(in_use[0], in_use[-1] + 1) if in_use else range(0)
 
 
 def _width_in_use(tokens: torch.Tensor) -> int:
     """Columns up to the last that is not all zeros: a layer narrower than the widest is filled up with them."""
-    used = torch.nonzero((tokens != 0).any(dim=0))
+    used = torch.nonzero((tokens.amax(dim=0) > 0) | (tokens.amin(dim=0) < 0))
     return int(used[-1]) + 1 if len(used) else tokens.shape[1]

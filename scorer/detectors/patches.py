@@ -182,7 +182,8 @@ class PatchDetector:
         tiles, rows = self._framing.tiles, self._backbone.grid[0]
         pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed]))
         parts = [self._backbone.tokens(some) for some in torch.split(pixels.permute(0, 3, 1, 2), PICTURES_AT_ONCE)]
-        tokens = rearrange(torch.cat(parts, dim=1), "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        tokens = rearrange(whole, "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
         cells = torch.from_numpy(np.stack([one.cells for one in framed]))
         looked_at = cells.flatten(1).to(self._backbone.device)
         return Patches(tokens, looked_at, (rows * tiles, self._backbone.grid[1] * tiles))

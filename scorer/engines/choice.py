@@ -31,7 +31,7 @@ WINS_BY = 1.1
 LARGEST_DIFFERENCE = {"fp32": 1e-3, "bf16": 5e-2}
 """Of tokens from torch's in fp32, as a share of the largest of these; what differs more computes something else."""
 
-FP32_ONLY = ("openvino", "onnxruntime")
+FP32_ONLY = ("onnxruntime",)
 ROUNDS, ROUND_S = 3, 0.4
 PACKAGES = ("torch", "openvino", "onnxruntime")
 
@@ -45,7 +45,7 @@ Build = Callable[[Running], Tokens]
 def calls(settings: ScorerSettings, backbone: str, contents: str) -> Calls:
     """As a worker calls a network; contents: tells the weights and which of its outputs are asked for."""
     at_once = settings.score_threads or score_threads(settings.device)
-    network = sha256(f"{backbone} {contents} {version('torch')}".encode()).hexdigest()[:16]
+    network = sha256(f"{backbone} {contents}".encode()).hexdigest()[:16]
     return Calls(at_once, settings.torch_threads or 1, settings.engines_path, network)
 
 
@@ -60,7 +60,7 @@ def choose(
     candidates = _candidates(settings, device)
     if len(candidates) == 1:
         return candidates[0]
-    key = _key(settings, device, backbone, contents)
+    key = _key(settings, device, backbone, contents, candidates)
     at_once = calls(settings, backbone, contents).at_once
     found = kept(settings.engines_path / FILE).get(key)
     if found is None:
@@ -160,8 +160,11 @@ def _machine(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor()}, {usable_cores()} cores"
 
 
-def _key(settings: ScorerSettings, device: torch.device, backbone: str, contents: str) -> str:
+def _key(
+    settings: ScorerSettings, device: torch.device, backbone: str, contents: str, candidates: Sequence[Running]
+) -> str:
     told = [
+        [str(one) for one in candidates],
         _machine(device),
         backbone,
         contents,

@@ -4,9 +4,12 @@ Of one picture, for on a processor a batch does not make a picture cheaper, and 
 """
 
 import contextlib
+import inspect
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from hashlib import sha256
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +38,7 @@ def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> by
     """The graph, weights within, out of `file` where it was kept; exporting takes seconds."""
     if file is None:
         return exported(network, example)
+    file = file.with_stem("-".join([file.stem, *(["bf16"] if is_bf16(network) else []), _code_of(network)]))
     if file.exists():
         return file.read_bytes()
     graph = exported(network, example)
@@ -42,11 +46,34 @@ def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> by
     return graph
 
 
+def _code_of(network: nn.Module) -> str:
+    """Tells the code that the network is made of, ours and others', so that a graph of earlier code isn't taken."""
+    ours = Path(inspect.getfile(type(network))).read_bytes()
+    others = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
+    return sha256(ours + " ".join(others).encode()).hexdigest()[:8]
+
+
+def is_bf16(network: nn.Module) -> bool:
+    """Whether its weights are."""
+    return any(one.dtype == torch.bfloat16 for one in network.parameters())
+
+
+class InFloat32(nn.Module):
+    """A network whose answers are float32, whatever it computes in: numpy has no bf16."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(one.float() for one in self.network(pictures))
+
+
 def exported(network: nn.Module, example: torch.Tensor) -> bytes:
     """The graph, weights within; what the exporter has to say of itself is not for an operator."""
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(network, (example,), dynamo=True, verbose=False)
+        program = torch.onnx.export(InFloat32(network).eval(), (example,), dynamo=True, verbose=False)
     assert program is not None
     graph: bytes = program.model_proto.SerializeToString()
     return graph

@@ -28,7 +28,7 @@ class VisualSight:
         """As the detector `inctrl-visual` sees them."""
         size = self._backbone.size
         framed = np.stack([self._framing.frame(picture, size) for picture in pictures])
-        cells = np.stack([self._framing.looked_at(picture, size, self.grid) for picture in pictures])
+        cells = np.stack([self._framing.looked_at(*picture.shape[:2], size, self.grid) for picture in pictures])
         looked_at = torch.from_numpy(cells).flatten(1).to(self._backbone.device)
         tokens = residuals.unit(self._backbone.tokens(torch.from_numpy(framed).permute(0, 3, 1, 2)))
         return Seen(tokens, looked_at, pooled(tokens, looked_at))

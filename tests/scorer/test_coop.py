@@ -197,7 +197,7 @@ def test_the_order_of_the_normals_does_not_matter(detector: CoopDetector) -> Non
 
 def test_a_map_is_the_score_wherever_the_picture_is(detector: CoopDetector) -> None:
     wide = pictures(1, 2, (10, 90))
-    cells = Framing().looked_at(wide[0], (24, 32), (3, 4))
+    cells = Framing().looked_at(*wide[0].shape[:2], (24, 32), (3, 4))
     scores = detector.score(wide, detector.references(pictures(2, 1), "bolt"))
     np.testing.assert_array_equal(scores.maps[0].numpy(), np.where(cells, float(scores.image), 0).astype(np.float32))
     assert 0 < cells.sum() < cells.size

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from ingest.errors import BadFrame
-from scorer.decode import decode, decoded_bytes
+from scorer.decode import decode, opened
 from scorer.settings import ScorerSettings
 
 LIMITS = ScorerSettings()
@@ -146,7 +146,7 @@ def test_a_decompression_bomb_costs_only_its_header():
 def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_it():
     before = Image.MAX_IMAGE_PIXELS
     wide = saved(Image.new("1", (30_000, 3_000)), "PNG")
-    assert decoded_bytes(wide, LIMITS) == 270_000_000
+    assert opened(wide, LIMITS).decoded_bytes == 270_000_000
     assert before is not None
     assert before < 90_000_000
     assert before == Image.MAX_IMAGE_PIXELS

@@ -95,7 +95,7 @@ def test_bars_of_a_letterbox_take_no_part(method):
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = model.references(wide[:3], "part")
     scores = model.score(wide[3:], references)
-    looked_at = Framing("letterbox").looked_at(wide[3], (256, 256), scores.maps.shape[1:])
+    looked_at = Framing("letterbox").looked_at(*wide[3].shape[:2], (256, 256), scores.maps.shape[1:])
     assert (scores.maps[0].numpy()[~looked_at] == 0).all()
 
 

@@ -130,7 +130,7 @@ def test_bars_of_a_letterbox_take_no_part(detector):
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = detector.references(wide[:3], "part")
     scores = detector.score(wide[3:], references)
-    looked_at = Framing("letterbox").looked_at(wide[3], (256, 256), (16, 16))
+    looked_at = Framing("letterbox").looked_at(*wide[3].shape[:2], (256, 256), (16, 16))
     assert looked_at.sum() == 4 * 16
     assert (scores.maps[0].numpy()[~looked_at] == 0).all()
 

@@ -238,7 +238,7 @@ def test_a_normal_itself_is_associated_with_itself(detector: WinClipDetector) ->
 def test_bars_of_a_letterbox_take_no_part(detector: WinClipDetector) -> None:
     wide = [pictures(1, seed, (10, 90))[0] for seed in range(3)]
     references = detector.references(wide[:2], "bolt")
-    cells = Framing().looked_at(wide[2], (32, 40), (4, 5))
+    cells = Framing().looked_at(*wide[2].shape[:2], (32, 40), (4, 5))
     assert cells.sum() == 5
     scores = detector.score(wide[2:], references)
     assert (scores.maps[0].numpy()[~cells] == 0).all()

@@ -66,7 +66,7 @@ def test_what_is_made_of_a_network_is_kept_and_found_again(
     monkeypatch.setattr(torch.onnx, "export", None)
     again = compiled(engine, network, example, calls)(example)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
-    assert [file.name for file in tmp_path.iterdir()] == ["of-three.onnx"]
+    assert len([file for file in tmp_path.iterdir() if file.match("of-three-*.onnx")]) == 1
 
 
 class Tuple(torch.nn.Module):

@@ -21,7 +21,7 @@ from scorer.errors import BadNormals
 from scorer.framing import Framed, Framing
 
 FEWEST_NORMALS, MOST_NORMALS = 2, 64
-PICTURES_AT_ONCE = 8
+PICTURES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorer.backbones.filterbank import Filterbank
-from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.nearest_patch import Bands, NearestPatch, _bands
 from scorer.detectors.patches import PatchDetector, Patches
 from scorer.detectors.registry import load
 from scorer.errors import BadNormals, ModelUnavailable, UnknownDetector
@@ -169,3 +169,23 @@ def test_a_missing_device_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
         load(ScorerSettings(device="cuda"), Framing())
+
+
+def test_rows_are_compared_in_bands_that_the_grid_and_the_bars_cut_off():
+    # 8 rows of queries, of which the first lies in a bar; the bank's rows 2 to 6 are in use; two rows each way.
+    assert list(_bands(range(1, 8), range(2, 7), window=2, most=2)) == [
+        Bands(1, 1, start=2, height=2),  # rows 2 and 3
+        Bands(2, 1, start=2, height=3),
+        Bands(3, 1, start=2, height=4),
+        Bands(4, 1, start=2, height=5),  # the whole window
+        Bands(5, 1, start=3, height=4),
+        Bands(6, 1, start=4, height=3),
+        Bands(7, 1, start=5, height=2),
+    ]
+    assert list(_bands(range(10), range(10), window=1, most=5)) == [
+        Bands(0, 1, start=0, height=2),
+        Bands(1, 5, start=0, height=3),  # rows 1 to 5 go together, no more than asked
+        Bands(6, 3, start=5, height=3),
+        Bands(9, 1, start=8, height=2),
+    ]
+    assert list(_bands(range(2), range(6, 8), window=2, most=9)) == []  # nothing within reach

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 
 from scorer.backbones.tiny import SHA256
 from scorer.detectors.protocol import Detector
@@ -33,7 +34,7 @@ def test_each_output_counts_by_the_normals_own_level_in_it(detector):
     references = detector.references([part(1), part(2)], "part")
 
     levels = []
-    for first, second in references.tensors["patches"].double().numpy():
+    for first, second in rearrange(references.tensors["patches"].double().numpy(), "l r k c w -> l k (r c) w"):
         cosines = first @ second.T
         to_nearest = np.concatenate([1 - cosines.max(axis=1), 1 - cosines.max(axis=0)])
         levels.append(0.5 * to_nearest.mean())

@@ -1,5 +1,4 @@
 import random
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -388,4 +387,4 @@ def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches
     detector = registry.load(asked, Framing())
     assert detector.weights_sha256 == folder.tower("tiny").sha256
     references = detector.references(pictures(2, 1), "bolt")
-    assert references.tensors["patches"].shape == (1, 2, prod((3, 4)), 24)
+    assert references.tensors["patches"].shape == (1, 3, 2, 4, 24)  # one block, two normals, 3 × 4 patches

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
+from scorer.engines.choice import PLAIN
+from scorer.engines.measured import Running
+from scorer.engines.protocol import ONE_CALL, Calls
+from scorer.engines.registry import compiled
 from scorer.training.teachers import Arrays, ResnetTeacher
 
 SIDE_PX = 256
@@ -17,14 +22,39 @@ STRIDES = {1: 4, 2: 8, 3: 16}
 BATCH_NORM_EPSILON = 1e-5
 
 
+class Layers(nn.Module):
+    """Pictures (B, 3, H, W) in [0, 1] to some layers of ResNet-18, (B, rows, columns, depth)."""
+
+    def __init__(self, network: ResnetTeacher, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.layers = tuple(layers)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x, found = self.network.stem(pictures.to(self.network.conv1.weight.dtype)), []
+        for number, block in enumerate(self.network.blocks):
+            x = block(x)
+            if number % 2 and number // 2 + 1 in self.layers:
+                found.append(x.permute(0, 2, 3, 1))
+        return tuple(found)
+
+
 class ResnetLayers:
-    """Some layers of ResNet-18 behind the backbone seam, in the grid of the first: float32, channels last.
+    """Some layers of ResNet-18 behind the backbone seam, in the grid of the first.
 
     Coarser layers are brought to that grid by `mode`, "bilinear" or "nearest"; narrower ones are filled up with zeros.
     Before, each is averaged over `surroundings` of its own cells, as PatchCore's paper has it; 1 leaves it.
     """
 
-    def __init__(self, arrays: Arrays, layers: Sequence[int], mode: str, surroundings: int = 1) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        layers: Sequence[int],
+        mode: str,
+        surroundings: int = 1,
+        running: Running = PLAIN,
+        calls: Calls = ONE_CALL,
+    ) -> None:
         self.name = f"resnet18 layers {', '.join(map(str, layers))}"
         self.weights_sha256: str | None = sha256(b"".join(arrays[key].tobytes() for key in sorted(arrays))).hexdigest()
         self.device = torch.device("cpu")
@@ -34,19 +64,17 @@ class ResnetLayers:
         self._layers = tuple(layers)
         self._mode = mode
         self._surroundings = surroundings
-        self._network = ResnetTeacher(arrays).eval()
-        self._network.to(memory_format=torch.channels_last)
+        network = ResnetTeacher(arrays).eval().requires_grad_(False)
+        network.to(dtype=torch.bfloat16 if running.precision == "bf16" else torch.float32)
+        network.to(memory_format=torch.channels_last)
+        example = torch.zeros(1, 3, *self.size)
+        self._encode = compiled(running.engine, Layers(network, layers).eval(), example, calls)
 
     @torch.inference_mode()
     def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """(B, 3, 256, 256), uint8 RGB, to a map of each layer, (B, depth, side, side)."""
-        pictures = pixels.float().div(255).contiguous(memory_format=torch.channels_last)
-        x, found = self._network.stem(pictures), []
-        for number, block in enumerate(self._network.blocks):
-            x = block(x)
-            if number % 2 and number // 2 + 1 in self._layers:
-                found.append(x)
-        return found
+        """(B, 3, 256, 256), uint8 RGB, to a map of each layer, (B, depth, side, side), float32."""
+        pictures = pixels.contiguous().float().div_(255)
+        return [one.permute(0, 3, 1, 2) for one in self._encode(pictures)]
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -88,7 +88,13 @@ def pipeline_plot(panel: Axes, runs: Runs) -> None:
         rates = [one[figure] / one["bare_torch_per_s"] for one in runs.values()]
         panel.bar(at, rates, 0.25, color=COLOURS[place], label=told)
     panel.axhline(0.9, color=QUIET, linewidth=0.8, linestyle="--")
-    _named(panel, [f"{one['backbone'].removeprefix('openclip/')}\n{one['bus']}" for one in runs.values()])
+    _named(
+        panel,
+        [
+            f"{one['backbone'].removeprefix('openclip/')}\n{one['engine'].split()[-1]}, {one['bus']}"
+            for one in runs.values()
+        ],
+    )
     panel.set_ylabel("of bare torch's rate", color=QUIET)
     _legend(panel)
 

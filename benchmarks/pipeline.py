@@ -18,10 +18,11 @@ import torch
 from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, photograph, varied, with_random_tower
 from benchmarks.machine import machine
+from scorer.backbones.precision import has_fast_bf16
 from scorer.decode import decode
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector
-from scorer.devices import score_threads
+from scorer.devices import device_of, score_threads
 from scorer.engines.measured import FILE, kept
 from scorer.framing import Framed, Framing
 from scorer.settings import ScorerSettings
@@ -34,8 +35,11 @@ def main() -> None:
     """Measure, print and, where asked, write the figures."""
     parser = arguments("pipeline", __doc__ or "")
     parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     asked = parser.parse_args()
-    named = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
+    named = ScorerSettings(
+        detector=asked.detector, backbone=asked.backbone, device=asked.device, precision=asked.precision
+    )
     frames = 200 if asked.quick else asked.frames
     pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
     with with_random_tower(named) as settings, benchmark_line(asked.bus, asked.bootstrap, settings) as line:
@@ -104,10 +108,16 @@ def bare_rate(detector: Detector, pictures: Sequence[bytes], settings: ScorerSet
 
 
 def engine_of(settings: ScorerSettings) -> str:
-    """What the settings say, or what was measured on this machine."""
-    measured = kept(settings.engines_path / FILE).values()
-    chosen = [str(one.running) for one in measured if one.backbone == settings.backbone.replace("/", " ")]
-    return chosen[-1] if settings.engine == "auto" and chosen else settings.engine
+    """What the settings say, or what was measured on this machine among the precisions that they allow."""
+    if settings.engine != "auto":
+        return settings.engine
+    is_bf16_asked = settings.precision != "fp32" and has_fast_bf16(device_of(settings.device))
+    chosen = [
+        str(one.running)
+        for one in kept(settings.engines_path / FILE).values()
+        if one.backbone == settings.backbone.replace("/", " ") and ("torch bf16" in one.pictures_per_s) == is_bf16_asked
+    ]
+    return chosen[-1] if chosen else settings.engine
 
 
 def _some(framed: Sequence[Framed], first: int, count: int) -> list[Framed]:

@@ -48,7 +48,8 @@ def nearest_patch(count: int) -> References:
     """As large as nearest patch's are."""
     layers, patches, width = NEAREST_PATCH_SHAPE
     looked_at = torch.ones(count, patches, dtype=torch.bool)
-    tensors = {"patches": torch.randn(layers, count, patches, width), "looked_at": looked_at}
+    tensors = {f"layer {layer}": torch.randn(count, patches, width) for layer in range(layers)}
+    tensors["looked_at"] = looked_at
     return References("nearest-patch", tensors | {"shares": torch.ones(layers), "window": torch.tensor(2)}, (0.5,))
 
 

@@ -7,11 +7,13 @@ added after each is divided by the normals' own level in it, so that none outwei
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from einops import rearrange
+from torch.nn import functional
 
 from scorer import residuals
 from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean
@@ -35,30 +37,21 @@ SHORTEST = 1e-12
 COSINES_AT_ONCE = 1 << 19
 """So many fit into a core's own cache (2 MiB of float32)."""
 
+SHAPES_KEPT = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """Patches of K normals at unit length, (layers, rows, K, columns, width), which of them lie in the picture,
-    (rows, K, columns), by what each layer's distances are multiplied, (layers,), and how many channels each uses.
+    """Patches of K normals at unit length, for each layer (rows, K, columns, width), which of them lie in the picture,
+    (rows, K, columns), and by what each layer's distances are multiplied, (layers,).
 
-    By row of the grid, so that the few rows that a window reaches lie side by side in memory.
+    By row of the grid, so that the few rows that a window reaches lie side by side in memory. For a window there are
+    as many rows more at either end as it reaches, in which nothing lies.
     """
 
-    patches: torch.Tensor
+    layers: Sequence[torch.Tensor]
     looked_at: torch.Tensor
     shares: torch.Tensor
-    widths: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """`count` rows of queries from `first` on; each is compared with `height` rows of the bank, the first one with
-    those from `start` on, the next with those from one further."""
-
-    first: int
-    count: int
-    start: int
-    height: int
 
 
 class NearestPatch:
@@ -78,43 +71,49 @@ class NearestPatch:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep all patches, and whether the normals are aligned."""
-        tokens, rows = residuals.unit(normals.tokens), normals.grid[0]
-        patches = rearrange(tokens, "l k (r c) w -> l r k c w", r=rows).contiguous()
-        looked_at = rearrange(normals.looked_at, "k (r c) -> r k c", r=rows).contiguous()
-        bank = Bank(patches, looked_at, torch.ones(len(tokens), device=tokens.device), used_widths(tokens))
-        window = 0
+        bank, window = _bank_of(normals), 0
         if normals.pictures > 1:
             bank = replace(bank, shares=_shares(bank))
             free, near = (_left_out_scores(bank, cells).mean() for cells in (0, WINDOW_CELLS))
             window = WINDOW_CELLS if near <= ALIGNED_RATIO * free else 0
-        kept = {"patches": patches, "looked_at": looked_at, "shares": bank.shares}
-        return kept | {"widths": torch.tensor(bank.widths), "window": torch.tensor(window)}
+        rows = slice(None) if window else slice(WINDOW_CELLS, WINDOW_CELLS + normals.grid[0])
+        kept = {f"layer {number}": layer[rows].contiguous() for number, layer in enumerate(bank.layers)}
+        kept |= {"looked_at": bank.looked_at[rows].contiguous(), "shares": bank.shares}
+        return kept | {"window": torch.tensor(window)}
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """By the rule that all normals together decided on."""
-        return _left_out_scores(_bank(fitted), int(fitted["window"]))
+        return _left_out_scores(replace(_bank_of(normals), shares=fitted["shares"]), int(fitted["window"]))
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score itself is the farthest patch."""
-        maps = _maps(queries.tokens, queries.looked_at, _bank(fitted), int(fitted["window"]))
+        layers = [fitted[f"layer {number}"] for number in range(len(fitted["shares"]))]
+        bank = Bank(layers, fitted["looked_at"], fitted["shares"])
+        maps = _maps(list(queries.tokens), queries.looked_at, bank, int(fitted["window"]))
         pairs = zip(maps, queries.looked_at, strict=True)
         image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
         return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
 
 
-def _bank(fitted: Mapping[str, torch.Tensor]) -> Bank:
-    return Bank(fitted["patches"], fitted["looked_at"], fitted["shares"], fitted["widths"].tolist())
+def _bank_of(normals: Patches) -> Bank:
+    """With empty rows for a window, and no more channels than a layer uses."""
+    tokens, rows = residuals.unit(normals.tokens), normals.grid[0]
+    by_row = rearrange(tokens, "l k (r c) w -> l r k c w", r=rows)
+    layers = [
+        functional.pad(layer[..., :width], (0, 0, 0, 0, 0, 0, WINDOW_CELLS, WINDOW_CELLS))
+        for layer, width in zip(by_row, used_widths(tokens), strict=True)
+    ]
+    looked_at = rearrange(normals.looked_at, "k (r c) -> r k c", r=rows)
+    looked_at = functional.pad(looked_at, (0, 0, 0, 0, WINDOW_CELLS, WINDOW_CELLS))
+    return Bank(layers, looked_at, torch.ones(len(tokens), device=tokens.device))
 
 
 def _shares(bank: Bank) -> torch.Tensor:
     """The mean level of all layers by that of each, (layers,): 1 for a single layer."""
-    if len(bank.patches) == 1:
+    if len(bank.layers) == 1:
         return bank.shares
-    layers = (
-        Bank(one[None], bank.looked_at, bank.shares[:1], [width])
-        for one, width in zip(bank.patches, bank.widths, strict=True)
-    )
-    levels = torch.stack([torch.cat(_left_out(layer, 0)).mean() for layer in layers])
+    alone = [replace(bank, layers=[layer], shares=bank.shares[:1]) for layer in bank.layers]
+    levels = torch.stack([torch.cat(_left_out(layer, 0)).mean() for layer in alone])
     levels = levels.clamp(min=FAINTEST_LEVEL)
     return levels.mean() / levels
 
@@ -125,36 +124,39 @@ def _left_out_scores(bank: Bank, window: int) -> torch.Tensor:
 
 
 def _left_out(bank: Bank, window: int) -> list[torch.Tensor]:
-    """Distances of each normal's patches, those in the picture, to all the other normals."""
+    """Distances of each normal's patches, those in the picture, to all the other normals; the bank has empty rows."""
     found = []
-    normals = bank.looked_at.shape[1]
+    normals, grid = bank.looked_at.shape[1], slice(WINDOW_CELLS, -WINDOW_CELLS)
     for place in range(normals):
         others = torch.arange(normals, device=bank.looked_at.device) != place
-        rest = replace(bank, patches=bank.patches[:, :, others], looked_at=bank.looked_at[:, others])
-        seen = bank.looked_at[:, place].flatten()
-        own = rearrange(bank.patches[:, :, place], "l r c w -> l 1 (r c) w")
+        rest = replace(bank, layers=[layer[:, others] for layer in bank.layers], looked_at=bank.looked_at[:, others])
+        seen = bank.looked_at[grid, place].flatten()
+        own = [layer[grid, place].flatten(0, 1)[None] for layer in bank.layers]  # (1, patches, width) each
         found.append(_maps(own, seen[None], rest, window)[0, seen])
     return found
 
 
-def _maps(tokens: torch.Tensor, seen: torch.Tensor, bank: Bank, window: int) -> torch.Tensor:
-    """Distance of each patch of B pictures, (layers, B, patches, width), to its nearest in the bank: (B, patches).
+def _maps(tokens: Sequence[torch.Tensor], seen: torch.Tensor, bank: Bank, window: int) -> torch.Tensor:
+    """Distance of each patch of B pictures, (B, patches, width) a layer, to its nearest in the bank: (B, patches).
 
-    Tokens may be of any length. 0 where a patch is not `seen`, (B, patches): bars are not compared. window: at most
-    so many cells away; 0 for anywhere.
+    Tokens may be of any length, and wider than the bank. 0 where a patch is not `seen`, (B, patches): bars are not
+    compared. window: at most so many cells away; 0 for anywhere.
     """
-    distances = torch.zeros(int(seen.sum()), device=tokens.device)
-    for mine, theirs, share, width in zip(tokens, bank.patches, bank.shares, bank.widths, strict=True):
-        ours, bank_of_layer = mine[..., :width], theirs[..., :width]
+    distances = torch.zeros(int(seen.sum()), device=seen.device)
+    hidden = torch.zeros(bank.looked_at.shape, device=seen.device).masked_fill_(~bank.looked_at, -math.inf)
+    for mine, theirs, share in zip(tokens, bank.layers, bank.shares, strict=True):
+        ours = mine[..., : theirs.shape[-1]]
         if window:
-            nearest = _nearby(ours, seen, bank_of_layer, bank.looked_at, window)
+            nearest = _nearby(ours, seen, theirs, hidden.flatten(1), window)
+            alone = nearest == -math.inf  # beside a bar there may be no neighbour: then one anywhere will do
+            if alone.any():
+                nearest[alone] = _anywhere(ours[seen][alone], theirs, bank.looked_at)
         else:
-            nearest = _anywhere(ours[seen], bank_of_layer, bank.looked_at)
-        # All of a token counts, where normals have nothing too.
+            nearest = _anywhere(ours[seen], theirs, bank.looked_at)
         cosines = nearest / mine.norm(dim=-1)[seen].clamp(min=SHORTEST)
         distances += share * 0.5 * (1 - cosines.clamp(max=1))
-    maps = torch.zeros(seen.shape, device=tokens.device)
-    maps[seen] = distances / len(tokens)
+    maps = torch.zeros(seen.shape, device=seen.device)
+    maps[seen] = distances / len(bank.layers)
     return maps
 
 
@@ -168,65 +170,37 @@ def _anywhere(mine: torch.Tensor, theirs: torch.Tensor, looked_at: torch.Tensor)
 
 
 def _nearby(
-    mine: torch.Tensor, seen: torch.Tensor, theirs: torch.Tensor, looked_at: torch.Tensor, window: int
+    mine: torch.Tensor, seen: torch.Tensor, theirs: torch.Tensor, hidden: torch.Tensor, window: int
 ) -> torch.Tensor:
     """The largest product of each patch of (B, patches, width) that is `seen` with those of the bank near it.
 
-    theirs: (rows, K, columns, width). Beside a bar there may be no neighbour: then one anywhere will do. Row by row as
-    in `seen`: (N,).
+    theirs: (window + rows + window, K, columns, width). hidden: (as many rows, K · columns), −∞ where nothing lies, and
+    so the answer where nothing is near. Row by row as in `seen`: (N,).
     """
-    rows, normals, columns, _ = theirs.shape
-    ours = rearrange(mine, "b (r c) w -> r (b c) w", r=rows)
-    unseen = torch.zeros(looked_at.shape, device=mine.device).masked_fill_(~looked_at, -math.inf).flatten(1)
-    places = torch.arange(columns, device=mine.device)
-    apart = (places[:, None] - places[None, :]).abs() > window  # (c, c)
+    columns, per_row, height = theirs.shape[2], hidden.shape[1], 2 * window + 1
+    rows = len(theirs) - 2 * window
+    ours, bank = rearrange(mine, "b (r c) w -> r (b c) w", r=rows), theirs.flatten(1, 2)
+    apart = _apart(columns, window, mine.device)
     nearest = torch.full((rows, len(mine), columns), -math.inf, device=mine.device)
-    most = max(1, COSINES_AT_ONCE // (ours.shape[1] * (2 * window + 1) * normals * columns))
     asked = _in_use(rearrange(seen, "b (r c) -> r b c", r=rows))
-    for bands in _bands(asked, _in_use(looked_at), window, most):
-        some = slice(bands.first, bands.first + bands.count)
-        products = _products(ours[some], theirs.flatten(1, 2), unseen, bands)  # (rows, B · c, n · K · d)
-        of_column = products.view(bands.count, len(mine), columns, -1, columns).amax(dim=3)  # (rows, B, c, d)
-        nearest[some] = of_column.masked_fill_(apart, -math.inf).amax(dim=3)
-    found = rearrange(nearest, "r b c -> b (r c)")[seen]
-    alone = found == -math.inf
-    if alone.any():
-        found[alone] = _anywhere(mine[seen][alone], theirs, looked_at)
-    return found
+    most = max(1, COSINES_AT_ONCE // (ours.shape[1] * height * per_row))
+    for first in range(asked.start, asked.stop, most):
+        some = ours[first : min(first + most, asked.stop)]
+        # A row's band of the bank begins a row after that of the row before, (rows, height · K · c, …), without a copy.
+        band = len(some), height * per_row
+        near = bank[first:].as_strided((*band, bank.shape[2]), bank.stride()).transpose(1, 2)
+        bias = hidden[first:].as_strided((band[0], 1, band[1]), (per_row, 0, 1))
+        products = torch.baddbmm(bias, some, near)  # (rows, B · c, n · K · d)
+        of_column = products.view(len(some), len(mine), columns, -1, columns).amax(dim=3)  # (rows, B, c, d)
+        nearest[first : first + len(some)] = of_column.masked_fill_(apart, -math.inf).amax(dim=3)
+    return rearrange(nearest, "r b c -> b (r c)")[seen]
 
 
-def _products(ours: torch.Tensor, bank: torch.Tensor, unseen: torch.Tensor, bands: Bands) -> torch.Tensor:
-    """Of rows of queries, (rows, N, width), with each one's band of the bank's: (rows, N, height · M).
-
-    bank: (rows, M, width). unseen: (rows, M), −∞ for patches in bars. Bands overlap, and are no copies.
-    """
-    patches, width = bands.height * bank.shape[1], bank.shape[2]
-    theirs = bank[bands.start :].as_strided((bands.count, patches, width), bank.stride()).transpose(1, 2)
-    hidden = unseen[bands.start :].as_strided((bands.count, 1, patches), (unseen.stride(0), 0, 1))
-    return torch.baddbmm(hidden, ours, theirs)
-
-
-def _bands(asked: range, in_use: range, window: int, most: int) -> Iterator[Bands]:
-    """Rows that are asked for, at most so many at once, with the rows in use that their windows reach."""
-    found: Bands | None = None
-    for row in asked:
-        start = max(in_use.start, row - window)
-        height = min(in_use.stop, row + window + 1) - start
-        if height <= 0:
-            continue
-        if found is not None and _goes_on(found, row, start, height) and found.count < most:
-            found = replace(found, count=found.count + 1)
-            continue
-        if found is not None:
-            yield found
-        found = Bands(row, 1, start, height)
-    if found is not None:
-        yield found
-
-
-def _goes_on(bands: Bands, row: int, start: int, height: int) -> bool:
-    following = bands.first + bands.count, bands.start + bands.count, bands.height
-    return (row, start, height) == following
+@lru_cache(SHAPES_KEPT)
+def _apart(columns: int, window: int, device: torch.device) -> torch.Tensor:
+    """Which columns lie too far from one another, (columns, columns)."""
+    places = torch.arange(columns, device=device)
+    return (places[:, None] - places[None, :]).abs() > window
 
 
 def _in_use(cells: torch.Tensor) -> range:

@@ -1,6 +1,7 @@
 """Nearest patch on the filterbank: what it scores, and what must not change a score."""
 
 import itertools
+import math
 import random
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from scorer.backbones.filterbank import Filterbank
-from scorer.detectors.nearest_patch import Bands, NearestPatch, _bands
+from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patches import PatchDetector, Patches
 from scorer.detectors.registry import load
 from scorer.errors import BadNormals, ModelUnavailable, UnknownDetector
@@ -86,13 +87,19 @@ def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(det
     assert int(scattered.tensors["window"]) == 0
 
 
+@pytest.fixture
+def always_aligned(monkeypatch):
+    """Every set is searched in windows of two cells."""
+    monkeypatch.setattr("scorer.detectors.nearest_patch.ALIGNED_RATIO", math.inf)
+
+
 @pytest.mark.parametrize("grid", [(6, 6), (4, 9)])
-def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid):
+def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid, always_aligned):
     rows, columns = grid
     normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
     normals.looked_at[0, : 2 * columns] = False
     normals.looked_at[1, 3] = normals.looked_at[2, 0] = False
-    kept = dict(NearestPatch().fit(normals)) | {"window": torch.tensor(2)}
+    kept = dict(NearestPatch().fit(normals))
     found = NearestPatch().judge(queries, kept).maps
     unit = torch.nn.functional.normalize
     for query, place in itertools.product(range(2), range(rows * columns)):
@@ -109,10 +116,10 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid
         assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
 
 
-def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts():
+def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned):
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.looked_at[:, : 5 * 8] = False
-    kept = dict(NearestPatch().fit(normals)) | {"window": torch.tensor(2)}
+    kept = dict(NearestPatch().fit(normals))
     anywhere = NearestPatch().judge(query, kept | {"window": torch.tensor(0)}).maps
     near = NearestPatch().judge(query, kept).maps
     torch.testing.assert_close(near[0, : 3 * 8], anywhere[0, : 3 * 8])
@@ -169,23 +176,3 @@ def test_a_missing_device_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
         load(ScorerSettings(device="cuda"), Framing())
-
-
-def test_rows_are_compared_in_bands_that_the_grid_and_the_bars_cut_off():
-    # 8 rows of queries, of which the first lies in a bar; the bank's rows 2 to 6 are in use; two rows each way.
-    assert list(_bands(range(1, 8), range(2, 7), window=2, most=2)) == [
-        Bands(1, 1, start=2, height=2),  # rows 2 and 3
-        Bands(2, 1, start=2, height=3),
-        Bands(3, 1, start=2, height=4),
-        Bands(4, 1, start=2, height=5),  # the whole window
-        Bands(5, 1, start=3, height=4),
-        Bands(6, 1, start=4, height=3),
-        Bands(7, 1, start=5, height=2),
-    ]
-    assert list(_bands(range(10), range(10), window=1, most=5)) == [
-        Bands(0, 1, start=0, height=2),
-        Bands(1, 5, start=0, height=3),  # rows 1 to 5 go together, no more than asked
-        Bands(6, 3, start=5, height=3),
-        Bands(9, 1, start=8, height=2),
-    ]
-    assert list(_bands(range(2), range(6, 8), window=2, most=9)) == []  # nothing within reach

@@ -34,7 +34,8 @@ def test_each_output_counts_by_the_normals_own_level_in_it(detector):
     references = detector.references([part(1), part(2)], "part")
 
     levels = []
-    for first, second in rearrange(references.tensors["patches"].double().numpy(), "l r k c w -> l k (r c) w"):
+    for layer in (references.tensors[f"layer {number}"].double().numpy() for number in range(2)):
+        first, second = rearrange(layer[references.tensors["looked_at"].any(dim=(1, 2))], "r k c w -> k (r c) w")
         cosines = first @ second.T
         to_nearest = np.concatenate([1 - cosines.max(axis=1), 1 - cosines.max(axis=0)])
         levels.append(0.5 * to_nearest.mean())

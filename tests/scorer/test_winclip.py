@@ -387,4 +387,7 @@ def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches
     detector = registry.load(asked, Framing())
     assert detector.weights_sha256 == folder.tower("tiny").sha256
     references = detector.references(pictures(2, 1), "bolt")
-    assert references.tensors["patches"].shape == (1, 3, 2, 4, 24)  # one block, two normals, 3 × 4 patches
+    rows, normals, columns, width = references.tensors["layer 0"].shape
+    assert "layer 1" not in references.tensors  # one block
+    assert (normals, columns, width) == (2, 4, 24)
+    assert int(references.tensors["looked_at"].any(dim=2).any(dim=1).sum()) == 3 <= rows

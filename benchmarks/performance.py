@@ -8,8 +8,10 @@ what is not there is left as it was on the page.
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -39,8 +41,7 @@ def main() -> None:
     for command, (table, plot) in PAGES.items():
         if not (runs := _runs(asked.folder, command)):
             continue
-        machines = dict.fromkeys(run["machine"] for run in runs.values())
-        write_between(asked.markdown, command, "\n".join([*table(runs), "", f"Measured on {'; '.join(machines)}."]))
+        write_between(asked.markdown, command, "\n".join([*table(runs), "", f"Measured on {_machines(runs)}."]))
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=PANEL_INCHES, layout="constrained")
             plot(figure.subplots(), runs)
@@ -51,6 +52,18 @@ def main() -> None:
 def _runs(folder: Path, command: str) -> Runs:
     files = sorted(folder.glob(f"{command}-*.json"))
     return {file.stem.removeprefix(f"{command}-"): json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def _machines(runs: Runs) -> str:
+    """Each machine once, with the load that its runs found there."""
+    loads: dict[str, list[float]] = {}
+    for run in runs.values():
+        found = re.search(r"load ([\d.]+)", run["machine"])
+        loads.setdefault(re.sub(r"load [\d.]+", "load {}", run["machine"]), []).append(float(found[1]) if found else 0)
+    return "; ".join(
+        machine.replace("{}", " to ".join(dict.fromkeys(str(one) for one in (min(told), max(told)))))
+        for machine, told in loads.items()
+    )
 
 
 def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:
@@ -91,7 +104,7 @@ def pipeline_plot(panel: Axes, runs: Runs) -> None:
     _named(
         panel,
         [
-            f"{one['backbone'].removeprefix('openclip/')}\n{one['engine'].split()[-1]}, {one['bus']}"
+            "\n".join([fill(one["backbone"].removeprefix("openclip/"), 11), one["engine"].split()[-1], one["bus"]])
             for one in runs.values()
         ],
     )

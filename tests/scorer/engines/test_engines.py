@@ -10,6 +10,7 @@ import torch
 from scorer.backbones.openclip import OpenClip, bare
 from scorer.backbones.timm_vit import TimmVit
 from scorer.backbones.tiny import TinyBackbone, read_tiny
+from scorer.engines import onnx_graph
 from scorer.engines.cuda_graphs import CudaGraphs
 from scorer.engines.fixed_sizes import fixed, parts_of
 from scorer.engines.measured import EngineName, Running
@@ -85,6 +86,29 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
     assert float(cosines.min()) > 0.99
     assert rough.tokens(pixels).dtype == torch.float32
     assert rough.configuration["bf16"] == 1
+
+
+def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
+    network, contents = read_tiny()
+    pixels = tiny_pixels(2, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
+    calls = Calls(graphs=tmp_path, network="tiny")
+    exact = TinyBackbone(deepcopy(network), contents, CPU, Running("openvino", "fp32"), calls).tokens(pixels)
+    rough = TinyBackbone(network, contents, CPU, Running("openvino", "bf16"), calls)
+    together = rough.tokens(pixels)
+    assert float(torch.nn.functional.cosine_similarity(exact, together, dim=3).min()) > 0.99
+    assert not torch.equal(together, exact)
+    assert together.dtype == torch.float32
+    torch.testing.assert_close(torch.cat([rough.tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
+    assert len(list(tmp_path.glob("tiny-bf16-*.onnx"))) == 1
+    assert len(list(tmp_path.iterdir())) == 2  # either precision has a graph of its own
+
+
+def test_a_graph_of_other_code_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()).eval(), torch.rand(1, 3, 8, 8)
+    onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
+    monkeypatch.setattr(onnx_graph, "version", lambda package: "another")
+    onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_graphs_need_a_gpu_and_say_so() -> None:

@@ -1,6 +1,7 @@
 """OpenVINO on the processor."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,23 +41,35 @@ class OpenVino:
                 own.requests = []
             own.requests += [compiled.create_infer_request() for _ in range(len(own.requests), len(pictures))]
             answers = tuple(torch.empty(len(pictures), *shape) for shape in shapes)
-            shared = openvino_arrays(pictures.contiguous(), *answers)
-            # All are started before the first is waited for, so that no core waits for Python between two of them.
-            for request, (picture, *places) in zip(own.requests, shared, strict=False):
-                request.set_input_tensor(picture)
-                for number, place in enumerate(places):
-                    request.set_output_tensor(number, place)
-                request.start_async()
-            for request, _ in zip(own.requests, pictures, strict=False):
-                request.wait()
+            places = [
+                [openvino.Tensor(one[number : number + 1].numpy(), shared_memory=True) for one in (pictures, *answers)]
+                for number in range(len(pictures))
+            ]
+            infer(own.requests, places)
             return answers
 
-        def openvino_arrays(*batches: torch.Tensor) -> list[list[Any]]:
-            """Of every picture, one after another: its place in each of the batches, read and written there."""
-            arrays = [batch.numpy() for batch in batches]
-            return [
-                [openvino.Tensor(array[number : number + 1], shared_memory=True) for array in arrays]
-                for number in range(len(arrays[0]))
-            ]
+        return lambda pictures: encode(pictures.contiguous())
 
-        return encode
+
+def infer(requests: Sequence[Any], places: Sequence[Sequence[Any]]) -> None:
+    """Each request reads a picture and writes its answers, at these places in memory; raises what one of them raised.
+
+    All are started before the first is waited for, so that no core waits for Python between two of them. All that were
+    started are waited for whatever happens: they write to memory that is the caller's again after this.
+    """
+    started, troubles = [], []
+    try:
+        for request, (picture, *answers) in zip(requests, places, strict=False):
+            request.set_input_tensor(picture)
+            for number, answer in enumerate(answers):
+                request.set_output_tensor(number, answer)
+            request.start_async()
+            started.append(request)
+    finally:
+        for request in started:
+            try:
+                request.wait()
+            except RuntimeError as error:
+                troubles.append(error)
+    if troubles:
+        raise troubles[0]

@@ -14,6 +14,7 @@ from scorer.engines import onnx_graph
 from scorer.engines.cuda_graphs import CudaGraphs
 from scorer.engines.fixed_sizes import fixed, parts_of
 from scorer.engines.measured import EngineName, Running
+from scorer.engines.openvino import infer
 from scorer.engines.protocol import ONE_CALL, Calls
 from scorer.engines.registry import compiled
 from scorer.errors import UnfitEngine
@@ -101,6 +102,33 @@ def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.cat([rough.tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
     assert len(list(tmp_path.glob("tiny-bf16-*.onnx"))) == 1
     assert len(list(tmp_path.iterdir())) == 2  # either precision has a graph of its own
+
+
+def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
+    class Request:
+        def __init__(self, fails: bool) -> None:
+            self.fails, self.done = fails, []  # type: ignore[var-annotated]
+
+        def set_input_tensor(self, picture: str) -> None:
+            self.done.append(picture)
+
+        def set_output_tensor(self, number: int, answer: str) -> None:
+            self.done.append(f"{answer} at {number}")
+
+        def start_async(self) -> None:
+            self.done.append("started")
+
+        def wait(self) -> None:
+            self.done.append("waited for")
+            if self.fails:
+                raise RuntimeError("no memory")
+
+    requests = [Request(fails=True), Request(fails=False), Request(fails=False)]
+    with pytest.raises(RuntimeError, match="no memory"):
+        infer(requests, [["first", "a", "b"], ["second", "c", "d"]])
+    assert requests[0].done == ["first", "a at 0", "b at 1", "started", "waited for"]
+    assert requests[1].done == ["second", "c at 0", "d at 1", "started", "waited for"]
+    assert requests[2].done == []  # there are two pictures
 
 
 def test_a_graph_of_other_code_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

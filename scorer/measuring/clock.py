@@ -10,9 +10,9 @@ Clock = Callable[[], float]
 
 
 def clock_for(device: torch.device) -> Clock:
-    """The thread's own time where it does all the work, so that another process's load isn't counted; else wall time.
+    """The process's own time where one core does the work, so that load isn't counted; else wall time.
 
-    Torch computes on the calling thread when it may use one thread on a processor.
+    Torch computes on the calling thread when it may use one thread on a processor; an engine has threads of its own.
     """
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.thread_time if alone else time.perf_counter
+    is_one_core = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if is_one_core else time.perf_counter

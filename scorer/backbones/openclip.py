@@ -14,7 +14,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import nn
 
 from scorer import checkpoints
-from scorer.backbones.precision import Precision, dtype_for
+from scorer.backbones.precision import Precision, dtype_for, rounding
 from scorer.devices import on_device
 from scorer.engines.measured import EngineName
 from scorer.engines.protocol import ONE_CALL, Calls, Encode
@@ -115,6 +115,7 @@ class OpenClip:
         self.architecture = chosen
         self.device = device
         self.dtype = dtype_for(precision, device)
+        self.rounding = rounding(self.dtype, engine)
         self.grid = grid_of(network, chosen.model)
         self.blocks = len(_blocks_of(network, chosen.model))
         self._visual: Any = network.visual
@@ -230,7 +231,7 @@ class OpenClipPatches:
         self.size = towers.image_size
         self.grid = towers.grid
         self.configuration = {
-            "bf16": float(towers.dtype == torch.bfloat16),
+            **towers.rounding,
             **{f"layer {place}": float(block) for place, block in enumerate(self._blocks)},
         }
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 import torch
 
+from scorer.engines.measured import EngineName
+
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -12,6 +14,16 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if has_fast_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def rounding(dtype: torch.dtype, engine: EngineName) -> dict[str, float]:
+    """What a model id holds of precision: in fp32 engines agree, in bf16 each rounds at places of its own.
+
+    CUDA graphs are torch's own kernels.
+    """
+    if dtype != torch.bfloat16:
+        return {"bf16": 0.0}
+    return {"bf16": 1.0} if engine in ("torch", "cuda-graphs") else {"bf16": 1.0, f"by {engine}": 1.0}
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from torch import nn
 
 from scorer import checkpoints
 from scorer.backbones.blocks import chosen_blocks
-from scorer.backbones.precision import Precision, dtype_for
+from scorer.backbones.precision import Precision, dtype_for, rounding
 from scorer.devices import on_device
 from scorer.engines.choice import calls, choose
 from scorer.engines.measured import EngineName, Running
@@ -68,6 +68,7 @@ class TimmVit:
         self.name = name
         self.device = device
         self.dtype = dtype_for(precision, device)
+        self._rounding = rounding(self.dtype, engine)
         self.blocks = tuple(blocks)
         self.weights_sha256 = weights_sha256
         vit: Any = network.eval().requires_grad_(False).to(device=device, dtype=self.dtype)
@@ -99,7 +100,7 @@ class TimmVit:
     def configuration(self) -> Mapping[str, float]:
         """What its values depend on beside the weights."""
         layers = {f"layer {place}": float(block) for place, block in enumerate(self.blocks)}
-        return {"bf16": float(self.dtype == torch.bfloat16), "normed": 1.0, **layers}
+        return {**self._rounding, "normed": 1.0, **layers}
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from scorer import checkpoints
+from scorer.backbones.precision import rounding
 from scorer.devices import on_device
 from scorer.engines.choice import PLAIN, calls, choose
 from scorer.engines.measured import Running
@@ -147,12 +148,12 @@ class TinyBackbone:
         self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
         example = torch.zeros(1, 3, *self.size, device=device)
         self._encode = compiled(running.engine, Tokens(self.network).eval(), example, calls)
-        self._bf16 = running.precision == "bf16"
+        self._rounding = rounding(dtype, running.engine)
 
     @property
     def configuration(self) -> dict[str, float]:
         """What its values depend on beside the weights."""
-        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX} | ({"bf16": 1.0} if self._bf16 else {})
+        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX, **self._rounding}
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:

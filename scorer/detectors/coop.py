@@ -111,7 +111,7 @@ class CoopDetector:
         self._framing = framing
         self._grid = model.towers.grid
         self.weights_sha256: str | None = model.weights_sha256
-        configuration = [self.name, model.contents, list(CLASSES), SHARPNESS, str(model.towers.dtype), framing.identity]
+        configuration = [self.name, model.contents, list(CLASSES), SHARPNESS, model.towers.rounding, framing.identity]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
     def references(self, normals: Sequence[Picture], object_name: str) -> References:

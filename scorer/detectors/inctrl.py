@@ -163,7 +163,7 @@ class InCtrlDetector:
             self.name,
             model.contents,
             list(model.blocks),
-            str(model.backbone.dtype),
+            model.backbone.rounding,
             framing.identity,
             coreset_patches,
         ]

@@ -48,7 +48,7 @@ def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> by
 
 def _code_of(network: nn.Module) -> str:
     """Tells the code that the network is made of, ours and others', so that a graph of earlier code isn't taken."""
-    ours = Path(inspect.getfile(type(network))).read_bytes()
+    ours = b"".join(Path(one).read_bytes() for one in (inspect.getfile(type(network)), __file__))
     others = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
     return sha256(ours + " ".join(others).encode()).hexdigest()[:8]
 

@@ -98,6 +98,8 @@ def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     together = rough.tokens(pixels)
     assert float(torch.nn.functional.cosine_similarity(exact, together, dim=3).min()) > 0.99
     assert not torch.equal(together, exact)
+    by_torch = TinyBackbone(read_tiny()[0], contents, CPU, Running("torch", "bf16"))
+    assert rough.configuration != by_torch.configuration  # it rounds elsewhere: another model id
     assert together.dtype == torch.float32
     torch.testing.assert_close(torch.cat([rough.tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
     assert len(list(tmp_path.glob("tiny-bf16-*.onnx"))) == 1

@@ -60,6 +60,11 @@ def shows(page: Page, score: float) -> None:
     """The page shows the frame of that score, with buttons that hear keys."""
     expect(page.locator(".st-key-card-review .andon-scale")).to_contain_text(f"score {score:.3f}")
     expect(page.get_by_role("button", name=re.compile("Defect"))).to_be_enabled()
+    drawn(page)
+
+
+def drawn(page: Page) -> None:
+    """Nothing of the page is still to come."""
     expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
 
 
@@ -163,8 +168,10 @@ def test_many_frames_get_one_word_and_one_undo_takes_all_back(
     expect(page.locator(".st-key-words")).to_contain_text("1 of 12 chosen")
     boxes.nth(2).locator("label").click()
     expect(page.locator(".st-key-words")).to_contain_text("2 of 12 chosen")
+    drawn(page)
     page.keyboard.press("f")
     expect(page.locator(".st-key-words")).to_contain_text("0 of 12 chosen")
+    drawn(page)
     assert [(score, word) for score, word, _ in words(line)] == [(0.5, "false_alarm"), (0.52, "false_alarm")]
     page.keyboard.press("z")
     expect(page.locator(".andon-tally")).to_contain_text("0 said by you")
@@ -188,6 +195,7 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
     why = page.locator(".st-key-card-why")
     expect(why).to_contain_text("It scored 0.200 and the threshold was 0.410")
     expect(why.locator("img")).to_have_count(6)
+    shows(page, 0.2)  # the words are drawn last
     page.keyboard.press("d")
     expect(page.locator(".st-key-card-review .andon-said")).to_contain_text("Defect")
     with line.database.read() as session:

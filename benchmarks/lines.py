@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.timed_bus import TimedBus
 from ingest import schema
 from ingest.bus.opening import open_bus
 from ingest.bus.protocol import Bus, Message
@@ -21,7 +22,6 @@ from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
 from scorer.backbones import kept_clip, openclip
 from scorer.detectors import registry
-from scorer.progress import Progress
 from scorer.settings import ScorerSettings
 from scorer.weights import WeightsFolder
 from scorer.weights_import import Asked, import_file
@@ -106,9 +106,11 @@ class BenchmarkLine:
         """A worker of this line."""
         return Worker(self.bus, self.database, self.images, self.settings, self.topic, "benchmark", load=load)
 
-    def drain(self, load: registry.Load = registry.load) -> Progress:
-        """Work until nothing is left."""
-        return self.worker(load).run(threading.Event(), drain=True, progress=lambda _: None)
+    def drain(self) -> float:
+        """Work until nothing is left; seconds from the first frame read to the last verdict committed."""
+        watch = TimedBus(self.bus)
+        replace(self, bus=watch).worker().run(threading.Event(), drain=True, progress=lambda _: None)
+        return watch.took_s
 
     def verdicts(self) -> int:
         """How many there are."""

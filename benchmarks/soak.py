@@ -51,6 +51,9 @@ class NullDetector:
         zeros = torch.zeros(encoded.count)
         return Scores(zeros, zeros.view(-1, 1, 1), {})
 
+    def judge_each(self, encoded: "Many", references: Sequence[References]) -> Scores:
+        return self.judge(encoded, references[0])
+
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         return self.judge(Many(len(pictures)), references)
 

@@ -14,6 +14,7 @@ from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
 from benchmarks.machine import machine
 from benchmarks.pipeline import line_rate
 from scorer.settings import ScorerSettings
+from scorer.standards import most_references_bytes
 
 DIFFERENT_PICTURES = 48
 NORMALS = 4
@@ -24,7 +25,7 @@ def main() -> None:
     parser = arguments("stations", __doc__ or "")
     parser.add_argument("--stations", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=2000)
-    parser.add_argument("--references-bytes", type=int, default=1 << 30, help="bound of references in memory")
+    parser.add_argument("--references-bytes", type=int, help="bound of references in memory; else the default")
     asked = parser.parse_args()
     stations, frames = (40, 200) if asked.quick else (asked.stations, asked.frames)
     settings = ScorerSettings(
@@ -53,7 +54,7 @@ def main() -> None:
         "many_stations_per_s": round(many, 2),
         "ratio": round(rate_of_one / many, 3),
         "references_on_disk_bytes": kept,
-        "references_in_memory_at_most_bytes": asked.references_bytes,
+        "references_in_memory_at_most_bytes": most_references_bytes(settings),
         "machine": machine(),
     }
     tell(figures, asked.json)

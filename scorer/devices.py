@@ -2,12 +2,16 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from scorer.errors import ModelUnavailable
 from scorer.settings import Device
+
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+UNKNOWN_MEMORY_BYTES = 4 * 1024**3
 
 
 def usable_cores() -> int:
@@ -30,6 +34,17 @@ def processor() -> str:
 def on_device(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Pixels on the device; to a GPU out of pinned memory, so that the copy waits for nobody."""
     return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
+
+
+def memory_bytes(device: torch.device, limits: Sequence[Path] = CONTAINER_LIMITS) -> int:
+    """How much memory the device has; a processor's is bounded by what a container may use, where that is less."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN_MEMORY_BYTES
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    said = (path.read_text(encoding="ascii").strip() for path in limits if path.is_file())
+    return min([whole, *(int(one) for one in said if one.isdigit())])
 
 
 def score_threads(wanted: Device) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from scorer.detectors.protocol import Detector, Encoded
+from scorer.detectors.protocol import Detector
 from scorer.framing import Framed
 from scorer.intake import Pictured, Refused, refuse
 from scorer.retriable import RETRIABLE
@@ -116,24 +116,15 @@ def _scored_alone(detector: Detector, frame: Ready) -> Judged | Refused:
 
 
 def _scored(detector: Detector, frames: Sequence[Ready]) -> list[Judged]:
-    """Encode all at once, then hold each station's frames against that station's standard."""
+    """Encode all at once, then hold each frame against its station's references."""
     encoded = detector.encode([frame.framed for frame in frames])
-    places: dict[int, list[int]] = {}
-    for place, frame in enumerate(frames):
-        places.setdefault(id(frame.standard), []).append(place)
-    judged: dict[int, Judged] = {}
-    for some in places.values():
-        own = encoded if len(some) == len(frames) else encoded.take(some)
-        judged |= zip(some, _of_station(detector, own, [frames[place] for place in some]), strict=True)
-    return [judged[place] for place in range(len(frames))]
-
-
-def _of_station(detector: Detector, encoded: Encoded, frames: Sequence[Ready]) -> Iterator[Judged]:
-    scores = detector.judge(encoded, frames[0].standard.references)
+    scores = detector.judge_each(encoded, [frame.standard.references for frame in frames])
     image, maps = scores.image.tolist(), scores.maps.float().cpu().numpy()
     components = {name: values.tolist() for name, values in scores.components.items()}
+    judged = []
     for place, frame in enumerate(frames):
         own = {name: values[place] for name, values in components.items()}
         if not all(math.isfinite(value) for value in (image[place], *own.values())):
             raise ArithmeticError(f"{detector.name} gave a score that is no number: {image[place]}, {own}")
-        yield Judged(frame, image[place], own, maps[place])
+        judged.append(Judged(frame, image[place], own, maps[place]))
+    return judged

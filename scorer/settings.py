@@ -132,11 +132,11 @@ class ScorerSettings(BaseModel):
         description="What a network computes in: fp32, bf16, or auto for bf16 where the processor has it and it is "
         "faster.",
     )
-    max_references_bytes: int = Field(
-        default=1024 * 1024 * 1024,
+    max_references_bytes: int | None = Field(
+        default=None,
         ge=0,
         description="Most bytes of references held in memory, least recently used go first, for example 1073741824 "
-        "(1 GiB).",
+        "(1 GiB); empty for a quarter of the memory of the device that scores.",
     )
     beat_every_s: float = Field(
         default=2.0,

@@ -13,7 +13,7 @@ from scorer import decode
 from scorer.calibration import calibrate
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector, Picture, References
-from scorer.devices import device_of
+from scorer.devices import device_of, memory_bytes
 from scorer.errors import BadNormals
 from scorer.framing import Framing
 from scorer.kept_images import KeptImages
@@ -27,6 +27,9 @@ from storage.stations import Station
 from storage.thresholds import Threshold
 
 log = structlog.get_logger()
+
+MEMORY_PARTS = 4
+"""References take one of so many parts of the device's memory, unless the settings say how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Standards:
     def _store(self) -> ReferenceStore:
         if self._references is None:
             self._references = ReferenceStore(
-                self._settings.references_path, self._settings.max_references_bytes, device_of(self._settings.device)
+                self._settings.references_path, most_references_bytes(self._settings), device_of(self._settings.device)
             )
         return self._references
 
@@ -126,6 +129,13 @@ class Standards:
             thresholds.record(session, made)
         log.info("threshold made", station=station.name, set=normal_set.version, value=made.value, promise=made.promise)
         return made
+
+
+def most_references_bytes(settings: ScorerSettings) -> int:
+    """How much memory references may take: what the settings say, or a part of what the device has."""
+    if settings.max_references_bytes is not None:
+        return settings.max_references_bytes
+    return memory_bytes(device_of(settings.device)) // MEMORY_PARTS
 
 
 def _digest(station: Station, normal_set: NormalSet) -> str:

@@ -1,6 +1,7 @@
 """The backbones there are for methods that compare patches, by name: a new one is one file and one line here."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 
@@ -11,6 +12,7 @@ from scorer.errors import UnfitBackbone, UnknownBackbone
 from scorer.settings import ScorerSettings
 
 Loading = Callable[[ScorerSettings, torch.device], PatchBackbone]
+Exact = Callable[[], PatchBackbone]
 
 
 def _openclip(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
@@ -54,6 +56,14 @@ def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
             f"{settings.backbone} is none: leave it empty."
         )
     return BACKBONES[settings.backbone](settings, device)
+
+
+def exact_of(backbone: PatchBackbone, settings: ScorerSettings, device: torch.device) -> Exact | None:
+    """Loads, when first asked, what `load` gave in bf16 once more, on torch in fp32; None for a backbone in fp32."""
+    if not backbone.configuration.get("bf16"):
+        return None
+    in_fp32 = settings.model_copy(update={"backbone": backbone.name, "precision": "fp32", "engine": "torch"})
+    return cache(lambda: load(in_fp32, device))
 
 
 def require_known(name: str) -> None:

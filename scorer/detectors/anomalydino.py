@@ -91,7 +91,7 @@ class AnomalyDino:
             drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(CHOICE_SEED))[:MOST_KEPT]
             chosen = drawn.sort().values.to(cells.device)
             pictures, cells = pictures[chosen], cells[chosen]
-        part = foreground(normals.originals())
+        part = foreground(normals.exactly().originals())
         return {
             "memory": joined_directions(normals.tokens[:, None, pictures, cells])[0],
             "owners": pictures // normals.copies,

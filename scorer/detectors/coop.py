@@ -19,6 +19,7 @@ from torch.nn import functional
 from scorer.backbones.kept_clip import KeptClip, load_clip, require_texts
 from scorer.backbones.openclip import OpenClip
 from scorer.detectors.protocol import Picture, References, Scores
+from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, BadWeights, UnfitBackbone
 from scorer.framing import Framed, Framing
 from scorer.residuals import unit
@@ -150,6 +151,10 @@ class CoopDetector:
         embedding = torch.cat([self._model.embed(some) for some in torch.split(pixels, PICTURES_AT_ONCE)])
         looked_at = torch.from_numpy(np.stack([one.cells for one in framed]))
         return Embedded(embedding, looked_at.to(embedding.device))
+
+    def judge_each(self, encoded: Embedded, references: Sequence[References]) -> Scores:
+        """Score pictures of several stations."""
+        return judge_apart(encoded, references, self.judge)
 
     @torch.inference_mode()
     def judge(self, encoded: Embedded, references: References) -> Scores:

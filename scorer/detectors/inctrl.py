@@ -19,6 +19,7 @@ from scorer.backbones import kept_clip
 from scorer.backbones.openclip import Encoded, OpenClip
 from scorer.detectors.inctrl_heads import InCtrlHeads
 from scorer.detectors.protocol import Picture, References, Scores
+from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, ModelUnavailable
 from scorer.framing import Framed, Framing
 from scorer.prompts import prompts
@@ -209,6 +210,10 @@ class InCtrlDetector:
         pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed])).permute(0, 3, 1, 2)
         parts = [self._model.encode(some) for some in torch.split(pixels, PICTURES_AT_ONCE)]
         return Encoded(torch.cat([part.tokens for part in parts], dim=1), torch.cat([part.embedding for part in parts]))
+
+    def judge_each(self, encoded: Encoded, references: Sequence[References]) -> Scores:
+        """Score pictures of several stations."""
+        return judge_apart(encoded, references, self.judge)
 
     def judge(self, encoded: Encoded, references: References) -> Scores:
         """The components are named after the paper."""

@@ -94,7 +94,8 @@ class InCtrlVisual:
         patches = tiles.tokens[:, tiles.looked_at]  # (L, M, W)
         most = max(self._most_patches, 2 * prod(normals.grid))
         if patches.shape[1] > most:
-            chosen = torch.stack([residuals.coreset(layer, most) for layer in patches])
+            telling = self.look(normals.exactly())
+            chosen = torch.stack([residuals.coreset(layer, most) for layer in telling.tokens[:, telling.looked_at]])
             owners = owners.gather(1, chosen)
             patches = torch.stack([layer[places] for layer, places in zip(patches, chosen, strict=True)])
         return {

@@ -10,13 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 
 import torch
 from einops import rearrange
 from torch.nn import functional
 
 from scorer import residuals
-from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean
+from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean, top_means
 from scorer.neighbours import used_widths
 
 TOP_SHARE = 0.03
@@ -71,7 +72,7 @@ class NearestPatch:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep all patches, and whether the normals are aligned."""
-        bank, window = _bank_of(normals), 0
+        bank, window = _bank_of(normals.exactly()), 0
         if normals.pictures > 1:
             bank = replace(bank, shares=_shares(bank))
             free, near = (_left_out_scores(bank, cells).mean() for cells in (0, WINDOW_CELLS))
@@ -87,12 +88,23 @@ class NearestPatch:
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score itself is the farthest patch."""
-        layers = [fitted[f"layer {number}"] for number in range(len(fitted["shares"]))]
-        bank = Bank(layers, fitted["looked_at"], fitted["shares"])
-        maps = _maps(list(queries.tokens), queries.looked_at, bank, int(fitted["window"]))
-        pairs = zip(maps, queries.looked_at, strict=True)
-        image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
-        return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
+        return self.judge_runs(queries, [(queries.pictures, fitted)])
+
+    def judge_runs(self, queries: Patches, runs: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> Judgement:
+        """Pictures of several stations, so many of each, one station after another: all but the products at once."""
+        maps, first = [], 0
+        for (window, _), alike in groupby(runs, lambda run: (int(run[1]["window"]), run[1]["looked_at"].shape[1])):
+            parts = [(count, _kept_bank(fitted)) for count, fitted in alike]
+            places = slice(first, first := first + sum(count for count, _ in parts))
+            maps.append(_maps(queries.tokens[:, places].unbind(), queries.looked_at[places], parts, window))
+        whole = maps[0] if len(maps) == 1 else torch.cat(maps)
+        image = top_means(whole, queries.looked_at, TOP_SHARE)
+        return Judgement(image, whole, {"farthest patch": whole.amax(dim=1)})
+
+
+def _kept_bank(fitted: Mapping[str, torch.Tensor]) -> Bank:
+    layers = [fitted[f"layer {number}"] for number in range(len(fitted["shares"]))]
+    return Bank(layers, fitted["looked_at"], fitted["shares"])
 
 
 def _bank_of(normals: Patches) -> Bank:
@@ -132,68 +144,112 @@ def _left_out(bank: Bank, window: int) -> list[torch.Tensor]:
         rest = replace(bank, layers=[layer[:, others] for layer in bank.layers], looked_at=bank.looked_at[:, others])
         seen = bank.looked_at[grid, place].flatten()
         own = [layer[grid, place].flatten(0, 1)[None] for layer in bank.layers]  # (1, patches, width) each
-        found.append(_maps(own, seen[None], rest, window)[0, seen])
+        found.append(_maps(own, seen[None], [(1, rest)], window)[0, seen])
     return found
 
 
-def _maps(tokens: Sequence[torch.Tensor], seen: torch.Tensor, bank: Bank, window: int) -> torch.Tensor:
-    """Distance of each patch of B pictures, (B, patches, width) a layer, to its nearest in the bank: (B, patches).
+Part = tuple[int, Bank]
+"""So many pictures, one after another, and what they are compared with."""
+
+
+def _maps(tokens: Sequence[torch.Tensor], seen: torch.Tensor, parts: Sequence[Part], window: int) -> torch.Tensor:
+    """Distance of each patch of B pictures, (B, patches, width) a layer, to its nearest in its bank: (B, patches).
 
     Tokens may be of any length, and wider than the bank. 0 where a patch is not `seen`, (B, patches): bars are not
     compared. window: at most so many cells away; 0 for anywhere.
     """
-    distances = torch.zeros(int(seen.sum()), device=seen.device)
-    hidden = torch.zeros(bank.looked_at.shape, device=seen.device).masked_fill_(~bank.looked_at, -math.inf)
-    for mine, theirs, share in zip(tokens, bank.layers, bank.shares, strict=True):
-        ours = mine[..., : theirs.shape[-1]]
+    asked = _in_use(rearrange(seen, "b (r c) -> r b c", c=parts[0][1].looked_at.shape[2]))
+    hidden = [_hidden(bank) for _, bank in parts] if window else []
+    distances = torch.zeros(seen.shape, device=seen.device)
+    for number, mine in enumerate(tokens):
+        banks = [(count, bank.layers[number]) for count, bank in parts]
+        ours = mine[..., : banks[0][1].shape[-1]]
         if window:
-            nearest = _nearby(ours, seen, theirs, hidden.flatten(1), window)
-            alone = nearest == -math.inf  # beside a bar there may be no neighbour: then one anywhere will do
+            nearest = _nearby(ours, asked, banks, hidden, window)
+            alone = (nearest == -math.inf) & seen  # beside a bar there may be no neighbour: then one anywhere will do
             if alone.any():
-                nearest[alone] = _anywhere(ours[seen][alone], theirs, bank.looked_at)
+                nearest = torch.where(alone, _anywhere(ours, alone, parts, number), nearest)
         else:
-            nearest = _anywhere(ours[seen], theirs, bank.looked_at)
-        cosines = nearest / mine.norm(dim=-1)[seen].clamp(min=SHORTEST)
-        distances += share * 0.5 * (1 - cosines.clamp(max=1))
-    maps = torch.zeros(seen.shape, device=seen.device)
-    maps[seen] = distances / len(bank.layers)
-    return maps
+            nearest = _anywhere(ours, seen, parts, number)
+        cosines = nearest / mine.norm(dim=-1).clamp(min=SHORTEST)
+        distances += _share(parts, number) * 0.5 * (1 - cosines.clamp(max=1))
+    return distances.div_(len(tokens)).masked_fill_(~seen, 0)
 
 
-def _anywhere(mine: torch.Tensor, theirs: torch.Tensor, looked_at: torch.Tensor) -> torch.Tensor:
-    """The largest product of each of (N, width) with any of (rows, K, columns, width) that is looked at: (N,)."""
-    rows = _in_use(looked_at)
-    bank, seen = theirs[rows.start : rows.stop], looked_at[rows.start : rows.stop]
-    kept = bank.flatten(0, 2) if seen.all() else bank[seen]
-    at_once = max(1, residuals.MOST_COSINES // len(kept))
-    return torch.cat([(some @ kept.T).amax(dim=1) for some in torch.split(mine, at_once)])
+def _share(parts: Sequence[Part], layer: int) -> torch.Tensor:
+    """What a layer's distances are multiplied by, for each picture, (B, 1), or for all."""
+    if len(parts) == 1:
+        return parts[0][1].shares[layer]
+    return torch.stack([bank.shares[layer] for count, bank in parts for _ in range(count)])[:, None]
+
+
+def _hidden(bank: Bank) -> torch.Tensor:
+    """−∞ where nothing lies and else 0: (rows, K · columns)."""
+    nothing = torch.zeros(bank.looked_at.shape, device=bank.looked_at.device)
+    return nothing.masked_fill_(~bank.looked_at, -math.inf).flatten(1)
+
+
+def _anywhere(mine: torch.Tensor, seen: torch.Tensor, parts: Sequence[Part], layer: int) -> torch.Tensor:
+    """The largest product of each patch of (B, patches, width) that is `seen` with any of its bank: (B, patches).
+
+    −∞ where it is not.
+    """
+    nearest = torch.full(seen.shape, -math.inf, device=seen.device)
+    first = 0
+    for count, bank in parts:
+        places = slice(first, first := first + count)
+        rows = _in_use(bank.looked_at)
+        theirs, looked_at = bank.layers[layer][rows.start : rows.stop], bank.looked_at[rows.start : rows.stop]
+        kept = theirs.flatten(0, 2) if looked_at.all() else theirs[looked_at]
+        at_once = max(1, residuals.MOST_COSINES // len(kept))
+        asked = torch.split(mine[places][seen[places]], at_once)
+        nearest[places][seen[places]] = torch.cat([(some @ kept.T).amax(dim=1) for some in asked])
+    return nearest
 
 
 def _nearby(
-    mine: torch.Tensor, seen: torch.Tensor, theirs: torch.Tensor, hidden: torch.Tensor, window: int
+    mine: torch.Tensor,
+    asked: range,
+    banks: Sequence[tuple[int, torch.Tensor]],
+    hidden: Sequence[torch.Tensor],
+    window: int,
 ) -> torch.Tensor:
-    """The largest product of each patch of (B, patches, width) that is `seen` with those of the bank near it.
+    """The largest product of each patch of (B, patches, width) with those of its bank near it: (B, patches).
 
-    theirs: (window + rows + window, K, columns, width). hidden: (as many rows, K · columns), −∞ where nothing lies, and
-    so the answer where nothing is near. Row by row as in `seen`: (N,).
+    asked: rows of the grid; −∞ in others. banks: how many pictures, and what they are compared with, (window + rows +
+    window, K, columns, width). hidden: for each bank as many rows of K · columns, −∞ where nothing lies, and so the
+    answer where nothing is near.
     """
-    columns, per_row, height = theirs.shape[2], hidden.shape[1], 2 * window + 1
-    rows = len(theirs) - 2 * window
-    ours, bank = rearrange(mine, "b (r c) w -> r (b c) w", r=rows), theirs.flatten(1, 2)
-    apart = _apart(columns, window, mine.device)
-    nearest = torch.full((rows, len(mine), columns), -math.inf, device=mine.device)
-    asked = _in_use(rearrange(seen, "b (r c) -> r b c", r=rows))
-    most = max(1, COSINES_AT_ONCE // (ours.shape[1] * height * per_row))
+    _, kept, columns, _ = banks[0][1].shape
+    pictures = rearrange(mine, "b (r c) w -> b r c w", c=columns)
+    nearest = torch.full(pictures.shape[:-1], -math.inf, device=mine.device)
+    of_row = columns * (2 * window + 1) * kept * columns  # products of one row of one picture
+    most = max(1, COSINES_AT_ONCE // (len(mine) * of_row))
     for first in range(asked.start, asked.stop, most):
-        some = ours[first : min(first + most, asked.stop)]
-        # A row's band of the bank begins a row after that of the row before, (rows, height · K · c, …), without a copy.
-        band = len(some), height * per_row
-        near = bank[first:].as_strided((*band, bank.shape[2]), bank.stride()).transpose(1, 2)
-        bias = hidden[first:].as_strided((band[0], 1, band[1]), (per_row, 0, 1))
-        products = torch.baddbmm(bias, some, near)  # (rows, B · c, n · K · d)
-        of_column = products.view(len(some), len(mine), columns, -1, columns).amax(dim=3)  # (rows, B, c, d)
-        nearest[first : first + len(some)] = of_column.masked_fill_(apart, -math.inf).amax(dim=3)
-    return rearrange(nearest, "r b c -> b (r c)")[seen]
+        some = slice(first, min(first + most, asked.stop))
+        height = some.stop - some.start
+        products = mine.new_empty(len(mine) * height, of_row)
+        begin = 0
+        for (count, bank), bias in zip(banks, hidden, strict=True):
+            places, begin = slice(begin, begin + count), begin + count
+            room = products[places.start * height : begin * height].view(height, count * columns, -1)
+            ours = rearrange(pictures[places, some], "b r c w -> r (b c) w")
+            near = _band(bank.flatten(1, 2), some, window)
+            torch.baddbmm(_band(bias, some, window)[:, None], ours, near.transpose(1, 2), out=room)
+        of_column = products.view(-1, columns, kept * (2 * window + 1), columns).amax(dim=2)  # (…, c, d)
+        found = of_column.masked_fill_(_apart(columns, window, mine.device), -math.inf).amax(dim=2)
+        by_bank = torch.split(found, [count * height for count, _ in banks])
+        nearest[:, some] = torch.cat([rearrange(one, "(r b) c -> b r c", r=height) for one in by_bank])
+    return nearest.flatten(1)
+
+
+def _band(rows: torch.Tensor, some: slice, window: int) -> torch.Tensor:
+    """What a window around each of some rows reaches, without a copy: a row's band begins one row after the last one's.
+
+    (window + rows + window, K · columns, …) to (some rows, all that the window reaches, …).
+    """
+    reach = (2 * window + 1) * rows.shape[1]
+    return rows[some.start :].as_strided((some.stop - some.start, reach, *rows.shape[2:]), rows.stride())
 
 
 @lru_cache(SHAPES_KEPT)

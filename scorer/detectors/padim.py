@@ -53,7 +53,7 @@ class Padim:
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep for each place the mean, the directions in which the normals vary, and how much."""
         chosen = choice(normals.tokens)
-        at_place = joined(normals.tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
+        at_place = joined(normals.exactly().tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
         return {"channels": chosen, **gaussians(at_place, normals.looked_at.T, normals.grid)}
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:

@@ -56,8 +56,9 @@ class PatchCore:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep a coreset of the patches and, of each, the normal it is of."""
-        widths = used_widths(normals.tokens)
-        patches = aware(normals, widths, self._surroundings)[normals.looked_at]
+        exact = normals.exactly()
+        widths = used_widths(exact.tokens)
+        patches = aware(exact, widths, self._surroundings)[normals.looked_at]
         owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.looked_at)
         size = min(len(patches), MOST_KEPT, max(round(len(patches) * self._kept_share), NEIGHBOURS))
         chosen = residuals.coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)

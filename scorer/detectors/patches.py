@@ -5,10 +5,10 @@ the `PatchDetector`'s.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from PIL import Image
 
 from scorer.backbones.protocol import PatchBackbone
 from scorer.detectors.protocol import Picture, References, Scores
+from scorer.detectors.runs import Runs, judge_apart
 from scorer.errors import BadNormals
 from scorer.framing import Framed, Framing
 
@@ -30,13 +31,15 @@ class Patches:
 
     tokens: (L, B, P, W) float32 as the backbone gives them. looked_at: (B, P) bool, False in a letterbox's bars.
     grid: rows and columns, P of them. copies: pictures that belong together, one after another: each normal and its
-    turned copies, the normal itself first.
+    turned copies, the normal itself first. exact: the same tokens without rounding, where `tokens` come from a network
+    in bf16; None where they are exact themselves.
     """
 
     tokens: torch.Tensor
     looked_at: torch.Tensor
     grid: tuple[int, int]
     copies: int = 1
+    exact: torch.Tensor | None = None
 
     @property
     def pictures(self) -> int:
@@ -47,7 +50,8 @@ class Patches:
         """Those pictures, with all their copies, in that order."""
         kept = torch.tensor([place * self.copies + copy for place in places for copy in range(self.copies)])
         kept = kept.to(self.looked_at.device)
-        return Patches(self.tokens[:, kept], self.looked_at[kept], self.grid, self.copies)
+        exact = None if self.exact is None else self.exact[:, kept]
+        return Patches(self.tokens[:, kept], self.looked_at[kept], self.grid, self.copies, exact)
 
     def without(self, place: int) -> "Patches":
         """All pictures but one and its copies."""
@@ -55,7 +59,12 @@ class Patches:
 
     def originals(self) -> "Patches":
         """The pictures as they are, without turned copies."""
-        return Patches(self.tokens[:, :: self.copies], self.looked_at[:: self.copies], self.grid)
+        exact = None if self.exact is None else self.exact[:, :: self.copies]
+        return Patches(self.tokens[:, :: self.copies], self.looked_at[:: self.copies], self.grid, exact=exact)
+
+    def exactly(self) -> "Patches":
+        """What decides a choice among normals, such as a coreset, that hangs on the last digits (docs/adr/0029)."""
+        return self if self.exact is None else Patches(self.exact, self.looked_at, self.grid, self.copies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,14 @@ class PatchMethod(Protocol):
         """The score of each of K ≥ 2 normals against the others, (K,); see `refitted`."""
 
 
+@runtime_checkable
+class JudgesRuns(Protocol):
+    """A method that compares pictures of several stations at once, for less than one after another."""
+
+    def judge_runs(self, queries: Patches, runs: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> Judgement:
+        """As `judge`; runs: how many pictures of a station come next, and what was kept of its normals."""
+
+
 def refitted(method: PatchMethod, normals: Patches) -> torch.Tensor:
     """Leave one out as it is meant: what is kept is made anew without each normal. (K,)."""
     originals = normals.originals()
@@ -112,10 +129,18 @@ def refitted(method: PatchMethod, normals: Patches) -> torch.Tensor:
 class PatchDetector:
     """A patch method on a backbone, as a `Detector`; float32, a batch's scores equal the single ones."""
 
-    def __init__(self, method: PatchMethod, backbone: PatchBackbone, framing: Framing) -> None:
+    def __init__(
+        self,
+        method: PatchMethod,
+        backbone: PatchBackbone,
+        framing: Framing,
+        exact: Callable[[], PatchBackbone] | None = None,
+    ) -> None:
+        """`exact` gives the same backbone in fp32 where `backbone` rounds; see `Patches.exactly`."""
         self.name = method.name
         self.method = method
         self._backbone = backbone
+        self._exact = exact
         self._framing = framing
         self.weights_sha256 = backbone.weights_sha256
         configuration = [
@@ -126,6 +151,7 @@ class PatchDetector:
             dict(backbone.configuration),
             backbone.weights_sha256,
             framing.identity,
+            *([] if exact is None else ["chosen in fp32"]),
         ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
@@ -166,27 +192,47 @@ class PatchDetector:
         judged = self.method.judge(encoded, references.tensors)
         return Scores(judged.image, judged.maps.view(-1, *encoded.grid), judged.components)
 
+    @torch.inference_mode()
+    def judge_each(self, encoded: Patches, references: Sequence[References]) -> Scores:
+        """Score pictures of several stations, together where the method can."""
+        if not isinstance(self.method, JudgesRuns):
+            return judge_apart(encoded, references, self.judge)
+        runs = Runs.of(references)
+        stations = [(count, its.tensors) for count, its in runs.stations]
+        judged = self.method.judge_runs(runs.sorted(encoded), stations)
+        return runs.back(Scores(judged.image, judged.maps.view(-1, *encoded.grid), judged.components))
+
     def normal_patches(self, normals: Sequence[Picture]) -> Patches:
-        """Tokens of normals and of the turned copies that the method asks for."""
+        """Tokens of normals and of the turned copies that the method asks for, exact ones beside rounded ones."""
         turns = self.method.turns
-        found = self.patches([turned(normal, degrees) for normal in normals for degrees in turns])
-        return Patches(found.tokens, found.looked_at, found.grid, copies=len(turns))
+        pictures = [turned(normal, degrees) for normal in normals for degrees in turns]
+        found = self.patches(pictures)
+        exact = None if self._exact is None else self.exact_patches(pictures).tokens
+        return Patches(found.tokens, found.looked_at, found.grid, len(turns), exact)
 
     def patches(self, pictures: Sequence[Picture]) -> Patches:
         """Tokens of pictures."""
         return self.encode([self.prepare(picture) for picture in pictures])
 
-    @torch.inference_mode()
+    def exact_patches(self, pictures: Sequence[Picture]) -> Patches:
+        """Tokens of pictures without rounding, whatever the backbone computes in."""
+        exact = self._backbone if self._exact is None else self._exact()
+        return self._encode([self.prepare(picture) for picture in pictures], exact)
+
     def encode(self, framed: Sequence[Framed]) -> Patches:
         """Tokens of framed pictures, those of a picture's tiles put together to one grid."""
-        tiles, rows = self._framing.tiles, self._backbone.grid[0]
+        return self._encode(framed, self._backbone)
+
+    @torch.inference_mode()
+    def _encode(self, framed: Sequence[Framed], backbone: PatchBackbone) -> Patches:
+        tiles, rows = self._framing.tiles, backbone.grid[0]
         pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed]))
-        parts = [self._backbone.tokens(some) for some in torch.split(pixels.permute(0, 3, 1, 2), PICTURES_AT_ONCE)]
+        parts = [backbone.tokens(some) for some in torch.split(pixels.permute(0, 3, 1, 2), PICTURES_AT_ONCE)]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         tokens = rearrange(whole, "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
         cells = torch.from_numpy(np.stack([one.cells for one in framed]))
-        looked_at = cells.flatten(1).to(self._backbone.device)
-        return Patches(tokens, looked_at, (rows * tiles, self._backbone.grid[1] * tiles))
+        looked_at = cells.flatten(1).to(backbone.device)
+        return Patches(tokens, looked_at, (rows * tiles, backbone.grid[1] * tiles))
 
 
 def turned(picture: Picture, degrees: int) -> Picture:
@@ -205,3 +251,12 @@ def turned(picture: Picture, degrees: int) -> Picture:
 def top_mean(distances: torch.Tensor, share: float) -> torch.Tensor:
     """Mean of the farthest `share` of (N,) distances, at least of one."""
     return distances.topk(max(1, round(len(distances) * share))).values.mean()
+
+
+def top_means(maps: torch.Tensor, seen: torch.Tensor, share: float) -> torch.Tensor:
+    """`top_mean` of the patches of each picture that are `seen`, both (B, P): (B,)."""
+    counts = [max(1, round(number * share)) for number in seen.sum(dim=1).tolist()]
+    largest = maps.masked_fill(~seen, -torch.inf).topk(max(counts), dim=1).values
+    if len(set(counts)) == 1:
+        return largest.mean(dim=1)
+    return torch.stack([values[:count].mean() for values, count in zip(largest, counts, strict=True)])

@@ -50,9 +50,9 @@ class Encoded(Protocol):
 class Detector(Protocol):
     """One model with its preprocessing; nothing here changes it.
 
-    A picture's way is prepare, encode, judge: the first on any thread, the second for a batch that may mix stations,
-    the third for pictures of one station. `score` is all three. A batch's scores equal the scores of its pictures one
-    by one, and the order of the normals does not matter.
+    A picture's way is prepare, encode, judge: the first on any thread, the others for a batch that may mix stations
+    (`judge_each`). `score` is all three for pictures of one station. A batch's scores equal the scores of its pictures
+    one by one, and the order of the normals does not matter.
     """
 
     @property
@@ -84,6 +84,9 @@ class Detector(Protocol):
 
     def judge(self, encoded: Any, references: References) -> Scores:
         """Score what this detector's `encode` gave against a station's references."""
+
+    def judge_each(self, encoded: Any, references: Sequence[References]) -> Scores:
+        """The same for pictures of several stations: references for each picture, one object a station."""
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station against that station's references."""

@@ -67,7 +67,9 @@ class RegAD:
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep each place's mean and what makes its Gaussian round, and whether pictures are registered."""
         chosen = choice(normals.tokens)
-        registers = torch.tensor(normals.pictures > 1 and self._helps(normals, chosen), device=normals.tokens.device)
+        registers = torch.tensor(
+            normals.pictures > 1 and self._helps(normals.exactly(), chosen), device=normals.tokens.device
+        )
         pictures = moved(normals, self._how(normals, registers))
         kept = gaussians(_sums_of_all(pictures, chosen), normals.grid)
         return {"channels": chosen, "registers": registers, **kept}

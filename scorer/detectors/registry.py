@@ -72,7 +72,10 @@ def load(settings: ScorerSettings, framing: Framing) -> Detector:
     device = device_of(settings.device)
     if name in DETECTORS:
         return DETECTORS[name](settings, device, framing)
-    return PatchDetector(PATCH_METHODS[name](settings), backbones.load(settings, device), framing)
+    backbone = backbones.load(settings, device)
+    return PatchDetector(
+        PATCH_METHODS[name](settings), backbone, framing, backbones.exact_of(backbone, settings, device)
+    )
 
 
 def chosen(settings: ScorerSettings) -> str:

@@ -12,7 +12,7 @@ layers; normals are turned by quarters, not 30 times by random angles, whose mad
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -64,7 +64,12 @@ class SubspaceAD:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep each layer's mean, axes and variance."""
-        return _kept([subspace(moments(layer, normals.looked_at)) for layer in normals.tokens])
+        seen = normals.looked_at
+        subspaces = [subspace(moments(layer, seen)) for layer in normals.exactly().tokens]
+        if normals.exact is not None:  # rounding moves queries as it moves these: the middle, not the axes
+            means = (unit(layer[seen]).mean(dim=0) for layer in normals.tokens)
+            subspaces = [replace(one, mean=mean) for one, mean in zip(subspaces, means, strict=True)]
+        return _kept(subspaces)
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score is the farthest patch."""

@@ -23,6 +23,7 @@ from scorer.backbones.clip_windows import ClipWindows
 from scorer.backbones.kept_clip import KeptClip, load_clip, require_texts
 from scorer.backbones.openclip import OpenClip
 from scorer.detectors.protocol import Picture, References, Scores
+from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, ModelUnavailable
 from scorer.framing import Framed, Framing
 from scorer.prompts import prompts
@@ -182,6 +183,10 @@ class WinClipDetector:
             tuple(torch.cat(scale) for scale in zip(*(part.scales for part in parts), strict=True)),
             tuple(torch.cat(seen) for seen in zip(*(part.looked_at for part in parts), strict=True)),
         )
+
+    def judge_each(self, encoded: Views, references: Sequence[References]) -> Scores:
+        """Score pictures of several stations."""
+        return judge_apart(encoded, references, self.judge)
 
     @torch.inference_mode()
     def judge(self, encoded: Views, references: References) -> Scores:

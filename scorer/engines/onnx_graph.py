@@ -6,6 +6,7 @@ Of one picture, for on a processor a batch does not make a picture cheaper, and 
 import contextlib
 import inspect
 import io
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -21,6 +22,8 @@ from torch import nn
 from scorer.engines.measured import put
 
 WAY_OUT = "pip install 'andon[engines]'"
+CODE_DIGITS = 8
+TALKATIVE = ("onnx_ir", "onnxscript")
 
 RunOne = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[np.float32]]]
 """One picture (1, 3, H, W) to the network's answers of it."""
@@ -38,11 +41,15 @@ def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> by
     """The graph, weights within, out of `file` where it was kept; exporting takes seconds."""
     if file is None:
         return exported(network, example)
-    file = file.with_stem("-".join([file.stem, *(["bf16"] if is_bf16(network) else []), _code_of(network)]))
+    name = "-".join([file.stem, *(["bf16"] if is_bf16(network) else [])])
+    file = file.with_stem(f"{name}-{_code_of(network)}")
     if file.exists():
         return file.read_bytes()
     graph = exported(network, example)
     put(file, graph)
+    for earlier in set(file.parent.glob(f"{name}-{'?' * CODE_DIGITS}{file.suffix}")) - {file}:
+        with contextlib.suppress(OSError):  # of code that is gone; a large network's takes hundreds of megabytes
+            earlier.unlink()
     return graph
 
 
@@ -50,7 +57,7 @@ def _code_of(network: nn.Module) -> str:
     """Tells the code that the network is made of, ours and others', so that a graph of earlier code isn't taken."""
     ours = b"".join(Path(one).read_bytes() for one in (inspect.getfile(type(network)), __file__))
     others = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
-    return sha256(ours + " ".join(others).encode()).hexdigest()[:8]
+    return sha256(ours + " ".join(others).encode()).hexdigest()[:CODE_DIGITS]
 
 
 def is_bf16(network: nn.Module) -> bool:
@@ -71,6 +78,8 @@ class InFloat32(nn.Module):
 
 def exported(network: nn.Module, example: torch.Tensor) -> bytes:
     """The graph, weights within; what the exporter has to say of itself is not for an operator."""
+    for talkative in TALKATIVE:
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(InFloat32(network).eval(), (example,), dynamo=True, verbose=False)

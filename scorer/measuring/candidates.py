@@ -33,10 +33,11 @@ DATASET = "{dataset}"
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A backbone in a framing: what tokens depend on."""
+    """A backbone in a framing: what tokens depend on. exact: see `backbones.exact_of`."""
 
     backbone: PatchBackbone
     framing: Framing
+    exact: backbones.Exact | None = None
 
 
 def method_words(asked: str) -> list[str]:
@@ -68,7 +69,8 @@ def load_ground(word: str, framing: Framing, settings: ScorerSettings) -> Ground
     ``teacher:FILE.npz:layer2+layer3``."""
     device = device_of(settings.device)
     if not word.startswith(TEACHER):
-        return Ground(backbones.load(settings.model_copy(update={"backbone": word}), device), framing)
+        backbone = backbones.load(settings.model_copy(update={"backbone": word}), device)
+        return Ground(backbone, framing, backbones.exact_of(backbone, settings, device))
     path, _, layers = word.removeprefix(TEACHER).partition(":")
     return Ground(load_teacher(Path(path), layers, device), framing)
 
@@ -80,7 +82,7 @@ def load_method(word: str, dataset: str, ground: Ground, settings: ScorerSetting
     changed = _changed(settings, word, {"backbone": ground.backbone.name, **of_settings})
     method = registry.PATCH_METHODS[_name(word)](changed)
     own = {name: value for name, value in values.items() if name not in of_settings}
-    return PatchDetector(_remade(method, word, own) if own else method, ground.backbone, ground.framing)
+    return PatchDetector(_remade(method, word, own) if own else method, ground.backbone, ground.framing, ground.exact)
 
 
 def load_whole(word: str, dataset: str, clip: str | None, framing: Framing, settings: ScorerSettings) -> Detector:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -94,6 +94,7 @@ def _cells(
         for dataset in datasets:
             truth = _Once(dataset, settings)
             shelf: Shelf | None = None
+            exact: Shelf | None = None
             for word in on_patches:
                 try:
                     detector = load_method(word, dataset.name, ground, settings)
@@ -102,7 +103,9 @@ def _cells(
                     continue
                 # Tokens are the ground's, whichever method asks.
                 shelf = shelf or Shelf(detector.patches, settings, clock, _tokens_of(asked, ground, dataset))
-                exam = _on_tokens(detector, shelf, clock)
+                if ground.exact is not None:
+                    exact = exact or Shelf(detector.exact_patches, settings, clock)
+                exam = _on_tokens(detector, shelf, exact, clock)
                 yield from _of_one(asked, dataset, word, detector, ground.backbone.name, exam, truth, journal)
     for word in (word for word in asked.methods if not needs_backbone(word)):
         for dataset in datasets:
@@ -214,11 +217,15 @@ def _figures(
     )
 
 
-def _on_tokens(detector: PatchDetector, shelf: Shelf, clock: Clock) -> _Exam:
-    """A method on tokens from the shelf."""
+def _on_tokens(detector: PatchDetector, shelf: Shelf, exact: Shelf | None, clock: Clock) -> _Exam:
+    """A method on tokens from the shelf; of normals there are exact ones too where the backbone rounds."""
 
     def references(normals: Sequence[Path]) -> References:
-        return detector.references_of(shelf.patches(shelf.in_order(normals), detector.method.turns))
+        ordered, turns = shelf.in_order(normals), detector.method.turns
+        patches = shelf.patches(ordered, turns)
+        if exact is not None:
+            patches = replace(patches, exact=exact.patches(ordered, turns).tokens)
+        return detector.references_of(patches)
 
     def scores(paths: Sequence[Path], references: References) -> tuple[Scores, float]:
         patches = shelf.patches(paths)

@@ -1,6 +1,7 @@
 """What holds for every method that compares patches, whatever it computes; a new one in the registry is held to it."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.tiny import load_tiny
+from scorer.detectors import registry
 from scorer.detectors.patches import PatchDetector, turned
+from scorer.detectors.protocol import Detector
 from scorer.detectors.registry import PATCH_METHODS
 from scorer.errors import BadNormals
 from scorer.framing import Framing
@@ -47,6 +50,25 @@ def test_a_batch_scores_as_its_pictures_one_by_one(method, framing):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("order", [(0, 1, 0, 2, 1), (2, 2, 2)])
+def test_pictures_of_several_stations_score_as_each_alone_against_its_own_normals(method, order):
+    model = detector(method)
+    stations = [
+        model.references([part(10 * station + number, size=(64, 64 + 20 * station)) for number in range(count)], "part")
+        for station, count in enumerate((2, 3, 3))
+    ]
+    pictures = [part(40 + place, size=(64, 64 + 20 * (place % 3))) for place in range(len(order))]
+    encoded = model.encode([model.prepare(picture) for picture in pictures])
+    together = model.judge_each(encoded, [stations[station] for station in order])
+    for place, (picture, station) in enumerate(zip(pictures, order, strict=True)):
+        alone = model.score([picture], stations[station])
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-5, rtol=1e-5)
+        for name, values in alone.components.items():
+            torch.testing.assert_close(together.components[name][place], values[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_order_of_the_normals_says_nothing(method):
     model = detector(method)
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
@@ -55,6 +77,42 @@ def test_the_order_of_the_normals_says_nothing(method):
     second = model.references([normals[place] for place in shuffled], "part")
     assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
     assert torch.equal(model.score(shapes(), first).image, model.score(shapes(), second).image)
+
+
+def in_precision(precision: str, method: str, engines: Path) -> Detector:
+    settings = ScorerSettings(device="cpu", detector=method, precision=precision, engine="torch", engines_path=engines)
+    return registry.load(settings, Framing("stretch"))
+
+
+CHOSEN = {
+    "anomalydino": {"mean", "direction", "cut", "shown", "owners"},
+    "inctrl-visual": {"owners"},
+    "nearest-patch": {"layer 0", "layer 1", "looked_at", "shares", "window"},
+    "padim": {"channels", "means", "axes", "variances"},
+    "patchcore": {"kept", "owners", "widths"},
+    "regad": {"channels", "registers"},
+    "spade": {"looked_at"},
+    "subspacead": {"axes 0", "variance 0", "axes 1", "variance 1"},
+}
+"""What of its references must not hang on how the network rounds (docs/adr/0029)."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method, tmp_path):
+    exact, rounding = (in_precision(precision, method, tmp_path) for precision in ("fp32", "bf16"))
+    normals = [part(number) for number in range(3)]
+    first, second = exact.references(normals, "part"), rounding.references(normals, "part")
+    assert first.tensors.keys() == second.tensors.keys() >= CHOSEN[method]
+    for name in CHOSEN[method]:
+        assert torch.equal(first.tensors[name], second.tensors[name]), name
+    assert first.model_id != second.model_id
+    assert second.normal_scores == pytest.approx(first.normal_scores, rel=0.2)
+
+
+def test_in_bf16_normals_are_scored_as_every_picture_is_with_what_rounding_adds(tmp_path):
+    exact, rounding = (in_precision(precision, "nearest-patch", tmp_path) for precision in ("fp32", "bf16"))
+    normals = [part(number) for number in range(3)]
+    assert rounding.references(normals, "part").normal_scores != exact.references(normals, "part").normal_scores
 
 
 @pytest.mark.parametrize("method", METHODS)

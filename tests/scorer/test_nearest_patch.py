@@ -116,6 +116,26 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid
         assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
 
 
+@pytest.mark.parametrize("windows", [(2, 2, 2), (2, 0, 2), (0, 0, 0)])
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 1, 3)])
+def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_bars_and_its_normals(
+    windows: tuple[int, ...], counts: tuple[int, ...], always_aligned: None
+) -> None:
+    kept = []
+    for station, window in enumerate(windows):
+        normals = patches((3, 4, 3)[station], (8, 8), seed=station)
+        normals.looked_at[:, : 8 * station] = False
+        kept.append(dict(NearestPatch().fit(normals)) | {"window": torch.tensor(window)})
+    queries = patches(sum(counts), (8, 8), seed=9)
+    queries.looked_at[-1, -16:] = False
+    together = NearestPatch().judge_runs(queries, list(zip(counts, kept, strict=True)))
+    of_stations = [station for station, count in enumerate(counts) for _ in range(count)]
+    for place, station in enumerate(of_stations):
+        alone = NearestPatch().judge(queries.take([place]), kept[station])
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-6, rtol=0)
+
+
 def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned):
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.looked_at[:, : 5 * 8] = False

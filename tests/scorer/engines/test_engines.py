@@ -133,12 +133,18 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
     assert requests[2].done == []  # there are two pictures
 
 
-def test_a_graph_of_other_code_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()).eval(), torch.rand(1, 3, 8, 8)
     onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
+    (earlier,) = tmp_path.iterdir()
+    in_bf16 = tmp_path / "net-bf16-0123abcd.onnx"
+    in_bf16.write_bytes(b"another graph of the same weights")
     monkeypatch.setattr(onnx_graph, "version", lambda package: "another")
     onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
-    assert len(list(tmp_path.iterdir())) == 2
+    found = set(tmp_path.iterdir())
+    assert len(found) == 2
+    assert in_bf16 in found
+    assert earlier not in found
 
 
 def test_graphs_need_a_gpu_and_say_so() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import count
 
 from ingest import schema
 from ingest.bus.protocol import Message, Place, Record
@@ -14,8 +15,12 @@ from scorer.framing import Framed
 from scorer.kept_images import KeptImages
 from scorer.room import Room
 from scorer.settings import ScorerSettings
+from scorer.shares import shared_out
 from storage.errors import NotFound
 from storage.parked import ParkedFrame
+
+FRAMES_A_TASK = 4
+"""So many frames are decoded, or kept, in one task of a thread: each task is two waits for Python's lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +33,36 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictured:
-    """A frame that could be decoded. `content_type` is what its bytes say, whatever the message said.
+class Prepared:
+    """A frame that could be decoded and is framed. `content_type` is what its bytes say, whatever the message said.
 
-    `framed` is what a detector will see of it; None where there is none to see it. `kept` is the reference of its
-    image, once the image store has it: it is kept while the frame is scored.
+    `framed` is what a detector will see of it; None where there is none to see it.
     """
 
     arrived: Arrived
     framed: Framed | None
     content_type: str
-    kept: Future[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """A prepared frame whose image is being kept, while the frame is scored, with others' in one task.
+
+    `kept`: references by `place` in it; None for an image that came as a reference, and so lies in the store already.
+    """
+
+    prepared: Prepared
+    kept: Future[list[str | None]]
+    place: int
+
+    @property
+    def arrived(self) -> Arrived:
+        """The frame as it came."""
+        return self.prepared.arrived
+
+    def reference(self) -> str:
+        """Of its image, once the image store has it; raises `ImagesUnavailable`."""
+        return self.kept.result()[self.place] or self.arrived.frame.image_reference or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +127,18 @@ class Intake:
     ) -> list[Pictured | Refused]:
         """Decode each frame and prepare it for its detector, in order."""
         pairs = [(arrived, detector_of(arrived)) for arrived in frames]
-        return list(self._threads.map(self._picture, pairs))
+        parts = shared_out(pairs, FRAMES_A_TASK, self._settings.decode_threads)
+        return [one for found in self._threads.map(self._pictures, parts) for one in found]
 
-    def _picture(self, pair: tuple[Arrived, Detector | None]) -> Pictured | Refused:
-        arrived, detector = pair
+    def _pictures(self, pairs: Sequence[tuple[Arrived, Detector | None]]) -> list[Pictured | Refused]:
+        """One task of a decoding thread, and one of a keeping thread for what it decoded."""
+        found = [self._prepared(*pair) for pair in pairs]
+        images = [one.arrived.frame.image for one in found if isinstance(one, Prepared)]
+        kept = self._keeping.submit(lambda: [None if image is None else self._images.put(image) for image in images])
+        place = count()
+        return [one if isinstance(one, Refused) else Pictured(one, kept, next(place)) for one in found]
+
+    def _prepared(self, arrived: Arrived, detector: Detector | None) -> Prepared | Refused:
         try:
             data = self._fetched(arrived)
             opened = decode.opened(data, self._settings)
@@ -115,16 +147,7 @@ class Intake:
                 framed = None if detector is None else detector.prepare(decoded.picture)
         except BadFrame as error:
             return refuse(arrived, error.reason, str(error))
-        return Pictured(arrived, framed, decoded.content_type, self._kept(arrived))
-
-    def _kept(self, arrived: Arrived) -> Future[str]:
-        """One that came as a reference lies in the store already."""
-        frame = arrived.frame
-        if frame.image is not None:
-            return self._keeping.submit(self._images.put, frame.image)
-        kept: Future[str] = Future()
-        kept.set_result(frame.image_reference or "")
-        return kept
+        return Prepared(arrived, framed, decoded.content_type)
 
     def _fetched(self, arrived: Arrived) -> bytes:
         if arrived.frame.image is not None:

@@ -13,6 +13,7 @@ from scorer.detectors.protocol import Detector
 from scorer.framing import Framed
 from scorer.intake import Pictured, Refused, refuse
 from scorer.retriable import RETRIABLE
+from scorer.shares import shared_out
 from scorer.standards import Standard
 from storage.maps import encode_map
 
@@ -29,8 +30,8 @@ class Ready:
     @property
     def framed(self) -> Framed:
         """What the detector sees."""
-        assert self.pictured.framed is not None
-        return self.pictured.framed
+        assert self.pictured.prepared.framed is not None
+        return self.pictured.prepared.framed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Judge:
         micro_batches = [
             (detector, some)
             for detector, places in _by_detector(frames)
-            for some in _shared_out(places, self._at_once, self._threads)
+            for some in shared_out(places, self._at_once, self._threads)
         ]
         answers: dict[int, Judged | Refused] = {}
         asked = [(detector, [frames[place] for place in some]) for detector, some in micro_batches]
@@ -76,13 +77,6 @@ class Judge:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
-
-
-def _shared_out(places: Sequence[int], at_once: int, threads: int) -> Iterator[Sequence[int]]:
-    """Into parts of at most `at_once`, and so small that every thread has one."""
-    size = min(at_once, math.ceil(len(places) / threads))
-    for first in range(0, len(places), size):
-        yield places[first : first + size]
 
 
 def _by_detector(frames: Sequence[Ready]) -> Iterator[tuple[Detector, list[int]]]:

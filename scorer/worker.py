@@ -90,7 +90,7 @@ class Worker:
         side_by_side = settings.score_threads or score_threads(settings.device)
         self._judge = Judge(settings.model_batch_frames, side_by_side)
         self._pipeline = Pipeline(database, settings, intake, standards, self._judge)
-        self._writing = Writing(database, kept, name, clock, self._keeping)
+        self._writing = Writing(database, kept, name, clock, self._keeping, settings.decode_threads)
         stages = (
             Stage("take-in", self._pipeline.take_in),
             Stage("score", self._pipeline.score, side_by_side),  # a batch of one frame leaves the other cores idle

@@ -7,12 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from scorer import metrics, rows
-from scorer.intake import Pictured, Refused
+from scorer.intake import FRAMES_A_TASK, Pictured, Refused
 from scorer.judging import Judged
 from scorer.kept_images import KeptImages
 from scorer.kill_points import reached
 from scorer.pipeline import Batch
 from scorer.progress import Progress
+from scorer.shares import shared_out
 from storage import dead_letters, parked, stations, verdicts
 from storage.database import Database
 from storage.dead_letters import DeadLetter
@@ -32,7 +33,7 @@ class Outcome:
 
 
 class Writing:
-    """Turns scored batches into rows; used from one thread, and keeps images in `threads`."""
+    """Turns scored batches into rows; used from one thread, and keeps images in `threads`, `at_once` of them."""
 
     def __init__(
         self,
@@ -41,12 +42,14 @@ class Writing:
         name: str,
         clock: Callable[[], datetime],
         threads: Executor,
+        at_once: int,
     ) -> None:
         self._database = database
         self._images = images
         self._name = name
         self._clock = clock
         self._threads = threads
+        self._at_once = at_once
 
     def write(self, batch: Batch | None) -> Progress | None:
         """Keep images and maps, then write all rows in one transaction; raises what is retriable, nothing written."""
@@ -64,8 +67,10 @@ class Writing:
         return Progress(frames=batch.frames) + self._recorded(outcome)
 
     def _keep_judged(self, judged: Sequence[Judged], outcome: Outcome) -> None:
-        maps = list(self._threads.map(lambda one: self._images.put(one.map_png()), judged))
-        images = [one.ready.pictured.kept.result() for one in judged]
+        parts = shared_out(judged, FRAMES_A_TASK, self._at_once)
+        keep = self._threads.map(lambda some: [self._images.put(one.map_png()) for one in some], parts)
+        maps = [reference for some in keep for reference in some]
+        images = [one.ready.pictured.reference() for one in judged]
         outcome.verdicts += [
             rows.scored_verdict(one, image, its_map, self._name, self._clock())
             for one, image, its_map in zip(judged, images, maps, strict=True)
@@ -73,7 +78,7 @@ class Writing:
 
     def _leave_unscored(self, unscored: Sequence[tuple[Pictured, Station]], outcome: Outcome) -> None:
         for one, station in unscored:
-            image = one.kept.result()
+            image = one.reference()
             if station.settings.without_normals == "wait":
                 outcome.parked.append(rows.parked_frame(one, station, image, self._clock()))
             else:

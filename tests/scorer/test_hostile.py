@@ -172,8 +172,8 @@ def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(intake, d
     with soon_and_in_little_room():
         (found,) = intake.pictured([parsed], lambda _: detector)
     if isinstance(found, Pictured):
-        assert found.framed is not None
-        assert found.framed.tiles.shape == (1, 256, 256, 3)
+        assert found.prepared.framed is not None
+        assert found.prepared.framed.tiles.shape == (1, 256, 256, 3)
     else:
         assert found.reason
         assert found.error.endswith(".")

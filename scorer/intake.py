@@ -13,6 +13,7 @@ from scorer import decode
 from scorer.detectors.protocol import Detector
 from scorer.framing import Framed
 from scorer.kept_images import KeptImages
+from scorer.quiet_pillow import quiet_pillow
 from scorer.room import Room
 from scorer.settings import ScorerSettings
 from scorer.shares import shared_out
@@ -132,7 +133,8 @@ class Intake:
 
     def _pictures(self, pairs: Sequence[tuple[Arrived, Detector | None]]) -> list[Pictured | Refused]:
         """One task of a decoding thread, and one of a keeping thread for what it decoded."""
-        found = [self._prepared(*pair) for pair in pairs]
+        with quiet_pillow():  # once for all of them
+            found = [self._prepared(*pair) for pair in pairs]
         images = [one.arrived.frame.image for one in found if isinstance(one, Prepared)]
         kept = self._keeping.submit(lambda: [None if image is None else self._images.put(image) for image in images])
         place = count()

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from storage.tables import Table
 
@@ -26,14 +28,25 @@ def values(record: "DataclassInstance") -> dict[str, Any]:
 
 def insert_into(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
     """An insert that can say what happens on conflict, which each database spells by itself."""
+    return insert_for(session.get_bind().dialect.name, table)
+
+
+def insert_for(dialect: str, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    """`insert_into` for a statement that is put together once and kept."""
     rows = table.__table__  # the ORM would look at every row again
     assert isinstance(rows, SqlTable)
-    return sqlite.insert(rows) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(rows)
+    return sqlite.insert(rows) if dialect == "sqlite" else postgresql.insert(rows)
 
 
 def insert_new(session: Session, table: type[Table], rows: Sequence[dict[str, Any]], key: str) -> set[Any]:
     """Insert the rows that break no unique constraint, in their order, and return the `key` column of those."""
     if not rows:
         return set()
-    statement = insert_into(session, table).on_conflict_do_nothing().returning(table.__table__.c[key])
+    statement = _inserting_new(session.get_bind().dialect.name, table, key)
     return set(session.scalars(statement, list(rows)))
+
+
+@cache
+def _inserting_new(dialect: str, table: type[Table], key: str) -> ReturningInsert[tuple[Any]]:
+    """Put together once: verdicts are written with it for each batch of frames."""
+    return insert_for(dialect, table).on_conflict_do_nothing().returning(table.__table__.c[key])

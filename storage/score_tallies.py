@@ -8,13 +8,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, delete, func, literal, select, union_all
+from sqlalchemy import Insert, Select, delete, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from storage.expressions import whole
-from storage.rows import insert_into
+from storage.rows import insert_for
 from storage.tables import EPOCH, ScoreTallyRow, VerdictRow
 from storage.tallies import Counted, Piece, pieces
 
@@ -23,6 +24,7 @@ _DIGITS = 3
 _SMALLEST_STEP = -8  # as a power of ten: scores nearer than this to 0 are all alike
 _HAIR = 1e-9  # of a step, so that 0.29 is not taken for 0.28999…
 _ROWS_AT_ONCE = 20_000
+_KEY = ("station_id", "width_s", "started_at", "score")
 
 Bins = list[tuple[float, float, int]]
 
@@ -38,13 +40,16 @@ def add(session: Session, verdicts: Iterable[Counted]) -> None:
             found[verdict.station_id, int(width.total_seconds()), started_at, rounded_down(verdict.score)] += 1
     if not found:
         return
-    names = ("station_id", "width_s", "started_at", "score")
-    statement = insert_into(session, ScoreTallyRow)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=names, set_={"frames": ScoreTallyRow.frames + statement.excluded.frames}
-        ),
-        [dict(zip(names, key, strict=True), frames=found[key]) for key in sorted(found)],  # one order, no deadlock
+    rows = [dict(zip(_KEY, key, strict=True), frames=found[key]) for key in sorted(found)]  # one order, no deadlock
+    session.execute(_adding(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _adding(dialect: str) -> Insert:
+    """Put together once: it is executed for each batch of frames."""
+    statement = insert_for(dialect, ScoreTallyRow)
+    return statement.on_conflict_do_update(
+        index_elements=_KEY, set_={"frames": ScoreTallyRow.frames + statement.excluded.frames}
     )
 
 

@@ -7,14 +7,15 @@ minute each, from the verdicts themselves. The result is exact for every range. 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple, TypeVarTuple
 
-from sqlalchemy import Select, Subquery, case, delete, func, literal, select, union_all
+from sqlalchemy import Insert, Select, Subquery, case, delete, func, literal, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from storage.expressions import bucket_start
-from storage.rows import insert_into
+from storage.rows import insert_for, insert_into
 from storage.tables import EPOCH, StationRow, TallyRow, VerdictRow
 
 Ts = TypeVarTuple("Ts")
@@ -81,24 +82,27 @@ def add(session: Session, verdicts: Iterable[Counted]) -> None:
             _add_to(sums.setdefault(key, _empty(*key)), verdict)
     if not sums:
         return
-    statement = insert_into(session, TallyRow)
+    statement = _adding(session.get_bind().dialect.name)
+    # Always in one order, so that two processes can't wait for each other.
+    session.execute(statement, [sums[key] for key in sorted(sums)])
+
+
+@cache
+def _adding(dialect: str) -> Insert:
+    """Put together once: it is executed for each batch of frames."""
+    statement = insert_for(dialect, TallyRow)
     new, there = statement.excluded, TallyRow
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["station_id", "width_s", "started_at"],
-            set_={
-                **{
-                    name: getattr(there, name) + new[name]
-                    for name in ("frames", "flagged", "no_reference", "score_sum")
-                },
-                "score_min": _outermost(there.score_min, new.score_min, there.score_min > new.score_min),
-                "score_max": _outermost(there.score_max, new.score_max, there.score_max < new.score_max),
-                "threshold_max": _outermost(
-                    there.threshold_max, new.threshold_max, there.threshold_max < new.threshold_max
-                ),
-            },
-        ),
-        [sums[key] for key in sorted(sums)],  # always in one order, so that two processes can't wait for each other
+    added = {name: getattr(there, name) + new[name] for name in ("frames", "flagged", "no_reference", "score_sum")}
+    return statement.on_conflict_do_update(
+        index_elements=["station_id", "width_s", "started_at"],
+        set_={
+            **added,
+            "score_min": _outermost(there.score_min, new.score_min, there.score_min > new.score_min),
+            "score_max": _outermost(there.score_max, new.score_max, there.score_max < new.score_max),
+            "threshold_max": _outermost(
+                there.threshold_max, new.threshold_max, there.threshold_max < new.threshold_max
+            ),
+        },
     )
 
 

@@ -4,9 +4,10 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.errors import RuleBroken
@@ -65,13 +66,19 @@ def current(session: Session, station_id: int, normal_set_id: int, model_id: str
 
 def in_force(session: Session, normal_set_ids: Collection[int]) -> Mapping[tuple[int, str], Threshold]:
     """(normal set id, model id) → the one in force, of every model that was calibrated for one of these normal sets."""
+    found = [Threshold(*row) for row in session.execute(_in_force(), {"sets": list(normal_set_ids)})]
+    return {(one.normal_set_id, one.model_id): one for one in found}
+
+
+@cache
+def _in_force() -> Select[Any]:
+    """Put together once: it is asked for each batch of frames."""
     newest = (
         select(func.max(ThresholdRow.id))
-        .where(ThresholdRow.normal_set_id.in_(normal_set_ids))
+        .where(ThresholdRow.normal_set_id.in_(bindparam("sets", expanding=True)))
         .group_by(ThresholdRow.station_id, ThresholdRow.normal_set_id, ThresholdRow.model_id)
     )
-    found = [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.id.in_(newest)))]
-    return {(one.normal_set_id, one.model_id): one for one in found}
+    return _newest_first().where(ThresholdRow.id.in_(newest))
 
 
 def history(session: Session, station_id: int) -> list[Threshold]:

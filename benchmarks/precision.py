@@ -1,7 +1,7 @@
 """What another precision changes: ``python -m benchmarks.precision FIRST.json SECOND.json [--page FILE]``.
 
 Both files are of ``andon bench accuracy --json``, over the same sets, shots and draws. Prints a line a method: the mean
-AUROC × 100 in each, and where the two differ most; with ``--page`` writes them between ``<!-- precision -->`` and
+AUROC × 100 in each, and where the two differ most, in the mean of a set and at one number of shots; with ``--page`` writes them between ``<!-- precision -->`` and
 ``<!-- end of precision -->``.
 """
 
@@ -39,16 +39,18 @@ def _cells(path: Path) -> dict[str, dict[Cell, float]]:
 
 def _lines(first: dict[str, dict[Cell, float]], second: dict[str, dict[Cell, float]]) -> list[str]:
     lines = [
-        "| method | first | second | difference | largest of one set and shot |",
-        "| --- | --- | --- | --- | --- |",
+        "| method | first | second | difference | largest of one set | largest of one set and shot |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for method, cells in sorted(first.items()):
         changes = {cell: second[method][cell] - value for cell, value in cells.items()}
         (dataset, shots), most = max(changes.items(), key=lambda pair: abs(pair[1]))
+        by_set = {name: fmean(change for cell, change in changes.items() if cell[0] == name) for name, _ in changes}
+        moved = max(by_set, key=lambda name: abs(by_set[name]))
         means = fmean(cells.values()), fmean(second[method].values())
         lines.append(
             f"| {method} | {means[0]:.2f} | {means[1]:.2f} | {fmean(changes.values()):+.2f} "
-            f"| {most:+.2f} ({dataset}, {shots}) |"
+            f"| {by_set[moved]:+.2f} ({moved}) | {most:+.2f} ({dataset}, {shots}) |"
         )
     return lines
 

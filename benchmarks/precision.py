@@ -1,8 +1,8 @@
 """What another precision changes: ``python -m benchmarks.precision FIRST.json SECOND.json [--page FILE]``.
 
 Both files are of ``andon bench accuracy --json``, over the same sets, shots and draws. Prints a line a method: the mean
-AUROC × 100 in each, and where the two differ most, in the mean of a set and at one number of shots; with ``--page`` writes them between ``<!-- precision -->`` and
-``<!-- end of precision -->``.
+AUROC × 100 in each, and where the two differ most, in the mean of a set and at one number of shots; with ``--page``
+writes them between ``<!-- precision -->`` and ``<!-- end of precision -->``.
 """
 
 import argparse

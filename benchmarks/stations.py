@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
 from benchmarks.machine import machine
-from benchmarks.pipeline import line_rate
+from benchmarks.pipeline import engine_of, line_rate
 from scorer.settings import ScorerSettings
 from scorer.standards import most_references_bytes
 
@@ -26,12 +26,14 @@ def main() -> None:
     parser.add_argument("--stations", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--references-bytes", type=int, help="bound of references in memory; else the default")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     asked = parser.parse_args()
     stations, frames = (40, 200) if asked.quick else (asked.stations, asked.frames)
     settings = ScorerSettings(
         detector=asked.detector,
         backbone=asked.backbone,
         device=asked.device,
+        precision=asked.precision,
         max_references_bytes=asked.references_bytes,
     )
     pictures = [photograph(number) for number in range(DIFFERENT_PICTURES)]
@@ -47,6 +49,7 @@ def main() -> None:
     figures = {
         "bus": asked.bus,
         "backbone": asked.backbone,
+        "engine": engine_of(settings),
         "stations": stations,
         "normals_each": NORMALS,
         "frames": frames,

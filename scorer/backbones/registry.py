@@ -59,10 +59,10 @@ def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
 
 
 def exact_of(backbone: PatchBackbone, settings: ScorerSettings, device: torch.device) -> Exact | None:
-    """Loads, when first asked, what `load` gave in bf16 once more, on torch in fp32; None for a backbone in fp32."""
+    """Loads, when first asked, what `load` made of the settings once more, on torch in fp32; None where it is fp32."""
     if not backbone.configuration.get("bf16"):
         return None
-    in_fp32 = settings.model_copy(update={"backbone": backbone.name, "precision": "fp32", "engine": "torch"})
+    in_fp32 = settings.model_copy(update={"precision": "fp32", "engine": "torch"})
     return cache(lambda: load(in_fp32, device))
 
 

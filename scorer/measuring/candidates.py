@@ -69,7 +69,8 @@ def load_ground(word: str, framing: Framing, settings: ScorerSettings) -> Ground
     ``teacher:FILE.npz:layer2+layer3``."""
     device = device_of(settings.device)
     if not word.startswith(TEACHER):
-        backbone = backbones.load(settings.model_copy(update={"backbone": word}), device)
+        settings = settings.model_copy(update={"backbone": word})
+        backbone = backbones.load(settings, device)
         return Ground(backbone, framing, backbones.exact_of(backbone, settings, device))
     path, _, layers = word.removeprefix(TEACHER).partition(":")
     return Ground(load_teacher(Path(path), layers, device), framing)

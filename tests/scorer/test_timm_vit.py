@@ -10,6 +10,7 @@ from scorer.backbones import registry
 from scorer.backbones.blocks import chosen_blocks
 from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.timm_vit import TimmVit, bare, load_timm
+from scorer.detectors import registry as detectors
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patches import PatchDetector
 from scorer.errors import BadWeights, ModelUnavailable, UnfitBackbone, UnknownBackbone
@@ -106,6 +107,16 @@ def test_a_file_is_kept_under_timms_name_and_loaded_by_it(folder: WeightsFolder,
     direct.load_state_dict(tensors)
     pixels = tiny_pixels(1, 1, (160, 160))
     torch.testing.assert_close(backbone.tokens(pixels), TimmVit(direct, "it", (4, 6), CPU, "fp32").tokens(pixels))
+
+
+def test_in_bf16_normals_are_held_to_the_same_weights_in_fp32(folder: WeightsFolder, tmp_path: Path) -> None:
+    import_timm(folder, kept(tmp_path / "model.safetensors", weights()), SMALL)
+    pictures = list(tiny_pixels(7, 3, (160, 160)).permute(0, 2, 3, 1).contiguous().numpy())
+    chosen = []
+    for precision in ("fp32", "bf16"):
+        settings = asked(folder).model_copy(update={"detector": "patchcore", "precision": precision})
+        chosen.append(detectors.load(settings, Framing("stretch")).references(pictures, "part").tensors["kept"])
+    assert torch.equal(*chosen)
 
 
 def test_without_its_tag_the_only_one_is_taken_and_of_two_one_must_be_named(

@@ -329,6 +329,18 @@ def test_it_loads_on_a_kept_clip_by_its_name(folder: WeightsFolder, backbone: st
     assert scores.maps.shape == (1, 3, 4)
 
 
+def test_a_method_on_clips_patches_in_bf16_is_held_to_the_same_weights_in_fp32(folder: WeightsFolder) -> None:
+    exact, rounded = (
+        registry.load(
+            settings_of(folder).model_copy(update={"detector": "nearest-patch", "precision": precision}), Framing()
+        )
+        for precision in ("fp32", "bf16")
+    )
+    first, second = (one.references(pictures(3, 1), "bolt").tensors for one in (exact, rounded))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert exact.model_id != rounded.model_id
+
+
 def test_detectors_of_several_framings_share_one_model(folder: WeightsFolder) -> None:
     stretched, boxed = (load(settings_of(folder), CPU, Framing(kind)) for kind in ("stretch", "letterbox"))
     assert stretched._model is boxed._model

@@ -114,12 +114,13 @@ def pipeline_plot(panel: Axes, runs: Runs) -> None:
 
 def stations_table(runs: Runs) -> Iterator[str]:
     """What a frame costs with many stations over what it costs with one."""
-    columns = ["bus", "stations", "one station, frames/s", "all, frames/s", "ratio (goal 1.10)", "references on disk"]
+    columns = ["bus", "engine", "stations", "one station, frames/s", "all, frames/s", "ratio (goal 1.10)", "references"]
     yield from _table(
         columns,
         (
             [
                 one["bus"],
+                one["engine"],
                 one["stations"],
                 one["one_station_per_s"],
                 one["many_stations_per_s"],
@@ -138,7 +139,7 @@ def stations_plot(panel: Axes, runs: Runs) -> None:
     ):
         at = [number + 0.3 * (place - 0.5) for number in range(len(runs))]
         panel.bar(at, [one[figure] for one in runs.values()], 0.28, color=COLOURS[place], label=told)
-    _named(panel, [one["bus"] for one in runs.values()])
+    _named(panel, [f"{one['bus']}, {one['engine']}" for one in runs.values()])
     panel.set_ylabel("frames a second", color=QUIET)
     _legend(panel)
 

@@ -139,7 +139,7 @@ def stations_plot(panel: Axes, runs: Runs) -> None:
     ):
         at = [number + 0.3 * (place - 0.5) for number in range(len(runs))]
         panel.bar(at, [one[figure] for one in runs.values()], 0.28, color=COLOURS[place], label=told)
-    _named(panel, [f"{one['bus']}, {one['engine']}" for one in runs.values()])
+    _named(panel, [f"{one['bus']}\n{one['engine']}" for one in runs.values()])
     panel.set_ylabel("frames a second", color=QUIET)
     _legend(panel)
 

@@ -132,8 +132,12 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
 ) -> None:
     page.goto(f"{address}/review")
     shows(page, queue[0])
-    page.keyboard.press("2")
-    page.keyboard.press("3")
+    for key, name in (("2", "dent"), ("3", "crack")):
+        kind = page.get_by_role("button", name=re.compile(name))
+        expect(kind).to_be_enabled()  # types are drawn last
+        page.keyboard.press(key)
+        expect(kind).to_have_attribute("data-testid", "stBaseButton-primary")
+        drawn(page)
     page.keyboard.press("d")
     shows(page, queue[1])
     assert words(line) == [(0.5, "defect", ("dent", "crack"))]

@@ -158,8 +158,9 @@ def _maps(tokens: Sequence[torch.Tensor], seen: torch.Tensor, parts: Sequence[Pa
     Tokens may be of any length, and wider than the bank. 0 where a patch is not `seen`, (B, patches): bars are not
     compared. window: at most so many cells away; 0 for anywhere.
     """
-    asked = _in_use(rearrange(seen, "b (r c) -> r b c", c=parts[0][1].looked_at.shape[2]))
-    hidden = [_hidden(bank) for _, bank in parts] if window else []
+    if window:
+        asked = _in_use(rearrange(seen, "b (r c) -> r b c", c=parts[0][1].looked_at.shape[2]))
+        hidden = [_hidden(bank) for _, bank in parts]
     distances = torch.zeros(seen.shape, device=seen.device)
     for number, mine in enumerate(tokens):
         banks = [(count, bank.layers[number]) for count, bank in parts]

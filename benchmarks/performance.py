@@ -75,7 +75,8 @@ def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator
 
 def pipeline_table(runs: Runs) -> Iterator[str]:
     """Rates, and what is left of the bare network's."""
-    columns = ["line", "engine", "bare on torch /s", "bare on the engine /s", "line /s", "of torch", "of the engine"]
+    bare = ["bare on torch /s", "bare on the engine /s", "the same, as framed /s"]
+    columns = ["line", "engine", *bare, "line /s", "of torch", "of the engine", "of the engine, as framed"]
     yield from _table(
         columns,
         (
@@ -84,9 +85,11 @@ def pipeline_table(runs: Runs) -> Iterator[str]:
                 one["engine"],
                 one["bare_torch_per_s"],
                 one["bare_per_s"],
+                one["bare_framed_per_s"],
                 one["line_per_s"],
                 one["ratio_to_torch"],
                 one["ratio"],
+                one["ratio_framed"],
             ]
             for one in runs.values()
         ),

@@ -3,9 +3,10 @@
 ``python -m benchmarks.pipeline [--bus embedded|kafka] [--quick] [--json FILE]``
 
 Frames are JPEGs of 200 kB, 1280 × 960. All of them lie on the bus before the worker starts; it then reads, decodes,
-scores, writes and commits them. The bare network gets framed pictures, and is measured before and after, as the worker
-calls it: on every core, one thread each; once on the engine that the worker uses, and once on torch. An OpenCLIP
-tower, as ``--backbone openclip/ViT-B-16-plus-240``, has random weights.
+scores, writes and commits them. The bare network gets pictures that fill its square, and is measured before and after,
+as the worker calls it: on every core, one thread each; once on the engine that the worker uses, and once on torch. On
+that engine it is also measured with the frames as the line frames them, of which a backbone may leave out the
+letterbox's bars. An OpenCLIP tower, as ``--backbone openclip/ViT-B-16-plus-240``, has random weights.
 """
 
 import time
@@ -49,13 +50,15 @@ def main() -> None:
     pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
     with with_random_tower(named) as settings, benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
-        detector = registry.load(settings, Framing())
-        on_torch = registry.load(settings.model_copy(update={"engine": "torch"}), Framing())
+        detector = registry.load(settings, Framing("stretch"))
+        on_torch = registry.load(settings.model_copy(update={"engine": "torch"}), Framing("stretch"))
+        as_framed = registry.load(settings, Framing())
+        nets = (detector, on_torch, as_framed)
         torch.set_num_threads(settings.torch_threads or 1)
-        before, torch_before = (bare_rate(one, pictures, settings, frames) for one in (detector, on_torch))
+        before = [bare_rate(one, pictures, settings, frames) for one in nets]
         whole = line_rate(line, ["s1"], pictures, frames)
-        torch_after, after = (bare_rate(one, pictures, settings, frames) for one in (on_torch, detector))
-    bare, bare_torch = fmean([before, after]), fmean([torch_before, torch_after])
+        after = [bare_rate(one, pictures, settings, frames) for one in reversed(nets)][::-1]
+    bare, bare_torch, bare_framed = (fmean(pair) for pair in zip(before, after, strict=True))
     figures = {
         "bus": asked.bus,
         "detector": asked.detector,
@@ -65,10 +68,12 @@ def main() -> None:
         "engine": engine_of(settings),
         "bare_per_s": round(bare, 2),
         "bare_torch_per_s": round(bare_torch, 2),
+        "bare_framed_per_s": round(bare_framed, 2),
         "line_per_s": round(whole, 2),
         "ratio": round(whole / bare, 3),
         "ratio_to_torch": round(whole / bare_torch, 3),
-        "bare_before_and_after": [round(before, 2), round(after, 2)],
+        "ratio_framed": round(whole / bare_framed, 3),
+        "bare_before_and_after": [round(before[0], 2), round(after[0], 2)],
         "machine": machine(),
     }
     tell(figures, asked.json)

@@ -1,4 +1,4 @@
-"""Lets the page's keys be heard wherever the focus is, but in a text field."""
+"""Lets the page's keys be heard wherever the focus is, but in a text field, and while the page is drawn anew."""
 
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer

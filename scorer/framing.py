@@ -26,9 +26,35 @@ CELL_PX = 16  # stands for the size of a cell where only proportions matter
 LONGEST_MAP_SIDE = 256
 """Rows or columns of a map over a very long picture, whose cells then stand for more pixels each."""
 
+FEWEST_CELLS = 4
+"""A network gets at least so many each way: oneDNN's convolutions in bf16 are wrong for maps one cell wide."""
 
 KEPT_SHARPNESS = 1.25
 """A picture is decoded with at least this many times the pixels a side that the frame shows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The rows and columns of a grid's cells that hold a picture; `bottom` and `right` are the first beyond it."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def rows(self) -> slice:
+        """For indexing."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """For indexing."""
+        return slice(self.left, self.right)
+
+    def of_pixels(self, height: int, width: int) -> "Box":
+        """The same in pixels, for cells of that height and width."""
+        return Box(self.top * height, self.bottom * height, self.left * width, self.right * width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +62,14 @@ class Framed:
     """A picture as a network takes it.
 
     tiles: (T, H, W, 3) uint8, row by row. cells: (rows, columns) of the whole grid, False in bars. height, width: of
-    the picture it was made of, in pixels.
+    the picture it was made of, in pixels. box: which cells `tiles` shows, where bars were left out; else None.
     """
 
     tiles: npt.NDArray[np.uint8]
     cells: Cells
     height: int
     width: int
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +98,29 @@ class Framing:
         """Tiles along each side; 1 where the picture stays whole."""
         return TILES.get(self.kind, 1)
 
-    def prepare(self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int]) -> Framed:
-        """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked."""
+    @property
+    def has_bars(self) -> bool:
+        """Whether there are bars that can be left out; tiles are cut from a frame with its bars."""
+        return self.kind == "letterbox"
+
+    def prepare(
+        self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int], *, without_bars: bool = False
+    ) -> Framed:
+        """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked.
+
+        without_bars: the network takes fewer cells than `grid` as well, and is given those that are looked at.
+        """
         whole_size = size[0] * self.tiles, size[1] * self.tiles
         whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
         height, width, _ = picture.shape
         framed = self.frame(picture, whole_size)
+        cells = self.looked_at(height, width, whole_size, whole_grid)
+        box = _box_of(cells) if without_bars and self.has_bars else None
+        if box is not None:
+            shown = box.of_pixels(size[0] // grid[0], size[1] // grid[1])
+            return Framed(framed[None, shown.rows, shown.columns], cells, height, width, box)
         tiles = rearrange(framed, "(r h) (c w) rgb -> (r c) h w rgb", r=self.tiles, c=self.tiles)
-        return Framed(tiles, self.looked_at(height, width, whole_size, whole_grid), height, width)
+        return Framed(tiles, cells, height, width)
 
     def enough_px(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
         """The height and width a picture of that shape needs to fill a network's `size` sharply."""
@@ -167,6 +209,20 @@ def _resized(picture: "Picture", size: tuple[int, int]) -> "Picture":
     pixels = kept[None].permute(0, 3, 1, 2)  # (1, 3, H, W), in memory channels last, which is its quick way
     scaled = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
     return scaled[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _box_of(cells: Cells) -> Box:
+    """What is looked at, which in a letterbox is a box, with some of the bars where that would be too narrow."""
+    rows, columns = (np.asarray(cells.any(axis=axis)) for axis in (1, 0))
+    return Box(*_stretch(rows), *_stretch(columns))
+
+
+def _stretch(seen: Cells) -> tuple[int, int]:
+    """The first of the cells along a side that are seen, and the first after them; `FEWEST_CELLS` or all."""
+    first, after = int(seen.argmax()), len(seen) - int(seen[::-1].argmax())
+    wanted = min(len(seen), max(after - first, FEWEST_CELLS))
+    first = min(max(0, first - (wanted - (after - first)) // 2), len(seen) - wanted)
+    return first, first + wanted
 
 
 def _inside(places: npt.NDArray[np.float64], start: float, length: float) -> Cells:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import browsing, charts, leafing, opening, states, tiles, verdict_view, words
+from dashboard import browsing, charts, keys, leafing, opening, states, tiles, verdict_view, words
 from dashboard.browsing import SHOW, Listing
 from dashboard.spans import DEFAULT, SPANS, Span
 from storage import normal_sets, parked, stations, verdicts, workers
@@ -60,6 +60,7 @@ def station_page() -> None:
     opening.live(headline, None, place, span)
     opening.live(diagrams, span.refresh_every_s(opening.settings().refresh_every_s), place, span)
     opening.live(frames, None, place, span)
+    keys.hand_on()
 
 
 def headline(place: Station, span: Span) -> None:

@@ -16,12 +16,14 @@ from torch.nn import functional
 
 from scorer import checkpoints
 from scorer.backbones.precision import rounding
+from scorer.backbones.protocol import placed
 from scorer.devices import on_device
 from scorer.engines.choice import PLAIN, calls, choose
 from scorer.engines.measured import Running
 from scorer.engines.protocol import ONE_CALL, Calls
 from scorer.engines.registry import compiled
 from scorer.errors import BadWeights
+from scorer.framing import Box
 from scorer.settings import ScorerSettings
 
 NAME = "andon-tiny"
@@ -147,7 +149,7 @@ class TinyBackbone:
         self.size = (SIDE_PX, SIDE_PX)
         self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
         example = torch.zeros(1, 3, *self.size, device=device)
-        self._encode = compiled(running.engine, Tokens(self.network).eval(), example, calls)
+        self._encode = compiled(running.engine, Tokens(self.network).eval(), example, calls, cell_px=STRIDE_PX)
         self._rounding = rounding(dtype, running.engine)
 
     @property
@@ -159,11 +161,18 @@ class TinyBackbone:
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """Framed pictures (B, 3, H, W), uint8 RGB of `size`, to (2 outputs, B, P patches row by row, 256).
 
-        The second output has 96 values and then zeros, which change no cosine.
+        The second output has 96 values and then zeros.
         """
+        return self._tokens(pixels, None)
+
+    @torch.inference_mode()
+    def tokens_within(self, pixels: torch.Tensor, box: Box) -> torch.Tensor:
+        """As `LeavesBarsOut`."""
+        return self._tokens(pixels, box)
+
+    def _tokens(self, pixels: torch.Tensor, box: Box | None) -> torch.Tensor:
         pictures = on_device(pixels, self.device).contiguous().float().div_(255)  # channels first while a byte each
-        first, second = self._encode(pictures)
-        return torch.stack([first, functional.pad(second, (0, first.shape[2] - second.shape[2]))])
+        return placed(self._encode(pictures), box, self.grid)
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:

@@ -11,15 +11,16 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from einops import rearrange
 from PIL import Image
 
-from scorer.backbones.protocol import PatchBackbone
+from scorer.backbones.protocol import LeavesBarsOut, PatchBackbone
 from scorer.detectors.protocol import Picture, References, Scores
 from scorer.detectors.runs import Runs, judge_apart
 from scorer.errors import BadNormals
-from scorer.framing import Framed, Framing
+from scorer.framing import Box, Framed, Framing
 
 FEWEST_NORMALS, MOST_NORMALS = 2, 64
 PICTURES_AT_ONCE = 16
@@ -142,6 +143,7 @@ class PatchDetector:
         self._backbone = backbone
         self._exact = exact
         self._framing = framing
+        self._without_bars = leaves_bars_out(backbone, framing)
         self.weights_sha256 = backbone.weights_sha256
         configuration = [
             method.name,
@@ -152,6 +154,7 @@ class PatchDetector:
             backbone.weights_sha256,
             framing.identity,
             *([] if exact is None else ["chosen in fp32"]),
+            *(["bars left out"] if self._without_bars else []),
         ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
@@ -174,7 +177,8 @@ class PatchDetector:
 
     def prepare(self, picture: Picture) -> Framed:
         """Frame for the backbone."""
-        return self._framing.prepare(picture, self._backbone.size, self._backbone.grid)
+        size, grid = self._backbone.size, self._backbone.grid
+        return self._framing.prepare(picture, size, grid, without_bars=self._without_bars)
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station."""
@@ -226,13 +230,44 @@ class PatchDetector:
     @torch.inference_mode()
     def _encode(self, framed: Sequence[Framed], backbone: PatchBackbone) -> Patches:
         tiles, rows = self._framing.tiles, backbone.grid[0]
-        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed]))
-        parts = [backbone.tokens(some) for some in torch.split(pixels.permute(0, 3, 1, 2), PICTURES_AT_ONCE)]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        tokens = rearrange(whole, "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
+        tokens = rearrange(_tokens(framed, backbone), "l (b r c) (h w) d -> l b (r h c w) d", r=tiles, c=tiles, h=rows)
         cells = torch.from_numpy(np.stack([one.cells for one in framed]))
         looked_at = cells.flatten(1).to(backbone.device)
         return Patches(tokens, looked_at, (rows * tiles, backbone.grid[1] * tiles))
+
+
+def leaves_bars_out(backbone: PatchBackbone, framing: Framing) -> bool:
+    """Whether there are bars, and the backbone need not see them: tokens beside them then are others."""
+    return framing.has_bars and isinstance(backbone, LeavesBarsOut)
+
+
+def _tokens(framed: Sequence[Framed], backbone: PatchBackbone) -> torch.Tensor:
+    """Of all tiles in order, (layers, tiles, patches, width); pictures of the same cells go together."""
+    places: dict[Box | None, list[int]] = {}
+    for place, one in enumerate(framed):
+        places.setdefault(one.box, []).append(place)
+    parts = [
+        _within(box, torch.from_numpy(tiles).permute(0, 3, 1, 2), backbone)
+        for box, some in places.items()
+        for tiles in _at_once([framed[place].tiles for place in some])
+    ]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    if len(places) == 1:
+        return whole
+    order = torch.tensor([place for some in places.values() for place in some])  # a box has one tile a picture
+    return whole[:, order.argsort().to(whole.device)]
+
+
+def _at_once(tiles: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
+    joined = tiles[0] if len(tiles) == 1 else np.concatenate(tiles)
+    return [joined[first : first + PICTURES_AT_ONCE] for first in range(0, len(joined), PICTURES_AT_ONCE)]
+
+
+def _within(box: Box | None, pixels: torch.Tensor, backbone: PatchBackbone) -> torch.Tensor:
+    if box is None:
+        return backbone.tokens(pixels)
+    assert isinstance(backbone, LeavesBarsOut)
+    return backbone.tokens_within(pixels, box)
 
 
 def turned(picture: Picture, degrees: int) -> Picture:

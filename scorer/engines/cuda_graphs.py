@@ -29,17 +29,18 @@ class CudaGraphs:
         """It needs a GPU of NVIDIA."""
         return None if device.type == "cuda" else f"CUDA graphs need a GPU, and the model runs on {device.type}."
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
         """The network in whatever precision it is."""
-        captured: dict[int, Captured] = {}
+        captured: dict[tuple[int, ...], Captured] = {}
         alone = threading.Lock()
 
         @torch.inference_mode()
         def encode(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
             with alone:
-                if len(pictures) not in captured:
-                    captured[len(pictures)] = _capture(network, pictures)
-                one = captured[len(pictures)]
+                shape = tuple(pictures.shape)
+                if shape not in captured:
+                    captured[shape] = _capture(network, pictures)
+                one = captured[shape]
                 one.pictures.copy_(pictures, non_blocking=True)
                 one.graph.replay()
                 return tuple(answer.float().clone() for answer in one.answers)

@@ -8,16 +8,18 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.export import Dim
 
 from scorer.engines.measured import put
 
@@ -37,15 +39,18 @@ def missing(package: str, device: torch.device) -> str | None:
     return f"{', '.join(absent)} is not installed: {WAY_OUT}." if absent else None
 
 
-def graph_of(network: nn.Module, example: torch.Tensor, file: Path | None) -> bytes:
-    """The graph, weights within, out of `file` where it was kept; exporting takes seconds."""
+def graph_of(network: nn.Module, example: torch.Tensor, cell_px: int | None, file: Path | None) -> bytes:
+    """The graph, weights within, out of `file` where it was kept; exporting takes seconds.
+
+    cell_px: it takes heights and widths that are multiples of this, up to the example's; None for the example's alone.
+    """
     if file is None:
-        return exported(network, example)
+        return exported(network, example, cell_px)
     name = "-".join([file.stem, *(["bf16"] if is_bf16(network) else [])])
     file = file.with_stem(f"{name}-{_code_of(network)}")
     if file.exists():
         return file.read_bytes()
-    graph = exported(network, example)
+    graph = exported(network, example, cell_px)
     put(file, graph)
     for earlier in set(file.parent.glob(f"{name}-{'?' * CODE_DIGITS}{file.suffix}")) - {file}:
         with contextlib.suppress(OSError):  # of code that is gone; a large network's takes hundreds of megabytes
@@ -76,16 +81,25 @@ class InFloat32(nn.Module):
         return tuple(one.float() for one in self.network(pictures))
 
 
-def exported(network: nn.Module, example: torch.Tensor) -> bytes:
+def exported(network: nn.Module, example: torch.Tensor, cell_px: int | None) -> bytes:
     """The graph, weights within; what the exporter has to say of itself is not for an operator."""
+    shapes = None if cell_px is None else {"pictures": _sizes(example, cell_px)}
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(InFloat32(network).eval(), (example,), dynamo=True, verbose=False)
+        program = torch.onnx.export(
+            InFloat32(network).eval(), (example,), dynamo=True, verbose=False, dynamic_shapes=shapes
+        )
     assert program is not None
     graph: bytes = program.model_proto.SerializeToString()
     return graph
+
+
+def _sizes(example: torch.Tensor, cell_px: int) -> Mapping[int, Any]:
+    """Height and width as torch's exporter is told of them."""
+    sides = {2: "rows", 3: "columns"}
+    return {side: cell_px * Dim(name, max=example.shape[side] // cell_px) for side, name in sides.items()}
 
 
 def one_by_one(run: RunOne, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:

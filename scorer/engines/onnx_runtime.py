@@ -16,14 +16,14 @@ class OnnxRuntime:
         """It is an extra."""
         return onnx_graph.missing("onnxruntime", device)
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
         """In fp32, as the network is."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = calls.threads, 1
         options.log_severity_level = 3  # errors; the rest is about choices that are its own
-        graph = onnx_graph.graph_of(network, example, calls.graph)
+        graph = onnx_graph.graph_of(network, example, cell_px, calls.graph)
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 

@@ -13,7 +13,7 @@ class Plain:
         """Torch is always there."""
         return None
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
         """Any number of pictures at once; threads are torch's own setting."""
 
         @torch.inference_mode()

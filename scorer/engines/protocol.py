@@ -39,5 +39,8 @@ class Engine(Protocol):
     def missing(self, device: torch.device) -> str | None:
         """Why it can't be used on this machine, a sentence with the way out; None where it can."""
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls) -> Encode:
-        """example: (1, 3, H, W), float32, on the network's device; its height and width are the only ones."""
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
+        """example: (1, 3, H, W), float32, on the network's device.
+
+        cell_px: heights and widths that come are multiples of it up to the example's; None where no others come.
+        """

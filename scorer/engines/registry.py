@@ -21,8 +21,10 @@ ENGINES: Mapping[EngineName, Engine] = {
 }
 
 
-def compiled(name: EngineName, network: nn.Module, example: torch.Tensor, calls: Calls) -> Encode:
-    """The network on that engine; raises `UnfitEngine` where it isn't there."""
+def compiled(
+    name: EngineName, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None = None
+) -> Encode:
+    """The network on that engine, see `Engine.compile`; raises `UnfitEngine` where it isn't there."""
     if why := ENGINES[name].missing(example.device):
         raise UnfitEngine(f"scorer.engine is {name}: {why}")
-    return ENGINES[name].compile(network, example, calls)
+    return ENGINES[name].compile(network, example, calls, cell_px)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from scorer.calibration import calibrate
-from scorer.detectors.patches import PICTURES_AT_ONCE, PatchDetector
+from scorer.detectors.patches import PICTURES_AT_ONCE, PatchDetector, leaves_bars_out
 from scorer.detectors.protocol import Detector, References, Scores
 from scorer.devices import device_of, usable_cores
 from scorer.errors import ModelUnavailable, UnfitBackbone
@@ -132,8 +132,8 @@ def _of_whole(
 def _tokens_of(asked: Asked, ground: Ground, dataset: Dataset) -> Path | None:
     if asked.tokens is None:
         return None
-    decides = [ground.backbone.name, ground.backbone.weights_sha256, dict(ground.backbone.configuration)]
-    decides += [str(ground.framing), str(dataset.folder)]
+    decides: list[object] = [ground.backbone.name, ground.backbone.weights_sha256, dict(ground.backbone.configuration)]
+    decides += [ground.framing.identity, leaves_bars_out(ground.backbone, ground.framing), str(dataset.folder)]
     return asked.tokens / f"{dataset.name}-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}"
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scorer.backbones.protocol import placed
+from scorer.framing import Box
 from scorer.measuring.errors import CannotMeasure
 from scorer.training.teachers import MOBILENET_FILE, RESNET_FILE, STRIDE, MobilenetTeacher, ResnetTeacher, Teacher
 
@@ -24,7 +26,7 @@ class TeacherBackbone:
     Narrower layers are filled up with zeros, which change no cosine.
     """
 
-    def __init__(self, name: str, layers: Layers, depth: int, weights_sha256: str, device: torch.device) -> None:
+    def __init__(self, name: str, layers: Layers, weights_sha256: str, device: torch.device) -> None:
         self.name = name
         self.device = device
         self.weights_sha256: str | None = weights_sha256
@@ -32,16 +34,20 @@ class TeacherBackbone:
         self.grid = (SIDE_PX // STRIDE, SIDE_PX // STRIDE)
         self.configuration: Mapping[str, float] = {"side_px": SIDE_PX}
         self._layers = layers
-        self._depth = depth
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, 256, 256), uint8 RGB, to (layers, B, 256 patches row by row, width)."""
+        return self._tokens(pixels, None)
+
+    @torch.inference_mode()
+    def tokens_within(self, pixels: torch.Tensor, box: Box) -> torch.Tensor:
+        """As `LeavesBarsOut`."""
+        return self._tokens(pixels, box)
+
+    def _tokens(self, pixels: torch.Tensor, box: Box | None) -> torch.Tensor:
         pictures = pixels.to(self.device).float().div(255).contiguous(memory_format=torch.channels_last)
-        maps = [
-            functional.pad(found, (0, 0, 0, 0, 0, self._depth - found.shape[1])) for found in self._layers(pictures)
-        ]
-        return torch.stack(maps).flatten(3).transpose(2, 3)
+        return placed([found.flatten(2).transpose(1, 2) for found in self._layers(pictures)], box, self.grid)
 
 
 def load_teacher(path: Path, layers: str, device: torch.device) -> TeacherBackbone:
@@ -53,7 +59,7 @@ def load_teacher(path: Path, layers: str, device: torch.device) -> TeacherBackbo
         resnet, mobilenet = (load_teacher(path / name, "", device) for name in (RESNET_FILE, MOBILENET_FILE))
         both = sha256(f"{resnet.weights_sha256} {mobilenet.weights_sha256}".encode()).hexdigest()
         return TeacherBackbone(
-            "resnet18 + mobilenetv2", lambda x: resnet._layers(x) + mobilenet._layers(x), resnet._depth, both, device
+            "resnet18 + mobilenetv2", lambda x: resnet._layers(x) + mobilenet._layers(x), both, device
         )
     if not path.is_file():
         raise CannotMeasure(f"There is no teacher {path}; name its .npz file, or a folder with both.")
@@ -64,14 +70,14 @@ def load_teacher(path: Path, layers: str, device: torch.device) -> TeacherBackbo
         return _resnet(ResnetTeacher(arrays), layers, found_sha256, device)
     if "Conv.w" in arrays and not layers:
         network = _ready(MobilenetTeacher(arrays), device)
-        return TeacherBackbone("mobilenetv2", lambda x: [network(x)], network.depth, found_sha256, device)
+        return TeacherBackbone("mobilenetv2", lambda x: [network(x)], found_sha256, device)
     raise CannotMeasure(f"{path} is neither ResNet-18 up to layer3 nor MobileNetV2 up to block 12 with {layers!r}.")
 
 
 def _resnet(network: ResnetTeacher, layers: str, found_sha256: str, device: torch.device) -> TeacherBackbone:
     _ready(network, device)
     if layers in ("", "layer3"):
-        return TeacherBackbone("resnet18 layer3", lambda x: [network(x)], network.depth, found_sha256, device)
+        return TeacherBackbone("resnet18 layer3", lambda x: [network(x)], found_sha256, device)
     if layers != "layer2+layer3":
         raise CannotMeasure(f"The ResNet-18 teacher has layer3 or layer2+layer3, not {layers!r}.")
 
@@ -84,7 +90,7 @@ def _resnet(network: ResnetTeacher, layers: str, found_sha256: str, device: torc
             coarse = block(coarse)
         return [functional.avg_pool2d(fine, 2), coarse]
 
-    return TeacherBackbone("resnet18 layer2+layer3", two, network.depth, found_sha256, device)
+    return TeacherBackbone("resnet18 layer2+layer3", two, found_sha256, device)
 
 
 def _ready(network: Teacher, device: torch.device) -> Teacher:

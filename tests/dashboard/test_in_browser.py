@@ -61,6 +61,14 @@ def s1(line: Line, now: datetime) -> Station:
     return line.station(f"s-{next(NUMBERS)}", now - timedelta(days=2), object_name="coin", stale_after_s=8)
 
 
+STICKING_OUT = """() => {
+    const main = document.querySelector(".stMain"), edge = main.getBoundingClientRect().left + main.clientWidth;
+    if (main.scrollWidth === main.clientWidth) return [];
+    const wide = [...main.querySelectorAll("*")].filter(one => one.getBoundingClientRect().right > edge + 0.5);
+    return [main.scrollWidth - main.clientWidth, ...wide.map(one => `${one.tagName} ${one.className}`)];
+}"""
+
+
 def ready(page: Page) -> None:
     """The page has been drawn once and hears keys and clicks."""
     expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
@@ -322,7 +330,8 @@ def test_nothing_sticks_out_of_the_screen(
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(address + where.format(s1.name))
     expect(page.locator(".andon-strip, .andon-h, .stAlert").first).to_be_visible()
-    assert (
-        page.evaluate("document.querySelector('.stMain').scrollWidth - document.querySelector('.stMain').clientWidth")
-        == 0
-    )
+    ready(page)
+    try:
+        page.wait_for_function(f"({STICKING_OUT})().length === 0")
+    except PlaywrightTimeout:
+        assert page.evaluate(STICKING_OUT) == []

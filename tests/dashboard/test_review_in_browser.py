@@ -162,6 +162,22 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
     shows(page, queue[3])
 
 
+def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was_seen(
+    page: Page, address: str, line: Line, queue: list[float]
+) -> None:
+    page.goto(f"{address}/review")
+    for number in range(3):
+        shows(page, queue[number])
+        drawn(page)
+        for key in "123dfu":  # the last two come when the frame has its word
+            page.keyboard.press(key)
+        shows(page, queue[number + 1])
+    drawn(page)
+    assert [word for _, word, _ in words(line)] == ["defect"] * 3
+    assert [len(types) for _, _, types in words(line)] == [3, 3, 3]
+    assert entries(line) == 3
+
+
 def test_many_frames_get_one_word_and_one_undo_takes_all_back(
     page: Page, address: str, line: Line, queue: list[float]
 ) -> None:

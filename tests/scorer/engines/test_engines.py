@@ -18,6 +18,7 @@ from scorer.engines.openvino import infer
 from scorer.engines.protocol import ONE_CALL, Calls
 from scorer.engines.registry import compiled
 from scorer.errors import UnfitEngine
+from scorer.framing import Box
 from tests.scorer.test_timm_vit import oblong
 from tests.scorer.tiny_clip import tiny_architecture, tiny_pixels
 
@@ -56,6 +57,26 @@ def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, t
         together = tokens(pixels)
         torch.testing.assert_close(together, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
         torch.testing.assert_close(torch.cat([tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine", OTHERS)
+def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, precision: str, tmp_path: Path) -> None:
+    if (engine, precision) == ("onnxruntime", "bf16"):
+        return  # it computes in fp32 alone
+    calls = Calls(graphs=tmp_path, network="tiny")
+    network, contents = read_tiny()
+    plain = TinyBackbone(deepcopy(network), contents, CPU)
+    other = TinyBackbone(network, contents, CPU, Running(engine, precision), calls)  # type: ignore[arg-type]
+    draw = torch.Generator().manual_seed(4)
+    for box in (Box(2, 14, 0, 16), Box(0, 16, 6, 10), Box(7, 11, 0, 16), Box(2, 14, 0, 16)):
+        side = box.of_pixels(16, 16)
+        pixels = torch.randint(0, 256, (2, 3, side.bottom - side.top, side.right - side.left), generator=draw)
+        pixels = pixels.to(torch.uint8)
+        expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
+        most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=0, atol=most)
+    assert len(list(tmp_path.iterdir())) == 1  # one graph for all sizes
 
 
 @pytest.mark.parametrize("engine", OTHERS)
@@ -135,12 +156,12 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
 
 def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()).eval(), torch.rand(1, 3, 8, 8)
-    onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
+    onnx_graph.graph_of(network, example, None, tmp_path / "net.onnx")
     (earlier,) = tmp_path.iterdir()
     in_bf16 = tmp_path / "net-bf16-0123abcd.onnx"
     in_bf16.write_bytes(b"another graph of the same weights")
     monkeypatch.setattr(onnx_graph, "version", lambda package: "another")
-    onnx_graph.graph_of(network, example, tmp_path / "net.onnx")
+    onnx_graph.graph_of(network, example, None, tmp_path / "net.onnx")
     found = set(tmp_path.iterdir())
     assert len(found) == 2
     assert in_bf16 in found

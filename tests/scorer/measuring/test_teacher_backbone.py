@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from scorer.framing import Box
 from scorer.measuring.errors import CannotMeasure
 from scorer.measuring.teacher_backbone import load_teacher
 from scorer.training.teachers import RESNET_FILE, load_teachers
@@ -31,6 +32,18 @@ def test_each_teacher_gives_its_own_map_and_a_folder_gives_both(pixels):
     torch.testing.assert_close(found[1, :, :, :96], expected[1], atol=1e-5, rtol=1e-4)
     assert (found[1, :, :, 96:] == 0).all()
     assert both.weights_sha256 not in (None, alone.weights_sha256)
+
+
+def test_a_teacher_leaves_bars_out_as_its_student_does(pixels):
+    folder = beside_the_project("weights")
+    both = load_teacher(folder, "", CPU)
+    torch.testing.assert_close(both.tokens_within(pixels, Box(0, 16, 0, 16)), both.tokens(pixels), atol=0, rtol=0)
+    within = both.tokens_within(pixels[..., 32:224], Box(0, 16, 2, 14)).view(2, 2, 16, 16, -1)
+    whole = both.tokens(pixels).view(2, 2, 16, 16, -1)
+    assert (within[..., :2, :] == 0).all()
+    assert (within[..., 14:, :] == 0).all()
+    cosines = torch.nn.functional.cosine_similarity(within, whole, dim=-1)
+    assert float(cosines[..., 7:9].min()) > 0.95
 
 
 def test_layer2_is_a_layer_beside_layer3(pixels):

@@ -5,9 +5,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from storage.errors import NotFound, RuleBroken
@@ -107,8 +108,14 @@ def list_all(session: Session) -> list[Station]:
 
 def named(session: Session, names: Collection[str]) -> list[Station]:
     """Those of these names that there are, by name."""
-    rows = session.scalars(select(StationRow).where(StationRow.name.in_(names)).order_by(StationRow.name))
-    return [_station(row) for row in rows]
+    return [_station(row) for row in session.execute(_by_names(), {"names": list(names)})]
+
+
+@cache
+def _by_names() -> Select[Any]:
+    """Put together once, and of plain rows: it is asked for each batch of frames."""
+    wanted = StationRow.name.in_(bindparam("names", expanding=True))
+    return select(*StationRow.__table__.columns).where(wanted).order_by(StationRow.name)
 
 
 def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str]:
@@ -117,7 +124,7 @@ def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str
     return {row.id: row.name for row in rows}
 
 
-def _station(row: StationRow) -> Station:
+def _station(row: StationRow | Row[Any]) -> Station:
     settings = StationSettings(**{name: getattr(row, name) for name in _SETTINGS})
     return Station(row.id, row.name, settings, row.created_at)
 

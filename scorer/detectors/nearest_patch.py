@@ -7,7 +7,7 @@ added after each is divided by the normals' own level in it, so that none outwei
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -225,23 +225,48 @@ def _nearby(
     pictures = rearrange(mine, "b (r c) w -> b r c w", c=columns)
     nearest = torch.full(pictures.shape[:-1], -math.inf, device=mine.device)
     of_row = columns * (2 * window + 1) * kept * columns  # products of one row of one picture
-    most = max(1, COSINES_AT_ONCE // (len(mine) * of_row))
-    for first in range(asked.start, asked.stop, most):
-        some = slice(first, min(first + most, asked.stop))
-        height = some.stop - some.start
-        products = mine.new_empty(len(mine) * height, of_row)
-        begin = 0
-        for (count, bank), bias in zip(banks, hidden, strict=True):
-            places, begin = slice(begin, begin + count), begin + count
-            room = products[places.start * height : begin * height].view(height, count * columns, -1)
-            ours = rearrange(pictures[places, some], "b r c w -> r (b c) w")
-            near = _band(bank.flatten(1, 2), some, window)
-            torch.baddbmm(_band(bias, some, window)[:, None], ours, near.transpose(1, 2), out=room)
-        of_column = products.view(-1, columns, kept * (2 * window + 1), columns).amax(dim=2)  # (…, c, d)
-        found = of_column.masked_fill_(_apart(columns, window, mine.device), -math.inf).amax(dim=2)
-        by_bank = torch.split(found, [count * height for count, _ in banks])
-        nearest[:, some] = torch.cat([rearrange(one, "(r b) c -> b r c", r=height) for one in by_bank])
+    at_once = max(1, COSINES_AT_ONCE // of_row)  # rows of pictures
+    first = 0
+    for some in _banks_at_once(banks, hidden, at_once // max(1, len(asked))):
+        places = slice(first, first := first + sum(count for count, _, _ in some))
+        most = max(1, at_once // (places.stop - places.start))
+        for top in range(asked.start, asked.stop, most):
+            rows = slice(top, min(top + most, asked.stop))
+            nearest[places, rows] = _of_rows(pictures[places, rows], rows, some, window)
     return nearest.flatten(1)
+
+
+def _of_rows(
+    mine: torch.Tensor, rows: slice, banks: Sequence[tuple[int, torch.Tensor, torch.Tensor]], window: int
+) -> torch.Tensor:
+    """`_nearby` for some rows of (B, rows, columns, width); banks with what is hidden in them: (B, rows, columns)."""
+    _, height, columns, _ = mine.shape
+    kept = banks[0][1].shape[1]
+    products = mine.new_empty(len(mine) * height, columns * (2 * window + 1) * kept * columns)
+    first = 0
+    for count, bank, bias in banks:
+        places = slice(first, first := first + count)
+        room = products[places.start * height : first * height].view(height, count * columns, -1)
+        ours = rearrange(mine[places], "b r c w -> r (b c) w")
+        near = _band(bank.flatten(1, 2), rows, window)
+        torch.baddbmm(_band(bias, rows, window)[:, None], ours, near.transpose(1, 2), out=room)
+    of_column = products.view(-1, columns, kept * (2 * window + 1), columns).amax(dim=2)  # (…, c, d)
+    found = of_column.masked_fill_(_apart(columns, window, mine.device), -math.inf).amax(dim=2)
+    by_bank = torch.split(found, [count * height for count, _, _ in banks])
+    return torch.cat([rearrange(one, "(r b) c -> b r c", r=height) for one in by_bank])
+
+
+def _banks_at_once(
+    banks: Sequence[tuple[int, torch.Tensor]], hidden: Sequence[torch.Tensor], pictures: int
+) -> Iterator[list[tuple[int, torch.Tensor, torch.Tensor]]]:
+    """Banks side by side, as many as have no more than so many pictures between them, at least one."""
+    some: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+    for (count, bank), bias in zip(banks, hidden, strict=True):
+        if some and sum(one[0] for one in some) + count > pictures:
+            yield some
+            some = []
+        some.append((count, bank, bias))
+    yield some
 
 
 def _band(rows: torch.Tensor, some: slice, window: int) -> torch.Tensor:

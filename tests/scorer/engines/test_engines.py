@@ -10,7 +10,7 @@ import torch
 from scorer.backbones.openclip import OpenClip, bare
 from scorer.backbones.timm_vit import TimmVit
 from scorer.backbones.tiny import TinyBackbone, read_tiny
-from scorer.engines import onnx_graph
+from scorer.engines import onnx_graph, openvino
 from scorer.engines.cuda_graphs import CudaGraphs
 from scorer.engines.fixed_sizes import fixed, parts_of
 from scorer.engines.measured import EngineName, Running
@@ -77,6 +77,21 @@ def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, prec
         most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
         torch.testing.assert_close(found, expected, rtol=0, atol=most)
     assert len(list(tmp_path.iterdir())) == 1  # one graph for all sizes
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "MOST_SIZES", 2)
+    network, contents = read_tiny()
+    plain = TinyBackbone(deepcopy(network), contents, CPU)
+    other = TinyBackbone(network, contents, CPU, Running("openvino", precision))  # type: ignore[arg-type]
+    draw = torch.Generator().manual_seed(5)
+    for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled as it starts, the second has the last of its own
+        pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=draw).to(torch.uint8)
+        box = Box(0, 16, 0, columns)
+        expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
+        most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=0, atol=most)
 
 
 @pytest.mark.parametrize("engine", OTHERS)

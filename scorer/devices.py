@@ -33,6 +33,8 @@ def processor() -> str:
 
 def on_device(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Pixels on the device; to a GPU out of pinned memory, so that the copy waits for nobody."""
+    if pixels.device.type == device.type:
+        return pixels
     return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
 
 

@@ -29,6 +29,9 @@ LONGEST_MAP_SIDE = 256
 FEWEST_CELLS = 4
 """A network gets at least so many each way: oneDNN's convolutions in bf16 are wrong for maps one cell wide."""
 
+MOST_TIMES = 4
+"""A picture with more than so many times the pixels of its frame is brought to size at once."""
+
 KEPT_SHARPNESS = 1.25
 """A picture is decoded with at least this many times the pixels a side that the frame shows of it."""
 
@@ -58,11 +61,29 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """How a picture is brought to size beside the network (`resized_later`).
+
+    size: of the whole frame. top, left, height, width: where the scaled picture lies in it. tiles: along each side.
+    shown: what of the frame is shown, where bars are left out; else all.
+    """
+
+    size: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+    tiles: int
+    shown: Box | None
+
+
+@dataclass(frozen=True, slots=True)
 class Framed:
     """A picture as a network takes it.
 
     tiles: (T, H, W, 3) uint8, row by row. cells: (rows, columns) of the whole grid, False in bars. height, width: of
-    the picture it was made of, in pixels. box: which cells `tiles` shows, where bars were left out; else None.
+    the picture it was made of, in pixels. box: which cells `tiles` shows, where bars were left out; else None. later:
+    what is still to be done, `tiles` being the picture as it was decoded, (1, height, width, 3); else None.
     """
 
     tiles: npt.NDArray[np.uint8]
@@ -70,6 +91,7 @@ class Framed:
     height: int
     width: int
     box: Box | None = None
+    later: Later | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +126,30 @@ class Framing:
         return self.kind == "letterbox"
 
     def prepare(
-        self, picture: "Picture", size: tuple[int, int], grid: tuple[int, int], *, without_bars: bool = False
+        self,
+        picture: "Picture",
+        size: tuple[int, int],
+        grid: tuple[int, int],
+        *,
+        without_bars: bool = False,
+        later: bool = False,
     ) -> Framed:
         """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked.
 
-        without_bars: the network takes fewer cells than `grid` as well, and is given those that are looked at.
+        without_bars: the network takes fewer cells than `grid` as well, and is given those that are looked at. later:
+        it is brought to size beside the network, if it has hardly more pixels than the frame.
         """
         whole_size = size[0] * self.tiles, size[1] * self.tiles
         whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
         height, width, _ = picture.shape
-        framed = self.frame(picture, whole_size)
         cells = self.looked_at(height, width, whole_size, whole_grid)
         box = _box_of(cells) if without_bars and self.has_bars else None
-        if box is not None:
-            shown = box.of_pixels(size[0] // grid[0], size[1] // grid[1])
+        shown = box.of_pixels(size[0] // grid[0], size[1] // grid[1]) if box else None
+        if later and self.kind != "centre_crop" and picture.size <= MOST_TIMES * 3 * whole_size[0] * whole_size[1]:
+            place = self._place(height, width, whole_size)
+            return Framed(picture[None], cells, height, width, box, Later(whole_size, *place, self.tiles, shown))
+        framed = self.frame(picture, whole_size)
+        if shown is not None:
             return Framed(framed[None, shown.rows, shown.columns], cells, height, width, box)
         tiles = rearrange(framed, "(r h) (c w) rgb -> (r c) h w rgb", r=self.tiles, c=self.tiles)
         return Framed(tiles, cells, height, width)

@@ -23,6 +23,7 @@ from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, BadWeights, UnfitBackbone
 from scorer.framing import Framed, Framing
 from scorer.residuals import unit
+from scorer.resized_later import identity_on, pixels_of, resizes_on
 from scorer.settings import ScorerSettings
 from scorer.weights import Kept, WeightsFolder
 
@@ -112,7 +113,14 @@ class CoopDetector:
         self._framing = framing
         self._grid = model.towers.grid
         self.weights_sha256: str | None = model.weights_sha256
-        configuration = [self.name, model.contents, list(CLASSES), SHARPNESS, model.towers.rounding, framing.identity]
+        configuration = [
+            self.name,
+            model.contents,
+            list(CLASSES),
+            SHARPNESS,
+            model.towers.rounding,
+            identity_on(framing, model.towers.device),
+        ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
     def references(self, normals: Sequence[Picture], object_name: str) -> References:
@@ -142,12 +150,13 @@ class CoopDetector:
 
     def prepare(self, picture: Picture) -> Framed:
         """Frame for the tower."""
-        return self._framing.prepare(picture, self._model.towers.image_size, self._grid)
+        towers = self._model.towers
+        return self._framing.prepare(picture, towers.image_size, self._grid, later=resizes_on(towers.device))
 
     @torch.inference_mode()
     def encode(self, framed: Sequence[Framed]) -> Embedded:
         """Run the image tower, a few pictures at a time."""
-        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed])).permute(0, 3, 1, 2)
+        pixels = pixels_of(framed, self._model.towers.device)
         embedding = torch.cat([self._model.embed(some) for some in torch.split(pixels, PICTURES_AT_ONCE)])
         looked_at = torch.from_numpy(np.stack([one.cells for one in framed]))
         return Embedded(embedding, looked_at.to(embedding.device))

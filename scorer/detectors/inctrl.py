@@ -10,7 +10,6 @@ from hashlib import sha256
 from math import prod
 from weakref import WeakValueDictionary
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, ModelUnavailable
 from scorer.framing import Framed, Framing
 from scorer.prompts import prompts
+from scorer.resized_later import identity_on, pixels_of, resizes_on
 from scorer.settings import ScorerSettings
 from scorer.weights import Kept, WeightsFolder
 
@@ -165,7 +165,7 @@ class InCtrlDetector:
             model.contents,
             list(model.blocks),
             model.backbone.rounding,
-            framing.identity,
+            identity_on(framing, model.backbone.device),
             coreset_patches,
         ]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
@@ -203,11 +203,12 @@ class InCtrlDetector:
 
     def prepare(self, picture: Picture) -> Framed:
         """Frame for the tower."""
-        return self._framing.prepare(picture, self._model.backbone.image_size, self._grid)
+        backbone = self._model.backbone
+        return self._framing.prepare(picture, backbone.image_size, self._grid, later=resizes_on(backbone.device))
 
     def encode(self, framed: Sequence[Framed]) -> Encoded:
         """Run the image tower, a few pictures at a time."""
-        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed])).permute(0, 3, 1, 2)
+        pixels = pixels_of(framed, self._model.backbone.device)
         parts = [self._model.encode(some) for some in torch.split(pixels, PICTURES_AT_ONCE)]
         return Encoded(torch.cat([part.tokens for part in parts], dim=1), torch.cat([part.embedding for part in parts]))
 

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from einops import rearrange
 from PIL import Image
@@ -21,6 +20,7 @@ from scorer.detectors.protocol import Picture, References, Scores
 from scorer.detectors.runs import Runs, judge_apart
 from scorer.errors import BadNormals
 from scorer.framing import Box, Framed, Framing
+from scorer.resized_later import identity_on, pixels_of, resizes_on
 
 FEWEST_NORMALS, MOST_NORMALS = 2, 64
 PICTURES_AT_ONCE = 16
@@ -152,7 +152,7 @@ class PatchDetector:
             backbone.name,
             dict(backbone.configuration),
             backbone.weights_sha256,
-            framing.identity,
+            identity_on(framing, backbone.device),
             *([] if exact is None else ["chosen in fp32"]),
             *(["bars left out"] if self._without_bars else []),
         ]
@@ -178,7 +178,8 @@ class PatchDetector:
     def prepare(self, picture: Picture) -> Framed:
         """Frame for the backbone."""
         size, grid = self._backbone.size, self._backbone.grid
-        return self._framing.prepare(picture, size, grid, without_bars=self._without_bars)
+        later = resizes_on(self._backbone.device)
+        return self._framing.prepare(picture, size, grid, without_bars=self._without_bars, later=later)
 
     def score(self, pictures: Sequence[Picture], references: References) -> Scores:
         """Score pictures of one station."""
@@ -247,20 +248,15 @@ def _tokens(framed: Sequence[Framed], backbone: PatchBackbone) -> torch.Tensor:
     for place, one in enumerate(framed):
         places.setdefault(one.box, []).append(place)
     parts = [
-        _within(box, torch.from_numpy(tiles).permute(0, 3, 1, 2), backbone)
+        _within(box, pixels, backbone)
         for box, some in places.items()
-        for tiles in _at_once([framed[place].tiles for place in some])
+        for pixels in torch.split(pixels_of([framed[place] for place in some], backbone.device), PICTURES_AT_ONCE)
     ]
     whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     if len(places) == 1:
         return whole
     order = torch.tensor([place for some in places.values() for place in some])  # a box has one tile a picture
     return whole[:, order.argsort().to(whole.device)]
-
-
-def _at_once(tiles: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.uint8]]:
-    joined = tiles[0] if len(tiles) == 1 else np.concatenate(tiles)
-    return [joined[first : first + PICTURES_AT_ONCE] for first in range(0, len(joined), PICTURES_AT_ONCE)]
 
 
 def _within(box: Box | None, pixels: torch.Tensor, backbone: PatchBackbone) -> torch.Tensor:

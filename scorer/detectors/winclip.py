@@ -27,6 +27,7 @@ from scorer.detectors.runs import judge_apart
 from scorer.errors import BadNormals, ModelUnavailable
 from scorer.framing import Framed, Framing
 from scorer.prompts import prompts
+from scorer.resized_later import identity_on, pixels_of, resizes_on
 from scorer.settings import ScorerSettings
 
 SIDES = (2, 3)
@@ -132,7 +133,7 @@ class WinClipDetector:
         self._coreset_patches = coreset_patches
         self.weights_sha256: str | None = model.weights_sha256
         configuration = [self.name, model.contents, list(SIDES), TEMPERATURE, str(model.towers.dtype)]
-        configuration += [framing.identity, coreset_patches]
+        configuration += [identity_on(framing, model.towers.device), coreset_patches]
         self.model_id = sha256(json.dumps(configuration).encode()).hexdigest()
 
     @torch.inference_mode()
@@ -168,13 +169,14 @@ class WinClipDetector:
 
     def prepare(self, picture: Picture) -> Framed:
         """Frame for the tower."""
-        return self._framing.prepare(picture, self._model.towers.image_size, self._grid)
+        towers = self._model.towers
+        return self._framing.prepare(picture, towers.image_size, self._grid, later=resizes_on(towers.device))
 
     @torch.inference_mode()
     def encode(self, framed: Sequence[Framed]) -> Views:
         """Run the image tower on images and windows, a few pictures at a time."""
         device = self._model.towers.device
-        pixels = torch.from_numpy(np.concatenate([one.tiles for one in framed])).permute(0, 3, 1, 2)
+        pixels = pixels_of(framed, self._model.towers.device)
         cells = torch.from_numpy(np.stack([one.cells for one in framed])).flatten(1).to(device)
         pairs = zip(torch.split(pixels, PICTURES_AT_ONCE), torch.split(cells, PICTURES_AT_ONCE), strict=True)
         parts = [self._model.see(some, seen) for some, seen in pairs]

@@ -6,7 +6,7 @@ Andon draws its charts over log-scores (`log_scores`): a shift of the log is a f
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ D4 = 3.267  # upper limit of a moving range of two, in mean ranges
 MEDIAN_RANGE = 0.9539  # median range of two normal values, in sigmas: √2 · Φ⁻¹(0.75)
 LEAST_SCORE = 1e-9  # what a score of 0 is taken for, so that it has a logarithm
 FEWEST = 2  # values from which a centre and a moving range can be taken
+
+UNSURE = 1.5  # standard errors of the centre by which `InControl.assured` widens sigma: docs/adr/0021
 
 EWMA_WEIGHT, EWMA_WIDTH = 0.1, 2.7  # Montgomery's λ and L, for an average run length near 500
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 5.0  # k and h in sigmas: meant for shifts of one sigma
@@ -36,6 +38,14 @@ class InControl:
     def standardized(self, values: Values) -> NDArray[np.float64]:
         """The values in sigmas from the centre."""
         return (np.asarray(values, dtype=np.float64) - self.centre) / self.sigma
+
+    def assured(self) -> "InControl":
+        """With a sigma so much wider that limits seldom lie too near for what `count` values can't tell.
+
+        After Albers and Kallenberg, "Are estimated control charts in control?" (Statistics 38, 2004): what is learnt
+        from few values is off for good, and its charts then alarm again and again.
+        """
+        return replace(self, sigma=self.sigma * (1 + UNSURE / math.sqrt(self.count)))
 
 
 @dataclass(frozen=True, slots=True)

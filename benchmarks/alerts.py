@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts import run_length
-from alerts.control_charts import InControl, western_electric
+from alerts.control_charts import InControl, in_control, western_electric
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.k_of_n import KOfN
 from alerts.rules.rule import Raised
@@ -30,12 +30,16 @@ SEED = 20260314
 BEGIN = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
 MEAN, SIGMA = math.log(0.05), 0.2  # of a healthy station's log-scores; the run lengths do not depend on them
 FLAGGED, FLAGGED_ILL = 0.08, 0.5  # share of flagged frames on a line that is well, and on one that is not
+EARLY = 500
 TEXTBOOK_CUSUM, TEXTBOOK_EWMA = (0.5, 5.0), (0.1, 2.814)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Mean number of frames to the signal in `streams` streams, with its standard error; theory's beside it."""
+    """Mean number of frames to the signal in `streams` streams, with its standard error; theory's beside it.
+
+    early: the share of streams with a signal within `EARLY` frames; None where no stream was watched for so long.
+    """
 
     rule: str
     condition: str
@@ -44,6 +48,7 @@ class Row:
     standard_error: float
     never: int
     theory: float | None
+    early: float | None
 
     @property
     def per_thousand(self) -> float:
@@ -69,7 +74,8 @@ def run_lengths_of_charts(
     centre, sigma = np.zeros(streams), np.ones(streams)
     if learnt is not None:
         first = dice.standard_normal((streams, learnt))
-        centre, sigma = first.mean(axis=1), np.abs(np.diff(first, axis=1)).mean(axis=1) / 1.128
+        learned = [in_control(values).assured() for values in first]
+        centre, sigma = np.array([one.centre for one in learned]), np.array([one.sigma for one in learned])
     high, low, average = np.zeros(streams), np.zeros(streams), np.zeros(streams)
     by_cusum, by_ewma = np.full(streams, float(longest)), np.full(streams, float(longest))
     for number in range(1, longest + 1):
@@ -121,7 +127,8 @@ def row(rule: str, condition: str, lengths: NDArray[np.float64], longest: int, t
     mean = total / signals if signals else math.inf  # frames seen by signals: right also where some streams were cut
     spread = mean if never else float(lengths.std(ddof=1))  # of a cut sample: that of waiting times without memory
     error = spread / math.sqrt(signals) if signals else math.inf
-    return Row(rule, condition, len(lengths), mean, error, never, theory)
+    early = float(np.mean(lengths <= EARLY)) if longest > EARLY else None
+    return Row(rule, condition, len(lengths), mean, error, never, theory, early)
 
 
 def drift_rows(quick: bool) -> list[Row]:
@@ -210,8 +217,8 @@ def whole_rule_rows(quick: bool) -> list[Row]:
 
 def as_markdown(rows: Sequence[Row]) -> str:
     lines = [
-        "| rule | line | frames to the signal | theory | signals per 1,000 frames |",
-        "|---|---|---:|---:|---:|",
+        f"| rule | line | frames to the signal | theory | signals per 1,000 frames | streams told within {EARLY} |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for one in rows:
         seen = (
@@ -220,7 +227,8 @@ def as_markdown(rows: Sequence[Row]) -> str:
         if not math.isfinite(one.frames_to_signal):
             seen = "none came"
         theory = "" if one.theory is None else f"{one.theory:,.1f}"
-        lines.append(f"| {one.rule} | {one.condition} | {seen} | {theory} | {one.per_thousand:.3g} |")
+        early = "" if one.early is None else f"{one.early:.1%}"
+        lines.append(f"| {one.rule} | {one.condition} | {seen} | {theory} | {one.per_thousand:.3g} | {early} |")
     return "\n".join(lines)
 
 

@@ -176,7 +176,8 @@ def _drift(session: Session, alert: Alert, station_id: int, zone: tzinfo, now: d
         singles = individuals(found.logs, found.process)
         option = quality_charts.individuals(singles, found.process, times, colours)
     else:
-        average = ewma(found.logs, found.process, float(settings["ewma_weight"]), float(settings["ewma_width"]))
+        process = found.process.assured()  # as the rule draws its limits
+        average = ewma(found.logs, process, float(settings["ewma_weight"]), float(settings["ewma_width"]))
         option = quality_charts.ewma(average, times, colours)
     opened = bisect_left(found.frames, alert.opened_at, key=lambda frame: frame.captured_at)
     return Evidence(title, quality_charts.opened_at(option, min(opened, len(times) - 1), colours), title)

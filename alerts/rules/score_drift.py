@@ -46,6 +46,7 @@ class ScoreDrift:
         logs = watched(view, self.in_control_frames)
         if not len(logs):
             return Unsure()
+        process = process.assured()
         sums = cusum(logs, process, self.cusum_slack, self.cusum_limit)
         average = ewma(logs, process, self.ewma_weight, self.ewma_width)
         factor = float(np.exp(average.points[-1] - process.centre))

@@ -155,3 +155,21 @@ def test_a_later_start_never_makes_a_sum_larger(values: list[float], cut: int) -
     whole, late = cusum(values, InControl(0.0, 1.0, 10)), cusum(values[cut:], InControl(0.0, 1.0, 10))
     if len(late.high):
         assert late.high[-1] <= whole.high[-1] + 1e-9
+
+
+def test_sigma_is_widened_for_what_few_values_cannot_tell():
+    assert InControl(0.5, 0.2, 36).assured() == InControl(0.5, pytest.approx(0.25), 36)  # 1 + 1.5 / 6
+    assert InControl(0.5, 0.2, 225).assured().sigma == pytest.approx(0.22)  # 1 + 1.5 / 15
+
+
+def test_limits_learnt_from_few_good_parts_seldom_alarm_on_good_parts():
+    """Of 400 healthy streams with limits from 40 values one in ten would alarm within 500."""
+    dice = np.random.default_rng(11)
+    alarmed = {"as learnt": 0, "assured": 0}
+    for _ in range(400):
+        learnt, values = in_control(dice.standard_normal(40)), dice.standard_normal(500)
+        for name, process in (("as learnt", learnt), ("assured", learnt.assured())):
+            charts = cusum(values, process, 0.75, 8.0), ewma(values, process, 0.1, 4.5)
+            alarmed[name] += any(chart.first_signal is not None for chart in charts)
+    assert alarmed["as learnt"] > 20
+    assert alarmed["assured"] <= 10

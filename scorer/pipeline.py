@@ -1,5 +1,6 @@
 """Steps 2 and 3 of the worker, each a stage: take a batch in, and score it."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,8 +68,11 @@ class Pipeline:
         self._normal_sets: dict[int, NormalSet] = {}
 
     def prepare(self) -> None:
-        """Get ready for the stations there are, within PREPARE_WITHIN_S, so that first frames need not wait."""
-        until_s = time.monotonic() + PREPARE_WITHIN_S
+        """Get ready for the stations there are, so that first frames need not wait.
+
+        Within PREPARE_WITHIN_S from the first of them, which loads the model and may measure engines.
+        """
+        until_s = math.inf
         with self._database.read() as session:
             names = {station.name for station in stations.list_all(session)}
         for name, standing in self._standings(names).items():
@@ -78,6 +82,7 @@ class Pipeline:
                 self._standards.standard(standing.station, standing.normal_set, standing.in_force)
             except BadNormals as error:  # each of its frames will say so too
                 log.warning("a normal set can't be used", station=name, error=str(error))
+            until_s = min(until_s, time.monotonic() + PREPARE_WITHIN_S)
 
     def take_in(self, records: Sequence[Record] | None) -> Batch | None:
         """Parse, look up what the frames are judged by, decode and frame."""

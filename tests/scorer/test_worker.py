@@ -4,6 +4,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -406,3 +407,19 @@ def test_a_worker_is_ready_for_its_stations_before_the_first_frame(line):
     line.normals("s2", first=2000)
     assert line.drain() == Progress()
     assert len(list(line.settings.references_path.rglob("*.safetensors"))) == 2
+
+
+def test_a_model_that_takes_a_minute_to_load_takes_no_time_from_the_stations(line, monkeypatch):
+    """On a slow machine's first start, engines are measured while the model loads."""
+    for name in ("s2", "s3"):
+        line.station(name)
+        line.normals(name, first=2000)
+    now_s = [0.0]
+    monkeypatch.setattr("scorer.pipeline.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+
+    def slow(settings, framing):
+        now_s[0] += 60
+        return registry.load(settings, framing)
+
+    assert line.drain(load=slow) == Progress()
+    assert len(list(line.settings.references_path.rglob("*.safetensors"))) == 3

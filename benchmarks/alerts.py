@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,18 @@ def run_lengths_of_charts(
     weight: float,
     width: float,
     learnt: int | None,
+    is_assured: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frames to the first signal of CUSUM and EWMA in each stream; `longest` where there was none.
 
-    The centre and sigma are known, or learnt from so many frames as the rule does.
+    The centre and sigma are known, or learnt from so many frames; is_assured: with sigma widened, as the rule does.
     """
     dice = np.random.default_rng([SEED, streams, round(100 * shift), round(100 * limit), learnt or 0])
     centre, sigma = np.zeros(streams), np.ones(streams)
     if learnt is not None:
         first = dice.standard_normal((streams, learnt))
-        learned = [in_control(values).assured() for values in first]
+        learned = [in_control(values) for values in first]
+        learned = [one.assured() for one in learned] if is_assured else learned
         centre, sigma = np.array([one.centre for one in learned]), np.array([one.sigma for one in learned])
     high, low, average = np.zeros(streams), np.zeros(streams), np.zeros(streams)
     by_cusum, by_ewma = np.full(streams, float(longest)), np.full(streams, float(longest))
@@ -145,7 +148,7 @@ def drift_rows(quick: bool) -> list[Row]:
             theory = run_length.cusum(shift, slack, limit), run_length.ewma(shift, weight, width)
             rows.append(row(f"CUSUM k={slack:g} h={limit:g} ({name})", condition, by_cusum, longest, theory[0]))
             rows.append(row(f"EWMA λ={weight:g} L={width:g} ({name})", condition, by_ewma, longest, theory[1]))
-    for learnt in (40, rule.in_control_frames):
+    for learnt, is_assured in product((40, rule.in_control_frames), (False, True)):
         for shift in (0.0, 1.0, 2.0):
             lengths = np.minimum(
                 *run_lengths_of_charts(
@@ -157,10 +160,12 @@ def drift_rows(quick: bool) -> list[Row]:
                     rule.ewma_weight,
                     rule.ewma_width,
                     learnt,
+                    is_assured,
                 )
             )
             condition = f"shift {shift:g} σ" if shift else "no shift"
-            rows.append(row(f"score_drift, limits from {learnt} frames", condition, lengths, 10_000, None))
+            name = f"score_drift, limits from {learnt} frames" + ("" if is_assured else ", not widened")
+            rows.append(row(name, condition, lengths, 10_000, None))
     return rows
 
 

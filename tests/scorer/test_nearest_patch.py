@@ -162,6 +162,12 @@ def test_bars_of_a_letterbox_take_no_part(detector):
     assert (scores.maps[0].numpy()[~looked_at] == 0).all()
 
 
+def test_what_is_kept_of_a_station_has_no_bars(detector):
+    references = detector.references([part(number, size=(40, 160)) for number in range(2)], "part")
+    assert references.tensors["layer 0"].shape[:3] == (4, 2, 16)
+    assert references.tensors["place"].tolist() == [6, 0]
+
+
 def test_equal_configurations_have_equal_ids_and_another_framing_another():
     device = torch.device("cpu")
     ids = [

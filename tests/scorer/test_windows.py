@@ -1,0 +1,54 @@
+"""The window search against every pair of patches looked at one by one."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from scorer.detectors import windows
+from scorer.detectors.windows import Kept, nearest_within
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROWS, COLUMNS, WIDTH = 7, 6, 5
+
+
+def draw(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def one_by_one(window: int, picture: torch.Tensor, kept: Kept) -> torch.Tensor:
+    largest = torch.full(picture.shape[:2], -math.inf)
+    rows, normals, columns, _ = kept.patches.shape
+    for row, column in itertools.product(range(ROWS), range(COLUMNS)):
+        for r, k, c in itertools.product(range(rows), range(normals), range(columns)):
+            near = abs(kept.top + r - row) <= window and abs(kept.left + c - column) <= window
+            if near and (kept.hidden is None or not kept.hidden[r, k, c]):
+                largest[row, column] = max(largest[row, column], picture[row, column] @ kept.patches[r, k, c])
+    return largest
+
+
+@pytest.mark.parametrize("at_once", [1, 200, 1000, 1 << 19])
+@pytest.mark.parametrize("window", [1, 2, 8])
+@pytest.mark.parametrize(("top", "left", "rows", "columns"), [(0, 0, ROWS, COLUMNS), (2, 0, 3, 6), (1, 2, 5, 3)])
+def test_each_patch_finds_the_largest_product_in_its_window(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, window: int, top: int, left: int, rows: int, columns: int
+) -> None:
+    monkeypatch.setattr(windows, "PRODUCTS_AT_ONCE", at_once)
+    stations = [Kept(draw(seed, rows, 2, columns, WIDTH), None, top, left) for seed in range(3)]
+    stations[1] = Kept(stations[1].patches, draw(9, rows, 2, columns) > 0.5, top, left)
+    counts = (1, 1, 3)
+    pictures = draw(10, sum(counts), ROWS, COLUMNS, WIDTH)
+
+    found = nearest_within(window, pictures, list(zip(counts, stations, strict=True)))
+
+    of_pictures = [station for station, count in zip(stations, counts, strict=True) for _ in range(count)]
+    by_hand = [one_by_one(window, picture, kept) for picture, kept in zip(pictures, of_pictures, strict=True)]
+    torch.testing.assert_close(found, torch.stack(by_hand), atol=1e-5, rtol=0)
+
+
+def test_what_lies_outside_the_normals_window_has_no_neighbour() -> None:
+    kept = Kept(draw(1, 1, 2, COLUMNS, WIDTH), None, top=0, left=0)
+    found = nearest_within(2, draw(2, 1, ROWS, COLUMNS, WIDTH), [(1, kept)])
+    assert found[0].isinf().all(dim=1).tolist() == [False, False, False, True, True, True, True]

@@ -16,7 +16,7 @@ from einops import rearrange
 
 from scorer import residuals
 from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean, top_means
-from scorer.detectors.windows import Kept, nearest_within
+from scorer.detectors.windows import LESS_ONE, Kept, nearest_within
 from scorer.neighbours import used_widths
 
 TOP_SHARE = 0.03
@@ -67,19 +67,22 @@ class NearestPatch:
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
-        """Keep all patches, and whether the normals are aligned."""
+        """Keep all patches, and whether the normals are aligned; patches in bf16 where the network computes in it."""
         bank, window = _bank_of(normals.exactly()), 0
         if normals.pictures > 1:
             bank = replace(bank, shares=_shares(bank))
             free, near = (_left_out_scores(bank, cells).mean() for cells in (0, WINDOW_CELLS))
             window = WINDOW_CELLS if near <= ALIGNED_RATIO * free else 0
-        kept = {f"layer {number}": layer.contiguous() for number, layer in enumerate(bank.layers)}
+        precision = torch.float32 if normals.exact is None else torch.bfloat16
+        kept = {f"layer {number}": layer.to(precision).contiguous() for number, layer in enumerate(bank.layers)}
         kept |= {"looked_at": bank.looked_at, "place": torch.tensor(bank.place), "shares": bank.shares}
         return kept | {"window": torch.tensor(window)}
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """By the rule that all normals together decided on."""
-        return _left_out_scores(replace(_bank_of(normals), shares=fitted["shares"]), int(fitted["window"]))
+        bank = _bank_of(normals)
+        layers = [layer.to(fitted["layer 0"].dtype) for layer in bank.layers]
+        return _left_out_scores(replace(bank, layers=layers, shares=fitted["shares"]), int(fitted["window"]))
 
     def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
         """The component beside the score itself is the farthest patch."""
@@ -172,7 +175,9 @@ def _maps(
             (count, Kept(bank.layers[number], nothing, *bank.place))
             for (count, bank), nothing in zip(parts, hidden, strict=True)
         ]
-        ours = mine[..., : parts[0][1].layers[number].shape[-1]]
+        theirs = parts[0][1].layers[number]
+        lengths = mine.norm(dim=-1, keepdim=True).clamp_(min=SHORTEST)
+        ours = (mine[..., : theirs.shape[-1]] / lengths).to(theirs.dtype)
         if window:
             pictures = rearrange(ours, "b (r c) w -> b r c w", r=grid[0])
             nearest = nearest_within(window, pictures, kept).flatten(1)
@@ -181,8 +186,7 @@ def _maps(
                 nearest = torch.where(alone, _anywhere(ours, alone, kept), nearest)
         else:
             nearest = _anywhere(ours, seen, kept)
-        cosines = nearest / mine.norm(dim=-1).clamp(min=SHORTEST)
-        distances += _share(parts, number) * 0.5 * (1 - cosines.clamp(max=1))
+        distances -= _share(parts, number) * 0.5 * nearest.clamp(max=0)
     return distances.div_(len(tokens)).masked_fill_(~seen, 0)
 
 
@@ -194,18 +198,20 @@ def _share(parts: Sequence[Part], layer: int) -> torch.Tensor:
 
 
 def _anywhere(mine: torch.Tensor, seen: torch.Tensor, kept: Sequence[tuple[int, Kept]]) -> torch.Tensor:
-    """The largest product of each patch of (B, patches, width) that is `seen` with any of its bank: (B, patches).
+    """The largest cosine, less one, of each patch of (B, patches, width) that is `seen` in its bank: (B, patches).
 
-    −∞ where it is not.
+    Float32; −∞ where it is not seen.
     """
     nearest = torch.full(seen.shape, -math.inf, device=seen.device)
+    less_one = mine.new_full((), LESS_ONE)
     first = 0
     for count, bank in kept:
         places = slice(first, first := first + count)
         theirs = bank.patches.flatten(0, 2) if bank.hidden is None else bank.patches[~bank.hidden]
         at_once = max(1, residuals.MOST_COSINES // len(theirs))
         asked = torch.split(mine[places][seen[places]], at_once)
-        nearest[places][seen[places]] = torch.cat([(some @ theirs.T).amax(dim=1) for some in asked])
+        found = [torch.addmm(less_one, some, theirs.T).amax(dim=1) for some in asked]
+        nearest[places][seen[places]] = torch.cat(found).float()
     return nearest
 
 

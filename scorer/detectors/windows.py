@@ -1,4 +1,4 @@
-"""Nearest patch within a window: the largest product of each patch with those of the normals near its own place.
+"""Nearest patch within a window: the largest cosine of each patch with those of the normals near its own place.
 
 A row of the normals is multiplied with the few rows of the pictures that lie near it, and not the other way round: what
 is kept of a station is read once and in order, and it may come from memory that no cache holds. The pictures' rows,
@@ -20,10 +20,14 @@ PRODUCTS_AT_ONCE = 1 << 19
 
 SHAPES_KEPT = 64
 
+LESS_ONE = -1.0
+"""Added to a cosine before it is rounded: a near neighbour's distance then keeps its digits in bf16."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Patches of K normals, (rows, K, columns, width), a part of the pictures' grid that begins at `top` and `left`.
+    """Patches of K normals at unit length, (rows, K, columns, width), float32 or bfloat16, a part of the pictures' grid
+    that begins at `top` and `left`.
 
     hidden: where nothing lies, (rows, K, columns) bool; None where there is something everywhere.
     """
@@ -35,10 +39,10 @@ class Kept:
 
 
 def nearest_within(window: int, pictures: torch.Tensor, kept: Sequence[tuple[int, Kept]]) -> torch.Tensor:
-    """The largest product of each patch of (B, rows, columns, width), −∞ where nothing lies near: (B, rows, columns).
+    """The largest cosine, less one, of each patch of (B, rows, columns, width) at unit length: (B, rows, columns).
 
-    window: at most so many cells up, down, left and right. kept: how many pictures, and what they are compared with;
-    all of the same shape and place.
+    Float32; −∞ where nothing lies near. window: at most so many cells up, down, left and right. kept: how many
+    pictures, and what they are compared with; all of the same shape and place, and of the pictures' type.
     """
     parts = []
     first = 0
@@ -53,7 +57,7 @@ def nearest_within(window: int, pictures: torch.Tensor, kept: Sequence[tuple[int
 
 
 def _of_stations(window: int, pictures: torch.Tensor, stations: Sequence[Kept]) -> torch.Tensor:
-    """(stations, window + rows + window, B, columns, width), B of each, to the largest products without the width."""
+    """(stations, window + rows + window, B, columns, width), B of each, to the largest cosines without the width."""
     nearest = torch.full(pictures.shape[:-1], -math.inf, device=pictures.device)
     rows, normals, columns, _ = stations[0].patches.shape
     of_row = normals * columns * (2 * window + 1) * pictures.shape[2:4].numel()  # products of a row of one station
@@ -67,24 +71,39 @@ def _of_stations(window: int, pictures: torch.Tensor, stations: Sequence[Kept]) 
 
 
 def _of_rows(window: int, pictures: torch.Tensor, stations: Sequence[Kept], rows: slice) -> torch.Tensor:
-    """The largest product that some rows of the normals have with each patch of the rows of the pictures near them.
+    """The largest cosine that some rows of the normals have with each patch of the rows of the pictures near them.
 
     pictures as `_of_stations`; (stations, rows, window + 1 + window, B, columns).
     """
     _, _, together, columns, width = pictures.shape
     _, normals, theirs, _ = stations[0].patches.shape
     reach, height = 2 * window + 1, rows.stop - rows.start
-    products = pictures.new_empty(len(stations), height, normals * theirs, reach * together * columns)
     first = stations[0].top + rows.start  # the pictures' rows begin `window` above the grid
-    for station, mine, room in zip(stations, pictures, products, strict=True):
-        band = mine[first:].as_strided((height, room.shape[2], width), (together * columns * width, width, 1))
-        torch.bmm(station.patches[rows].flatten(1, 2), band.transpose(1, 2), out=room)
-        if station.hidden is not None:
-            room.masked_fill_(station.hidden[rows].flatten(1)[:, :, None], -math.inf)
+    kept = torch.stack([one.patches for one in stations])[:, rows] if len(stations) > 1 else stations[0].patches[rows]
+    band = (len(stations), height, reach * together * columns, width)
+    near = pictures[:, first:].as_strided(band, (pictures.stride(0), together * columns * width, width, 1))
+    near = near.flatten(0, 1)
+    if near.dtype == torch.bfloat16:  # laid out one after another, or its product takes twice as long
+        near = near.contiguous()
+    less_one = pictures.new_full((), LESS_ONE)
+    products = torch.baddbmm(less_one, kept.reshape(-1, normals * theirs, width), near.transpose(1, 2))
+    if any(one.hidden is not None for one in stations):
+        products.masked_fill_(_hidden(stations, rows), -math.inf)
     by_normal = products.view(len(stations), height, normals, theirs, reach, together, columns)
-    by_column = by_normal.amax(dim=2)  # (s, r, theirs, reach, b, c)
+    by_column = by_normal.amax(dim=2).float()  # (s, r, theirs, reach, b, c)
     apart = _apart(theirs, stations[0].left, columns, window, pictures.device)
     return by_column.masked_fill_(apart[:, None, None, :], -math.inf).amax(dim=2)
+
+
+def _hidden(stations: Sequence[Kept], rows: slice) -> torch.Tensor:
+    """Where nothing lies in some rows of each, one station after another: (stations · rows, K · columns, 1)."""
+    hidden = [
+        torch.zeros(one.patches.shape[:-1], dtype=torch.bool, device=one.patches.device)
+        if one.hidden is None
+        else one.hidden
+        for one in stations
+    ]
+    return torch.cat([one[rows].flatten(1) for one in hidden])[:, :, None]
 
 
 def _parts(stations: int, rows: int, at_once: int) -> Iterator[tuple[slice, slice]]:

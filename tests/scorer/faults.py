@@ -15,9 +15,11 @@ from uuid import UUID
 from ingest.frame import Frame
 from ingest.producer import Producer
 from ingest.spool import Spool
+from scorer.settings import ScorerSettings
 from tests.scorer.line import PATIENCE_S, START, Counted, Line, Services, encoded, part, working
 
 A_MINUTE_S = 60.0
+AS_THEY_SHIP = {name: ScorerSettings.model_fields[name].default for name in ("retry_first_s", "retry_most_s")}
 
 forking = multiprocessing.get_context("forkserver")  # torch is imported there once, and each worker forked from it
 forking.set_forkserver_preload(["tests.scorer.faults"])
@@ -60,8 +62,8 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 
 
 @contextmanager
-def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[Counted, Callable[..., str]]]:
-    """A running worker, and a way to wait until it has waited for `word` for so long, by its own count, and why.
+def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[..., str]]]:
+    """A running worker, and a way to wait until it has waited for `word` for a minute, by its own count, and why.
 
     What is done `meanwhile`, again and again, keeps up what it waits for.
     """
@@ -72,12 +74,12 @@ def noticed(line: Line, word: str, for_s: float = A_MINUTE_S) -> Iterator[tuple[
     def wait_for(stop: threading.Event, seconds: float) -> bool:
         nonlocal waited_s
         waited_s += seconds
-        if waited_s >= for_s and not why:
+        if waited_s >= A_MINUTE_S and not why:
             why.extend(worker.health())
             time_over.set()
         return stop.wait(min(seconds, 0.01))
 
-    line.settings = line.settings.model_copy(update={"retry_first_s": 0.5, "retry_most_s": 15.0})  # as they ship
+    line.settings = line.settings.model_copy(update=AS_THEY_SHIP)
     worker = line.worker(wait_for=wait_for)
 
     def until_it_waited(meanwhile: Callable[[], object] = lambda: None) -> str:

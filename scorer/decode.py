@@ -10,6 +10,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from ingest.errors import BadFrame
+from scorer.plain_jpeg import plain_picture, plain_size
 from scorer.quiet_pillow import quiet_pillow
 from scorer.settings import ScorerSettings
 
@@ -51,13 +52,17 @@ class Decoded:
 class Opened:
     """An image whose header was read and found within the limits; of its pixels nothing yet."""
 
-    image: ImageFile.ImageFile
+    data: bytes
     content_type: str
+    height: int
+    width: int
+    image: ImageFile.ImageFile | None
+    """None of a plain JPEG, which needs no Pillow."""
 
     @property
     def decoded_bytes(self) -> int:
         """How many bytes the whole picture will take."""
-        return self.image.width * self.image.height * BYTES_PER_PIXEL
+        return self.width * self.height * BYTES_PER_PIXEL
 
     def decode(self, enough: Enough | None = None) -> Decoded:
         """Return the frame upright in RGB, 8 bits a channel; only once, as it reads the image to its end.
@@ -67,30 +72,13 @@ class Opened:
         white, EXIF orientation is applied. Raises `BadFrame` (``several-pictures``, ``unsupported-pixels``,
         ``corrupt-image``) and nothing else.
         """
+        if self.image is None:
+            size = self.height, self.width
+            picture = plain_picture(self.data, size, size if enough is None else enough(*size))
+            if picture is not None:
+                return Decoded(picture, self.content_type)
         with quiet_pillow():
-            if (pictures := _pictures(self.image, self.content_type)) > 1:
-                raise BadFrame(
-                    "several-pictures",
-                    f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
-                    "part is unknown; send each as a frame of its own.",
-                )
-            if self.image.mode not in READABLE_MODES:
-                raise BadFrame(
-                    "unsupported-pixels",
-                    f"The image has pixels of kind {self.image.mode!r}, whose range is unknown; send 8 or 16 bits a "
-                    "channel.",
-                )
-            try:
-                orientation = _orientation(self.image)
-                if enough is not None and self.image.format == "JPEG":
-                    _scale_down(self.image, enough, lies_on_its_side=orientation >= 5)
-                self.image.load()
-                picture = _upright(_rgb(self.image), orientation)
-            except Exception as error:  # decoders raise whatever they trip over in hostile bytes
-                raise BadFrame(
-                    "corrupt-image", f"The {self.content_type} image can't be decoded: {_brief(error)}."
-                ) from error
-            return Decoded(np.ascontiguousarray(picture), self.content_type)
+            return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, enough)
 
 
 def opened(data: bytes, limits: ScorerSettings) -> Opened:
@@ -99,8 +87,17 @@ def opened(data: bytes, limits: ScorerSettings) -> Opened:
     Raises `BadFrame` (``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels``,
     ``corrupt-image``) and nothing else.
     """
+    _check_bytes(data, limits)
+    if (size := plain_size(data)) is not None:
+        _check_size(*size[::-1], limits)
+        return Opened(data, "image/jpeg", *size, image=None)
     with quiet_pillow():
-        return Opened(*_opened(data, limits))
+        content_type, reader = _reader(data)
+        if content_type == "image/webp":  # its reader makes room for the whole canvas when it is opened
+            _check_size(*_webp_size(data), limits)
+        image = _read(data, content_type, reader)
+        _check_size(*image.size, limits)
+        return Opened(data, content_type, image.height, image.width, image)
 
 
 def decode(data: bytes, limits: ScorerSettings, enough: Enough | None = None) -> Decoded:
@@ -108,7 +105,7 @@ def decode(data: bytes, limits: ScorerSettings, enough: Enough | None = None) ->
     return opened(data, limits).decode(enough)
 
 
-def _opened(data: bytes, limits: ScorerSettings) -> tuple[ImageFile.ImageFile, str]:
+def _check_bytes(data: bytes, limits: ScorerSettings) -> None:
     if not data:
         raise BadFrame("empty-image", "The frame's image has zero bytes; the camera or its driver sent nothing.")
     if len(data) > limits.max_image_bytes:
@@ -116,17 +113,41 @@ def _opened(data: bytes, limits: ScorerSettings) -> tuple[ImageFile.ImageFile, s
             "too-many-bytes",
             f"The image has {len(data)} bytes and max_image_bytes is {limits.max_image_bytes}; raise it or send less.",
         )
-    content_type, reader = _reader(data)
-    if content_type == "image/webp":  # its reader makes room for the whole canvas when it is opened
-        _check_size(*_webp_size(data), limits)
+
+
+def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> ImageFile.ImageFile:
+    """The header, by Pillow."""
     try:
         image = reader(io.BytesIO(data))
         image.decodermaxblock = len(data)  # in one piece: after each the decoder waits for Python's lock again
-        size = image.size
+        _ = image.size
     except Exception as error:  # readers raise whatever they trip over in hostile bytes
         raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
-    _check_size(*size, limits)
-    return image, content_type
+    return image
+
+
+def _decoded(image: ImageFile.ImageFile, content_type: str, enough: Enough | None) -> Decoded:
+    """By Pillow."""
+    if (pictures := _pictures(image, content_type)) > 1:
+        raise BadFrame(
+            "several-pictures",
+            f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
+            "part is unknown; send each as a frame of its own.",
+        )
+    if image.mode not in READABLE_MODES:
+        raise BadFrame(
+            "unsupported-pixels",
+            f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
+        )
+    try:
+        orientation = _orientation(image)
+        if enough is not None and image.format == "JPEG":
+            _scale_down(image, enough, lies_on_its_side=orientation >= 5)
+        image.load()
+        picture = _upright(_rgb(image), orientation)
+    except Exception as error:  # decoders raise whatever they trip over in hostile bytes
+        raise BadFrame("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
+    return Decoded(np.ascontiguousarray(picture), content_type)
 
 
 def _pictures(image: ImageFile.ImageFile, content_type: str) -> int:

@@ -143,7 +143,7 @@ class Framing:
         whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
         height, width, _ = picture.shape
         cells = self.looked_at(height, width, whole_size, whole_grid)
-        box = _box_of(cells) if without_bars and self.has_bars else None
+        box = self._box(height, width, whole_size, whole_grid) if without_bars and self.has_bars else None
         shown = box.of_pixels(size[0] // grid[0], size[1] // grid[1]) if box else None
         if later and self.kind != "centre_crop" and picture.size <= MOST_TIMES * 3 * whole_size[0] * whole_size[1]:
             place = self._place(height, width, whole_size)
@@ -187,6 +187,13 @@ class Framing:
         cells = rows[:, None] & columns[None, :]
         cells.flags.writeable = False
         return cells
+
+    @lru_cache(SHAPES_KEPT)  # noqa: B019  as above
+    def _box(self, height: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> Box:
+        """What is looked at, which in a letterbox is a box, with some of the bars where that would be too narrow."""
+        cells = self.looked_at(height, width, size, grid)
+        rows, columns = (np.asarray(cells.any(axis=axis)) for axis in (1, 0))
+        return Box(*_stretch(rows), *_stretch(columns))
 
     def over_picture(self, framed_map: AnomalyMap, picture: "Picture") -> AnomalyMap:
         """`over` a picture that is at hand."""
@@ -241,12 +248,6 @@ def _resized(picture: "Picture", size: tuple[int, int]) -> "Picture":
     pixels = kept[None].permute(0, 3, 1, 2)  # (1, 3, H, W), in memory channels last, which is its quick way
     scaled = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
     return scaled[0].permute(1, 2, 0).contiguous().numpy()
-
-
-def _box_of(cells: Cells) -> Box:
-    """What is looked at, which in a letterbox is a box, with some of the bars where that would be too narrow."""
-    rows, columns = (np.asarray(cells.any(axis=axis)) for axis in (1, 0))
-    return Box(*_stretch(rows), *_stretch(columns))
 
 
 def _stretch(seen: Cells) -> tuple[int, int]:

@@ -39,7 +39,7 @@ CASES_OF_A_KIND = 5000
 LONGEST_S = 2.0
 MOST_GROWTH_BYTES = 300 << 20
 LIMITS = ScorerSettings(max_image_pixels=1_000_000, max_decoded_bytes=16 << 20)
-KINDS = ("JPEG", "PNG", "TIFF", "WEBP")
+KINDS = ("JPEG", "plain JPEG", "PNG", "TIFF", "WEBP")
 
 FRAME = Frame("s1", START, encoded(part(1)), "image/png")
 GOOD = schema.encode(FRAME, mint_frame_id(FRAME), START, None)
@@ -61,6 +61,7 @@ def seeds() -> dict[str, bytes]:
     exif[0x0112] = 6
     options: dict[str, dict[str, object]] = {
         "JPEG": {"exif": exif, "progressive": True},
+        "plain JPEG": {},
         "PNG": {"exif": exif},
         "TIFF": {"compression": "tiff_lzw"},
         "WEBP": {"exif": exif, "lossless": True},
@@ -68,7 +69,8 @@ def seeds() -> dict[str, bytes]:
     made = {}
     for kind in KINDS:
         buffer = io.BytesIO()
-        Image.fromarray(pixels[:, :, : 3 if kind == "JPEG" else 4]).save(buffer, kind, **options[kind])
+        encoder = kind.removeprefix("plain ")
+        Image.fromarray(pixels[:, :, : 3 if encoder == "JPEG" else 4]).save(buffer, encoder, **options[kind])
         made[kind] = buffer.getvalue()
     return made
 

@@ -1,0 +1,51 @@
+"""The JPEGs that most cameras send, from bytes to pixels in one call that lets go of Python's lock.
+
+What is anything but plain (a turned camera's EXIF, CMYK, an unclean stream) is left to Pillow, which then decides what
+becomes of it: this is a quicker way to the same pixels of the same libjpeg-turbo, never to another answer.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import simplejpeg
+
+if TYPE_CHECKING:
+    from scorer.detectors.protocol import Picture
+
+START_OF_IMAGE = b"\xff\xd8"
+START_OF_SCAN, EXIF_SEGMENT = 0xDA, 0xE1
+PLAIN_COLOURS = frozenset(("YCbCr", "Gray"))
+SCALES = (8, 4, 2, 1)
+
+
+def plain_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width that a plain JPEG's header says, None for anything else."""
+    if not data.startswith(START_OF_IMAGE) or _has_exif(data):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:  # Pillow will say what is wrong
+        return None
+    return (height, width) if colours in PLAIN_COLOURS else None
+
+
+def plain_picture(data: bytes, size: tuple[int, int], enough: tuple[int, int]) -> "Picture | None":
+    """RGB of a plain JPEG of `size`, at 1, ½, ¼ or ⅛ of it and never below `enough`; None where not all was clean."""
+    scale = next(one for one in SCALES if one == 1 or (size[0] // one >= enough[0] and size[1] // one >= enough[1]))
+    height, width = (-(-side // scale) for side in size)
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, min_factor=scale))
+    except ValueError:
+        return None
+
+
+def _has_exif(data: bytes) -> bool:
+    """Whether a segment before the first scan says how the camera was held; also where the segments make no sense."""
+    place = len(START_OF_IMAGE)
+    while (head := data[place : place + 10])[:1] == b"\xff" and len(head) == 10:
+        if head[1] == START_OF_SCAN:
+            return False
+        if head[1] == EXIF_SEGMENT and head[4:] == b"Exif\0\0":
+            return True
+        place += 2 + int.from_bytes(head[2:4], "big")
+    return True

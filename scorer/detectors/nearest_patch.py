@@ -168,7 +168,8 @@ def _maps(
     Tokens may be of any length, and wider than the bank. 0 where a patch is not `seen`, (B, patches): bars are not
     compared. window: at most so many cells away; 0 for anywhere. The banks have one shape and place.
     """
-    hidden = [None if bank.looked_at.all() else ~bank.looked_at for _, bank in parts]
+    hidden = _hidden([bank for _, bank in parts])
+    shares = _shares_of(parts)
     distances = torch.zeros(seen.shape, device=seen.device)
     for number, mine in enumerate(tokens):
         kept = [
@@ -186,15 +187,20 @@ def _maps(
                 nearest = torch.where(alone, _anywhere(ours, alone, kept), nearest)
         else:
             nearest = _anywhere(ours, seen, kept)
-        distances -= _share(parts, number) * 0.5 * nearest.clamp(max=0)
+        distances -= shares[number] * 0.5 * nearest.clamp(max=0)
     return distances.div_(len(tokens)).masked_fill_(~seen, 0)
 
 
-def _share(parts: Sequence[Part], layer: int) -> torch.Tensor:
-    """What a layer's distances are multiplied by, for each picture, (B, 1), or for all."""
-    if len(parts) == 1:
-        return parts[0][1].shares[layer]
-    return torch.stack([bank.shares[layer] for count, bank in parts for _ in range(count)])[:, None]
+def _hidden(banks: Sequence[Bank]) -> Sequence[torch.Tensor | None]:
+    """Where nothing lies in each, as `Kept` has it."""
+    looked_at = torch.stack([bank.looked_at for bank in banks])
+    return [None] * len(banks) if looked_at.all() else (~looked_at).unbind()
+
+
+def _shares_of(parts: Sequence[Part]) -> torch.Tensor:
+    """What a layer's distances are multiplied by, for each picture, (layers, B, 1), or for all, (layers, 1, 1)."""
+    of_pictures = [bank.shares for count, bank in parts for _ in range(count if len(parts) > 1 else 1)]
+    return torch.stack(of_pictures, dim=1)[:, :, None]
 
 
 def _anywhere(mine: torch.Tensor, seen: torch.Tensor, kept: Sequence[tuple[int, Kept]]) -> torch.Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, message, photograph, varied
 from benchmarks.machine import machine
-from benchmarks.pipeline import DIFFERENT_FRAMES, NORMALS, line_rate
+from benchmarks.pipeline import DIFFERENT_FRAMES, NORMALS, line_s
 from ingest.bus.opening import open_bus
 from ingest.settings import IngestSettings
 from scorer.progress import Progress
@@ -39,7 +39,8 @@ def main() -> None:
     pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
     with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
-        most = line_rate(line, ["s1"], pictures, 100 if asked.quick else 400)
+        probed = 100 if asked.quick else 400
+        most = probed / line_s(line, ["s1"], pictures, probed)
         rate = asked.load * most
         latencies = _latencies(line, pictures, rate, round(rate * seconds))[round(rate * WARM_UP_S) :]
     p50, p90, p99, worst = np.percentile(latencies, [50, 90, 99, 100])

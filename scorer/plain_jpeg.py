@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN, EXIF_SEGMENT = 0xDA, 0xE1
+WITH_LENGTH = frozenset([*range(0xC0, 0xD0), *range(0xDA, 0xFF)])
+"""Markers whose segment says how long it is (ITU-T T.81, table B.1); others, and fill bytes, are not plain."""
 PLAIN_COLOURS = frozenset(("YCbCr", "Gray"))
 SCALES = (8, 4, 2, 1)
 
@@ -40,9 +42,9 @@ def plain_picture(data: bytes, size: tuple[int, int], enough: tuple[int, int]) -
 
 
 def _has_exif(data: bytes) -> bool:
-    """Whether a segment before the first scan says how the camera was held; also where the segments make no sense."""
+    """Whether a segment before the first scan says how the camera was held; also where that is not plain."""
     place = len(START_OF_IMAGE)
-    while (head := data[place : place + 10])[:1] == b"\xff" and len(head) == 10:
+    while len(head := data[place : place + 10]) == 10 and head[0] == 0xFF and head[1] in WITH_LENGTH:
         if head[1] == START_OF_SCAN:
             return False
         if head[1] == EXIF_SEGMENT and head[4:] == b"Exif\0\0":

@@ -59,7 +59,11 @@ def test_it_is_never_smaller_than_is_enough(enough: tuple[int, int], shape: tupl
 def test_what_is_not_plain_is_left_to_pillow() -> None:
     held_sideways = Image.Exif()
     held_sideways[0x0112] = 6
-    assert plain_size(jpeg(24, 32, exif=held_sideways)) is None
+    turned = jpeg(24, 32, exif=held_sideways)
+    assert plain_size(turned) is None
+    before_exif = turned.index(b"\xff\xe1")
+    for filling in (b"\xff", b"\xff\x01", b"\xff\xd0"):  # a fill byte, and markers that are no segments
+        assert plain_size(turned[:before_exif] + filling + turned[before_exif:]) is None
     assert plain_size(jpeg(24, 32, "CMYK")) is None
     assert plain_size(b"\x89PNG\r\n\x1a\n") is None
     assert plain_size(b"\xff\xd8") is None

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, message, photograph, varied
 from benchmarks.machine import machine
-from benchmarks.pipeline import DIFFERENT_FRAMES, NORMALS, line_s
+from benchmarks.pipeline import DIFFERENT_FRAMES, NORMALS, QUICK_DIFFERENT_FRAMES, line_s
 from ingest.bus.opening import open_bus
 from ingest.settings import IngestSettings
 from scorer.progress import Progress
@@ -39,7 +39,7 @@ def main() -> None:
     asked = parser.parse_args()
     seconds = 15 if asked.quick else asked.seconds
     settings = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
-    pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
+    pictures = [photograph(number) for number in range(QUICK_DIFFERENT_FRAMES if asked.quick else DIFFERENT_FRAMES)]
     with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
         probed = QUICK_PROBED if asked.quick else PROBED

@@ -29,7 +29,7 @@ from scorer.engines.measured import FILE, kept
 from scorer.framing import Framed, Framing
 from scorer.settings import ScorerSettings
 
-DIFFERENT_FRAMES = 48
+DIFFERENT_FRAMES, QUICK_DIFFERENT_FRAMES = 48, 13
 NORMALS = 4
 BARE_S, QUICK_BARE_S = 8.0, 1.0
 FRAMES_A_TURN = 640
@@ -52,7 +52,7 @@ def main() -> None:
     )
     frames, bare_s = (200, QUICK_BARE_S) if asked.quick else (asked.frames, BARE_S)
     turns = max(1, frames // FRAMES_A_TURN)
-    pictures = [photograph(number) for number in range(DIFFERENT_FRAMES)]
+    pictures = [photograph(number) for number in range(QUICK_DIFFERENT_FRAMES if asked.quick else DIFFERENT_FRAMES)]
     with with_random_tower(named) as settings, benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         line.station("s1", [photograph(1000 + number) for number in range(NORMALS)])
         detector = registry.load(settings, Framing("stretch"))

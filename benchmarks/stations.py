@@ -13,11 +13,10 @@ from statistics import fmean
 from benchmarks.figures import arguments, tell
 from benchmarks.lines import BenchmarkLine, benchmark_line, photograph
 from benchmarks.machine import machine
-from benchmarks.pipeline import engine_of, line_s
+from benchmarks.pipeline import DIFFERENT_FRAMES, QUICK_DIFFERENT_FRAMES, engine_of, line_s
 from scorer.settings import ScorerSettings
 from scorer.standards import most_references_bytes
 
-DIFFERENT_PICTURES = 48
 NORMALS = 4
 
 
@@ -37,11 +36,11 @@ def main() -> None:
         precision=asked.precision,
         max_references_bytes=asked.references_bytes,
     )
-    pictures = [photograph(number) for number in range(DIFFERENT_PICTURES)]
+    pictures = [photograph(number) for number in range(QUICK_DIFFERENT_FRAMES if asked.quick else DIFFERENT_FRAMES)]
     names = [f"s{number}" for number in range(stations)]
     with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         _stations(line, names, pictures)
-        turns = [names[:1], names, names[:1], names, names[:1]]
+        turns = [names[:1], names, names[:1]] if asked.quick else [names[:1], names, names[:1], names, names[:1]]
         took_s = [line_s(line, some, pictures, frames, first=turn * frames) for turn, some in enumerate(turns)]
         kept = sum(path.stat().st_size for path in Path(line.settings.references_path).rglob("*.safetensors"))
         shutil.rmtree(line.settings.references_path)
@@ -66,8 +65,8 @@ def main() -> None:
 def _stations(line: BenchmarkLine, names: list[str], pictures: list[bytes]) -> None:
     """Each has a normal set of its own: other pictures, or the same ones in another choice."""
     for number, name in enumerate(names):
-        step = 1 + number // DIFFERENT_PICTURES % 11
-        line.station(name, [pictures[(number + step * one) % DIFFERENT_PICTURES] for one in range(NORMALS)])
+        step = 1 + number // len(pictures) % 11
+        line.station(name, [pictures[(number + step * one) % len(pictures)] for one in range(NORMALS)])
     line.publish([(name, pictures[number % len(pictures)]) for number, name in enumerate(names)])
     line.drain()
 

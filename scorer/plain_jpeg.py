@@ -1,7 +1,7 @@
 """The JPEGs that most cameras send, from bytes to pixels in one call that lets go of Python's lock.
 
 What is anything but plain (a turned camera's EXIF, CMYK, an unclean stream) is left to Pillow, which then decides what
-becomes of it: this is a quicker way to the same pixels of the same libjpeg-turbo, never to another answer.
+becomes of it: both are libjpeg-turbo, so this is a quicker way to the same pixels, never to another answer.
 """
 
 from typing import TYPE_CHECKING

@@ -78,7 +78,12 @@ def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, prec
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
     monkeypatch.setattr(openvino, "MOST_SIZES", 2)
+    compiling = openvino._Sizes._compiled
+    monkeypatch.setattr(
+        openvino._Sizes, "_compiled", lambda own, model: compiled.append(model) or compiling(own, model)
+    )
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
     other = TinyBackbone(network, contents, CPU, Running("openvino", precision))  # type: ignore[arg-type]
@@ -89,6 +94,7 @@ def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, mo
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
         most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
         torch.testing.assert_close(found, expected, rtol=0, atol=most)
+    assert len(compiled) == 3  # two sizes, and one for all others
 
 
 @pytest.mark.parametrize("engine", OTHERS)

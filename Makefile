@@ -54,7 +54,7 @@ kafka:  ## Fetch a real Apache Kafka into .kafka (Java 17 and Maven)
 	@mvn --batch-mode --quiet --file deploy/kafka/pom.xml process-resources
 
 parts:  ## Install the real parts that tests use, where this machine lets us (PARTS=0 leaves it alone)
-	@if [ "$(PARTS)" = 1 ]; then tests/parts/install; fi
+	@if [ "$(PARTS)" = 1 ]; then testing/install; fi
 
 clean:  ## Forget the demo's data; packages and Kafka stay
 	rm -rf .andon

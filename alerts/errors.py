@@ -5,13 +5,13 @@ class AlertsError(Exception):
     """Root of this room's errors."""
 
 
-class RuleUnknown(AlertsError):
+class UnknownRule(AlertsError):
     """There is no rule of that name; the message lists those there are."""
 
 
-class ParametersWrong(AlertsError):
+class InvalidParameters(AlertsError):
     """A rule can't be set like that; the message names the parameter."""
 
 
-class NotSent(AlertsError):
+class NotificationFailed(AlertsError):
     """A message could not be handed to a channel's service; the message holds no secret."""

@@ -11,10 +11,12 @@ NOTIFICATIONS = Counter(
     "Tries to tell a channel of an alert: sent, failed or given_up.",
     ["channel", "outcome"],
 )
-NOTIFICATIONS_WAITING = Gauge("andon_notifications_waiting", "Notifications that are still to be sent.")
-ROUND_SECONDS = Histogram(
-    "andon_alerts_round_seconds",
+NOTIFICATIONS_PENDING = Gauge("andon_notifications_pending", "Notifications that are still to be sent.")
+EVALUATION_SECONDS = Histogram(
+    "andon_alerts_evaluation_seconds",
     "Seconds that one look at the line took.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
-LAST_ROUND_TIMESTAMP_SECONDS = Gauge("andon_alerts_last_round_timestamp_seconds", "When the line was last looked at.")
+LAST_EVALUATION_TIMESTAMP_SECONDS = Gauge(
+    "andon_alerts_last_evaluation_timestamp_seconds", "When the line was last looked at."
+)

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from alerts.shifts import Plant, plant
+from alerts.kpis.shifts import PlantCalendar, parse_plant_calendar
 
 
 class AlertsSettings(BaseModel):
@@ -10,7 +10,7 @@ class AlertsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    watch_every_s: float = Field(
+    check_interval_s: float = Field(
         2.0, ge=0.1, le=60, description="Seconds between two looks of `andon alerts watch` at the line, for example 2."
     )
     time_zone: str = Field(
@@ -26,10 +26,10 @@ class AlertsSettings(BaseModel):
 
     @model_validator(mode="after")
     def _plant_can_be_read(self) -> "AlertsSettings":
-        plant(self.time_zone, self.shifts)
+        parse_plant_calendar(self.time_zone, self.shifts)
         return self
 
     @property
-    def plant(self) -> Plant:
+    def plant(self) -> PlantCalendar:
         """The time zone and the shifts, read."""
-        return plant(self.time_zone, self.shifts)
+        return parse_plant_calendar(self.time_zone, self.shifts)

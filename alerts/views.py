@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from storage.watching import SeenLetter, SeenVerdict
+from storage.alerts.rule_inputs import DeadLetterEvent, VerdictEvent
 
-WINDOW = 500  # newest frames of a station that rules can look back on
-IN_CONTROL_MOST = 500  # frames at most that limits are drawn from
-NEWS = timedelta(hours=1)  # what ended longer ago opens no alert: it is history, not news
-LAG_KEPT = timedelta(minutes=30)
+MAX_FRAMES = 500  # newest frames of a station that rules can look back on
+MAX_IN_CONTROL_FRAMES = 500  # frames at most that limits are drawn from
+ALERT_HORIZON = timedelta(hours=1)  # what ended longer ago opens no alert: it is history, not news
+LAG_HISTORY = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +19,23 @@ class StationView:
 
     `since` is when this rule's last alert there was resolved, or a mute ended: what came before has been dealt with.
     `in_control` are the first frames that passed since the active normal set is active, by the model in use.
-    `heard_at` is when its newest frame was published. `known_until`: what was published before then has been decided,
+    `last_published_at` is when its newest frame was published. `decided_until`: what was published before then has
+    been decided,
     as far as can be told; None where it can't. A camera is not silent because a scorer is slow.
     """
 
     now: datetime
     station: str
-    frames: Sequence[SeenVerdict]
-    heard_at: datetime | None = None
-    known_until: datetime | None = None
+    frames: Sequence[VerdictEvent]
+    last_published_at: datetime | None = None
+    decided_until: datetime | None = None
     since: datetime | None = None
     is_open: bool = False
-    in_control: Sequence[SeenVerdict] = ()
+    in_control: Sequence[VerdictEvent] = ()
     active_since: datetime | None = None
     stale_after_s: float = 60.0
 
-    def seen_by(self, since: datetime | None, is_open: bool) -> "StationView":
+    def for_rule(self, since: datetime | None, is_open: bool) -> "StationView":
         """The same moment for a rule that has its own past."""
         if since is None:
             return replace(self, is_open=is_open)
@@ -43,7 +44,7 @@ class StationView:
 
 
 @dataclass(frozen=True, slots=True)
-class LinePoint:
+class LineSample:
     """How the scorers stood at one round: frames that wait on the bus, and how many scorers run."""
 
     at: datetime
@@ -53,7 +54,7 @@ class LinePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskUsage:
     """A place that fills: a disk, or a spool with its limit; sizes in bytes."""
 
     name: str
@@ -69,18 +70,18 @@ class Room:
 class LineView:
     """The whole line; `points` are the last half hour's rounds, `letters` the last hour's dead letters, oldest first.
 
-    `inspects` is whether any station has an active normal set, so that a scorer is expected.
+    `scorer_expected` is whether any station has an active normal set, so that a scorer is expected.
     """
 
     now: datetime
-    points: Sequence[LinePoint] = ()
-    letters: Sequence[SeenLetter] = ()
-    rooms: Sequence[Room] = ()
-    inspects: bool = True
+    points: Sequence[LineSample] = ()
+    letters: Sequence[DeadLetterEvent] = ()
+    disk_usages: Sequence[DiskUsage] = ()
+    scorer_expected: bool = True
     since: datetime | None = None
     is_open: bool = False
 
-    def seen_by(self, since: datetime | None, is_open: bool) -> "LineView":
+    def for_rule(self, since: datetime | None, is_open: bool) -> "LineView":
         """The same moment for a rule that has its own past."""
         if since is None:
             return replace(self, is_open=is_open)

@@ -5,17 +5,17 @@ class AndonError(Exception):
     """Root of this room's errors."""
 
 
-class SettingsWrong(AndonError):
+class InvalidSettings(AndonError):
     """A settings file or an environment variable says something that can't be meant; the message names it."""
 
 
-class PortTaken(AndonError):
+class PortInUse(AndonError):
     """Another process listens where /metrics and /healthz were to be served."""
 
 
-class Refused(AndonError):
+class CommandFailed(AndonError):
     """What a command was asked can't be done; the message says why and the way out."""
 
 
-class Incomplete(AndonError):
+class CommandIncomplete(AndonError):
     """A command did a part of its work and what is left needs another run; the message says what is left."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon.errors import Refused
+from andon.errors import CommandFailed
 from ingest.errors import BadFrame
-from storage.normal_sets import MAX_IMAGES, MIN_IMAGES
+from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -21,14 +21,14 @@ class GoodImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class CollectedImages:
     """What was found: `duplicates` pairs a file left out with the one that holds the same bytes."""
 
     images: tuple[GoodImage, ...]
     duplicates: tuple[tuple[Path, Path], ...]
 
 
-def files_under(paths: Sequence[Path]) -> list[Path]:
+def find_image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as named, and of a folder those that are pictures by their suffix, in order of name.
 
     Raises `Refused` for a path that isn't there and a folder without pictures.
@@ -38,23 +38,23 @@ def files_under(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
-                raise Refused(f"The folder {path} holds no {', '.join(sorted(SUFFIXES))} file.")
+                raise CommandFailed(f"The folder {path} holds no {', '.join(sorted(SUFFIXES))} file.")
             found += inside
         elif path.is_file():
             found.append(path)
         else:
-            raise Refused(f"There is no file or folder {path}.")
+            raise CommandFailed(f"There is no file or folder {path}.")
     return found
 
 
-def gather(
+def collect_images(
     files: Sequence[Path],
     *,
     limit: int | None,
     max_bytes: int,
     check: Callable[[bytes], object],
     progress: Callable[[int], None],
-) -> Gathered:
+) -> CollectedImages:
     """Read and check files until `limit` different ones are there; without a limit, all of them.
 
     `check` decodes and raises `BadFrame`. Raises `Refused`, naming the file, for one that is no good image, and for a
@@ -67,7 +67,7 @@ def gather(
         if len(images) == limit:
             break
         if len(images) == MAX_IMAGES:
-            raise Refused(
+            raise CommandFailed(
                 f"{len(files)} files are more than the {MAX_IMAGES} images that a normal set takes; "
                 f"add --limit {MAX_IMAGES}, or name the ones to take."
             )
@@ -79,13 +79,15 @@ def gather(
         try:
             check(data)
         except BadFrame as error:
-            raise Refused(f"{file} can't be a good image: {error}") from None
+            raise CommandFailed(f"{file} can't be a good image: {error}") from None
         first_by_content[content] = file
         images.append(GoodImage(file.name, data))
         progress(len(images))
     if len(images) < MIN_IMAGES:
-        raise Refused(f"A normal set takes {MIN_IMAGES} to {MAX_IMAGES} different images, and {_count(images)} here.")
-    return Gathered(tuple(images), tuple(duplicates))
+        raise CommandFailed(
+            f"A normal set takes {MIN_IMAGES} to {MAX_IMAGES} different images, and {_count(images)} here."
+        )
+    return CollectedImages(tuple(images), tuple(duplicates))
 
 
 def _read(file: Path, max_bytes: int) -> bytes:
@@ -93,9 +95,9 @@ def _read(file: Path, max_bytes: int) -> bytes:
         with file.open("rb") as opened:
             data = opened.read(max_bytes + 1)
     except OSError as error:
-        raise Refused(f"{file} can't be read: {error.strerror}.") from None
+        raise CommandFailed(f"{file} can't be read: {error.strerror}.") from None
     if len(data) > max_bytes:
-        raise Refused(f"{file} has more than {max_bytes} bytes, the limit that scorer.max_image_bytes sets.")
+        raise CommandFailed(f"{file} has more than {max_bytes} bytes, the limit that scorer.max_image_bytes sets.")
     return data
 
 

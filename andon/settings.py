@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from alerts.settings import AlertsSettings
-from andon.errors import SettingsWrong
-from dashboard.settings import DashboardSettings
+from andon.errors import InvalidSettings
+from dashboard.app.settings import DashboardSettings
 from ingest.settings import IngestSettings
 from scorer.settings import ScorerSettings
 from storage.settings import StorageSettings
@@ -26,7 +26,7 @@ from storage.settings import StorageSettings
 DEFAULT_FILE = Path("andon.toml")
 FILE_VARIABLE = "ANDON_CONFIG"
 NAME_VARIABLE, PASSWORD_VARIABLE = "ANDON_USER", "ANDON_PASSWORD"  # who runs a command; docs/adr/0019
-NO_SETTINGS = (FILE_VARIABLE, NAME_VARIABLE, PASSWORD_VARIABLE)
+OTHER_VARIABLES = (FILE_VARIABLE, NAME_VARIABLE, PASSWORD_VARIABLE)
 MASK = "**********"
 SERVICE_LINK = re.compile(
     r"ANDON(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class LoadedSettings:
     """Settings as read, with where each that is not a default came from; `file` is None when there was none."""
 
     settings: Settings
@@ -94,10 +94,10 @@ class InForce:
     origins: Mapping[str, str]  # "ingest.bus" → "andon.toml" or "ANDON_INGEST__BUS"
 
 
-def load(file: Path | None = None) -> InForce:
+def load_settings(file: Path | None = None) -> LoadedSettings:
     """Read the settings in force; `file` or else ANDON_CONFIG names the file, else ./andon.toml if it is there.
 
-    Raises `SettingsWrong` for a file that can't be read, an unknown key or variable, and a value that can't be meant.
+    Raises `InvalidSettings` for a file that can't be read, an unknown key or variable, and a value that can't be meant.
     """
     path = _file_to_read(file)
     tables = {} if path is None else _read(path)
@@ -106,11 +106,11 @@ def load(file: Path | None = None) -> InForce:
     try:
         settings = Settings(**tables)
     except ValidationError as error:
-        raise SettingsWrong(_first_of(error, origins)) from None
-    return InForce(settings, path, origins)
+        raise InvalidSettings(_first_of(error, origins)) from None
+    return LoadedSettings(settings, path, origins)
 
 
-def known() -> Mapping[str, FieldInfo]:
+def known_settings() -> Mapping[str, FieldInfo]:
     """Every setting by its dotted name, such as ``ingest.bus``, in the order of rooms and fields."""
     return {
         f"{room}.{name}": field
@@ -119,12 +119,12 @@ def known() -> Mapping[str, FieldInfo]:
     }
 
 
-def variable(name: str) -> str:
+def environment_variable(name: str) -> str:
     """The environment variable of a setting: ``ingest.bus`` → ``ANDON_INGEST__BUS``."""
     return "ANDON_" + name.replace(".", "__").upper()
 
 
-def shown(value: object) -> str | int | float | bool | None:
+def display_value(value: object) -> str | int | float | bool | None:
     """A setting's value for human eyes and JSON: secrets masked, a password inside a URL too."""
     if isinstance(value, SecretStr):
         return MASK
@@ -134,7 +134,7 @@ def shown(value: object) -> str | int | float | bool | None:
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", rf"\1{MASK}", without_password)
 
 
-def value_of(settings: Settings, name: str) -> object:
+def setting_value(settings: Settings, name: str) -> object:
     """The value of a setting by its dotted name."""
     room, _, field = name.partition(".")
     value: object = getattr(getattr(settings, room), field)
@@ -159,42 +159,43 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsWrong(f"There is no settings file {path}; `andon config --example` prints one.") from None
+        raise InvalidSettings(f"There is no settings file {path}; `andon config --example` prints one.") from None
     except OSError as error:
-        raise SettingsWrong(f"The settings file {path} can't be read: {error.strerror}.") from None
+        raise InvalidSettings(f"The settings file {path} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise SettingsWrong(f"The settings file {path} is not UTF-8 text.") from None
+        raise InvalidSettings(f"The settings file {path} is not UTF-8 text.") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsWrong(f"The settings file {path} is not TOML: {error}.") from None
+        raise InvalidSettings(f"The settings file {path} is not TOML: {error}.") from None
 
 
 def _names_in(path: Path, tables: Mapping[str, Any]) -> Iterator[str]:
-    names = known()
+    names = known_settings()
     for room, table in tables.items():
         if room not in Settings.model_fields:
-            raise SettingsWrong(f"{path} has an unknown key {room}; the nearest known one is {nearest(room, names)}.")
+            raise InvalidSettings(
+                f"{path} has an unknown key {room}; the nearest known one is {closest_name(room, names)}."
+            )
         if not isinstance(table, dict):
-            raise SettingsWrong(f"{path} gives {room} a value, but it is a section: write [{room}] above its keys.")
+            raise InvalidSettings(f"{path} gives {room} a value, but it is a section: write [{room}] above its keys.")
         for key in table:
             name = f"{room}.{key}"
             if name not in names:
-                raise SettingsWrong(
-                    f"{path} has an unknown key {name}; the nearest known one is {nearest(name, names)}."
+                raise InvalidSettings(
+                    f"{path} has an unknown key {name}; the nearest known one is {closest_name(name, names)}."
                 )
             yield name
 
 
 def _variables_set() -> Iterator[tuple[str, str]]:
     """(variable, setting) for each ANDON_ variable that says something; an unknown one is refused."""
-    names = {variable(name): name for name in known()}
+    names = {environment_variable(name): name for name in known_settings()}
     for spelled, value in os.environ.items():
         capital = spelled.upper()
-        if not capital.startswith("ANDON_") or capital in NO_SETTINGS or _someone_elses(capital, value):
+        if not capital.startswith("ANDON_") or capital in OTHER_VARIABLES or _someone_elses(capital, value):
             continue
         if capital not in names:
-            raise SettingsWrong(
-                f"{spelled} is not a setting; the nearest known one is {nearest(capital, [*names, *NO_SETTINGS])}."
-            )
+            nearest = closest_name(capital, [*names, *OTHER_VARIABLES])
+            raise InvalidSettings(f"{spelled} is not a setting; the nearest known one is {nearest}.")
         if value:
             yield spelled, names[capital]
 
@@ -208,7 +209,7 @@ def _someone_elses(capital: str, value: str) -> bool:
     )
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def closest_name(name: str, names: Iterable[str]) -> str:
     """The known name that is most like `name`; one with the same last part is nearest of all."""
     candidates = list(names)
     last = re.split(r"\.|__", name)[-1]
@@ -228,4 +229,4 @@ def _first_of(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def _may_hold_a_secret(name: str) -> bool:
-    return name.endswith("_url") or (name in known() and "SecretStr" in str(known()[name].annotation))
+    return name.endswith("_url") or (name in known_settings() and "SecretStr" in str(known_settings()[name].annotation))

@@ -11,17 +11,17 @@ from andon.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.bus.protocol import Bus
-    from ingest.producer import Producer
-    from scorer.worker import Worker
-    from storage.database import Database
-    from storage.images import ImageStore
+    from ingest.producer.producer import Producer
+    from scorer.worker.loop import ScoringWorker
+    from storage.blobs.image_store import ImageStore
+    from storage.database.engine import Database
 
 
 @contextmanager
 def database(settings: Settings) -> "Iterator[Database]":
     """The database, with its schema checked; a new SQLite one is made on the spot.
 
-    Raises `SchemaOutdated` for an older schema, which only `andon db upgrade` changes, and `StorageUnavailable`.
+    Raises `SchemaMismatch` for an older schema, which only `andon db upgrade` changes, and `StorageUnavailable`.
     """
     with _database(settings) as opened:
         opened.require_current_schema()
@@ -37,7 +37,7 @@ def database_or_wait(settings: Settings) -> "Iterator[Database]":
 
 @contextmanager
 def _database(settings: Settings) -> "Iterator[Database]":
-    from storage.database import Database
+    from storage.database.engine import Database
 
     with closing(Database(settings.storage.database_url)) as opened:
         if settings.storage.database_url.startswith("sqlite") and _is_empty(opened):
@@ -47,7 +47,7 @@ def _database(settings: Settings) -> "Iterator[Database]":
 
 def images(settings: Settings) -> "ImageStore":
     """The image store."""
-    from storage.images import ImageStore
+    from storage.blobs.image_store import ImageStore
 
     return ImageStore(settings.storage.images_url)
 
@@ -55,7 +55,7 @@ def images(settings: Settings) -> "ImageStore":
 @contextmanager
 def bus(settings: Settings) -> "Iterator[Bus]":
     """The bus; nothing is connected and no topic made before the first publisher or consumer asks for it."""
-    from ingest.bus.opening import open_bus
+    from ingest.bus.registry import open_bus
 
     with closing(open_bus(settings.ingest)) as opened:
         yield opened
@@ -72,8 +72,8 @@ def producer(settings: Settings, station: str) -> "Iterator[Producer]":
 
 
 def _producer(settings: Settings, station: str, opened: "Bus") -> "Producer":
-    from ingest.producer import Producer
-    from ingest.spool import Spool
+    from ingest.producer.producer import Producer
+    from ingest.producer.spool import Spool
 
     spool = Spool(settings.ingest.spool_path / station, settings.ingest.max_spool_bytes)
     try:
@@ -84,12 +84,12 @@ def _producer(settings: Settings, station: str, opened: "Bus") -> "Producer":
 
 
 @contextmanager
-def worker(settings: Settings, name: str) -> "Iterator[Worker]":
+def worker(settings: Settings, name: str) -> "Iterator[ScoringWorker]":
     """A scoring worker; it checks the schema itself, and waits for a database or a bus that is away."""
-    from scorer.worker import Worker
+    from scorer.worker.loop import ScoringWorker
 
     with _database(settings) as opened, bus(settings) as line:
-        yield Worker(line, opened, images(settings), settings.scorer, settings.ingest.topic, name)
+        yield ScoringWorker(line, opened, images(settings), settings.scorer, settings.ingest.topic, name)
 
 
 def _is_empty(opened: "Database") -> bool:

@@ -4,12 +4,12 @@ import os
 
 import torch
 
-from scorer.devices import processor, usable_cores
+from scorer.engines.devices import processor_name, usable_cores
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """Processor, usable cores, what it has for bf16, an accelerator if there is one, and how busy it was."""
-    told = [processor(), f"{usable_cores()} cores", f"load {os.getloadavg()[0]:.1f}", f"torch {torch.__version__}"]
+    told = [processor_name(), f"{usable_cores()} cores", f"load {os.getloadavg()[0]:.1f}", f"torch {torch.__version__}"]
     if torch.cuda.is_available():
         told.append(torch.cuda.get_device_name())
     return ", ".join(told)

@@ -12,13 +12,13 @@ from ingest.metrics import SOURCE_LAST_FRAME
 from ingest.sources.protocol import Source
 
 
-class Sends(Protocol):
-    """What capture needs of a producer: `ingest.producer.Producer` fits."""
+class FrameSender(Protocol):
+    """What capture needs of a producer: `ingest.producer.producer.Producer` fits."""
 
     def send(self, frame: Frame, durable: Callable[[Frame], None]) -> UUID: ...
 
 
-class Pace:
+class Pacer:
     """Evenly spaced turns on a monotonic clock.
 
     Turn k is due at start + k / rate, so small delays don't add up. Who is more than one turn late (the source was
@@ -44,7 +44,7 @@ class Pace:
 
 def capture(
     source: Source,
-    producer: Sends,
+    producer: FrameSender,
     *,
     rate_fps: float | None,
     limit: int | None,
@@ -60,7 +60,7 @@ def capture(
     `wait(stop, seconds)` returns True when stopped. Errors of the source and the producer pass through.
     """
     sent = 0
-    pace = Pace(rate_fps, now)
+    pace = Pacer(rate_fps, now)
     with closing(source.frames(stop)) as frames:
         while (limit is None or sent < limit) and not stop.is_set():
             wait_s = pace.wait_s()

@@ -1,4 +1,4 @@
-"""What this room counts; `andon/metrics.py` serves it."""
+"""What this room counts; `andon/services/metrics_server.py` serves it."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ SOURCE_RECONNECTS = Counter("andon_source_reconnects_total", "Times a source had
 FILES_IGNORED = Counter("andon_files_ignored_total", "Files of a watched folder that are no images.", ["station"])
 
 
-def count_drops(stations: Iterable[str], reason: str) -> None:
+def count_dropped(stations: Iterable[str], reason: str) -> None:
     """Count lost frames, one station's name for each; an empty name where the station can't be told any more."""
     for station, frames in Tally(stations).items():
         FRAMES_DROPPED.labels(station, reason).inc(frames)

@@ -64,19 +64,19 @@ class IngestSettings(BaseModel):
     kafka_ssl_keyfile: Path | None = Field(
         None, description="PEM file of that certificate's key, for example andon.key."
     )
-    kafka_replication: int = Field(
+    kafka_replication_factor: int = Field(
         1,
         ge=1,
         le=9,
         description="Brokers that keep a copy of each frame in a topic that is made new, for example 3.",
     )
-    kafka_away_after_s: float = Field(
+    kafka_unavailable_after_s: float = Field(
         15.0,
         gt=0,
         description="Seconds without any answer after which Kafka counts as unavailable, for example 15.",
     )
 
-    max_frame_bytes: int = Field(
+    max_inline_image_bytes: int = Field(
         900_000,
         ge=1,
         le=8_000_000,

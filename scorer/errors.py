@@ -9,11 +9,11 @@ class ModelUnavailable(ScorerError):
     """Weights or device are missing; retriable: the worker waits and tries again."""
 
 
-class BadWeights(ModelUnavailable):
+class InvalidWeights(ModelUnavailable):
     """A weights file can't be used; the message names the file and what of it is wrong."""
 
 
-class BadNormals(ScorerError):
+class InvalidNormalSet(ScorerError):
     """A normal set can't be turned into references or a threshold; the message says which image and why."""
 
 
@@ -25,13 +25,13 @@ class UnknownBackbone(ScorerError):
     """The settings name a backbone that is not in the registry; no waiting helps."""
 
 
-class UnfitBackbone(ScorerError):
+class UnsupportedBackbone(ScorerError):
     """The backbone that the settings name lacks what the detector needs; no waiting helps."""
 
 
-class UnfitEngine(ScorerError):
+class UnsupportedEngine(ScorerError):
     """The settings name an engine that can't be used on this machine; no waiting helps."""
 
 
-class ImagesUnavailable(ScorerError):
+class ImageStoreUnavailable(ScorerError):
     """The image store can't be reached or is full; retriable."""

@@ -31,4 +31,8 @@ CONSUMER_LAG_FRAMES = Gauge(
 LAST_FRAME_TIMESTAMP_SECONDS = Gauge(
     "andon_last_frame_timestamp_seconds", "Capture time of the newest frame with a verdict.", ["station"]
 )
-WAITING = Gauge("andon_waiting", "1 while the worker waits for this cause: bus, database, images or model.", ["cause"])
+DEPENDENCY_UNAVAILABLE = Gauge(
+    "andon_dependency_unavailable",
+    "1 while the worker waits for this cause: bus, database, images or model.",
+    ["cause"],
+)

@@ -68,7 +68,7 @@ class ScorerSettings(BaseModel):
         le=1024,
         description="Most frames taken from the bus, scored and committed at once, for example 32.",
     )
-    batches_under_way: int = Field(
+    max_batches_in_flight: int = Field(
         default=4,
         ge=1,
         le=64,
@@ -138,19 +138,19 @@ class ScorerSettings(BaseModel):
         description="Most bytes of references held in memory, least recently used go first, for example 1073741824 "
         "(1 GiB); empty for a quarter of the memory of the device that scores.",
     )
-    beat_every_s: float = Field(
+    heartbeat_interval_s: float = Field(
         default=2.0,
         gt=0,
         le=60,
         description="Seconds between two signs of life in the workers table, for example 2.",
     )
-    look_for_changes_every_s: float = Field(
+    change_poll_interval_s: float = Field(
         default=1.0,
         gt=0,
         le=60,
         description="Seconds between two looks for changed stations and normal sets, for example 1.",
     )
-    recalibrate_every_s: float = Field(
+    recalibration_interval_s: float = Field(
         default=300.0,
         gt=0,
         description="Seconds between two looks whether reviews allow a better threshold, for example 300.",
@@ -161,13 +161,13 @@ class ScorerSettings(BaseModel):
         le=5,
         description="Seconds one poll of the bus waits for frames, for example 0.2.",
     )
-    retry_first_s: float = Field(
+    retry_backoff_s: float = Field(
         default=0.5,
         gt=0,
         description="Seconds before the first new try when bus, database, image store or model are away, for example "
         "0.5; doubled each time.",
     )
-    retry_most_s: float = Field(
+    retry_backoff_max_s: float = Field(
         default=15.0,
         gt=0,
         description="Most seconds between two tries while something is away, for example 15.",

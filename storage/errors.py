@@ -9,7 +9,7 @@ class StorageUnavailable(StorageError):
     """The database or the image store can't be reached or is full; retriable."""
 
 
-class SchemaOutdated(StorageError):
+class SchemaMismatch(StorageError):
     """The database's schema is not the one this code was written for; `andon db upgrade` is the way out."""
 
 
@@ -17,13 +17,13 @@ class NotFound(StorageError):
     """No such station, normal set, verdict or image."""
 
 
-class RuleBroken(StorageError):
+class InvalidChange(StorageError):
     """The change would break a rule of the house (a name taken, a normal set with one image, an active set changed)."""
 
 
-class NotAllowed(StorageError):
+class PermissionDenied(StorageError):
     """The person's role does not allow what they asked for, or nobody is logged in."""
 
 
-class LoginRefused(StorageError):
+class LoginFailed(StorageError):
     """Name and password don't fit, or the name was tried too often and waits."""

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from storage.addresses import database_address, images_address
+from storage.urls import check_images_url, parse_database_url
 
 
 class StorageSettings(BaseModel):
@@ -23,11 +23,11 @@ class StorageSettings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _database_can_be_read(cls, value: str) -> str:
-        database_address(value)
+        parse_database_url(value)
         return value
 
     @field_validator("images_url")
     @classmethod
     def _images_can_be_read(cls, value: str) -> str:
-        images_address(value)
+        check_images_url(value)
         return value

@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from alerts.errors import ParametersWrong
+from alerts.errors import InvalidParameters
 from alerts.rules import registry as rules
 from alerts.rules.rule import Clear, Raised, Unsure
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
 from ingest.sources import registry as sources
 from scorer.detectors import registry as detectors
-from scorer.framing import Framing
+from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
-from storage.database import Database
+from storage.database.engine import Database
 from tests.alerts.examples import seen, station
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
@@ -75,12 +75,12 @@ def test_the_rule_raises_clears_and_is_set_like_any_other(monkeypatch: pytest.Mo
     rule = example("alerts/rules/without_reference.py").WithoutReference
     monkeypatch.setattr(rules, "RULES", (*rules.RULES, rule))
     judged, bare = seen(0), replace(seen(1), decision="no_reference", score=None)
-    made = rules.made("without_reference", {"frames": 2})
-    assert isinstance(made.judge(station([judged, bare])), Raised)
-    assert isinstance(made.judge(station([bare, judged, judged])), Clear)
-    assert isinstance(made.judge(station()), Unsure)
-    with pytest.raises(ParametersWrong, match="frames is a whole number from 1"):
-        rules.made("without_reference", {"frames": 0})
+    made = rules.create_rule("without_reference", {"frames": 2})
+    assert isinstance(made.evaluate(station([judged, bare])), Raised)
+    assert isinstance(made.evaluate(station([bare, judged, judged])), Clear)
+    assert isinstance(made.evaluate(station()), Unsure)
+    with pytest.raises(InvalidParameters, match="frames is a whole number from 1"):
+        rules.create_rule("without_reference", {"frames": 0})
 
 
 def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

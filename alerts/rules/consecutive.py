@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
-from alerts.views import NEWS, StationView
-from storage.alerts import Severity
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.views import ALERT_HORIZON, StationView
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Consecutive:
         require(2 <= self.count <= 100, "count is a whole number from 2 to 100.")
         require(1 <= self.clear <= 100, "clear is a whole number from 1 to 100.")
 
-    def judge(self, view: StationView) -> Outcome:
+    def evaluate(self, view: StationView) -> RuleOutcome:
         good = 0
         for frame in reversed(view.frames):
             if frame.decision == "flag":
@@ -44,7 +44,7 @@ class Consecutive:
 
     def _longest(self, view: StationView) -> int:
         """The longest row that ends within the time that is news."""
-        begin = view.now - NEWS
+        begin = view.now - ALERT_HORIZON
         longest = row = 0
         for frame in view.frames:
             row = row + 1 if frame.decision == "flag" else 0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Literal
 
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.views import LineView
-from storage.alerts import Severity
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class DeadLetterBurst:
         require(1 <= self.count <= 500, "count is a whole number from 1 to 500.")
         require(1 <= self.window_s <= 3600, "window_s lies between 1 and 3600 seconds.")
 
-    def judge(self, view: LineView) -> Outcome:
+    def evaluate(self, view: LineView) -> RuleOutcome:
         begin = view.now - timedelta(seconds=self.window_s)
         recent = [letter for letter in view.letters if letter.occurred_at > begin]
         if len(recent) >= self.count:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from alerts.intervals import wilson
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.statistics.confidence_intervals import wilson
 from alerts.views import StationView
-from storage.alerts import Severity
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class FlaggedShare:
         require(20 <= self.window_frames <= 500, "window_frames lies between 20 and 500.")
         require(0 <= self.clear < self.limit < 1, "clear lies below limit, and both between 0 and 1.")
 
-    def judge(self, view: StationView) -> Outcome:
+    def evaluate(self, view: StationView) -> RuleOutcome:
         newest = [frame.decision == "flag" for frame in view.frames[-self.window_frames :]]
         found = wilson(sum(newest), len(newest))
         if found is None or len(newest) < self.window_frames // 4:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Literal
 
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
-from alerts.views import LAG_KEPT, LineView
-from storage.alerts import Severity
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.views import LAG_HISTORY, LineView
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class GrowingLag:
 
     def __post_init__(self) -> None:
         require(self.frames >= 1, "frames is a whole number above 0.")
-        require(1 <= self.for_s <= LAG_KEPT.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
+        require(1 <= self.for_s <= LAG_HISTORY.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
 
-    def judge(self, view: LineView) -> Outcome:
+    def evaluate(self, view: LineView) -> RuleOutcome:
         if not view.points:
             return Unsure()
         newest = view.points[-1]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
-from alerts.views import NEWS, StationView
-from storage.alerts import Severity
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.views import ALERT_HORIZON, StationView
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class KOfN:
         require(2 <= self.k <= self.n <= 100, "k and n are whole numbers with 2 ≤ k ≤ n ≤ 100.")
         require(0 <= self.clear < self.k, "clear is a whole number below k.")
 
-    def judge(self, view: StationView) -> Outcome:
+    def evaluate(self, view: StationView) -> RuleOutcome:
         flags = [frame.decision == "flag" for frame in view.frames]
         newest = sum(flags[-self.n :])
         if view.is_open and len(flags) >= self.n and newest <= self.clear:
@@ -42,7 +42,7 @@ class KOfN:
 
     def _worst(self, view: StationView, flags: list[bool]) -> int:
         """Most flagged frames in any n neighbours that are news."""
-        begin = view.now - NEWS
+        begin = view.now - ALERT_HORIZON
         most = flagged = 0
         for end, is_flagged in enumerate(flags):
             flagged += is_flagged - (flags[end - self.n] if end >= self.n else 0)

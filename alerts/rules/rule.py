@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-from alerts.errors import ParametersWrong
-from storage.alerts import Severity
+from alerts.errors import InvalidParameters
+from storage.alerts.alerts import Severity
 
 ViewT_contra = TypeVar("ViewT_contra", contravariant=True)
 
@@ -28,7 +28,7 @@ class Unsure:
     """Neither: too little is known, or it lies between the two limits. An alert stays open, or closed."""
 
 
-Outcome = Raised | Clear | Unsure
+RuleOutcome = Raised | Clear | Unsure
 
 
 class Rule(Protocol[ViewT_contra]):
@@ -44,11 +44,11 @@ class Rule(Protocol[ViewT_contra]):
     scope: ClassVar[Literal["station", "line"]]
     on_by_default: ClassVar[bool]
 
-    def judge(self, view: ViewT_contra) -> Outcome:
+    def evaluate(self, view: ViewT_contra) -> RuleOutcome:
         """What is to be said of this view."""
 
 
 def require(holds: bool, sentence: str) -> None:
-    """Raise `ParametersWrong` with the sentence unless a rule's parameters make sense."""
+    """Raise `InvalidParameters` with the sentence unless a rule's parameters make sense."""
     if not holds:
-        raise ParametersWrong(sentence)
+        raise InvalidParameters(sentence)

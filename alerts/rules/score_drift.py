@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from alerts.control_charts import cusum, ewma
-from alerts.rules.drift import process_of, watched
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.rules.in_control_scores import in_control_process, monitored_log_scores
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.statistics.control_charts import cusum, ewma
 from alerts.views import StationView
-from storage.alerts import Severity
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class ScoreDrift:
         require(self.cusum_slack > 0 and self.cusum_limit > 0, "cusum_slack and cusum_limit are sigmas above 0.")
         require(0 < self.ewma_weight <= 1 and self.ewma_width > 0, "ewma_weight lies in (0, 1], ewma_width above 0.")
 
-    def judge(self, view: StationView) -> Outcome:
-        process = process_of(view, self.in_control_frames, self.robust)
+    def evaluate(self, view: StationView) -> RuleOutcome:
+        process = in_control_process(view, self.in_control_frames, self.robust)
         if process is None:
             return Unsure()
-        logs = watched(view, self.in_control_frames)
+        logs = monitored_log_scores(view, self.in_control_frames)
         if not len(logs):
             return Unsure()
-        process = process.assured()
+        process = process.corrected_for_sample_size()
         sums = cusum(logs, process, self.cusum_slack, self.cusum_limit)
         average = ewma(logs, process, self.ewma_weight, self.ewma_width)
         factor = float(np.exp(average.points[-1] - process.centre))

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Literal
 
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.views import StationView
-from storage.alerts import Severity
+from storage.alerts.alerts import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,21 @@ class SilentCamera:
         require(self.after_s >= 0, "after_s is a number of seconds, or 0 for the station's own.")
         require(1 <= self.clear_frames <= 100, "clear_frames is a whole number from 1 to 100.")
 
-    def judge(self, view: StationView) -> Outcome:
-        if view.heard_at is None or view.known_until is None:
+    def evaluate(self, view: StationView) -> RuleOutcome:
+        if view.last_published_at is None or view.decided_until is None:
             return Unsure()
         after_s = self.after_s or view.stale_after_s
-        heard_at = view.heard_at if view.since is None else max(view.heard_at, view.since)
-        silent_s = (view.known_until - heard_at).total_seconds()
+        last_published_at = view.last_published_at if view.since is None else max(view.last_published_at, view.since)
+        silent_s = (view.decided_until - last_published_at).total_seconds()
         if silent_s > after_s:
             return Raised(
                 f"No frame for {silent_s:.0f} s; one is expected within {after_s:g} s.",
-                {"heard_at": view.heard_at.isoformat(), "silent_s": round(silent_s, 1), "after_s": after_s},
+                {
+                    "last_published_at": view.last_published_at.isoformat(),
+                    "silent_s": round(silent_s, 1),
+                    "after_s": after_s,
+                },
             )
-        begin = view.known_until - timedelta(seconds=after_s)
+        begin = view.decided_until - timedelta(seconds=after_s)
         fresh = [frame for frame in view.frames if frame.published_at >= begin]
         return Clear() if len(fresh) >= self.clear_frames else Unsure()

@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from alerts.control_charts import western_electric
-from alerts.rules.drift import process_of, watched
-from alerts.rules.rule import Clear, Outcome, Raised, Unsure, require
+from alerts.rules.in_control_scores import in_control_process, monitored_log_scores
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.statistics.control_charts import western_electric
 from alerts.views import StationView
-from storage.alerts import Severity
+from storage.alerts.alerts import Severity
 
-LOOKED_AT = 25  # newest good frames that are judged
+RECENT_FRAMES = 25  # newest good frames that are judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class WesternElectric:
     def __post_init__(self) -> None:
         require(20 <= self.in_control_frames <= 500, "in_control_frames lies between 20 and 500.")
 
-    def judge(self, view: StationView) -> Outcome:
-        process = process_of(view, self.in_control_frames, self.robust)
+    def evaluate(self, view: StationView) -> RuleOutcome:
+        process = in_control_process(view, self.in_control_frames, self.robust)
         if process is None:
             return Unsure()
-        broken = western_electric(watched(view, self.in_control_frames)[-LOOKED_AT:], process)
+        broken = western_electric(monitored_log_scores(view, self.in_control_frames)[-RECENT_FRAMES:], process)
         counted = Counter(name for names in broken for name in names)
         if not counted:
             return Clear() if broken else Unsure()

@@ -13,37 +13,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from alerts.errors import AlertsError
-from andon.cli import (
-    alerts,
-    audit,
-    bench,
-    config,
-    dashboard,
-    db,
-    dead_letters,
-    demo,
-    kpi,
-    normals,
-    output,
-    produce,
-    report,
-    review,
-    score,
-    station,
-    threshold,
-    train,
-    user,
-    verdicts,
-    weights,
-)
-from andon.cli.front import Front, front
-from andon.cli.options import with_json
+from andon.cli import output
+from andon.cli.context import CommandContext, command_context
+from andon.cli.line import dashboard, demo, produce, score
+from andon.cli.maintenance import bench, config, db, train, user, weights
+from andon.cli.options import json_keys_help
+from andon.cli.results import alerts, audit, dead_letters, kpi, report, review, verdicts
+from andon.cli.stations import normals, station, threshold
 from andon.errors import AndonError
 from ingest.errors import IngestError
 from scorer.errors import ScorerError
 from storage.errors import StorageError
 
-ORDER = (
+COMMAND_ORDER = (
     "station",
     "normals",
     "threshold",
@@ -67,16 +49,18 @@ ORDER = (
 )
 
 
-class InOrder(TyperGroup):
+class OrderedGroup(TyperGroup):
     """Lists commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        return sorted(
+            self.commands, key=lambda name: COMMAND_ORDER.index(name) if name in COMMAND_ORDER else len(COMMAND_ORDER)
+        )
 
 
 app = typer.Typer(
     name="andon",
-    cls=InOrder,
+    cls=OrderedGroup,
     help="Inspect every part on a line with a handful of good examples.",
     no_args_is_help=True,
     add_completion=False,
@@ -91,19 +75,21 @@ app.command("demo", rich_help_panel=LINE)(demo.demo)
 app.command("produce", rich_help_panel=LINE)(produce.produce)
 app.command("score", rich_help_panel=LINE)(score.score)
 app.command("dashboard", rich_help_panel=LINE)(dashboard.dashboard)
-app.command("verdicts", epilog=with_json("each verdict", verdicts.KEYS), rich_help_panel=RESULTS)(verdicts.verdicts)
+app.command("verdicts", epilog=json_keys_help("each verdict", verdicts.KEYS), rich_help_panel=RESULTS)(
+    verdicts.verdicts
+)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=RESULTS)
-app.command("kpi", epilog=with_json("each group", kpi.KEYS), rich_help_panel=RESULTS)(kpi.kpi)
+app.command("kpi", epilog=json_keys_help("each group", kpi.KEYS), rich_help_panel=RESULTS)(kpi.kpi)
 app.add_typer(report.app, name="report", rich_help_panel=RESULTS)
 app.add_typer(review.app, name="review", rich_help_panel=RESULTS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=RESULTS)
-app.command("audit", epilog=with_json("each entry", audit.KEYS), rich_help_panel=RESULTS)(audit.audit)
+app.command("audit", epilog=json_keys_help("each entry", audit.KEYS), rich_help_panel=RESULTS)(audit.audit)
 app.add_typer(user.app, name="user", rich_help_panel=UPKEEP)
 app.add_typer(weights.app, name="weights", rich_help_panel=UPKEEP)
 app.add_typer(train.app, name="train", rich_help_panel=UPKEEP)
 app.add_typer(bench.app, name="bench", rich_help_panel=UPKEEP)
 app.add_typer(db.app, name="db", rich_help_panel=UPKEEP)
-app.command("config", epilog=with_json("each setting", config.KEYS), rich_help_panel=UPKEEP)(config.config)
+app.command("config", epilog=json_keys_help("each setting", config.KEYS), rich_help_panel=UPKEEP)(config.config)
 
 
 def _version(asked: bool) -> None:
@@ -127,13 +113,13 @@ def options(
     ] = False,
 ) -> None:
     """Inspect every part on a line with a handful of good examples."""
-    asked = front(context)
+    asked = command_context(context)
     asked.config, asked.debug = config_file, debug
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 it can't be done (one sentence on stderr), 2 wrong usage, 130 interrupted."""
-    asked = Front()
+    asked = CommandContext()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = get_command(app).main(words, prog_name="andon", standalone_mode=False, obj=asked)

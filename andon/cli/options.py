@@ -18,6 +18,6 @@ MetricsPort = Annotated[
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON to stdout.")]
 
 
-def with_json(one: str, keys: Sequence[str]) -> str:
+def json_keys_help(one: str, keys: Sequence[str]) -> str:
     """The last line of a command's help: which keys its JSON has, `one` saying what each object is."""
     return f"With --json, {one} has the keys {', '.join(keys)}."

@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDE = 10_000  # columns when stdout is no terminal: a pipe has no right edge, and a cut cell can't be read by grep
+PIPE_WIDTH = (
+    10_000  # columns when stdout is no terminal: a pipe has no right edge, and a cut cell can't be read by grep
+)
 
 
 def say(sentence: str) -> None:
@@ -57,7 +59,7 @@ def stdout() -> "Console":
     """Rich's console on stdout, as wide as the terminal, or without an edge where there is none."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def stderr() -> "Console":

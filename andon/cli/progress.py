@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from andon.cli import output
 
-LINE_EVERY_S = 5.0
+LINE_INTERVAL_S = 5.0
 
 
 @contextmanager
-def counting(
+def progress_counter(
     what: str, total: int | None = None, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
     """Give a function to call with the count so far of `what`, such as ``frames published``; `total` if it is known."""
@@ -24,7 +24,7 @@ def counting(
 
 
 class _Lines:
-    """At most one line every `LINE_EVERY_S`; the command's own last line says the end."""
+    """At most one line every `LINE_INTERVAL_S`; the command's own last line says the end."""
 
     def __init__(self, what: str, total: int | None, now: Callable[[], float]) -> None:
         self._what = what
@@ -33,7 +33,7 @@ class _Lines:
         self._last_at_s = now()
 
     def advance(self, count: int) -> None:
-        if self._now() - self._last_at_s >= LINE_EVERY_S:
+        if self._now() - self._last_at_s >= LINE_INTERVAL_S:
             self._last_at_s = self._now()
             output.note(f"{count}{self._of} {self._what}")
 

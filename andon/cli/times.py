@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def since(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """A moment in UTC: ``90s``, ``15m``, ``1h``, ``7d`` or ``2w`` before `now`, or a date or RFC 3339 time.
 
     A time that names no zone is UTC. Raises `ValueError` with a sentence.

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 NORMALS_PER_STATION = 16
 FALSE_REJECT_RATE = 0.02
 DEFECT_RATE = 0.08
-FEWEST_IN_CONTROL, MOST_IN_CONTROL = 20, 200
+MIN_IN_CONTROL, MAX_IN_CONTROL = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,5 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
         rate_fps=rate,
         frames=frames,
         seed=seed,
-        in_control_frames=min(max(frames_each * 2 // 5, FEWEST_IN_CONTROL), MOST_IN_CONTROL),
+        in_control_frames=min(max(frames_each * 2 // 5, MIN_IN_CONTROL), MAX_IN_CONTROL),
     )

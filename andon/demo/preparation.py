@@ -15,20 +15,20 @@ from alerts.rules.score_drift import ScoreDrift
 from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
 from andon.errors import AndonError
 from ingest.sources import simulated
-from storage.actors import Actor, Role
-from storage.alert_rules import AlertRule
-from storage.database import Database
-from storage.desk import alerts, normal_sets, stations
-from storage.images import ImageStore
-from storage.normal_sets import NormalImage
-from storage.stations import StationSettings
+from storage.actions import alerts, normal_sets, stations
+from storage.alerts.alert_rules import AlertRule
+from storage.auth.actors import Actor, Role
+from storage.blobs.image_store import ImageStore
+from storage.database.engine import Database
+from storage.line.normal_sets import NormalImage
+from storage.line.stations import StationSettings
 
-DEMO = Actor("andon demo", Role.ADMIN)
+DEMO_ACTOR = Actor("andon demo", Role.ADMIN)
 SAMPLE_ONE_IN = 20  # many more than on a line, so that a visitor of some minutes meets the random sample
 NORMALS_SEED_OFFSET = 1_000_003  # normals are drawn apart from the stream, or the stream would show them again
 
 
-class DemoRunsAlready(AndonError):
+class DemoAlreadyRunning(AndonError):
     """Another demo holds the same home folder."""
 
 
@@ -73,7 +73,7 @@ def locked_home(path: Path, first_port: int) -> Iterator[DemoHome]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoRunsAlready(
+            raise DemoAlreadyRunning(
                 f"A demo runs in {path} already; stop it with Ctrl-C, or choose another folder with --home."
             ) from None
         _end_stray_processes(path / "run")
@@ -137,7 +137,7 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
     with closing(database):
         drift = AlertRule(None, ScoreDrift.kind, {"in_control_frames": plan.in_control_frames}, enabled=True)
         with database.begin() as session:
-            alerts.set_rule(session, DEMO, drift, datetime.now(UTC), "the demo's frames are few")
+            alerts.set_rule(session, DEMO_ACTOR, drift, datetime.now(UTC), "the demo's frames are few")
         for station in plan.stations:
             normals = [
                 NormalImage(images.put(picture), f"good part {number}")
@@ -153,6 +153,6 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
                     stale_after_s=station.stale_after_s,
                     sample_one_in=SAMPLE_ONE_IN,
                 )
-                stations.add(session, DEMO, station.name, settings, now)
-                made = normal_sets.add(session, DEMO, station.name, normals, "the demo's good parts", now)
-                normal_sets.activate(session, DEMO, station.name, made.version, now)
+                stations.add(session, DEMO_ACTOR, station.name, settings, now)
+                made = normal_sets.add(session, DEMO_ACTOR, station.name, normals, "the demo's good parts", now)
+                normal_sets.activate(session, DEMO_ACTOR, station.name, made.version, now)

@@ -8,15 +8,15 @@ from uuid import UUID
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from storage.alerts import Alert
-from storage.verdicts import Verdict
+from storage.alerts.alerts import Alert
+from storage.line.verdicts import Verdict
 
 GOOD = "good"
 HEADINGS = ("frames\nin", "verdicts", "flagged", "defects\ncaught", "escapes", "false\nrejects", "p50\nms", "p95\nms")
 
 
 @dataclass(frozen=True, slots=True)
-class FrameIn:
+class DemoFrame:
     """One frame as the bus holds it."""
 
     frame_id: UUID
@@ -49,14 +49,14 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else None
 
 
-def report(stations: Sequence[str], frames: Iterable[FrameIn], verdicts: Iterable[Verdict]) -> list[StationReport]:
+def report(stations: Sequence[str], frames: Iterable[DemoFrame], verdicts: Iterable[Verdict]) -> list[StationReport]:
     """Match frames with verdicts by frame id, so that a lost frame and a surplus verdict can't cancel out."""
     decided = {verdict.frame_id: verdict for verdict in verdicts}
     frames = list(frames)
     return [_station_report(name, [frame for frame in frames if frame.station == name], decided) for name in stations]
 
 
-def _station_report(station: str, frames: Sequence[FrameIn], decided: dict[UUID, Verdict]) -> StationReport:
+def _station_report(station: str, frames: Sequence[DemoFrame], decided: dict[UUID, Verdict]) -> StationReport:
     matched = [(frame, decided[frame.frame_id]) for frame in frames if frame.frame_id in decided]
     flagged_defects = sum(1 for frame, verdict in matched if frame.truth != GOOD and verdict.decision == "flag")
     passed_defects = sum(1 for frame, verdict in matched if frame.truth != GOOD and verdict.decision == "pass")

@@ -11,32 +11,33 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from alerts.watch import Watch as AlertWatch
+from alerts.monitor.monitor import AlertMonitor as AlertWatch
 from andon.demo.plan import DemoPlan
 from andon.demo.preparation import DemoHome, locked_home, prepare, seed
-from andon.demo.report import FrameIn, StationReport, report
-from andon.demo.supervisor import ProcessFailed, Role, Supervisor
-from andon.watching import now
-from ingest.bus.opening import open_bus
+from andon.demo.report import DemoFrame, StationReport, report
+from andon.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor
+from andon.services.alert_service import utc_now
+from ingest.bus.registry import open_bus
 from ingest.schema import decode
 from ingest.settings import IngestSettings
-from storage import alerts, dead_letters, stations, verdicts, workers
-from storage.alerts import Alert
-from storage.database import Database
-from storage.verdicts import StationSummary
+from storage.alerts import alerts
+from storage.alerts.alerts import Alert
+from storage.database.engine import Database
+from storage.line import dead_letters, stations, verdicts, workers
+from storage.line.verdicts import StationSummary
 
 WORKER, DASHBOARD, ALERTS = "scorer", "dashboard", "alerts"
-ALERTS_EVERY_S = 1.0
+ALERT_INTERVAL_S = 1.0
 START_LIMIT_S = 120.0
 STALL_LIMIT_S = 90.0  # without one more verdict, once every frame is published
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 AUDIT_GROUP = "andon-demo-audit"
 
 Say = Callable[[str], None]
 Watch = Callable[[list[tuple[str, StationSummary]]], None]
 
 
-def andon(*words: str) -> list[str]:
+def andon_command(*words: str) -> list[str]:
     """The argv of an `andon` command run by this same Python."""
     return [sys.executable, "-m", "andon", *words]
 
@@ -46,13 +47,13 @@ def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: 
     with locked_home(home_path, first_port=8501) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
         start_scorer(home, plan, line, say)
-        await_scorer(home, line, stop)
+        wait_for_scorer(home, line, stop)
         start_alerts(line)
         start_cameras(plan, line, say)
         say(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
-        await_verdicts(home, plan, line, watch, stop)
+        wait_for_verdicts(home, plan, line, watch, stop)
         line.stop_all()
-        look_once_more(home)
+        run_final_alert_round(home)
         return account(home, plan)
 
 
@@ -69,17 +70,17 @@ def run_until_stopped(
     """Run the line and its dashboard until `stop`; `opened` gets the dashboard's address, then `runs` is called."""
     with locked_home(home_path, first_port=port) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
-        line.start(Role(DASHBOARD, andon("dashboard"), restart=True))
+        line.start(ProcessSpec(DASHBOARD, andon_command("dashboard"), restart=True))
         start_scorer(home, plan, line, say)
         address = f"http://127.0.0.1:{home.dashboard_port}"
-        await_true(lambda: answers(f"{address}/_stcore/health"), line, stop, "The dashboard")
+        wait_until(lambda: is_reachable(f"{address}/_stcore/health"), line, stop, "The dashboard")
         opened(address)
-        await_scorer(home, line, stop)
+        wait_for_scorer(home, line, stop)
         start_alerts(line)
         start_cameras(plan, line, say)
         runs()
         with closing(Database(home.database_url)) as database:
-            while not stop.wait(LOOK_EVERY_S):
+            while not stop.wait(POLL_INTERVAL_S):
                 line.tend()
                 watch(summaries(database))
 
@@ -89,18 +90,18 @@ def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say) -> 
     say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
     seed(home, plan)
     say("Starting the scorer.")
-    line.start(Role(WORKER, andon("score"), restart=True))
+    line.start(ProcessSpec(WORKER, andon_command("score"), restart=True))
 
 
-def await_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> None:
+def wait_for_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> None:
     """Wait until the scorer is ready; nothing is published before."""
     with closing(Database(home.database_url)) as database:
-        await_true(lambda: scorer_runs(database), line, stop, "The scorer")
+        wait_until(lambda: scorer_runs(database), line, stop, "The scorer")
 
 
 def start_alerts(line: Supervisor) -> None:
     """Start the watch that opens alerts."""
-    line.start(Role(ALERTS, andon("alerts", "watch", "--every", f"{ALERTS_EVERY_S:g}"), restart=True))
+    line.start(ProcessSpec(ALERTS, andon_command("alerts", "watch", "--every", f"{ALERT_INTERVAL_S:g}"), restart=True))
 
 
 def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
@@ -111,10 +112,10 @@ def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
         if limit is not None:
             words += ["--limit", str(limit)]
         say(f"Starting station {station.name}: {station.story}.")
-        line.start(Role(f"camera-{station.name}", andon(*words), restart=False))
+        line.start(ProcessSpec(f"camera-{station.name}", andon_command(*words), restart=False))
 
 
-def await_true(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, what: str) -> None:
+def wait_until(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, what: str) -> None:
     """Wait, tending the processes, until `condition` holds; `ProcessFailed` past START_LIMIT_S."""
     deadline = time.monotonic() + START_LIMIT_S
     while not condition() and not stop.wait(0.1):
@@ -123,12 +124,12 @@ def await_true(condition: Callable[[], bool], line: Supervisor, stop: threading.
             raise ProcessFailed(f"{what} was not ready after {START_LIMIT_S:.0f} s; its log is in {line.logs}.")
 
 
-def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watch, stop: threading.Event) -> None:
+def wait_for_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watch, stop: threading.Event) -> None:
     """Wait until as many frames are decided as were to be made, or until nothing moves any more."""
     cameras = [f"camera-{station.name}" for station in plan.stations]
     decided, moved_at = -1, time.monotonic()
     with closing(Database(home.database_url)) as database:
-        while not stop.wait(LOOK_EVERY_S):
+        while not stop.wait(POLL_INTERVAL_S):
             line.tend()
             watch(summaries(database))
             with database.read() as session:
@@ -141,10 +142,10 @@ def await_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watc
                 return
 
 
-def look_once_more(home: DemoHome) -> None:
+def run_final_alert_round(home: DemoHome) -> None:
     """Judge what was decided after the watch's last look, so that the database holds every alert of the run."""
     with closing(Database(home.database_url)) as database:
-        AlertWatch(database, now).look()
+        AlertWatch(database, utc_now).look()
 
 
 def alerts_of(home_path: Path) -> list[tuple[str, Alert]]:
@@ -166,13 +167,13 @@ def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
     return report([station.name for station in plan.stations], frames_on_the_bus(home), decided)
 
 
-def frames_on_the_bus(home: DemoHome) -> Iterator[FrameIn]:
+def frames_on_the_bus(home: DemoHome) -> Iterator[DemoFrame]:
     settings = IngestSettings(bus="embedded", embedded_path=home.bus)
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, AUDIT_GROUP)) as consumer:
         while records := consumer.poll(max_records=100, timeout_s=1.0):
             for record in records:
                 frame = decode(record)
-                yield FrameIn(frame.frame_id, frame.station, frame.truth)
+                yield DemoFrame(frame.frame_id, frame.station, frame.truth)
 
 
 def scorer_runs(database: Database) -> bool:
@@ -187,7 +188,7 @@ def summaries(database: Database) -> list[tuple[str, StationSummary]]:
         return [(names[row.station_id], row) for row in verdicts.summaries(session, since, sparkline=40)]
 
 
-def answers(address: str) -> bool:
+def is_reachable(address: str) -> bool:
     try:
         with urlopen(address, timeout=1) as response:  # noqa: S310  # our own dashboard on this machine
             return bool(response.status == 200)

@@ -16,13 +16,13 @@ from andon.errors import AndonError
 
 log = structlog.get_logger()
 
-GRACE_S = 15.0  # what a process gets to finish its batch before it is killed
-RESTARTS_LIMIT = 5  # deaths in a row, each within HEALTHY_AFTER_S of its start
+STOP_TIMEOUT_S = 15.0  # what a process gets to finish its batch before it is killed
+MAX_RESTARTS = 5  # deaths in a row, each within HEALTHY_AFTER_S of its start
 HEALTHY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class ProcessSpec:
     """One process: `restart` for those that should never end; the others end by themselves with exit code 0."""
 
     name: str
@@ -42,7 +42,7 @@ class Supervisor:
         self._environment = dict(environment)
         self._clock = clock
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._roles: dict[str, Role] = {}
+        self._roles: dict[str, ProcessSpec] = {}
         self._started_at: dict[str, float] = {}
         self._deaths_in_a_row: dict[str, int] = {}
         self.restarts: dict[str, int] = {}
@@ -58,11 +58,11 @@ class Supervisor:
     ) -> None:
         self.stop_all()
 
-    def start(self, role: Role) -> None:
+    def start(self, role: ProcessSpec) -> None:
         self._roles[role.name] = role
         self._processes[role.name] = self._spawn(role)
 
-    def _spawn(self, role: Role) -> subprocess.Popen[bytes]:
+    def _spawn(self, role: ProcessSpec) -> subprocess.Popen[bytes]:
         output: IO[bytes] = self._open_logs.enter_context((self.logs / f"{role.name}.log").open("ab"))
         # A session of its own: Ctrl-C reaches the demo alone, which then stops the others in order.
         process = subprocess.Popen(
@@ -90,7 +90,7 @@ class Supervisor:
                 continue
             lived_s = self._clock() - self._started_at[name]
             deaths = self._deaths_in_a_row.get(name, 0) + 1 if lived_s < HEALTHY_AFTER_S else 1
-            if deaths >= RESTARTS_LIMIT:
+            if deaths >= MAX_RESTARTS:
                 raise ProcessFailed(f"{name} died {deaths} times in a row; its last words are in {self._log(name)}")
             self._deaths_in_a_row[name] = deaths
             self.restarts[name] = self.restarts.get(name, 0) + 1
@@ -108,12 +108,12 @@ class Supervisor:
         for process in reversed(self._processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        deadline = self._clock() + GRACE_S
+        deadline = self._clock() + STOP_TIMEOUT_S
         for name, process in self._processes.items():
             try:
                 process.wait(timeout=max(deadline - self._clock(), 0.1))
             except subprocess.TimeoutExpired:
-                log.warning("process did not stop in time and was killed", process=name, grace_s=GRACE_S)
+                log.warning("process did not stop in time and was killed", process=name, grace_s=STOP_TIMEOUT_S)
                 process.kill()
                 process.wait()
             (self._run / f"{name}.pid").unlink(missing_ok=True)

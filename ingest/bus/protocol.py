@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-LARGEST_MESSAGE_BYTES = 10_000_000  # key, value and headers together; every bus refuses more with `MessageTooLarge`
+MAX_MESSAGE_BYTES = 10_000_000  # key, value and headers together; every bus refuses more with `MessageTooLarge`
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -28,7 +28,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class RecordPosition:
     """Where a record lies in the log."""
 
     topic: str
@@ -40,20 +40,20 @@ class Place:
 class Record:
     """A message as read back; `key` is None where a foreign producer sent none. `appended_at` is UTC."""
 
-    place: Place
+    position: RecordPosition
     key: str | None
     value: bytes
     headers: Headers
     appended_at: datetime
 
 
-Acknowledged = Callable[[Place | None, Exception | None], None]
+DeliveryCallback = Callable[[RecordPosition | None, Exception | None], None]
 
 
 class Publisher(Protocol):
     """Sends messages; each is acknowledged or failed exactly once, from any thread."""
 
-    def publish(self, message: Message, acknowledged: Acknowledged) -> None:
+    def publish(self, message: Message, on_delivery: DeliveryCallback) -> None:
         """Hand one message over and return; `acknowledged(place, None)` once durable, else `acknowledged(None, error)`.
 
         Raises `BusUnavailable` when it can't even be handed over, `BusMisconfigured` when it never will be, of which
@@ -90,7 +90,7 @@ class Consumer(Protocol):
     def resume(self) -> None:
         """Undo `pause`."""
 
-    def seek(self, place: Place) -> None:
+    def seek(self, position: RecordPosition) -> None:
         """Read this place's partition from its offset on; left out in silence when the partition is not ours."""
 
     def rewind(self) -> None:
@@ -123,7 +123,7 @@ class Bus(Protocol):
     def consumer(self, topic: str, group: str) -> Consumer:
         """Join `group` on `topic`; a group without a committed position starts at the oldest record."""
 
-    def read(self, place: Place) -> Record | None:
+    def read(self, position: RecordPosition) -> Record | None:
         """The record at exactly this place, or None when it is gone."""
 
     def close(self) -> None: ...

@@ -16,6 +16,6 @@ CONTENT_TYPES: Mapping[str, str] = {
 """Content type by file name ending, in lower case."""
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path as text with slashes, fit for a header and a log; bytes that are no UTF-8 appear escaped."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
-from ingest.sources.folder import open_folder
+from ingest.sources.folder.folder import open_folder
 from ingest.sources.protocol import Source
 from ingest.sources.replay import open_replay
 from ingest.sources.simulated.line import open_simulated
-from ingest.sources.video import open_video
+from ingest.sources.video.recording import open_video
 
 SOURCES: Mapping[str, Callable[[str, str, IngestSettings], Source]] = {
     "folder": open_folder,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.settings import IngestSettings
-from ingest.sources.image_files import CONTENT_TYPES, shown
+from ingest.sources.image_files import CONTENT_TYPES, display_path
 
 
 class Replay:
@@ -45,8 +45,8 @@ class Replay:
                 captured_at=self._now(),
                 image=image,
                 content_type=CONTENT_TYPES[relative.suffix.lower()],
-                part_id=shown(relative),
-                truth=shown(relative).split("/")[1],
+                part_id=display_path(relative),
+                truth=display_path(relative).split("/")[1],
             )
 
     def confirm(self, frame: Frame) -> None:
@@ -72,7 +72,7 @@ def _in_order(root: Path, seed: int) -> list[Path]:
     ]
     if not found:
         raise SourceError(f"There is no picture in {root / 'test'}; it needs images in test/good and test/<defect>.")
-    return sorted(found, key=lambda path: hashlib.blake2b(f"{seed}\0{shown(path)}".encode()).digest())
+    return sorted(found, key=lambda path: hashlib.blake2b(f"{seed}\0{display_path(path)}".encode()).digest())
 
 
 def open_replay(place: str, station: str, settings: IngestSettings) -> Replay:

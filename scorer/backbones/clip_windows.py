@@ -16,14 +16,14 @@ from torch import nn
 from torch.nn import functional
 
 from scorer.backbones.openclip import OpenClip
-from scorer.errors import UnfitBackbone
+from scorer.errors import UnsupportedBackbone
 
-TOKENS_AT_ONCE = {"cpu": 960, "cuda": 1 << 15}
+WINDOW_TOKEN_BATCH = {"cpu": 960, "cuda": 1 << 15}
 """Tokens of windows that go through the blocks together, by device; on a processor few, so that they stay near it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WindowFeatures:
     """What B images come to, float32 and unnormalised.
 
     embedding: (B, D) of the whole image. patches: (B, P, W), last block's tokens after the last norm. windows: for
@@ -42,18 +42,19 @@ def window_cells(grid: tuple[int, int], side: int) -> torch.Tensor:
 
 
 class ClipWindows:
-    """The image tower of a CLIP, for whole images and windows of them; raises `UnfitBackbone` for another kind."""
+    """The image tower of a CLIP, for whole images and windows of them; raises `UnsupportedBackbone` for another
+    kind."""
 
     def __init__(self, towers: OpenClip, sides: Sequence[int]) -> None:
         model = towers.architecture.model
         visual: Any = towers.network.visual
         if not _is_clips_own(visual):
-            raise UnfitBackbone(
+            raise UnsupportedBackbone(
                 f"WinCLIP sends windows through CLIP's own image tower, which {model} doesn't have; choose another, "
                 "such as openclip/ViT-B-16-plus-240."
             )
         if min(towers.grid) < max(sides):
-            raise UnfitBackbone(
+            raise UnsupportedBackbone(
                 f"WinCLIP looks at windows of {max(sides)} × {max(sides)} patches, and {model} has only "
                 f"{towers.grid[0]} × {towers.grid[1]}; choose another, such as openclip/ViT-B-16-plus-240."
             )
@@ -63,7 +64,7 @@ class ClipWindows:
         self._blocks = visual.transformer.resblocks
 
     @torch.inference_mode()
-    def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> Seen:
+    def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> WindowFeatures:
         """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: which windows of each side, (B, N) bool."""
         visual = self._visual
         entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
@@ -71,7 +72,7 @@ class ClipWindows:
         projected = _projected(self._blocks[0], entering)
         pairs = zip(self.cells, needed, strict=True)
         windows = tuple(self._windows(entering, projected, cells, some) for cells, some in pairs)
-        return Seen(self._embedding(leaving[:, 0]), visual.ln_post(leaving[:, 1:]).float(), windows)
+        return WindowFeatures(self._embedding(leaving[:, 0]), visual.ln_post(leaving[:, 1:]).float(), windows)
 
     def _windows(
         self, entering: torch.Tensor, projected: torch.Tensor, cells: torch.Tensor, needed: torch.Tensor
@@ -82,7 +83,7 @@ class ClipWindows:
         in_image = torch.cat([of_class, cells + 1], dim=1)  # (N, T): the class token, then the window's patches
         starts = torch.arange(batch, device=cells.device) * tokens
         places = (starts[:, None, None] + in_image)[needed]  # (needed windows of all images, T)
-        at_once = max(1, TOKENS_AT_ONCE.get(entering.device.type, TOKENS_AT_ONCE["cpu"]) // places.shape[1])
+        at_once = max(1, WINDOW_TOKEN_BATCH.get(entering.device.type, WINDOW_TOKEN_BATCH["cpu"]) // places.shape[1])
         parts = list(self._in_parts(entering.flatten(0, 1), projected.flatten(0, 1), torch.split(places, at_once)))
         embedded = torch.zeros(*needed.shape, parts[0].shape[1], device=entering.device)
         embedded[needed] = torch.cat(parts)

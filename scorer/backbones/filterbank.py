@@ -13,8 +13,8 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
-class Bank:
-    """Everything that decides a token's values, chosen on five real sets by `benchmarks.accuracy`.
+class FilterbankConfig:
+    """Everything that decides a token's values, chosen on five real sets by `benchmarks.accuracy.__main__`.
 
     Wavelets are Gabor pairs of `kernel_px` with `wavelength_px`, under a Gaussian of `spread_px` that is longer along
     the stripes by 1 / `slenderness`. Scale s sees the picture shrunk by 2**s.
@@ -36,7 +36,7 @@ class Bank:
 # Luma of ITU-R BT.601, then red against green and yellow against blue.
 OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
-TINY = 1e-8
+EPSILON = 1e-8
 
 
 class Filterbank:
@@ -45,9 +45,9 @@ class Filterbank:
     name = "filterbank"
     weights_sha256: str | None = None
 
-    def __init__(self, device: torch.device, bank: Bank | None = None) -> None:
+    def __init__(self, device: torch.device, bank: FilterbankConfig | None = None) -> None:
         self.device = device
-        self.bank = bank or Bank()
+        self.bank = bank or FilterbankConfig()
         self.size = (self.bank.side_px, self.bank.side_px)
         self.grid = (self.bank.side_px // self.bank.patch_px, self.bank.side_px // self.bank.patch_px)
         self._first = _gabor_pairs(self.bank, self.bank.first_orientations).to(device)
@@ -104,10 +104,10 @@ def _strengths(plane: torch.Tensor, pairs: torch.Tensor, stride: int = 2) -> tor
     margin = pairs.shape[-1] // 2
     answers = functional.conv2d(functional.pad(plane, (margin,) * 4, mode="reflect"), pairs, stride=stride)
     even, odd = answers[:, 0::2], answers[:, 1::2]
-    return (even * even + odd * odd + TINY).sqrt()
+    return (even * even + odd * odd + EPSILON).sqrt()
 
 
-def _gabor_pairs(bank: Bank, orientations: int) -> torch.Tensor:
+def _gabor_pairs(bank: FilterbankConfig, orientations: int) -> torch.Tensor:
     """Even and odd wavelets in turn, silent on a flat picture, each of absolute sum 1: (2 × orientations, 1, k, k)."""
     reach = bank.kernel_px // 2
     y, x = torch.meshgrid(torch.arange(-reach, reach + 1.0), torch.arange(-reach, reach + 1.0), indexing="ij")

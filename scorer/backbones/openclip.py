@@ -13,18 +13,18 @@ from open_clip import CLIP, CoCa, CustomTextCLIP, SimpleTokenizer
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import nn
 
-from scorer import checkpoints
-from scorer.backbones.precision import Precision, dtype_for, rounding
-from scorer.devices import on_device
-from scorer.engines.measured import EngineName
-from scorer.engines.protocol import ONE_CALL, Calls, Encode
-from scorer.engines.registry import compiled
+from scorer.backbones.weights import checkpoints
+from scorer.engines.devices import to_device
+from scorer.engines.measurements import EngineName
+from scorer.engines.precision import Precision, dtype_for, rounding
+from scorer.engines.protocol import SINGLE_CALL, EngineOptions, Forward
+from scorer.engines.registry import compile_network
 from scorer.errors import ModelUnavailable
 
 OPTIONAL_TENSORS = frozenset({"logit_scale", "logit_bias"})
 """Temperature of CLIP's own training; a checkpoint without it encodes images and texts all the same."""
 
-TEXTS_AT_ONCE = 64
+TEXT_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Architecture:
     std: tuple[float, ...] = OPENAI_DATASET_STD
 
 
-def architecture(model: str, tag: str | None = None) -> Architecture:
+def find_architecture(model: str, tag: str | None = None) -> Architecture:
     """What OpenCLIP knows of a model by name, such as ``ViT-B-16-plus-240``; a tag may change activation and pixels."""
     config = open_clip.get_model_config(model)
     if config is None:
@@ -52,7 +52,7 @@ def architecture(model: str, tag: str | None = None) -> Architecture:
     )
 
 
-def bare(chosen: Architecture) -> nn.Module:
+def build_network(chosen: Architecture) -> nn.Module:
     """The network of an architecture with random weights, on the processor, ready to infer."""
     config = deepcopy(dict(chosen.config))
     text = config["text_cfg"]
@@ -65,16 +65,16 @@ def bare(chosen: Architecture) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class ImageFeatures:
     """What the image tower says: tokens per asked block (L, B, P, W), embeddings (B, D) unnormalised; float32."""
 
     tokens: torch.Tensor
     embedding: torch.Tensor
 
-    def take(self, places: Sequence[int]) -> "Encoded":
+    def take(self, places: Sequence[int]) -> "ImageFeatures":
         """Those images, in that order."""
         kept = torch.tensor(places, device=self.embedding.device)
-        return Encoded(self.tokens[:, kept], self.embedding[kept])
+        return ImageFeatures(self.tokens[:, kept], self.embedding[kept])
 
 
 class ImageTower(nn.Module):
@@ -109,7 +109,7 @@ class OpenClip:
         device: torch.device,
         precision: Precision = "auto",
         engine: EngineName = "torch",
-        calls: Calls = ONE_CALL,
+        calls: EngineOptions = SINGLE_CALL,
     ) -> None:
         self.network = network.to(device)
         self.architecture = chosen
@@ -122,7 +122,7 @@ class OpenClip:
         self._visual.to(self.dtype)
         self._engine = engine
         self._calls = calls
-        self._encoders: dict[tuple[int, ...], Encode] = {}
+        self._encoders: dict[tuple[int, ...], Forward] = {}
         self._compiling = threading.Lock()
 
     @classmethod
@@ -134,9 +134,10 @@ class OpenClip:
         device: torch.device,
         precision: Precision = "auto",
     ) -> "OpenClip":
-        """The towers with these weights; raises `BadWeights` where one is missing, left over or of another width."""
-        network = bare(chosen)
-        checkpoints.fill(network, tensors, called, optional=OPTIONAL_TENSORS)
+        """The towers with these weights; raises `InvalidWeights` where one is missing, left over or of another
+        width."""
+        network = build_network(chosen)
+        checkpoints.load_into(network, tensors, called, optional=OPTIONAL_TENSORS)
         return cls(network, chosen, device, precision)
 
     @property
@@ -153,22 +154,22 @@ class OpenClip:
         """(B, 3, H, W) uint8 RGB as the image tower takes it: a share of 255, less the mean, by the deviation."""
         mean = torch.tensor(self.architecture.mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self.architecture.std, device=self.device).view(3, 1, 1)
-        return ((on_device(pixels, self.device).float() / 255 - mean) / std).to(self.dtype)
+        return ((to_device(pixels, self.device).float() / 255 - mean) / std).to(self.dtype)
 
     @torch.no_grad()
-    def encode_images(self, images: torch.Tensor, blocks: Sequence[int]) -> Encoded:
+    def encode_images(self, images: torch.Tensor, blocks: Sequence[int]) -> ImageFeatures:
         """Encode normalised images once; `blocks` count from 1 and rise. Tokens are a block's output without CLS."""
         *tokens, embedding = self._encoder(tuple(blocks))(images)
-        return Encoded(torch.stack(tokens), embedding)
+        return ImageFeatures(torch.stack(tokens), embedding)
 
-    def _encoder(self, blocks: tuple[int, ...]) -> Encode:
+    def _encoder(self, blocks: tuple[int, ...]) -> Forward:
         """The image tower on its engine, made when these blocks are first asked for."""
         with self._compiling:
             if blocks not in self._encoders:
                 example = torch.zeros(1, 3, *self.image_size, device=self.device)
                 calls = replace(self._calls, network=f"{self._calls.network}-{'-'.join(map(str, blocks))}")
                 tower = ImageTower(self._visual, blocks, self.dtype).eval()
-                self._encoders[blocks] = compiled(self._engine, tower, example, calls)
+                self._encoders[blocks] = compile_network(self._engine, tower, example, calls)
             return self._encoders[blocks]
 
     @torch.no_grad()
@@ -181,7 +182,7 @@ class OpenClip:
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, D), unnormalised; a text beyond the tower's context is cut, as CLIP's tokenizer does."""
         tokens = self._tokenizer()(list(texts)).to(self.device)
-        return torch.cat([self._embed_tokens(part) for part in tokens.split(TEXTS_AT_ONCE)])
+        return torch.cat([self._embed_tokens(part) for part in tokens.split(TEXT_BATCH_SIZE)])
 
     def _embed_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         network: Any = self.network
@@ -193,12 +194,13 @@ class OpenClip:
         return self.embed_words(network.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
 
     @property
-    def reads_words(self) -> bool:
+    def has_clip_text_tower(self) -> bool:
         """Whether the text tower is CLIP's own, so that words may be vectors that no dictionary has."""
         return _is_causal(self.network)
 
     def words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Texts as word vectors (N, context length, W), and the place of each text's last, (N,); for `reads_words`."""
+        """Texts as word vectors (N, context length, W), and the place of each text's last, (N,); for
+        `has_clip_text_tower`."""
         network: Any = self.network
         tokens = self._tokenizer()(list(texts)).to(self.device)
         return network.token_embedding(tokens), tokens.argmax(dim=1)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from einops import rearrange
 
-from scorer.framing import Box
+from scorer.imaging.framing import CellBox
 
 
 class PatchBackbone(Protocol):
@@ -39,19 +39,19 @@ class PatchBackbone(Protocol):
 
 
 @runtime_checkable
-class LeavesBarsOut(Protocol):
+class CropsPadding(Protocol):
     """A backbone that takes pictures of fewer cells as well, for less, and so needs no bars (docs/adr/0030)."""
 
-    def tokens_within(self, pixels: torch.Tensor, box: Box) -> torch.Tensor:
+    def tokens_within(self, pixels: torch.Tensor, box: CellBox) -> torch.Tensor:
         """Pictures of the cells in `box`, to tokens as `tokens` gives them: of the whole grid, 0 outside the box."""
 
 
-def placed(layers: Sequence[torch.Tensor], box: Box | None, grid: tuple[int, int]) -> torch.Tensor:
+def scatter_to_grid(layers: Sequence[torch.Tensor], box: CellBox | None, grid: tuple[int, int]) -> torch.Tensor:
     """Layers (B, patches of the box, its width) as tokens of the whole grid: (layers, B, patches, the largest width).
 
     box: None for all of it. What lies outside and beyond a layer's width is 0, which changes no cosine.
     """
-    box = box or Box(0, grid[0], 0, grid[1])
+    box = box or CellBox(0, grid[0], 0, grid[1])
     pictures, width = len(layers[0]), max(layer.shape[2] for layer in layers)
     whole = layers[0].new_empty(len(layers), pictures, *grid, width)  # (L, B, rows, columns, W)
     whole[:, :, : box.top] = 0

@@ -7,18 +7,18 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.protocol import PatchBackbone
-from scorer.backbones.tiny import load_chosen
-from scorer.errors import UnfitBackbone, UnknownBackbone
+from scorer.backbones.tiny import load_tiny_on_engine
+from scorer.errors import UnknownBackbone, UnsupportedBackbone
 from scorer.settings import ScorerSettings
 
-Loading = Callable[[ScorerSettings, torch.device], PatchBackbone]
-Exact = Callable[[], PatchBackbone]
+BackboneFactory = Callable[[ScorerSettings, torch.device], PatchBackbone]
+Fp32Backbone = Callable[[], PatchBackbone]
 
 
 def _openclip(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
-    from scorer.backbones import kept_clip  # OpenCLIP takes seconds to import, which only who asks for it should wait
+    from scorer.backbones import clip_loader  # OpenCLIP takes seconds to import, which only who asks for it should wait
 
-    return kept_clip.load_patches(settings, device)
+    return clip_loader.load_patches(settings, device)
 
 
 def _timm(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
@@ -27,13 +27,13 @@ def _timm(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
     return timm_vit.load_timm(settings, device)
 
 
-BACKBONES: Mapping[str, Loading] = {
-    "andon-tiny": load_chosen,
+BACKBONES: Mapping[str, BackboneFactory] = {
+    "andon-tiny": load_tiny_on_engine,
     "filterbank": lambda _, device: Filterbank(device),
 }
 """Those that need no weights folder."""
 
-FAMILIES: Mapping[str, Loading] = {
+FAMILIES: Mapping[str, BackboneFactory] = {
     "openclip/": _openclip,
     "timm/": _timm,
 }
@@ -43,7 +43,8 @@ FAMILIES: Mapping[str, Loading] = {
 def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
     """Load the backbone that the settings name.
 
-    Raises `UnknownBackbone`, `UnfitBackbone` where it can't do what the settings ask, or `ModelUnavailable` without its
+    Raises `UnknownBackbone`, `UnsupportedBackbone` where it can't do what the settings ask, or `ModelUnavailable`
+    without its
     weights.
     """
     require_known(settings.backbone)
@@ -51,14 +52,14 @@ def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
         if settings.backbone.startswith(prefix):
             return loading(settings, device)
     if settings.backbone_blocks:
-        raise UnfitBackbone(
+        raise UnsupportedBackbone(
             f"scorer.backbone_blocks is {settings.backbone_blocks!r}, which chooses blocks of a vision transformer; "
             f"{settings.backbone} is none: leave it empty."
         )
     return BACKBONES[settings.backbone](settings, device)
 
 
-def exact_of(backbone: PatchBackbone, settings: ScorerSettings, device: torch.device) -> Exact | None:
+def fp32_twin(backbone: PatchBackbone, settings: ScorerSettings, device: torch.device) -> Fp32Backbone | None:
     """Loads, when first asked, what `load` made of the settings once more, on torch in fp32; None where it is fp32."""
     if not backbone.configuration.get("bf16"):
         return None

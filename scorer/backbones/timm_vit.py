@@ -12,23 +12,23 @@ import timm
 import torch
 from torch import nn
 
-from scorer import checkpoints
-from scorer.backbones.blocks import chosen_blocks
-from scorer.backbones.precision import Precision, dtype_for, rounding
-from scorer.devices import on_device
-from scorer.engines.choice import calls, choose
-from scorer.engines.measured import EngineName, Running
-from scorer.engines.protocol import ONE_CALL, Calls
-from scorer.engines.registry import compiled
-from scorer.errors import ModelUnavailable, UnfitBackbone, UnknownBackbone
+from scorer.backbones.block_selection import select_blocks
+from scorer.backbones.weights import checkpoints
+from scorer.backbones.weights.store import WeightsStore
+from scorer.engines.devices import to_device
+from scorer.engines.measurements import EngineConfig, EngineName
+from scorer.engines.precision import Precision, dtype_for, rounding
+from scorer.engines.protocol import SINGLE_CALL, EngineOptions
+from scorer.engines.registry import compile_network
+from scorer.engines.selection import engine_options, select_engine
+from scorer.errors import ModelUnavailable, UnknownBackbone, UnsupportedBackbone
 from scorer.settings import ScorerSettings
-from scorer.weights import WeightsFolder
 
 FAMILY = "timm/"
 """What a backbone's name starts with, as in ``timm/vit_small_patch14_dinov2.lvd142m``."""
 
 
-class Blocks(nn.Module):
+class BlockTokens(nn.Module):
     """A transformer as one function: normalised pictures to the tokens of each asked block, after the last norm."""
 
     def __init__(self, network: Any, blocks: Sequence[int], dtype: torch.dtype) -> None:
@@ -62,7 +62,7 @@ class TimmVit:
         precision: Precision = "auto",
         weights_sha256: str | None = None,
         engine: EngineName = "torch",
-        calls: Calls = ONE_CALL,
+        calls: EngineOptions = SINGLE_CALL,
     ) -> None:
         require_patches(network, name)
         self.name = name
@@ -79,7 +79,7 @@ class TimmVit:
         rows, columns = vit.patch_embed.grid_size
         self.size, self.grid = (int(height), int(width)), (int(rows), int(columns))
         example = torch.zeros(1, 3, *self.size, device=device)
-        self._encode = compiled(engine, Blocks(vit, self.blocks, self.dtype).eval(), example, calls)
+        self._encode = compile_network(engine, BlockTokens(vit, self.blocks, self.dtype).eval(), example, calls)
 
     @property
     def depth(self) -> int:
@@ -105,35 +105,37 @@ class TimmVit:
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, height, width), uint8 RGB, to (blocks, B, patches row by row, width), float32."""
-        return torch.stack(self._encode((on_device(pixels, self.device).float() / 255 - self._mean) / self._std))
+        return torch.stack(self._encode((to_device(pixels, self.device).float() / 255 - self._mean) / self._std))
 
 
 def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
     """The kept transformer that the settings name; raises `ModelUnavailable` where it isn't kept, saying what to do."""
-    folder = WeightsFolder(settings.weights_path)
+    folder = WeightsStore(settings.weights_path)
     try:
         kept = folder.transformer(settings.backbone)
     except ModelUnavailable:
-        bare(settings.backbone.removeprefix(FAMILY), on_no_device=True)  # no weights help a name timm doesn't know
+        build_timm(
+            settings.backbone.removeprefix(FAMILY), on_no_device=True
+        )  # no weights help a name timm doesn't know
         raise
-    network: Any = bare(kept.card.config["timm"])
-    checkpoints.fill(network, folder.tensors(kept), str(kept.path))
-    blocks = chosen_blocks(settings.backbone_blocks, depth_of(network), settings.backbone)
+    network: Any = build_timm(kept.card.config["timm"])
+    checkpoints.load_into(network, folder.tensors(kept), str(kept.path))
+    blocks = select_blocks(settings.backbone_blocks, depth_of(network), settings.backbone)
     contents = f"{kept.sha256} {blocks}"
-    called = calls(settings, kept.card.name, contents)
+    called = engine_options(settings, kept.card.name, contents)
 
-    def build(running: Running) -> TimmVit:
+    def build(running: EngineConfig) -> TimmVit:
         own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
         return TimmVit(own, kept.card.name, blocks, device, running.precision, kept.sha256, running.engine, called)
 
     size = int(network.patch_embed.img_size[0]), int(network.patch_embed.img_size[1])
-    return build(choose(settings, device, kept.card.name, contents, size, lambda running: build(running).tokens))
+    return build(select_engine(settings, device, kept.card.name, contents, size, lambda running: build(running).tokens))
 
 
-def bare(name: str, on_no_device: bool = False) -> nn.Module:
-    """A transformer of timm's by ``MODEL`` or ``MODEL.TAG``, with random weights, or none at all `on_no_device`.
+def build_timm(name: str, on_no_device: bool = False) -> nn.Module:
+    """A transformer of timm's by ``MODEL`` or ``MODEL.TAG``, with random weights, or none at all `build_on_meta`.
 
-    Raises `UnknownBackbone` for a name that timm doesn't know, `UnfitBackbone` where it is no vision transformer.
+    Raises `UnknownBackbone` for a name that timm doesn't know, `UnsupportedBackbone` where it is no vision transformer.
     """
     if not timm.is_model(name) or ("." in name and name not in _tagged(name)):
         near = timm.list_models(f"*{name.partition('.')[0]}*", pretrained=True) or timm.list_models("vit_*dinov*")
@@ -145,10 +147,10 @@ def bare(name: str, on_no_device: bool = False) -> nn.Module:
 
 
 def require_patches(network: nn.Module, name: str) -> None:
-    """Raise `UnfitBackbone` unless the network is a vision transformer with one grid of patch tokens."""
+    """Raise `UnsupportedBackbone` unless the network is a vision transformer with one grid of patch tokens."""
     parts = ("blocks", "patch_embed", "num_prefix_tokens", "forward_intermediates")
     if not all(hasattr(network, part) for part in parts) or not getattr(network.patch_embed, "grid_size", None):
-        raise UnfitBackbone(
+        raise UnsupportedBackbone(
             f"timm's {name} is no plain vision transformer with patch tokens; choose one, such as "
             "timm/vit_small_patch14_dinov2.lvd142m."
         )

@@ -14,22 +14,22 @@ from safetensors.torch import load
 from torch import nn
 from torch.nn import functional
 
-from scorer import checkpoints
-from scorer.backbones.precision import rounding
-from scorer.backbones.protocol import placed
-from scorer.devices import on_device
-from scorer.engines.choice import PLAIN, calls, choose
-from scorer.engines.measured import Running
-from scorer.engines.protocol import ONE_CALL, Calls
-from scorer.engines.registry import compiled
-from scorer.errors import BadWeights
-from scorer.framing import Box
+from scorer.backbones.protocol import scatter_to_grid
+from scorer.backbones.weights import checkpoints
+from scorer.engines.devices import to_device
+from scorer.engines.measurements import EngineConfig
+from scorer.engines.precision import rounding
+from scorer.engines.protocol import SINGLE_CALL, EngineOptions
+from scorer.engines.registry import compile_network
+from scorer.engines.selection import TORCH_FP32, engine_options, select_engine
+from scorer.errors import InvalidWeights
+from scorer.imaging.framing import CellBox
 from scorer.settings import ScorerSettings
 
 NAME = "andon-tiny"
 WEIGHTS = Path(__file__).with_name("andon_tiny.safetensors")
 SHA256 = "7b71375003e9ff87cc3b6612effef006f8a08da125e3ece80651938c6db240ef"
-SIDE_PX = 256
+IMAGE_SIDE_PX = 256
 STRIDE_PX = 16
 
 _FINE_BLOCKS = 4
@@ -39,7 +39,7 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TinyConfig:
     """Widths of the network: what passes from block to block by stage, what each block's middle has, and the branch."""
 
     stem: int = 32
@@ -83,9 +83,9 @@ class Branch(nn.Module):
 class TinyNetwork(nn.Module):
     """Pictures (B, 3, H, W) in [0, 1], H and W multiples of 16, to two maps (B, 256, h, w) and (B, 96, h, w)."""
 
-    def __init__(self, shape: Shape | None = None) -> None:
+    def __init__(self, shape: TinyConfig | None = None) -> None:
         super().__init__()
-        self.shape = shape or Shape()
+        self.shape = shape or TinyConfig()
         self.conv1 = nn.Conv2d(3, self.shape.stem, 7, 2, 3)
         blocks, width = [], self.shape.stem
         for number, middle in enumerate(self.shape.middles):
@@ -116,7 +116,7 @@ class TinyNetwork(nn.Module):
         return coarse, self.branch(fine, coarse)
 
 
-class Tokens(nn.Module):
+class TokenOutputs(nn.Module):
     """Both maps of a network as patches row by row, (B, P, 256) and (B, P, 96): in memory, channels are last anyway."""
 
     def __init__(self, network: TinyNetwork) -> None:
@@ -138,24 +138,26 @@ class TinyBackbone:
         network: TinyNetwork,
         weights_sha256: str,
         device: torch.device,
-        running: Running = PLAIN,
-        calls: Calls = ONE_CALL,
+        running: EngineConfig = TORCH_FP32,
+        calls: EngineOptions = SINGLE_CALL,
     ) -> None:
         dtype = torch.bfloat16 if running.precision == "bf16" else torch.float32
         self.network = network.eval().requires_grad_(False).to(device, dtype)
         self.network = self.network.to(memory_format=torch.channels_last)
         self.device = device
         self.weights_sha256: str | None = weights_sha256
-        self.size = (SIDE_PX, SIDE_PX)
-        self.grid = (SIDE_PX // STRIDE_PX, SIDE_PX // STRIDE_PX)
+        self.size = (IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+        self.grid = (IMAGE_SIDE_PX // STRIDE_PX, IMAGE_SIDE_PX // STRIDE_PX)
         example = torch.zeros(1, 3, *self.size, device=device)
-        self._encode = compiled(running.engine, Tokens(self.network).eval(), example, calls, cell_px=STRIDE_PX)
+        self._encode = compile_network(
+            running.engine, TokenOutputs(self.network).eval(), example, calls, cell_px=STRIDE_PX
+        )
         self._rounding = rounding(dtype, running.engine)
 
     @property
     def configuration(self) -> dict[str, float]:
         """What its values depend on beside the weights."""
-        return {"side_px": SIDE_PX, "stride_px": STRIDE_PX, **self._rounding}
+        return {"side_px": IMAGE_SIDE_PX, "stride_px": STRIDE_PX, **self._rounding}
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -166,50 +168,52 @@ class TinyBackbone:
         return self._tokens(pixels, None)
 
     @torch.inference_mode()
-    def tokens_within(self, pixels: torch.Tensor, box: Box) -> torch.Tensor:
-        """As `LeavesBarsOut`."""
+    def tokens_within(self, pixels: torch.Tensor, box: CellBox) -> torch.Tensor:
+        """As `CropsPadding`."""
         return self._tokens(pixels, box)
 
-    def _tokens(self, pixels: torch.Tensor, box: Box | None) -> torch.Tensor:
-        pictures = on_device(pixels, self.device).contiguous().float().div_(255)  # channels first while a byte each
-        return placed(self._encode(pictures), box, self.grid)
+    def _tokens(self, pixels: torch.Tensor, box: CellBox | None) -> torch.Tensor:
+        pictures = to_device(pixels, self.device).contiguous().float().div_(255)  # channels first while a byte each
+        return scatter_to_grid(self._encode(pictures), box, self.grid)
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:
     """The backbone with the weights that ship in this package, on torch in fp32; `expected` None takes any sha256.
 
-    Raises `BadWeights` for a file that is missing, cut short, changed or of another network.
+    Raises `InvalidWeights` for a file that is missing, cut short, changed or of another network.
     """
     network, found = read_tiny(path, expected)
     return TinyBackbone(network, found, torch.device(device))
 
 
-def load_chosen(settings: ScorerSettings, device: torch.device) -> TinyBackbone:
+def load_tiny_on_engine(settings: ScorerSettings, device: torch.device) -> TinyBackbone:
     """The backbone that ships, on the engine and in the precision that the settings or a measurement choose."""
     network, found = read_tiny()
-    called = calls(settings, NAME, found)
+    called = engine_options(settings, NAME, found)
 
-    def build(running: Running) -> TinyBackbone:
+    def build(running: EngineConfig) -> TinyBackbone:
         return TinyBackbone(deepcopy(network), found, device, running, called)
 
-    chosen = choose(settings, device, NAME, found, (SIDE_PX, SIDE_PX), lambda running: build(running).tokens)
+    chosen = select_engine(
+        settings, device, NAME, found, (IMAGE_SIDE_PX, IMAGE_SIDE_PX), lambda running: build(running).tokens
+    )
     return build(chosen)
 
 
 def read_tiny(path: Path = WEIGHTS, expected: str | None = SHA256) -> tuple[TinyNetwork, str]:
     """The network and its file's sha256; see `load_tiny`."""
     if not path.is_file():
-        raise BadWeights(f"The weights of {NAME} are not at {path}; install the package again.")
+        raise InvalidWeights(f"The weights of {NAME} are not at {path}; install the package again.")
     content = path.read_bytes()
     found = sha256(content).hexdigest()
     if expected is not None and found != expected:
-        raise BadWeights(
+        raise InvalidWeights(
             f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
             "install the package again."
         )
     network = TinyNetwork()
     try:
-        checkpoints.fill(network, load(content), str(path))
+        checkpoints.load_into(network, load(content), str(path))
     except SafetensorError as error:
-        raise BadWeights(f"{path} is no whole safetensors file: {error}") from error
+        raise InvalidWeights(f"{path} is no whole safetensors file: {error}") from error
     return network, found

@@ -18,43 +18,43 @@ from itertools import repeat
 import torch
 from torch.nn import functional
 
-from scorer import residuals
-from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean
-from scorer.neighbours import joined_directions
+from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, mean_of_largest
+from scorer.distances import cosine
+from scorer.distances.euclidean import concat_unit_layers
 
-TOP_SHARE = 0.01
+TOP_FRACTION = 0.01
 """The image score is the mean of this share of the patches, the farthest ones."""
 
-TURNS = tuple(range(0, 360, 45))
+ROTATIONS = tuple(range(0, 360, 45))
 
-MOST_KEPT = 16384
+MAX_PATCHES = 16384
 """Of more patches a random choice is kept, so that a picture's comparison takes bounded time."""
 
-CHOICE_SEED = 0
+SUBSAMPLE_SEED = 0
 
-CUT = 0.5
+FOREGROUND_CUT = 0.5
 """A patch belongs to the part when the first component, from its mean, is above so many of its deviations."""
 
-BORDER = 0.2
+CENTRE_BORDER = 0.2
 """What is left of a picture without so much at each side is its middle."""
 
-FILLED = 0.35
+MIN_FILL = 0.35
 """A part that stands before a background fills at least this share of the middle, and less of the rim."""
 
 RIM_CELLS = 2
 """The rim is so many cells from the edge: the outermost ones tell of the network's padding, whatever they show."""
 
-REACH = 3
+KERNEL_CELLS = 3
 """Cells along each side by which the part is enlarged and its gaps closed."""
 
-MARGIN = REACH // 2
+MARGIN = KERNEL_CELLS // 2
 
-ITERATIONS = 30
+POWER_ITERATIONS = 30
 """Steps towards the first component; it is far ahead of the second wherever it shows a part."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreground:
+class ForegroundModel:
     """What tells the part from its background: a mean and a direction (D,), and where to cut; not used unless `shown`.
 
     shown: a bool of no dimension.
@@ -70,30 +70,30 @@ class AnomalyDino:
     """AnomalyDINO on any backbone with patch tokens."""
 
     name = "anomalydino"
-    turns = TURNS
+    turns = ROTATIONS
 
     def __init__(self) -> None:
-        self.configuration: Configuration = {
-            "top_share": TOP_SHARE,
-            "most_kept": MOST_KEPT,
-            "choice_seed": CHOICE_SEED,
-            "cut": CUT,
-            "border": BORDER,
-            "filled": FILLED,
+        self.configuration: MethodConfig = {
+            "top_share": TOP_FRACTION,
+            "most_kept": MAX_PATCHES,
+            "choice_seed": SUBSAMPLE_SEED,
+            "cut": FOREGROUND_CUT,
+            "border": CENTRE_BORDER,
+            "filled": MIN_FILL,
             "rim_cells": RIM_CELLS,
-            "reach": REACH,
+            "reach": KERNEL_CELLS,
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep the memory, the normal each of its patches is of, and how to find the part."""
-        pictures, cells = normals.looked_at.nonzero(as_tuple=True)
-        if len(cells) > MOST_KEPT:
-            drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(CHOICE_SEED))[:MOST_KEPT]
+        pictures, cells = normals.valid_mask.nonzero(as_tuple=True)
+        if len(cells) > MAX_PATCHES:
+            drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(SUBSAMPLE_SEED))[:MAX_PATCHES]
             chosen = drawn.sort().values.to(cells.device)
             pictures, cells = pictures[chosen], cells[chosen]
-        part = foreground(normals.exactly().originals())
+        part = fit_foreground(normals.exactly().originals())
         return {
-            "memory": joined_directions(normals.tokens[:, None, pictures, cells])[0],
+            "memory": concat_unit_layers(normals.tokens[:, None, pictures, cells])[0],
             "owners": pictures // normals.copies,
             "mean": part.mean,
             "direction": part.direction,
@@ -101,7 +101,7 @@ class AnomalyDino:
             "shown": part.shown,
         }
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
         """The components beside the score: the farthest patch, and the share of the patches that are judged."""
         return _judged(queries, repeat(fitted["memory"], queries.pictures), _foreground(fitted))
 
@@ -111,52 +111,52 @@ class AnomalyDino:
         return _judged(normals.originals(), memories, _foreground(fitted)).image
 
 
-def foreground(normals: Patches) -> Foreground:
+def fit_foreground(normals: Patches) -> ForegroundModel:
     """The first principal component of the normals' patches, pointing to their middle, and whether it shows a part."""
-    patches = joined_directions(normals.tokens)
-    inside = patches[normals.looked_at]
+    patches = concat_unit_layers(normals.tokens)
+    inside = patches[normals.valid_mask]
     mean = inside.mean(dim=0)
-    direction = first_component(inside - mean)
+    direction = first_principal_component(inside - mean)
     along = (patches - mean) @ direction  # (B, P)
-    cut = CUT * along[normals.looked_at].std(correction=0)
-    middle = in_the_middle(normals)
+    cut = FOREGROUND_CUT * along[normals.valid_mask].std(correction=0)
+    middle = central_cells(normals)
     if (along[middle] > cut).float().mean() < (-along[middle] > cut).float().mean():
         direction, along = -direction, -along
     part = along > cut
-    shown = (_filled(part, middle) >= FILLED) & (_filled(part, at_the_rim(normals)) < FILLED)
-    return Foreground(mean, direction, cut, shown.all())
+    shown = (_filled(part, middle) >= MIN_FILL) & (_filled(part, rim_cells(normals)) < MIN_FILL)
+    return ForegroundModel(mean, direction, cut, shown.all())
 
 
-def first_component(deviations: torch.Tensor) -> torch.Tensor:
+def first_principal_component(deviations: torch.Tensor) -> torch.Tensor:
     """The direction in which (N, D) vary most, by power iteration from the farthest of them: (D,)."""
     direction = deviations[deviations.square().sum(dim=1).argmax()]
-    for _ in range(ITERATIONS):
+    for _ in range(POWER_ITERATIONS):
         direction = functional.normalize(deviations.T @ (deviations @ direction), dim=0)
     return direction
 
 
-def part_of(queries: Patches, patches: torch.Tensor, told_by: Foreground) -> torch.Tensor:
+def foreground_mask(queries: Patches, patches: torch.Tensor, told_by: ForegroundModel) -> torch.Tensor:
     """Which of (B, P, D) are judged: those of the part, a little enlarged; the whole picture where there is none."""
     if not told_by.shown:
-        return queries.looked_at
-    above = ((patches - told_by.mean) @ told_by.direction > told_by.cut) & queries.looked_at
+        return queries.valid_mask
+    above = ((patches - told_by.mean) @ told_by.direction > told_by.cut) & queries.valid_mask
     maps = above.view(-1, 1, *queries.grid).float()
     enlarged = functional.pad(_grown(maps), (MARGIN,) * 4)  # room to close gaps without gluing the part to the edge
     closed = _shrunk(_grown(enlarged))[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    part = (closed.flatten(1) > 0) & queries.looked_at
-    return torch.where(part.any(dim=1, keepdim=True), part, queries.looked_at)
+    part = (closed.flatten(1) > 0) & queries.valid_mask
+    return torch.where(part.any(dim=1, keepdim=True), part, queries.valid_mask)
 
 
-def in_the_middle(pictures: Patches) -> torch.Tensor:
+def central_cells(pictures: Patches) -> torch.Tensor:
     """Cells at least `BORDER` of the picture's height and width from its sides, bars apart: (B, P)."""
-    looked_at = pictures.looked_at.view(-1, *pictures.grid)
-    rows, columns = _middle(looked_at.any(dim=2)), _middle(looked_at.any(dim=1))
-    return (rows[:, :, None] & columns[:, None, :]).flatten(1) & pictures.looked_at
+    valid_mask = pictures.valid_mask.view(-1, *pictures.grid)
+    rows, columns = _middle(valid_mask.any(dim=2)), _middle(valid_mask.any(dim=1))
+    return (rows[:, :, None] & columns[:, None, :]).flatten(1) & pictures.valid_mask
 
 
-def at_the_rim(pictures: Patches) -> torch.Tensor:
+def rim_cells(pictures: Patches) -> torch.Tensor:
     """Cells of the picture that are `RIM_CELLS` from its edge or a bar: (B, P)."""
-    inside = pictures.looked_at.view(-1, 1, *pictures.grid).float()
+    inside = pictures.valid_mask.view(-1, 1, *pictures.grid).float()
     for _ in range(RIM_CELLS - 1):
         inside = _shrunk(inside)
     return ((inside > 0) & (_shrunk(inside) == 0)).flatten(1)
@@ -165,7 +165,7 @@ def at_the_rim(pictures: Patches) -> torch.Tensor:
 def _middle(seen: torch.Tensor) -> torch.Tensor:
     """Of a run of seen cells in (B, N) those at least `BORDER` of its length from both ends."""
     place = (seen.cumsum(dim=1) - 0.5) / seen.sum(dim=1, keepdim=True)
-    return seen & (place >= BORDER) & (place <= 1 - BORDER)
+    return seen & (place >= CENTRE_BORDER) & (place <= 1 - CENTRE_BORDER)
 
 
 def _filled(part: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -174,27 +174,27 @@ def _filled(part: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
 
 def _grown(maps: torch.Tensor) -> torch.Tensor:
-    return functional.max_pool2d(maps, REACH, stride=1, padding=MARGIN)
+    return functional.max_pool2d(maps, KERNEL_CELLS, stride=1, padding=MARGIN)
 
 
 def _shrunk(maps: torch.Tensor) -> torch.Tensor:
     """What lies outside counts as empty."""
     around = functional.pad(maps, (MARGIN,) * 4)
-    return -functional.max_pool2d(-around, REACH, stride=1)
+    return -functional.max_pool2d(-around, KERNEL_CELLS, stride=1)
 
 
-def _judged(queries: Patches, memories: Iterable[torch.Tensor], told_by: Foreground) -> Judgement:
+def _judged(queries: Patches, memories: Iterable[torch.Tensor], told_by: ForegroundModel) -> PatchScores:
     """Each picture against a memory of its own."""
-    patches = joined_directions(queries.tokens)
-    part = part_of(queries, patches, told_by)
+    patches = concat_unit_layers(queries.tokens)
+    part = foreground_mask(queries, patches, told_by)
     maps = torch.zeros_like(part, dtype=torch.float32)
     for place, (tokens, memory, judged) in enumerate(zip(patches, memories, part, strict=True)):
-        maps[place, judged] = residuals.nearest(tokens[judged][None, None], memory[None])[0]
-    pairs = zip(maps, queries.looked_at, strict=True)
-    image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
-    share = part.sum(dim=1) / queries.looked_at.sum(dim=1)
-    return Judgement(image, maps, {"farthest patch": maps.amax(dim=1), "share judged": share})
+        maps[place, judged] = cosine.nearest_residual(tokens[judged][None, None], memory[None])[0]
+    pairs = zip(maps, queries.valid_mask, strict=True)
+    image = torch.stack([mean_of_largest(values[seen], TOP_FRACTION) for values, seen in pairs])
+    share = part.sum(dim=1) / queries.valid_mask.sum(dim=1)
+    return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1), "share judged": share})
 
 
-def _foreground(fitted: Mapping[str, torch.Tensor]) -> Foreground:
-    return Foreground(fitted["mean"], fitted["direction"], fitted["cut"], fitted["shown"])
+def _foreground(fitted: Mapping[str, torch.Tensor]) -> ForegroundModel:
+    return ForegroundModel(fitted["mean"], fitted["direction"], fitted["cut"], fitted["shown"])

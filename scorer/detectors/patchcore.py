@@ -15,20 +15,20 @@ import torch
 from einops import rearrange
 from torch.nn import functional
 
-from scorer import residuals
-from scorer.detectors.patches import Configuration, Judgement, Patches, refitted
-from scorer.neighbours import nearest, used_widths
+from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, leave_one_out_by_refitting
+from scorer.distances import cosine
+from scorer.distances.euclidean import nearest_euclidean, used_channels
 
-SURROUNDINGS = 3
+NEIGHBOURHOOD = 3
 """Cells along each side over which a patch is averaged (the paper's p)."""
 
 WIDTH = 1024
 """Wider patches are averaged over neighbouring channels to this width (the paper's d)."""
 
-KEPT_SHARE = 0.1
+CORESET_FRACTION = 0.1
 """Share of the patches that the coreset keeps (the paper's PatchCore-10 %)."""
 
-MOST_KEPT = 4096
+MAX_CORESET = 4096
 """However many the share makes, no more are kept: a coreset takes time by its size."""
 
 NEIGHBOURS = 9
@@ -41,63 +41,65 @@ class PatchCore:
     name = "patchcore"
     turns = (0,)
 
-    def __init__(self, kept_share: float = KEPT_SHARE, surroundings: int = SURROUNDINGS) -> None:
+    def __init__(self, kept_share: float = CORESET_FRACTION, surroundings: int = NEIGHBOURHOOD) -> None:
         """`surroundings` of 1 is for a backbone that averages by itself, before its layers meet on one grid."""
         self._kept_share = kept_share
         self._surroundings = surroundings
-        self.configuration: Configuration = {
+        self.configuration: MethodConfig = {
             "surroundings": surroundings,
             "outside_is_zero": True,
             "width": WIDTH,
             "kept_share": kept_share,
-            "most_kept": MOST_KEPT,
+            "most_kept": MAX_CORESET,
             "neighbours": NEIGHBOURS,
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep a coreset of the patches and, of each, the normal it is of."""
         exact = normals.exactly()
-        widths = used_widths(exact.tokens)
-        patches = aware(exact, widths, self._surroundings)[normals.looked_at]
-        owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.looked_at)
-        size = min(len(patches), MOST_KEPT, max(round(len(patches) * self._kept_share), NEIGHBOURS))
-        chosen = residuals.coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
-        kept = {"kept": patches[chosen], "owners": owners[normals.looked_at][chosen]}
+        widths = used_channels(exact.tokens)
+        patches = locally_aware_patches(exact, widths, self._surroundings)[normals.valid_mask]
+        owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.valid_mask)
+        size = min(len(patches), MAX_CORESET, max(round(len(patches) * self._kept_share), NEIGHBOURS))
+        chosen = (
+            cosine.greedy_coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
+        )
+        kept = {"kept": patches[chosen], "owners": owners[normals.valid_mask][chosen]}
         return kept | {"widths": torch.tensor(widths)}
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
         """The component beside the score is the largest distance before it is weighed."""
-        everywhere = aware(queries, fitted["widths"].tolist(), self._surroundings)
-        maps = torch.zeros_like(queries.looked_at, dtype=torch.float32)
+        everywhere = locally_aware_patches(queries, fitted["widths"].tolist(), self._surroundings)
+        maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
         image = torch.empty(queries.pictures, device=maps.device)
-        for place, (patches, seen) in enumerate(zip(everywhere, queries.looked_at, strict=True)):
+        for place, (patches, seen) in enumerate(zip(everywhere, queries.valid_mask, strict=True)):
             maps[place, seen], image[place] = _judged(patches[seen], fitted["kept"])
-        return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
+        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Against the coreset's patches of the other normals; anew without a normal that owns the whole coreset."""
-        everywhere, scores = aware(normals, fitted["widths"].tolist(), self._surroundings), []
-        for place, (patches, seen) in enumerate(zip(everywhere, normals.looked_at, strict=True)):
+        everywhere, scores = locally_aware_patches(normals, fitted["widths"].tolist(), self._surroundings), []
+        for place, (patches, seen) in enumerate(zip(everywhere, normals.valid_mask, strict=True)):
             others = fitted["kept"][fitted["owners"] != place]
             if len(others) == 0:
-                return refitted(self, normals)
+                return leave_one_out_by_refitting(self, normals)
             scores.append(_judged(patches[seen], others)[1])
         return torch.stack(scores)
 
 
-def aware(pictures: Patches, widths: Sequence[int], surroundings: int = SURROUNDINGS) -> torch.Tensor:
+def locally_aware_patches(pictures: Patches, widths: Sequence[int], surroundings: int = NEIGHBOURHOOD) -> torch.Tensor:
     """Patches averaged over their surroundings, layers joined, at most `WIDTH` wide: (B, P, D).
 
     What lies outside the picture counts as zero, as in the authors' code: what a network makes of its own padding is
     odd, and so it weighs less. widths: how many channels of each layer are used.
     """
     rows = pictures.grid[0]
-    looked_at = rearrange(pictures.looked_at, "b (r c) -> b 1 r c", r=rows)
+    valid_mask = rearrange(pictures.valid_mask, "b (r c) -> b 1 r c", r=rows)
     means = []
     for layer, width in zip(pictures.tokens, widths, strict=True):
         maps = rearrange(layer[:, :, :width], "b (r c) w -> b w r c", r=rows)  # channels last, as tokens lie in memory
-        if not looked_at.all():
-            maps = maps.masked_fill(~looked_at, 0)
+        if not valid_mask.all():
+            maps = maps.masked_fill(~valid_mask, 0)
         averaged = functional.avg_pool2d(maps, surroundings, stride=1, padding=surroundings // 2)
         means.append(rearrange(averaged, "b w r c -> b (r c) w"))
     side_by_side = torch.cat(means, dim=2)
@@ -106,12 +108,12 @@ def aware(pictures: Patches, widths: Sequence[int], surroundings: int = SURROUND
 
 def _judged(patches: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Distance of each of (N, D) patches to the memory, (N,), and the image score."""
-    distances, places = nearest(patches, kept)
+    distances, places = nearest_euclidean(patches, kept)
     farthest = distances.argmax()
-    return distances, weight(patches[farthest], places[farthest], kept) * distances[farthest]
+    return distances, neighbourhood_weight(patches[farthest], places[farthest], kept) * distances[farthest]
 
 
-def weight(patch: torch.Tensor, place: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+def neighbourhood_weight(patch: torch.Tensor, place: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """1 − e^d(patch, m*) / Σ e^d(patch, m) over the neighbours m of m* = kept[place], itself one of them (equation 7).
 
     A memory of one patch has nothing to weigh by: 1.

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scorer.framing import Framed
+from scorer.imaging.framing import Framed
 
-Picture = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
 """One decoded image, (height, width, 3), RGB."""
 
 
@@ -40,7 +40,7 @@ class Scores:
     components: Mapping[str, torch.Tensor]
 
 
-class Encoded(Protocol):
+class EncodedBatch(Protocol):
     """What a network made of a batch, before it is held against anybody's normals."""
 
     def take(self, places: Sequence[int]) -> Self:
@@ -51,7 +51,7 @@ class Detector(Protocol):
     """One model with its preprocessing; nothing here changes it.
 
     A picture's way is prepare, encode, judge: the first on any thread, the others for a batch that may mix stations
-    (`judge_each`). `score` is all three for pictures of one station. A batch's scores equal the scores of its pictures
+    (`score_each`). `score` is all three for pictures of one station. A batch's scores equal the scores of its pictures
     one by one, and the order of the normals does not matter.
     """
 
@@ -67,26 +67,26 @@ class Detector(Protocol):
     def weights_sha256(self) -> str | None:
         """Of the weights file; None for a model that has no learned weights."""
 
-    def references(self, normals: Sequence[Picture], object_name: str) -> References:
-        """Compute references; raises `BadNormals` for fewer than two normals.
+    def references(self, normals: Sequence[RgbImage], object_name: str) -> References:
+        """Compute references; raises `InvalidNormalSet` for fewer than two normals.
 
         `object_name` is what the station looks at, the noun of text prompts; a detector without texts ignores it.
         """
 
-    def enough_px(self, height: int, width: int) -> tuple[int, int]:
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width above which more pixels of a picture of that shape change hardly a score."""
 
-    def prepare(self, picture: Picture) -> Framed:
+    def prepare(self, picture: RgbImage) -> Framed:
         """Bring a picture to the shape that the network takes; safe from any thread."""
 
-    def encode(self, framed: Sequence[Framed]) -> Encoded:
+    def encode(self, framed: Sequence[Framed]) -> EncodedBatch:
         """Run the network."""
 
     def judge(self, encoded: Any, references: References) -> Scores:
         """Score what this detector's `encode` gave against a station's references."""
 
-    def judge_each(self, encoded: Any, references: Sequence[References]) -> Scores:
+    def score_each(self, encoded: Any, references: Sequence[References]) -> Scores:
         """The same for pictures of several stations: references for each picture, one object a station."""
 
-    def score(self, pictures: Sequence[Picture], references: References) -> Scores:
+    def score(self, pictures: Sequence[RgbImage], references: References) -> Scores:
         """Score pictures of one station against that station's references."""

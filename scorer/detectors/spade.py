@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import torch
 
-from scorer.detectors.patches import Configuration, Judgement, Patches
-from scorer.neighbours import joined, nearest
+from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores
+from scorer.distances.euclidean import concat_layers, nearest_euclidean
 
 NEAREST_NORMALS = 50
 """So many normals a picture is compared with, or all there are (the paper's K)."""
@@ -26,24 +26,28 @@ class Spade:
     turns = (0,)
 
     def __init__(self) -> None:
-        self.configuration: Configuration = {"nearest_normals": NEAREST_NORMALS}
+        self.configuration: MethodConfig = {"nearest_normals": NEAREST_NORMALS}
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep the normals' mean features and all their patches."""
-        return {"means": means(normals), "patches": joined(normals.tokens), "looked_at": normals.looked_at}
+        return {
+            "means": mean_features(normals),
+            "patches": concat_layers(normals.tokens),
+            "valid_mask": normals.valid_mask,
+        }
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
         """The component beside the score is the farthest patch."""
-        maps = torch.zeros_like(queries.looked_at, dtype=torch.float32)
+        maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
         image = torch.empty(queries.pictures, device=maps.device)
-        pictures = zip(means(queries), joined(queries.tokens), queries.looked_at, strict=True)
+        pictures = zip(mean_features(queries), concat_layers(queries.tokens), queries.valid_mask, strict=True)
         for place, (mean, patches, seen) in enumerate(pictures):
             distances = squared_distances(mean, fitted["means"])
             closest = distances.topk(min(NEAREST_NORMALS, len(distances)), largest=False)
             image[place] = closest.values.mean()
-            gallery = fitted["patches"][closest.indices][fitted["looked_at"][closest.indices]]
-            maps[place, seen] = nearest(patches[seen], gallery)[0]
-        return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
+            gallery = fitted["patches"][closest.indices][fitted["valid_mask"][closest.indices]]
+            maps[place, seen] = nearest_euclidean(patches[seen], gallery)[0]
+        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Each normal's mean feature against those of the others; their patches have no say in the score."""
@@ -55,10 +59,10 @@ class Spade:
         return torch.stack(scores)
 
 
-def means(pictures: Patches) -> torch.Tensor:
+def mean_features(pictures: Patches) -> torch.Tensor:
     """The mean feature of each picture, bars left out: (B, D)."""
-    seen = pictures.looked_at[:, :, None].to(pictures.tokens.dtype)
-    return (joined(pictures.tokens) * seen).sum(dim=1) / seen.sum(dim=1)
+    seen = pictures.valid_mask[:, :, None].to(pictures.tokens.dtype)
+    return (concat_layers(pictures.tokens) * seen).sum(dim=1) / seen.sum(dim=1)
 
 
 def squared_distances(mean: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scorer.detectors.patches import Configuration, Judgement, Patches, top_mean
-from scorer.residuals import unit
+from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, mean_of_largest
+from scorer.distances.cosine import to_unit_length
 
-EXPLAINED = 0.95
+EXPLAINED_VARIANCE = 0.95
 """Share of the variance that the kept axes explain (τ; the paper's 0.99 is of a DINOv2's 1,536 channels)."""
 
-TOP_SHARE = 0.01
+TOP_FRACTION = 0.01
 """The image score is the mean of this share of the patches, the farthest ones (the paper's ρ)."""
 
-TURNS = (0, 90, 180, 270)
+ROTATIONS = (0, 90, 180, 270)
 
-NO_VARIANCE = 1e-12
+MIN_VARIANCE = 1e-12
 """Below this the normals' patches are all the same."""
 
 
@@ -57,75 +57,75 @@ class SubspaceAD:
     """SubspaceAD on any backbone with patch tokens."""
 
     name = "subspacead"
-    turns = TURNS
+    turns = ROTATIONS
 
     def __init__(self) -> None:
-        self.configuration: Configuration = {"explained": EXPLAINED, "top_share": TOP_SHARE}
+        self.configuration: MethodConfig = {"explained": EXPLAINED_VARIANCE, "top_share": TOP_FRACTION}
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep each layer's mean, axes and variance."""
-        seen = normals.looked_at
-        subspaces = [subspace(moments(layer, seen)) for layer in normals.exactly().tokens]
+        seen = normals.valid_mask
+        subspaces = [fit_subspace(patch_moments(layer, seen)) for layer in normals.exactly().tokens]
         if normals.exact is not None:  # rounding moves queries as it moves these: the middle, not the axes
-            means = (unit(layer[seen]).mean(dim=0) for layer in normals.tokens)
+            means = (to_unit_length(layer[seen]).mean(dim=0) for layer in normals.tokens)
             subspaces = [replace(one, mean=mean) for one, mean in zip(subspaces, means, strict=True)]
         return _kept(subspaces)
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> Judgement:
+    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
         """The component beside the score is the farthest patch."""
         subspaces = _subspaces(fitted)
         maps = torch.stack([_residuals(tokens, subspaces) for tokens in queries.tokens.unbind(dim=1)])
-        maps = maps.masked_fill(~queries.looked_at, 0)
-        pairs = zip(maps, queries.looked_at, strict=True)
-        image = torch.stack([top_mean(values[seen], TOP_SHARE) for values, seen in pairs])
-        return Judgement(image, maps, {"farthest patch": maps.amax(dim=1)})
+        maps = maps.masked_fill(~queries.valid_mask, 0)
+        pairs = zip(maps, queries.valid_mask, strict=True)
+        image = torch.stack([mean_of_largest(values[seen], TOP_FRACTION) for values, seen in pairs])
+        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
 
     def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The sums over the others are those over all less its own, so no patch is multiplied once for each normal."""
-        whole = [moments(layer, normals.looked_at) for layer in normals.tokens]
+        whole = [patch_moments(layer, normals.valid_mask) for layer in normals.tokens]
         scores = []
         for place in range(normals.pictures):
             one = normals.take([place])
-            own = (moments(layer, one.looked_at) for layer in one.tokens)
-            others = [subspace(all_of_them.less(its)) for all_of_them, its in zip(whole, own, strict=True)]
+            own = (patch_moments(layer, one.valid_mask) for layer in one.tokens)
+            others = [fit_subspace(all_of_them.less(its)) for all_of_them, its in zip(whole, own, strict=True)]
             scores.append(self.judge(one.originals(), _kept(others)).image)
         return torch.cat(scores)
 
 
-def moments(layer: torch.Tensor, looked_at: torch.Tensor) -> Moments:
+def patch_moments(layer: torch.Tensor, valid_mask: torch.Tensor) -> Moments:
     """Sums over the patches of (B, P, W), at unit length, that (B, P) says lie in a picture; a picture at a time."""
     width = layer.shape[2]
     first = torch.zeros(width, dtype=torch.float64, device=layer.device)
     second = torch.zeros(width, width, dtype=torch.float64, device=layer.device)
-    for tokens, seen in zip(layer, looked_at, strict=True):
-        patches = unit(tokens[seen]).double()
+    for tokens, seen in zip(layer, valid_mask, strict=True):
+        patches = to_unit_length(tokens[seen]).double()
         first += patches.sum(dim=0)
         second.addmm_(patches.T, patches)
-    return Moments(int(looked_at.sum()), first, second)
+    return Moments(int(valid_mask.sum()), first, second)
 
 
-def subspace(of: Moments) -> Subspace:
+def fit_subspace(of: Moments) -> Subspace:
     """Principal components, as many as explain `EXPLAINED` of the variance."""
     mean = of.first / of.count
     covariance = of.second / of.count - torch.outer(mean, mean)
     variances, axes = torch.linalg.eigh(covariance)
     variances, axes = variances.clamp(min=0).flip(0), axes.flip(1)
     variance = variances.sum()
-    count = int((variances.cumsum(dim=0) < EXPLAINED * variance).sum()) + 1 if variance > NO_VARIANCE else 0
+    count = int((variances.cumsum(dim=0) < EXPLAINED_VARIANCE * variance).sum()) + 1 if variance > MIN_VARIANCE else 0
     return Subspace(mean.float(), axes[:, :count].T.contiguous().float(), variance.float())
 
 
-def residuals(patches: torch.Tensor, onto: Subspace) -> torch.Tensor:
+def subspace_residuals(patches: torch.Tensor, onto: Subspace) -> torch.Tensor:
     """Squared length of what of (N, W), at unit length, lies outside the subspace, in shares of the variance: (N,)."""
-    deviations = unit(patches) - onto.mean
+    deviations = to_unit_length(patches) - onto.mean
     outside = deviations - deviations @ onto.axes.T @ onto.axes
-    return outside.square().sum(dim=1) / onto.variance.clamp(min=NO_VARIANCE)
+    return outside.square().sum(dim=1) / onto.variance.clamp(min=MIN_VARIANCE)
 
 
 def _residuals(tokens: torch.Tensor, subspaces: Sequence[Subspace]) -> torch.Tensor:
     """Mean over layers of one picture's residuals: (L, P, W) to (P,)."""
     layers = zip(tokens, subspaces, strict=True)
-    return torch.stack([residuals(patches, onto) for patches, onto in layers]).mean(dim=0)
+    return torch.stack([subspace_residuals(patches, onto) for patches, onto in layers]).mean(dim=0)
 
 
 def _kept(subspaces: Sequence[Subspace]) -> dict[str, torch.Tensor]:

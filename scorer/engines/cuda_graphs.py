@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from scorer.engines.fixed_sizes import fixed
-from scorer.engines.protocol import Calls, Encode
+from scorer.engines.fixed_batch import with_fixed_batches
+from scorer.engines.protocol import EngineOptions, Forward
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 WARM_UP_CALLS = 3
-MOST_GRAPHS = 3 * len(SIZES)
+MAX_GRAPHS = 3 * len(BATCH_SIZES)
 """Each holds memory: pictures of yet another height and width go to the network without one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedGraph:
     """A graph with the places in memory that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
@@ -31,9 +31,9 @@ class CudaGraphs:
         """It needs a GPU of NVIDIA."""
         return None if device.type == "cuda" else f"CUDA graphs need a GPU, and the model runs on {device.type}."
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
         """The network in whatever precision it is."""
-        captured: dict[tuple[int, ...], Captured] = {}
+        captured: dict[tuple[int, ...], CapturedGraph] = {}
         alone = threading.Lock()
 
         @torch.inference_mode()
@@ -41,7 +41,7 @@ class CudaGraphs:
             with alone:
                 shape = tuple(pictures.shape)
                 if shape not in captured:
-                    if len(captured) >= MOST_GRAPHS:
+                    if len(captured) >= MAX_GRAPHS:
                         return tuple(answer.float() for answer in network(pictures))
                     captured[shape] = _capture(network, pictures)
                 one = captured[shape]
@@ -49,10 +49,10 @@ class CudaGraphs:
                 one.graph.replay()
                 return tuple(answer.float().clone() for answer in one.answers)
 
-        return fixed(encode, SIZES)
+        return with_fixed_batches(encode, BATCH_SIZES)
 
 
-def _capture(network: nn.Module, pictures: torch.Tensor) -> Captured:
+def _capture(network: nn.Module, pictures: torch.Tensor) -> CapturedGraph:
     place = pictures.clone()
     beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     beside.wait_stream(torch.cuda.current_stream())
@@ -63,4 +63,4 @@ def _capture(network: nn.Module, pictures: torch.Tensor) -> Captured:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         answers = tuple(network(place))
-    return Captured(graph, place, answers)
+    return CapturedGraph(graph, place, answers)

@@ -21,37 +21,37 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from scorer.engines.measured import put
+from scorer.engines.measurements import write_file
 
-WAY_OUT = "pip install 'andon[engines]'"
+INSTALL_HINT = "pip install 'andon[engines]'"
 CODE_DIGITS = 8
-TALKATIVE = ("onnx_ir", "onnxscript")
+NOISY_LOGGERS = ("onnx_ir", "onnxscript")
 
 RunOne = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[np.float32]]]
 """One picture (1, 3, H, W) to the network's answers of it."""
 
 
-def missing(package: str, device: torch.device) -> str | None:
+def unavailable_reason(package: str, device: torch.device) -> str | None:
     """Why an engine of that package can't be used."""
     if device.type != "cpu":
         return f"{package} is for processors, and the model runs on {device.type}."
     absent = [one for one in (package, "onnx", "onnxscript") if find_spec(one) is None]
-    return f"{', '.join(absent)} is not installed: {WAY_OUT}." if absent else None
+    return f"{', '.join(absent)} is not installed: {INSTALL_HINT}." if absent else None
 
 
-def graph_of(network: nn.Module, example: torch.Tensor, cell_px: int | None, file: Path | None) -> bytes:
+def load_or_export(network: nn.Module, example: torch.Tensor, cell_px: int | None, file: Path | None) -> bytes:
     """The graph, weights within, out of `file` where it was kept; exporting takes seconds.
 
     cell_px: it takes heights and widths that are multiples of this, up to the example's; None for the example's alone.
     """
     if file is None:
-        return exported(network, example, cell_px)
+        return export_onnx(network, example, cell_px)
     name = "-".join([file.stem, *(["bf16"] if is_bf16(network) else [])])
     file = file.with_stem(f"{name}-{_code_of(network)}")
     if file.exists():
         return file.read_bytes()
-    graph = exported(network, example, cell_px)
-    put(file, graph)
+    graph = export_onnx(network, example, cell_px)
+    write_file(file, graph)
     for earlier in set(file.parent.glob(f"{name}-{'?' * CODE_DIGITS}{file.suffix}")) - {file}:
         with contextlib.suppress(OSError):  # of code that is gone; a large network's takes hundreds of megabytes
             earlier.unlink()
@@ -81,10 +81,10 @@ class InFloat32(nn.Module):
         return tuple(one.float() for one in self.network(pictures))
 
 
-def exported(network: nn.Module, example: torch.Tensor, cell_px: int | None) -> bytes:
+def export_onnx(network: nn.Module, example: torch.Tensor, cell_px: int | None) -> bytes:
     """The graph, weights within; what the exporter has to say of itself is not for an operator."""
     shapes = None if cell_px is None else {"pictures": _sizes(example, cell_px)}
-    for talkative in TALKATIVE:
+    for talkative in NOISY_LOGGERS:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -6,24 +6,24 @@ import torch
 from torch import nn
 
 from scorer.engines import onnx_graph
-from scorer.engines.protocol import Calls, Encode
+from scorer.engines.protocol import EngineOptions, Forward
 
 
-class OnnxRuntime:
+class OnnxRuntimeEngine:
     """One session, which any number of threads may call."""
 
     def missing(self, device: torch.device) -> str | None:
         """It is an extra."""
-        return onnx_graph.missing("onnxruntime", device)
+        return onnx_graph.unavailable_reason("onnxruntime", device)
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
         """In fp32, as the network is."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = calls.threads, 1
         options.log_severity_level = 3  # errors; the rest is about choices that are its own
-        graph = onnx_graph.graph_of(network, example, cell_px, calls.graph)
+        graph = onnx_graph.load_or_export(network, example, cell_px, calls.graph)
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 

@@ -8,20 +8,20 @@ import torch
 from torch import nn
 
 from scorer.engines import onnx_graph
-from scorer.engines.protocol import Calls, Encode
+from scorer.engines.protocol import EngineOptions, Forward
 
-MOST_SIZES = 8
+MAX_COMPILED_SIZES = 8
 """So many heights and widths have a compilation of their own; others share one for any size."""
 
 
-class OpenVino:
+class OpenVinoEngine:
     """As many streams as there are calls at once, none bound to a core: others want those too."""
 
     def missing(self, device: torch.device) -> str | None:
         """It is an extra."""
-        return onnx_graph.missing("openvino", device)
+        return onnx_graph.unavailable_reason("openvino", device)
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
         """The network in whatever precision it is, for each height and width when a picture of that size first comes.
 
         Of one size it is a tenth faster than of any, and compiling takes a twentieth of a second and 35 MB.
@@ -34,18 +34,18 @@ class OpenVino:
 class _Sizes:
     """What is compiled of a network; safe from any thread."""
 
-    def __init__(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> None:
+    def __init__(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> None:
         import openvino
 
         self._core = openvino.Core()
-        self._graph = onnx_graph.graph_of(network, example, cell_px, calls.graph)
+        self._graph = onnx_graph.load_or_export(network, example, cell_px, calls.graph)
         self._how = {
             "NUM_STREAMS": calls.at_once,
             "INFERENCE_NUM_THREADS": calls.at_once * calls.threads,
             "INFERENCE_PRECISION_HINT": "bf16" if onnx_graph.is_bf16(network) else "f32",
             "ENABLE_CPU_PINNING": False,
         }
-        self._by_size: dict[tuple[int, int], Encode] = {}
+        self._by_size: dict[tuple[int, int], Forward] = {}
         self._of_any: _Requests | None = None
         self._alone = threading.Lock()
 
@@ -57,11 +57,11 @@ class _Sizes:
                 self._by_size[height, width] = self._made(height, width)
         return self._by_size[height, width](pictures.contiguous())
 
-    def _made(self, height: int, width: int) -> Encode:
+    def _made(self, height: int, width: int) -> Forward:
         model = self._core.read_model(self._graph)
         model.reshape([1, 3, height, width])
         shapes = [tuple(output.shape)[1:] for output in model.outputs]
-        if len(self._by_size) < MOST_SIZES:
+        if len(self._by_size) < MAX_COMPILED_SIZES:
             requests = self._compiled(model)
         else:
             requests = self._of_any = self._of_any or self._compiled(self._core.read_model(self._graph))
@@ -89,11 +89,11 @@ class _Requests:
             [Tensor(one[number : number + 1].numpy(), shared_memory=True) for one in (pictures, *answers)]
             for number in range(len(pictures))
         ]
-        infer(requests, places)
+        run_requests(requests, places)
         return answers
 
 
-def infer(requests: Sequence[Any], places: Sequence[Sequence[Any]]) -> None:
+def run_requests(requests: Sequence[Any], places: Sequence[Sequence[Any]]) -> None:
     """Each request reads a picture and writes its answers, at these places in memory; raises what one of them raised.
 
     All are started before the first is waited for, so that no core waits for Python between two of them. All that were

@@ -8,12 +8,12 @@ from typing import Protocol
 import torch
 from torch import nn
 
-Encode = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+Forward = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 """Pictures (B, 3, H, W), float32, to what the network gives of them, float32; safe from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class EngineOptions:
     """How a network will be called: so many calls at the same time, each of which may use so many threads.
 
     graphs: the folder in which an engine may keep what it made of a network, by the name of this; None to keep nothing.
@@ -30,7 +30,7 @@ class Calls:
         return self.graphs / f"{self.network}.onnx" if self.graphs and self.network else None
 
 
-ONE_CALL = Calls()
+SINGLE_CALL = EngineOptions()
 
 
 class Engine(Protocol):
@@ -39,7 +39,7 @@ class Engine(Protocol):
     def missing(self, device: torch.device) -> str | None:
         """Why it can't be used on this machine, a sentence with the way out; None where it can."""
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None) -> Encode:
+    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
         """example: (1, 3, H, W), float32, on the network's device.
 
         cell_px: heights and widths that come are multiples of it up to the example's; None where no others come.

@@ -6,25 +6,25 @@ import torch
 from torch import nn
 
 from scorer.engines.cuda_graphs import CudaGraphs
-from scorer.engines.measured import EngineName
-from scorer.engines.onnx_runtime import OnnxRuntime
-from scorer.engines.openvino import OpenVino
-from scorer.engines.plain import Plain
-from scorer.engines.protocol import Calls, Encode, Engine
-from scorer.errors import UnfitEngine
+from scorer.engines.measurements import EngineName
+from scorer.engines.onnx_runtime import OnnxRuntimeEngine
+from scorer.engines.openvino import OpenVinoEngine
+from scorer.engines.protocol import Engine, EngineOptions, Forward
+from scorer.engines.torch_eager import TorchEagerEngine
+from scorer.errors import UnsupportedEngine
 
 ENGINES: Mapping[EngineName, Engine] = {
-    "torch": Plain(),
-    "openvino": OpenVino(),
-    "onnxruntime": OnnxRuntime(),
+    "torch": TorchEagerEngine(),
+    "openvino": OpenVinoEngine(),
+    "onnxruntime": OnnxRuntimeEngine(),
     "cuda-graphs": CudaGraphs(),
 }
 
 
-def compiled(
-    name: EngineName, network: nn.Module, example: torch.Tensor, calls: Calls, cell_px: int | None = None
-) -> Encode:
-    """The network on that engine, see `Engine.compile`; raises `UnfitEngine` where it isn't there."""
+def compile_network(
+    name: EngineName, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None = None
+) -> Forward:
+    """The network on that engine, see `Engine.compile`; raises `UnsupportedEngine` where it isn't there."""
     if why := ENGINES[name].missing(example.device):
-        raise UnfitEngine(f"scorer.engine is {name}: {why}")
+        raise UnsupportedEngine(f"scorer.engine is {name}: {why}")
     return ENGINES[name].compile(network, example, calls, cell_px)

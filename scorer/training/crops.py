@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter, ImageOps
 
-from scorer.training.textures import blemish, surface
+from scorer.training.synthetic_surfaces import blemish, synthesise_surface
 
 Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Chances:
+class AugmentationProbabilities:
     """How often each change happens, as a share of the pictures."""
 
     made_surface: float = 0.25
@@ -29,15 +29,15 @@ class Chances:
     inverted: float = 0.08
 
 
-class Crops:
+class RandomCrops:
     """Draws square training pictures from a folder of photographs; the same seed and number give the same picture."""
 
-    def __init__(self, photos: Path, side: int, chances: Chances | None = None) -> None:
+    def __init__(self, photos: Path, side: int, chances: AugmentationProbabilities | None = None) -> None:
         self._paths = sorted(path for path in photos.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
         if not self._paths:
             raise FileNotFoundError(f"There are no photographs (.jpg, .png) in {photos}.")
         self._side = side
-        self._chances = chances or Chances()
+        self._chances = chances or AugmentationProbabilities()
 
     def draw(self, seed: int, number: int) -> Picture:
         """The picture of that number, (side, side, 3), RGB."""
@@ -60,7 +60,7 @@ class Crops:
 
     def _one(self, draw: np.random.Generator) -> Image.Image:
         if draw.random() < self._chances.made_surface:
-            return surface(draw, self._side)
+            return synthesise_surface(draw, self._side)
         with Image.open(self._paths[draw.integers(len(self._paths))]) as opened:
             picture = opened.convert("RGB")
         width, height = picture.size

@@ -16,23 +16,23 @@ import torch
 from einops import rearrange
 from safetensors.torch import load_file, save_file
 
-from scorer.training.material import BadTrainingData, Material, Picture
+from scorer.training.dataset import BadTrainingData, Picture, TrainingClass
 
-AT_ONCE = 8
-NOWHERE = -2.0
+ENCODE_BATCH_SIZE = 8
+MASKED_COSINE = -2.0
 """Below every cosine: a patch in a letterbox's bar is nobody's neighbour."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BackboneFeatures:
     """What the frozen backbone makes of B pictures: unit tokens (L, B, P, W), looked_at (B, P), embeddings (B, D)."""
 
     tokens: torch.Tensor
-    looked_at: torch.Tensor
+    valid_mask: torch.Tensor
     embedding: torch.Tensor
 
 
-class Sight(Protocol):
+class FrozenBackbone(Protocol):
     """A frozen backbone with its framing."""
 
     @property
@@ -47,7 +47,7 @@ class Sight(Protocol):
     def width(self) -> int:
         """Of embeddings."""
 
-    def see(self, pictures: Sequence[Picture]) -> Seen:
+    def see(self, pictures: Sequence[Picture]) -> BackboneFeatures:
         """Encode pictures."""
 
     def text_scores(self, embedding: torch.Tensor, noun: str) -> torch.Tensor | None:
@@ -55,7 +55,7 @@ class Sight(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
+class EncodedClass:
     """One class, encoded: Q queries, N prompts.
 
     residuals: (Q, N, L, P), ½(1 − cos) of each patch of a query to the nearest patch of each prompt; 0 in the query's
@@ -72,7 +72,7 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class EpisodeBatch:
     """B episodes; row by row, everything is of the same query and of its own prompts.
 
     maps (B, P), queries (B, D), prompts (B, K, D), texts (B,), labels (B,) float, 1 for an anomaly. `chosen` says what
@@ -86,17 +86,17 @@ class Batch:
     labels: torch.Tensor
     chosen: tuple["Episode", ...]
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "EpisodeBatch":
         """The same on a device."""
         return self._each(lambda values: values.to(device), self.chosen)
 
-    def take(self, places: Sequence[int]) -> "Batch":
+    def take(self, places: Sequence[int]) -> "EpisodeBatch":
         """Those episodes, in that order."""
         rows = torch.tensor(places, device=self.labels.device)
         return self._each(lambda values: values[rows], tuple(self.chosen[place] for place in places))
 
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor], chosen: tuple["Episode", ...]) -> "Batch":
-        return Batch(
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor], chosen: tuple["Episode", ...]) -> "EpisodeBatch":
+        return EpisodeBatch(
             change(self.maps),
             change(self.queries),
             change(self.prompts),
@@ -116,22 +116,22 @@ class Episode:
     prompts: tuple[int, ...]
 
 
-Sources = Mapping[str, Sequence[Gallery]]
+EncodedSources = Mapping[str, Sequence[EncodedClass]]
 """Classes by what they came from: a labelled set is a source of one class, the photographs are a source of many."""
 
 
 @torch.inference_mode()
-def encode(sight: Sight, material: Material) -> Gallery:
+def encode(sight: FrozenBackbone, material: TrainingClass) -> EncodedClass:
     """Look at every picture of a class once."""
     prompts = _seen(sight, material.prompts)
     parts, embeddings = [], []
-    for first in range(0, len(material.queries), AT_ONCE):
-        seen = sight.see([query.read() for query in material.queries[first : first + AT_ONCE]])
+    for first in range(0, len(material.queries), ENCODE_BATCH_SIZE):
+        seen = sight.see([query.read() for query in material.queries[first : first + ENCODE_BATCH_SIZE]])
         parts.append(_residuals(seen, prompts).cpu())
         embeddings.append(seen.embedding)
     queries = torch.cat(embeddings)
     texts = sight.text_scores(queries, material.noun)
-    return Gallery(
+    return EncodedClass(
         residuals=torch.cat(parts),
         queries=queries.cpu(),
         prompts=prompts.embedding.cpu(),
@@ -141,21 +141,21 @@ def encode(sight: Sight, material: Material) -> Gallery:
     )
 
 
-def encode_once(sight: Sight, material: Material, cache: Path) -> Gallery:
+def encode_class_cached(sight: FrozenBackbone, material: TrainingClass, cache: Path) -> EncodedClass:
     """`encode`, kept in a folder as long as neither pictures nor backbone change."""
     path = cache / f"{sha256(repr((sight.identity, material.digest)).encode()).hexdigest()[:32]}.safetensors"
     if path.is_file():
         kept = load_file(path)
-        return Gallery(*(kept[one.name] for one in fields(Gallery)))
+        return EncodedClass(*(kept[one.name] for one in fields(EncodedClass)))
     gallery = encode(sight, material)
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    save_file({one.name: getattr(gallery, one.name).contiguous() for one in fields(Gallery)}, unfinished)
+    save_file({one.name: getattr(gallery, one.name).contiguous() for one in fields(EncodedClass)}, unfinished)
     unfinished.replace(path)
     return gallery
 
 
-def draw_batch(sources: Sources, size: int, shots: int, draw: np.random.Generator) -> Batch:
+def sample_episodes(sources: EncodedSources, size: int, shots: int, draw: np.random.Generator) -> EpisodeBatch:
     """`size` episodes of `shots` prompts, every other one an anomaly; sources as often as each other.
 
     A query never meets its origin. Where a class has fewer prompts than that, they are repeated.
@@ -175,7 +175,7 @@ def draw_batch(sources: Sources, size: int, shots: int, draw: np.random.Generato
         chosen = np.resize(draw.permutation(allowed), shots)
         episodes.append(Episode(source, number, query, tuple(int(one) for one in chosen)))
         rows.append((gallery, query, torch.from_numpy(chosen)))
-    return Batch(
+    return EpisodeBatch(
         maps=torch.stack([gallery.residuals[query, chosen].amin(dim=0).mean(dim=0) for gallery, query, chosen in rows]),
         queries=torch.stack([gallery.queries[query] for gallery, query, _ in rows]),
         prompts=torch.stack([gallery.prompts[chosen] for gallery, _, chosen in rows]),
@@ -185,32 +185,35 @@ def draw_batch(sources: Sources, size: int, shots: int, draw: np.random.Generato
     )
 
 
-def _seen(sight: Sight, reads: Sequence[Callable[[], Picture]]) -> Seen:
-    parts = [sight.see([read() for read in reads[first : first + AT_ONCE]]) for first in range(0, len(reads), AT_ONCE)]
-    return Seen(
+def _seen(sight: FrozenBackbone, reads: Sequence[Callable[[], Picture]]) -> BackboneFeatures:
+    parts = [
+        sight.see([read() for read in reads[first : first + ENCODE_BATCH_SIZE]])
+        for first in range(0, len(reads), ENCODE_BATCH_SIZE)
+    ]
+    return BackboneFeatures(
         torch.cat([part.tokens for part in parts], dim=1),
-        torch.cat([part.looked_at for part in parts]),
+        torch.cat([part.valid_mask for part in parts]),
         torch.cat([part.embedding for part in parts]),
     )
 
 
-def _residuals(seen: Seen, prompts: Seen) -> torch.Tensor:
+def _residuals(seen: BackboneFeatures, prompts: BackboneFeatures) -> torch.Tensor:
     """(B, N, L, P): a query's patches against one prompt's at a time, so that any prompts can be chosen later."""
     layers = []
     for mine, theirs in zip(seen.tokens, prompts.tokens, strict=True):
         pairs = rearrange(mine, "b p w -> (b p) w") @ rearrange(theirs, "n m w -> (n m) w").T
         cosines = rearrange(pairs, "(b p) (n m) -> b n p m", b=len(mine), n=len(theirs))
-        nearest = cosines.masked_fill(~prompts.looked_at[None, :, None, :], NOWHERE).amax(dim=-1)
+        nearest = cosines.masked_fill(~prompts.valid_mask[None, :, None, :], MASKED_COSINE).amax(dim=-1)
         layers.append(0.5 * (1 - nearest.clamp(max=1)))
-    return torch.stack(layers, dim=2).masked_fill(~seen.looked_at[:, None, None, :], 0)
+    return torch.stack(layers, dim=2).masked_fill(~seen.valid_mask[:, None, None, :], 0)
 
 
-def digest_of(galleries: Sources) -> str:
+def digest_sources(galleries: EncodedSources) -> str:
     """A hash of everything in the sources: the same pictures, seen alike."""
     digest = sha256()
     for name in sorted(galleries):
         for gallery in galleries[name]:
-            for one in fields(Gallery):
+            for one in fields(EncodedClass):
                 values: npt.NDArray[np.generic] = getattr(gallery, one.name).contiguous().numpy()
                 digest.update(f"{name} {one.name} {values.shape}".encode() + values.tobytes())
     return digest.hexdigest()

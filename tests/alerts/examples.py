@@ -6,33 +6,33 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from alerts.views import LineView, StationView
-from storage.alerts import Alert
-from storage.watching import SeenVerdict
+from storage.alerts.alerts import Alert
+from storage.alerts.rule_inputs import VerdictEvent
 from tests.storage.examples import NOON
 
 SECOND = timedelta(seconds=1)
 
 
-def seen(number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None) -> SeenVerdict:
+def seen(number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None) -> VerdictEvent:
     """Frame `number` of a line with one frame a second, captured that many seconds after noon."""
     when = at or NOON + number * SECOND
-    return SeenVerdict(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
+    return VerdictEvent(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
 
 
-def frames(flags: str, first: int = 0) -> list[SeenVerdict]:
+def frames(flags: str, first: int = 0) -> list[VerdictEvent]:
     """``"..x"``: two good frames and a flagged one."""
     return [seen(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
 
 
 def station(
-    rows: Sequence[SeenVerdict] = (),
+    rows: Sequence[VerdictEvent] = (),
     *,
     now: datetime | None = None,
     since: datetime | None = None,
     is_open: bool = False,
-    in_control: Sequence[SeenVerdict] = (),
+    in_control: Sequence[VerdictEvent] = (),
     stale_after_s: float = 60.0,
-    known_until: datetime | None = None,
+    decided_until: datetime | None = None,
 ) -> StationView:
     """A station as it is when its newest frame has just been decided, unless `now` says otherwise."""
     moment = now or (rows[-1].decided_at if rows else NOON)
@@ -40,16 +40,16 @@ def station(
         now=moment,
         station="s1",
         frames=rows,
-        heard_at=max((row.published_at for row in rows), default=None),
-        known_until=known_until or moment,
+        last_published_at=max((row.published_at for row in rows), default=None),
+        decided_until=decided_until or moment,
         in_control=in_control,
         active_since=NOON,
         stale_after_s=stale_after_s,
     )
-    return view.seen_by(since, is_open)
+    return view.for_rule(since, is_open)
 
 
-def scores(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[SeenVerdict]:
+def scores(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[VerdictEvent]:
     """Frames that passed, with log-normal scores whose log has sigma 0.2 and is shifted by so many sigmas."""
     logs = np.random.default_rng(seed).normal(-1.5 + 0.2 * shift, 0.2, count)
     return [seen(first + number, score=float(np.exp(log))) for number, log in enumerate(logs)]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from andon.errors import Refused
-from andon.good_images import Gathered, files_under, gather
+from andon.errors import CommandFailed
+from andon.good_images import CollectedImages, collect_images, find_image_files
 from ingest.errors import BadFrame
 
 
@@ -21,9 +21,9 @@ def refuses_bad(data: bytes) -> None:
         raise BadFrame("not-an-image", "it is no picture in a format that is read here.")
 
 
-def taken(folder: Path, limit: int | None = None, max_bytes: int = 100) -> Gathered:
-    return gather(
-        files_under([folder]), limit=limit, max_bytes=max_bytes, check=refuses_bad, progress=lambda count: None
+def taken(folder: Path, limit: int | None = None, max_bytes: int = 100) -> CollectedImages:
+    return collect_images(
+        find_image_files([folder]), limit=limit, max_bytes=max_bytes, check=refuses_bad, progress=lambda count: None
     )
 
 
@@ -31,13 +31,13 @@ def test_a_folder_gives_its_pictures_in_order_of_name_and_nothing_else(tmp_path:
     folder = fill(tmp_path / "good", b=b"2", a=b"1", c=b"3")
     (folder / "Thumbs.db").write_bytes(b"x")
     (folder / "deeper").mkdir()
-    assert [file.name for file in files_under([folder])] == ["a.png", "b.png", "c.png"]
+    assert [file.name for file in find_image_files([folder])] == ["a.png", "b.png", "c.png"]
 
 
 def test_files_named_by_hand_are_taken_whatever_they_are_called(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", a=b"1")
     (tmp_path / "snapshot").write_bytes(b"2")
-    assert files_under([tmp_path / "snapshot", folder]) == [tmp_path / "snapshot", folder / "a.png"]
+    assert find_image_files([tmp_path / "snapshot", folder]) == [tmp_path / "snapshot", folder / "a.png"]
 
 
 def test_the_same_picture_twice_counts_once_and_is_pointed_out(tmp_path: Path) -> None:
@@ -59,17 +59,17 @@ def test_the_same_picture_twice_counts_once_and_is_pointed_out(tmp_path: Path) -
 def test_what_can_not_be_a_normal_set_is_refused_with_the_reason(
     contents: dict[str, bytes], told: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(CommandFailed, match=told):
         taken(fill(tmp_path / "good", **contents))
 
 
 def test_65_images_are_too_many_unless_the_first_64_are_asked_for(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", **{f"p{number:02}": bytes([number]) for number in range(65)})
-    with pytest.raises(Refused, match="65 files are more than the 64 images"):
+    with pytest.raises(CommandFailed, match="65 files are more than the 64 images"):
         taken(folder)
     assert len(taken(folder, limit=64).images) == 64
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"There is no file or folder .*gone"):
-        files_under([tmp_path / "gone"])
+    with pytest.raises(CommandFailed, match=r"There is no file or folder .*gone"):
+        find_image_files([tmp_path / "gone"])

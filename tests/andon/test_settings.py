@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from andon.errors import SettingsWrong
-from andon.settings import load, shown
+from andon.errors import InvalidSettings
+from andon.settings import display_value, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +20,14 @@ def written(text: str, name: str = "andon.toml") -> Path:
 
 
 def refusal(file: Path | None = None) -> str:
-    with pytest.raises(SettingsWrong) as refused:
-        load(file)
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings(file)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
 
 def test_without_file_and_environment_the_embedded_defaults_are_in_force() -> None:
-    in_force = load()
+    in_force = load_settings()
     assert (in_force.settings.ingest.bus, in_force.settings.storage.images_url) == ("embedded", ".andon/images")
     assert (in_force.file, in_force.origins) == (None, {})
 
@@ -35,7 +35,7 @@ def test_without_file_and_environment_the_embedded_defaults_are_in_force() -> No
 def test_the_file_beats_the_default_and_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     written('[ingest]\nbus = "kafka"\ntopic = "line-1"\n')
     monkeypatch.setenv("ANDON_INGEST__TOPIC", "line-2")
-    in_force = load()
+    in_force = load_settings()
     assert (in_force.settings.ingest.bus, in_force.settings.ingest.topic) == ("kafka", "line-2")
     assert in_force.settings.ingest.partitions == 12
     assert in_force.origins == {"ingest.bus": "andon.toml", "ingest.topic": "ANDON_INGEST__TOPIC"}
@@ -43,19 +43,22 @@ def test_the_file_beats_the_default_and_the_environment_beats_the_file(monkeypat
 
 def test_a_file_named_by_hand_beats_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_CONFIG", str(written('[ingest]\ntopic = "by-environment"\n', "a.toml")))
-    assert load().settings.ingest.topic == "by-environment"
-    assert load(written('[ingest]\ntopic = "by-hand"\n', "b.toml")).settings.ingest.topic == "by-hand"
+    assert load_settings().settings.ingest.topic == "by-environment"
+    assert load_settings(written('[ingest]\ntopic = "by-hand"\n', "b.toml")).settings.ingest.topic == "by-hand"
 
 
 def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_INGEST__TOPIC", "")
-    assert load().origins == {}
+    assert load_settings().origins == {}
 
 
 def test_numbers_and_paths_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_INGEST__PARTITIONS", "3")
     monkeypatch.setenv("ANDON_INGEST__SPOOL_PATH", "/mnt/spool")
-    assert (load().settings.ingest.partitions, load().settings.ingest.spool_path) == (3, Path("/mnt/spool"))
+    assert (load_settings().settings.ingest.partitions, load_settings().settings.ingest.spool_path) == (
+        3,
+        Path("/mnt/spool"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_the_variables_that_kubernetes_sets_for_a_service_are_not_ours(monkeypat
         "ANDON_DASHBOARD_PORT_8501_TCP_ADDR": "10.0.0.7",
     }.items():
         monkeypatch.setenv(name, value)
-    assert load().origins == {}
+    assert load_settings().origins == {}
 
 
 def test_a_value_that_can_not_be_meant_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,4 +161,4 @@ def test_a_file_that_was_named_must_be_there() -> None:
     ],
 )
 def test_a_password_inside_an_address_is_masked(value: str, seen: str) -> None:
-    assert shown(value) == seen
+    assert display_value(value) == seen

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.normal_sets import NormalSet
-from storage.stations import Station
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
 from tests.dashboard.seeding import Line, Scene, photograph
 
 

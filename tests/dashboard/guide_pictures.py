@@ -12,17 +12,18 @@ from uuid import uuid4
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from dashboard.settings import DashboardSettings
-from storage import jobs, normal_sets, review_queue, stations, verdicts, what_if
-from storage.desk import jobs as desk_jobs
-from storage.desk import normal_sets as desk_normal_sets
-from storage.desk import reviews as desk_reviews
-from storage.review_queue import Wanted
-from storage.reviews import Saying
-from storage.what_if import Asked
+from dashboard.app.settings import DashboardSettings
+from storage.actions import jobs as job_actions
+from storage.actions import normal_sets as normal_set_actions
+from storage.actions import reviews as review_actions
+from storage.line import jobs, normal_sets, stations, verdicts, what_if
+from storage.line.what_if import WhatIfRequest
+from storage.review import review_queue
+from storage.review.review_queue import QueueFilter
+from storage.review.reviews import LabelSubmission
+from testing.chromium import PATIENCE_MS, QUIETLY, executable, running_dashboard
 from tests.dashboard.seeding import MODEL, PLANS, Line, believable_day
-from tests.dashboard.seeding_desk import ANYBODY, believable_desk
-from tests.parts.chromium import PATIENCE_MS, QUIETLY, executable, running_dashboard
+from tests.dashboard.seeding_activity import ANYBODY, believable_desk
 
 COLOURS = 256
 LOADED = "() => !document.querySelector('[data-testid=stSkeleton]')"
@@ -76,12 +77,12 @@ def main() -> None:
 def speak_of_the_sample(line: Line, now: datetime) -> None:
     """All frames drawn at random are good but two."""
     with line.database.begin() as session:
-        drawn = review_queue.waiting(session, Wanted(only_sampled=True), limit=1000)
+        drawn = review_queue.list_queued(session, QueueFilter(only_sampled=True), limit=1000)
         sayings = [
-            Saying(uuid4(), frame.frame_id, "defect" if place in (40, 90) else "false_alarm")
+            LabelSubmission(uuid4(), frame.frame_id, "defect" if place in (40, 90) else "false_alarm")
             for place, frame in enumerate(drawn[20:])
         ]
-        desk_reviews.say(session, ANYBODY, sayings, now - timedelta(minutes=20))
+        review_actions.label(session, ANYBODY, sayings, now - timedelta(minutes=20))
 
 
 def try_two_more(line: Line, now: datetime) -> None:
@@ -89,15 +90,15 @@ def try_two_more(line: Line, now: datetime) -> None:
     with line.database.begin() as session:
         station = stations.get(session, STATION)
         frames = what_if.frames_to_rescore(session, station.id, 200)
-        for frame in [one for one in frames if one.word == "false_alarm" and one.decision == "flag"][:2]:
-            desk_normal_sets.pick(session, ANYBODY, frame.frame_id, now)
-        draft = desk_normal_sets.draft_of_picks(session, ANYBODY, STATION, "two accepted coins added", now)
-        desk_jobs.start_what_if(session, ANYBODY, STATION, draft.version, now)
-        job = jobs.take(session, "scorer-1", ["what_if"], now)
+        for frame in [one for one in frames if one.label == "false_alarm" and one.decision == "flag"][:2]:
+            normal_set_actions.propose(session, ANYBODY, frame.frame_id, now)
+        draft = normal_set_actions.draft_from_candidates(session, ANYBODY, STATION, "two accepted coins added", now)
+        job_actions.start_what_if(session, ANYBODY, STATION, draft.version, now)
+        job = jobs.claim(session, "scorer-1", ["what_if"], now)
         assert job is not None
-        scores = {one.frame_id: 0.35 if one.word == "false_alarm" else one.score for one in frames}
+        scores = {one.frame_id: 0.35 if one.label == "false_alarm" else one.score for one in frames}
         promise = "With 10 good parts at most 9.1 % false rejects can be promised; 1 % is an estimate."
-        result = what_if.judged(Asked.from_json(job.payload), MODEL, 0.41, promise, frames, scores, {})
+        result = what_if.compare(WhatIfRequest.from_json(job.payload), MODEL, 0.41, promise, frames, scores, {})
         jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 

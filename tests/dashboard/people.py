@@ -7,19 +7,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from dashboard.identity import TOKEN
-from storage import logins, users
-from storage.actors import Actor, Role
+from dashboard.auth.identity import TOKEN
+from storage.auth import logins, users
+from storage.auth.actors import Actor, Role
 from tests.dashboard.seeding import Line
 
-APP = str(Path(__file__).parents[2] / "dashboard/app.py")
+APP = str(Path(__file__).parents[2] / "dashboard/app/main.py")
 BOSS = "boss"
 
 
 def somebody(line: Line, name: str, role: Role, at: datetime) -> Actor:
     """A user of that name; the first one of all is an admin."""
     with line.database.begin() as session:
-        if not users.exist(session):
+        if not users.any_exist(session):
             users.add(session, BOSS, Role.ADMIN, None, at)
         return users.add(session, name, role, None, at).actor
 
@@ -31,9 +31,9 @@ def opened(line: Line, monkeypatch: pytest.MonkeyPatch, screen: str, who: Actor 
     app = AppTest.from_file(APP, default_timeout=60)
     if who is not None:
         with line.database.begin() as session:
-            app.session_state[TOKEN] = logins.begin(session, who.name, datetime.now().astimezone())
+            app.session_state[TOKEN] = logins.create(session, who.name, datetime.now().astimezone())
     app.run()
-    app.switch_page(f"screens/{screen}.py")
+    app.switch_page(f"../{screen}/page.py")
     for name, value in query.items():
         app.query_params[name] = value
     app.run()

@@ -12,18 +12,18 @@ import numpy.typing as npt
 import skimage.data
 from PIL import Image, ImageFilter
 
-from ingest.sources.simulated import SCENES, LineOptions, SimulatedLine, normals
-from storage import dead_letters, normal_sets, parked, stations, thresholds, verdicts, workers
-from storage.database import Database
-from storage.dead_letters import DeadLetter
-from storage.images import ImageStore
-from storage.maps import encode_map
-from storage.normal_sets import NormalImage, NormalSet
-from storage.parked import ParkedFrame
-from storage.stations import Station, StationSettings
-from storage.thresholds import Threshold
-from storage.verdicts import Verdict
-from storage.workers import Worker, WorkerState
+from ingest.sources.simulated import SCENES, SimulatedLine, SimulationOptions, normals
+from storage.blobs.anomaly_maps import encode_map
+from storage.blobs.image_store import ImageStore
+from storage.database.engine import Database
+from storage.line import dead_letters, normal_sets, parked_frames, stations, thresholds, verdicts, workers
+from storage.line.dead_letters import DeadLetter
+from storage.line.normal_sets import NormalImage, NormalSet
+from storage.line.parked_frames import ParkedFrame
+from storage.line.stations import Station, StationSettings
+from storage.line.thresholds import Threshold
+from storage.line.verdicts import Verdict
+from storage.line.workers import WorkerState, WorkerStatus
 
 MODEL = "nearest-patch-3f9ac1d07b52"
 WEIGHTS = "9d2c7a51e0b84f6f3a1d5c8e7f60b2a49d2c7a51e0b84f6f3a1d5c8e7f60b2a4"
@@ -79,7 +79,9 @@ class Line:
 
     def worker(self, name: str, at: datetime, state: WorkerState = "running", message: str = "", lag: int = 0) -> None:
         with self.database.begin() as session:
-            workers.beat(session, Worker(name, state, message, "nearest-patch", lag, at - timedelta(hours=9), at))
+            workers.heartbeat(
+                session, WorkerStatus(name, state, message, "nearest-patch", lag, at - timedelta(hours=9), at)
+            )
 
 
 def bare(at: datetime, score: float | None) -> Verdict:
@@ -219,7 +221,7 @@ def pool(line: Line, plan: Plan, number: int, chance: np.random.Generator) -> Po
             picture = grass.frame(chance)
             drawn.good.append(kept(line, jpeg(picture), Image.new("L", picture.size, 0), "good", chance))
         return drawn
-    simulated = SimulatedLine(plan.simulated, plan.name, LineOptions(defect_rate=0.4))
+    simulated = SimulatedLine(plan.simulated, plan.name, SimulationOptions(defect_rate=0.4))
     for n in range(6 * number):
         shot = simulated.shot(n)
         where, most = (drawn.good, number) if shot.truth == "good" else (drawn.bad, number // 2)
@@ -323,7 +325,7 @@ def park(line: Line, station: Station, number: int, now: datetime) -> None:
         for at in [now - timedelta(seconds=4 * n)]
     ]
     with line.database.begin() as session:
-        parked.park(session, waiting)
+        parked_frames.park(session, waiting)
 
 
 def letters(line: Line, now: datetime) -> None:

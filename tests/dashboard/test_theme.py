@@ -6,7 +6,7 @@ import pytest
 
 from dashboard.theme import DARK, LIGHT, Palette, palette, style_sheet
 
-CONFIG = tomllib.loads((Path(__file__).parents[2] / "dashboard/.streamlit/config.toml").read_text())
+CONFIG = tomllib.loads((Path(__file__).parents[2] / "dashboard/app/.streamlit/config.toml").read_text())
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=lambda colours: colours.name)

@@ -19,9 +19,9 @@ import yaml
 from sqlalchemy import make_url
 
 from ingest.sources import simulated
-from storage import verdicts
-from storage.database import Database
-from tests.parts.command_line import free_port, get_until
+from storage.database.engine import Database
+from storage.line import verdicts
+from testing.command_line import free_port, get_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

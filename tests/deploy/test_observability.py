@@ -10,12 +10,12 @@ import yaml
 from prometheus_client import REGISTRY
 
 import alerts.metrics
-import andon.metrics
+import andon.services.metrics_server
 import ingest.metrics
 import scorer.metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-ROOMS_WITH_METRICS = (alerts.metrics, andon.metrics, ingest.metrics, scorer.metrics)
+ROOMS_WITH_METRICS = (alerts.metrics, andon.services.metrics_server, ingest.metrics, scorer.metrics)
 
 
 def served() -> set[str]:

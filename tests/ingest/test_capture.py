@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from ingest.capture import Pace, capture
+from ingest.capture import Pacer, capture
 from ingest.errors import SourceError
 from ingest.frame import Frame, mint_frame_id
 
@@ -180,4 +180,4 @@ def test_an_error_of_the_line_passes_through_and_the_source_is_let_go() -> None:
 @pytest.mark.parametrize("rate_fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(rate_fps: float) -> None:
     with pytest.raises(ValueError, match="frames per second"):
-        Pace(rate_fps)
+        Pacer(rate_fps)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import schema
-from ingest.bus.protocol import Message, Place, Record
+from ingest.bus.protocol import Message, Record, RecordPosition
 from ingest.errors import BadFrame
 from ingest.frame import Frame, PublishedFrame, mint_frame_id
 
@@ -24,7 +24,7 @@ times = st.integers(0, 7_000_000_000_000_000).map(
 
 
 def as_read(message: Message) -> Record:
-    return Record(Place("t", 0, 0), message.key, message.value, message.headers, AT)
+    return Record(RecordPosition("t", 0, 0), message.key, message.value, message.headers, AT)
 
 
 def read_back(frame: Frame, reference: str | None = None) -> PublishedFrame:
@@ -88,7 +88,7 @@ def test_garbage_raises_bad_frame_and_nothing_else(
     good = schema.encode(FRAME, ID, AT, None).headers
     for full in (tuple(headers), good + tuple(headers)):
         with contextlib.suppress(BadFrame):
-            schema.decode(Record(Place("t", 0, 0), key, value, full, AT))
+            schema.decode(Record(RecordPosition("t", 0, 0), key, value, full, AT))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_other_offsets_and_precisions_of_time_are_understood() -> None:
 
 def test_the_last_of_a_repeated_header_counts() -> None:
     record = with_headers()
-    twice = Record(record.place, "s1", record.value, (*record.headers, ("truth", b"stain")), AT)
+    twice = Record(record.position, "s1", record.value, (*record.headers, ("truth", b"stain")), AT)
     assert schema.decode(twice).truth == "stain"
 
 

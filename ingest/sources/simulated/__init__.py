@@ -1,6 +1,6 @@
 """A simulated line: what other rooms need of it."""
 
-from ingest.sources.simulated.line import LineOptions, Shot, SimulatedLine, normals, scene
+from ingest.sources.simulated.line import SimulatedImage, SimulatedLine, SimulationOptions, normals, scene
 from ingest.sources.simulated.scenes import SCENES
 
-__all__ = ["SCENES", "LineOptions", "Shot", "SimulatedLine", "normals", "scene"]
+__all__ = ["SCENES", "SimulatedImage", "SimulatedLine", "SimulationOptions", "normals", "scene"]

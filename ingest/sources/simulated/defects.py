@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from ingest.sources.simulated.camera import Picture, blur, cloud, distance_from, over
+from ingest.sources.simulated.imaging import FloatImage, blur, broadcast_plane, distance_from, smooth_noise
 from ingest.sources.simulated.photographs import cut_disc, photograph_of
 
 OVERSAMPLING = 3
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class DefectRegion:
     """Where a damage sits: its middle, and about how far it reaches from there, in pixels."""
 
     x: float
@@ -29,10 +29,10 @@ class Spot:
     reach: float
 
 
-Damage = Callable[[Picture, Spot, np.random.Generator], tuple[Picture, Mask]]
+DrawDefect = Callable[[FloatImage, DefectRegion, np.random.Generator], tuple[FloatImage, Mask]]
 
 
-def scratch(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def scratch(scene: FloatImage, spot: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
     """A tool's scratch: a thin bent groove, bright where its flank faces the lamp and dark beside it."""
     shape = (scene.shape[0], scene.shape[1])
     angle = rng.uniform(0, np.pi)
@@ -44,73 +44,73 @@ def scratch(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Pictu
     uneven = np.interp(t[:, 0], np.linspace(-1, 1, 9), rng.normal(size=9))
     pressure = np.clip((1 - t[:, 0] ** 2) ** 0.35 + 0.25 * uneven, 0.15, 1.3)
     groove = _stroke(shape, path, 0.9 + 1.3 * pressure)
-    depth = np.clip(rng.uniform(0.5, 0.65) * (1 + 0.2 * cloud(shape, 12, rng)), 0, 1)
-    bright = over(groove * depth, scene)
-    dark = over(np.clip(np.roll(groove, (1, 1), (0, 1)) - groove, 0, 1) * 0.55, scene)
+    depth = np.clip(rng.uniform(0.5, 0.65) * (1 + 0.2 * smooth_noise(shape, 12, rng)), 0, 1)
+    bright = broadcast_plane(groove * depth, scene)
+    dark = broadcast_plane(np.clip(np.roll(groove, (1, 1), (0, 1)) - groove, 0, 1) * 0.55, scene)
     lit = min(1.0, 0.4 + 0.8 * float(scene.mean()))
     return scene * (1 - dark) * (1 - bright) + bright * lit, groove > 0.25
 
 
-def stain(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def stain(scene: FloatImage, spot: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
     """A dried drop with a few splashes: darkens what lies under it, most along its edge."""
     shape = (scene.shape[0], scene.shape[1])
     inside = _blob(shape, spot, 0.22, rng)
     for _ in range(int(rng.integers(1, 4))):
         away, angle = rng.uniform(1.15, 1.6) * spot.reach, rng.uniform(0, 2 * np.pi)
-        splash = Spot(
+        splash = DefectRegion(
             spot.x + away * np.cos(angle), spot.y + away * np.sin(angle), spot.reach * float(rng.uniform(0.08, 0.2))
         )
         inside = np.maximum(inside, _blob(shape, splash, 0.1, rng) * splash.reach / spot.reach)
-    inside = inside + 0.012 * cloud(shape, 3, rng)
+    inside = inside + 0.012 * smooth_noise(shape, 3, rng)
     body = _step(inside, 0.09)
     ring = np.exp(-(((inside - 0.07) / 0.07) ** 2))
-    thickness = 0.33 + 0.05 * cloud(shape, spot.reach / 3, rng) + 0.05 * cloud(shape, spot.reach, rng)
+    thickness = 0.33 + 0.05 * smooth_noise(shape, spot.reach / 3, rng) + 0.05 * smooth_noise(shape, spot.reach, rng)
     density = np.clip(body * (thickness + 0.16 * ring), 0, 0.75)
-    return scene * (1 - over(density, scene) * (BROWN if scene.ndim == 3 else 1)), body > 0.3
+    return scene * (1 - broadcast_plane(density, scene) * (BROWN if scene.ndim == 3 else 1)), body > 0.3
 
 
-def dent(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def dent(scene: FloatImage, spot: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
     """A blow: a smooth hollow, dark on the lamp's side and bright on the other."""
     shape = (scene.shape[0], scene.shape[1])
     depth = blur(_step(_blob(shape, spot, 0.15, rng), 0.6), spot.reach / 9)
     down, right = np.gradient(depth)
     slope = (down + right) / max(float(np.abs(down + right).max()), 1e-6)
     shading = 1 - 0.5 * slope - 0.18 * depth
-    return np.clip(scene * over(shading, scene), 0, 1.2), depth > 0.12
+    return np.clip(scene * broadcast_plane(shading, scene), 0, 1.2), depth > 0.12
 
 
-def chip(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def chip(scene: FloatImage, spot: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
     """A piece broken out: a ragged hole with a rough floor, a shadow under its near edge and a lit far edge."""
     shape = (scene.shape[0], scene.shape[1])
-    ragged = 0.05 * cloud(shape, 5, rng) + 0.07 * cloud(shape, 13, rng)
+    ragged = 0.05 * smooth_noise(shape, 5, rng) + 0.07 * smooth_noise(shape, 13, rng)
     hole = blur(_step(_blob(shape, spot, 0.3, rng) + ragged, 0.06), 0.8)
-    rough = 0.5 * cloud(shape, 3, rng) + 0.7 * cloud(shape, 7, rng) + 0.6 * cloud(shape, 20, rng)
+    rough = 0.5 * smooth_noise(shape, 3, rng) + 0.7 * smooth_noise(shape, 7, rng) + 0.6 * smooth_noise(shape, 20, rng)
     around = np.median(scene[hole > 0.5], axis=0) if (hole > 0.5).any() else np.median(scene)
     shadow = np.clip(hole - np.roll(blur(hole, 2.5), (5, 5), (0, 1)), 0, 1)
     lit = np.clip(np.roll(hole, (2, 2), (0, 1)) - hole, 0, 1)
-    floor = np.clip(around * over((0.8 + 0.11 * rough) * (1 - 0.6 * shadow), scene), 0.02, 1)
-    cover = over(hole, scene)
-    return scene * (1 - cover) * (1 + 0.35 * over(lit, scene)) + floor * cover, hole > 0.5
+    floor = np.clip(around * broadcast_plane((0.8 + 0.11 * rough) * (1 - 0.6 * shadow), scene), 0.02, 1)
+    cover = broadcast_plane(hole, scene)
+    return scene * (1 - cover) * (1 + 0.35 * broadcast_plane(lit, scene)) + floor * cover, hole > 0.5
 
 
-def foreign_part(scene: Picture, spot: Spot, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def foreign_part(scene: FloatImage, spot: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
     """A coin that fell where none belongs: partly sunk in, with its shadow."""
     shape = (scene.shape[0], scene.shape[1])
     turn = float(rng.uniform(0, 360))
     face, disc = cut_disc(photograph_of("coins"), (335, 43, 27), shape, (spot.x, spot.y), spot.reach, turn)
-    cover = disc * _step(cloud(shape, spot.reach * 0.7, rng) + 1.3, 0.4)
+    cover = disc * _step(smooth_noise(shape, spot.reach * 0.7, rng) + 1.3, 0.4)
     shadow = blur(np.roll(cover, (4, 3), (0, 1)), 3) * (1 - cover)
-    under = scene * (1 - 0.6 * over(shadow, scene))
-    return under * (1 - over(cover, scene)) + over(face * 0.9 * cover, scene), cover > 0.5
+    under = scene * (1 - 0.6 * broadcast_plane(shadow, scene))
+    return under * (1 - broadcast_plane(cover, scene)) + broadcast_plane(face * 0.9 * cover, scene), cover > 0.5
 
 
-def _step(inside: Picture, softness: float) -> Picture:
+def _step(inside: FloatImage, softness: float) -> FloatImage:
     """0 outside, 1 inside, with an edge `softness` wide."""
     ramp = np.clip(inside / softness, 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
-def _blob(shape: tuple[int, int], spot: Spot, uneven: float, rng: np.random.Generator) -> Picture:
+def _blob(shape: tuple[int, int], spot: DefectRegion, uneven: float, rng: np.random.Generator) -> FloatImage:
     """A field that is 1 in the middle of a spot, 0 along its smooth uneven outline, and negative outside."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     angle = np.arctan2(y - spot.y, x - spot.x)
@@ -121,7 +121,7 @@ def _blob(shape: tuple[int, int], spot: Spot, uneven: float, rng: np.random.Gene
     return np.asarray(1 - distance / np.clip(outline, 0.4, 1.8), dtype=np.float32)
 
 
-def _stroke(shape: tuple[int, int], path: npt.NDArray[np.float64], widths: npt.NDArray[np.float64]) -> Picture:
+def _stroke(shape: tuple[int, int], path: npt.NDArray[np.float64], widths: npt.NDArray[np.float64]) -> FloatImage:
     """Coverage 0 to 1 of a line of changing width (pixels) through the points (x, y) of `path`."""
     canvas = Image.new("L", (shape[1] * OVERSAMPLING, shape[0] * OVERSAMPLING))
     draw = ImageDraw.Draw(canvas)

@@ -12,8 +12,8 @@ import numpy as np
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.settings import IngestSettings
-from ingest.sources.simulated.camera import photograph
 from ingest.sources.simulated.defects import Mask
+from ingest.sources.simulated.imaging import photograph
 from ingest.sources.simulated.scenes import SCENES, Scene
 
 GOOD = "good"
@@ -21,7 +21,7 @@ DIMMEST = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class LineOptions:
+class SimulationOptions:
     """What ``simulated:NAME?key=value&…`` may say; frames are counted from 0."""
 
     seed: int = 0
@@ -32,12 +32,12 @@ class LineOptions:
     silent_for_s: float = 20.0
 
 
-OPTION_NAMES = tuple(field.name for field in fields(LineOptions))
+OPTION_NAMES = tuple(field.name for field in fields(SimulationOptions))
 FRACTIONS = ("defect_rate", "silent_for_s")
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class SimulatedImage:
     """One picture of a simulated line: `truth` is ``good`` or the defect's name, `mask` where the defect is."""
 
     image: bytes
@@ -52,7 +52,7 @@ class SimulatedLine:
         self,
         name: str,
         station: str,
-        options: LineOptions,
+        options: SimulationOptions,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
@@ -69,13 +69,13 @@ class SimulatedLine:
         """What the parts are, such as ``coin tray``."""
         return self._scene.object_name
 
-    def shot(self, number: int) -> Shot:
+    def shot(self, number: int) -> SimulatedImage:
         """Take picture `number` of the line."""
         rng = _dice(self._name, "line", self._options.seed, number)
         defective = rng.uniform() < self._options.defect_rate
         defect = str(rng.choice(self._scene.defects)) if defective else None
         picture, mask = self._scene.draw(rng, defect)
-        return Shot(photograph(picture, rng, self.lamp(number)), defect or GOOD, mask)
+        return SimulatedImage(photograph(picture, rng, self.lamp(number)), defect or GOOD, mask)
 
     def lamp(self, number: int) -> float:
         """The lamp's brightness for picture `number`: 1, and falling to 0.35 once it fades."""
@@ -130,14 +130,14 @@ def _dice(name: str, purpose: str, seed: int, number: int) -> np.random.Generato
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
 
 
-def line_options(text: str) -> LineOptions:
+def line_options(text: str) -> SimulationOptions:
     """Read ``key=value&…``. Raises `SourceError` for an unknown key or a value that makes no sense."""
     values: dict[str, int | float] = {}
     for key, value in parse_qsl(text, keep_blank_values=True):
         if key not in OPTION_NAMES:
             raise SourceError(f"A simulated line has no option {key!r}; it has {', '.join(OPTION_NAMES)}.")
         values[key] = _number(key, value)
-    options = LineOptions(**values)  # type: ignore[arg-type]
+    options = SimulationOptions(**values)  # type: ignore[arg-type]
     if not 0 <= options.defect_rate <= 1:
         raise SourceError(f"A defect rate lies between 0 and 1, not at {options.defect_rate}.")
     if options.lamp_fades_over < 1 or not 0 <= options.silent_for_s < float("inf"):

@@ -9,14 +9,14 @@ from importlib import resources
 import numpy as np
 from PIL import Image
 
-from ingest.sources.simulated.camera import Picture, distance_from
+from ingest.sources.simulated.imaging import FloatImage, distance_from
 
 SIDE = 512
 MARGIN = 64  # mirrored, so that a crop may reach a little over the edge
 
 
 @functools.cache
-def photograph_of(name: str) -> Picture:
+def photograph_of(name: str) -> FloatImage:
     """A photograph that scikit-image ships, as light between 0 and 1, (height, width) or (height, width, 3)."""
     with resources.files("skimage").joinpath("data", f"{name}.png").open("rb") as file:
         return np.asarray(Image.open(file), dtype=np.float32) / 255
@@ -31,7 +31,7 @@ def _planes(photograph_name: str) -> tuple[Image.Image, ...]:
     )
 
 
-def crop(name: str, centre: tuple[float, float], side: float, degrees: float, mirrored: bool = False) -> Picture:
+def crop(name: str, centre: tuple[float, float], side: float, degrees: float, mirrored: bool = False) -> FloatImage:
     """Cut a turned square of `side` pixels around (x, y) out of a photograph and enlarge it to the sensor's size."""
     scale, angle, half = side / SIDE, np.deg2rad(degrees), SIDE / 2
     a, b = scale * np.cos(angle), scale * np.sin(angle)
@@ -46,13 +46,13 @@ def crop(name: str, centre: tuple[float, float], side: float, degrees: float, mi
 
 
 def cut_disc(
-    photograph: Picture,
+    photograph: FloatImage,
     disc: tuple[float, float, float],
     shape: tuple[int, int],
     centre: tuple[float, float],
     radius: float,
     degrees: float,
-) -> tuple[Picture, Picture]:
+) -> tuple[FloatImage, FloatImage]:
     """Bring a disc (x, y, radius) of a grey photograph to `centre` at `radius`, on an empty picture of `shape`.
 
     Returns the picture, and how much of each pixel the disc covers.

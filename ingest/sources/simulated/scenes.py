@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.sources.simulated import tray
-from ingest.sources.simulated.camera import Picture
-from ingest.sources.simulated.defects import Damage, Mask, Spot, chip, foreign_part, scratch, stain
+from ingest.sources.simulated import coin_tray
+from ingest.sources.simulated.defects import DefectRegion, DrawDefect, Mask, chip, foreign_part, scratch, stain
+from ingest.sources.simulated.imaging import FloatImage
 from ingest.sources.simulated.photographs import SIDE, crop
 
-Draw = Callable[[np.random.Generator, str | None], tuple[Picture, Mask]]
+Draw = Callable[[np.random.Generator, str | None], tuple[FloatImage, Mask]]
 """Draw a part with a named defect, or a good one for None: its picture, and where the defect is."""
 
 BRICK_RED = np.array([0.47, 0.27, 0.20], dtype=np.float32)
@@ -30,22 +30,22 @@ class Scene:
 class _Kind:
     """A damage, how far it may reach (pixels, from and to), and where its middle may lie (anywhere, if not said)."""
 
-    damage: Damage
+    damage: DrawDefect
     reach: tuple[float, float]
     middles: tuple[tuple[float, float], ...] = ()
 
-    def apply(self, part: Picture, rng: np.random.Generator) -> tuple[Picture, Mask]:
+    def apply(self, part: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
         if self.middles:
             x, y = np.array(self.middles[int(rng.integers(len(self.middles)))]) + rng.uniform(-8, 8, 2)
         else:
             x, y = rng.uniform(0.2, 0.8, 2) * SIDE
-        return self.damage(part, Spot(float(x), float(y), float(rng.uniform(*self.reach))), rng)
+        return self.damage(part, DefectRegion(float(x), float(y), float(rng.uniform(*self.reach))), rng)
 
 
-def _surface(object_name: str, good: Callable[[np.random.Generator], Picture], kinds: Mapping[str, _Kind]) -> Scene:
+def _surface(object_name: str, good: Callable[[np.random.Generator], FloatImage], kinds: Mapping[str, _Kind]) -> Scene:
     """A part whose defects are all done to its surface."""
 
-    def draw(rng: np.random.Generator, defect: str | None) -> tuple[Picture, Mask]:
+    def draw(rng: np.random.Generator, defect: str | None) -> tuple[FloatImage, Mask]:
         part = good(rng)
         if defect is None:
             return part, np.zeros(part.shape[:2], dtype=np.bool_)
@@ -54,7 +54,7 @@ def _surface(object_name: str, good: Callable[[np.random.Generator], Picture], k
     return Scene(object_name, tuple(kinds), draw)
 
 
-def _brick(rng: np.random.Generator) -> Picture:
+def _brick(rng: np.random.Generator) -> FloatImage:
     """The photograph is grey; its tones between brick and mortar are given those materials' colours."""
     centre = 256 + rng.uniform(-20, 20), 256 + rng.uniform(-20, 20)
     grey = crop("brick", centre, float(rng.uniform(345, 365)), float(rng.normal(0, 0.8)))
@@ -63,14 +63,14 @@ def _brick(rng: np.random.Generator) -> Picture:
     return np.asarray(np.clip(grey[..., None] / 0.33 * tone * (1 - 0.5 * mortar), 0, 1), dtype=np.float32)
 
 
-def _gravel(rng: np.random.Generator) -> Picture:
+def _gravel(rng: np.random.Generator) -> FloatImage:
     centre = 256 + rng.uniform(-70, 70), 256 + rng.uniform(-70, 70)
     turned, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     side, degrees = float(rng.uniform(350, 370)), float(rng.normal(0, 3))
     return crop("gravel", centre, side, degrees + 90 * turned, mirrored)
 
 
-def _coffee(rng: np.random.Generator) -> Picture:
+def _coffee(rng: np.random.Generator) -> FloatImage:
     centre = 280 + rng.normal(0, 3), 198 + rng.normal(0, 3)
     return crop("coffee", centre, float(rng.normal(404, 3)), float(rng.normal(0, 1)))
 
@@ -79,7 +79,7 @@ SAUCER = ((50, 270), (62, 335), (100, 400), (160, 450), (455, 330))
 RIM = ((190, 268), (265, 285), (345, 265), (395, 215))
 
 SCENES: Mapping[str, Scene] = {
-    "coins": Scene("coin tray", tray.DEFECTS, tray.draw),
+    "coins": Scene("coin tray", coin_tray.DEFECTS, coin_tray.draw),
     "brick": _surface(
         "brick wall",
         _brick,

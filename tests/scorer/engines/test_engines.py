@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from scorer.backbones.openclip import OpenClip, bare
+from scorer.backbones.openclip import OpenClip, build_network
 from scorer.backbones.timm_vit import TimmVit
 from scorer.backbones.tiny import TinyBackbone, read_tiny
 from scorer.engines import onnx_graph, openvino
 from scorer.engines.cuda_graphs import CudaGraphs
-from scorer.engines.fixed_sizes import fixed, parts_of
-from scorer.engines.measured import EngineName, Running
-from scorer.engines.openvino import infer
-from scorer.engines.protocol import ONE_CALL, Calls
-from scorer.engines.registry import compiled
-from scorer.errors import UnfitEngine
-from scorer.framing import Box
-from tests.scorer.test_timm_vit import oblong
-from tests.scorer.tiny_clip import tiny_architecture, tiny_pixels
+from scorer.engines.fixed_batch import split_batch, with_fixed_batches
+from scorer.engines.measurements import EngineConfig, EngineName
+from scorer.engines.openvino import run_requests
+from scorer.engines.protocol import SINGLE_CALL, EngineOptions
+from scorer.engines.registry import compile_network
+from scorer.errors import UnsupportedEngine
+from scorer.imaging.framing import CellBox
+from tests.scorer.backbones.test_timm_vit import oblong
+from tests.scorer.backbones.tiny_clip import tiny_architecture, tiny_pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,26 +30,26 @@ OTHERS: list[EngineName] = ["openvino", "onnxruntime"]
 Tokens = Callable[[torch.Tensor], torch.Tensor]
 
 
-def of_andon_tiny(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+def of_andon_tiny(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
     network, contents = read_tiny()
     pixels = torch.randint(0, 256, (3, 3, 256, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return TinyBackbone(network, contents, CPU, Running(engine, "fp32"), calls).tokens, pixels
+    return TinyBackbone(network, contents, CPU, EngineConfig(engine, "fp32"), calls).tokens, pixels
 
 
-def of_openclip(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+def of_openclip(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
     torch.manual_seed(0)
-    towers = OpenClip(bare(tiny_architecture()), tiny_architecture(), CPU, "fp32", engine, calls)
+    towers = OpenClip(build_network(tiny_architecture()), tiny_architecture(), CPU, "fp32", engine, calls)
     return lambda pixels: towers.encode_images(towers.normalised(pixels), (1, 3)).tokens, tiny_pixels(3, seed=1)
 
 
-def of_timm(engine: EngineName, calls: Calls) -> tuple[Tokens, torch.Tensor]:
+def of_timm(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
     vit = TimmVit(oblong(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=calls)
     return vit.tokens, torch.randint(0, 256, (2, 3, *vit.size), dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("of", [of_andon_tiny, of_openclip, of_timm])
 def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, tmp_path: Path) -> None:
-    calls = Calls(graphs=tmp_path, network="same")
+    calls = EngineOptions(graphs=tmp_path, network="same")
     plain, pixels = of("torch", calls)
     expected = plain(pixels)
     for engine in OTHERS:
@@ -61,12 +61,12 @@ def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, t
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
 def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, precision: str, tmp_path: Path) -> None:
-    calls = Calls(graphs=tmp_path, network="tiny")
+    calls = EngineOptions(graphs=tmp_path, network="tiny")
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
-    other = TinyBackbone(network, contents, CPU, Running(engine, precision), calls)  # type: ignore[arg-type]
+    other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), calls)  # type: ignore[arg-type]
     draw = torch.Generator().manual_seed(4)
-    for box in (Box(2, 14, 0, 16), Box(0, 16, 6, 10), Box(7, 11, 0, 16), Box(2, 14, 0, 16)):
+    for box in (CellBox(2, 14, 0, 16), CellBox(0, 16, 6, 10), CellBox(7, 11, 0, 16), CellBox(2, 14, 0, 16)):
         side = box.of_pixels(16, 16)
         pixels = torch.randint(0, 256, (2, 3, side.bottom - side.top, side.right - side.left), generator=draw)
         pixels = pixels.to(torch.uint8)
@@ -79,18 +79,18 @@ def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, prec
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
-    monkeypatch.setattr(openvino, "MOST_SIZES", 2)
+    monkeypatch.setattr(openvino, "MAX_COMPILED_SIZES", 2)
     compiling = openvino._Sizes._compiled
     monkeypatch.setattr(
         openvino._Sizes, "_compiled", lambda own, model: compiled.append(model) or compiling(own, model)
     )
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
-    other = TinyBackbone(network, contents, CPU, Running("openvino", precision))  # type: ignore[arg-type]
+    other = TinyBackbone(network, contents, CPU, EngineConfig("openvino", precision))  # type: ignore[arg-type]
     draw = torch.Generator().manual_seed(5)
     for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled as it starts, the second has the last of its own
         pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=draw).to(torch.uint8)
-        box = Box(0, 16, 0, columns)
+        box = CellBox(0, 16, 0, columns)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
         most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
         torch.testing.assert_close(found, expected, rtol=0, atol=most)
@@ -102,10 +102,10 @@ def test_what_is_made_of_a_network_is_kept_and_found_again(
     tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()), torch.rand(1, 3, 8, 8)
-    calls = Calls(graphs=tmp_path, network="of-three")
-    first = compiled(engine, network.eval(), example, calls)(example)
+    calls = EngineOptions(graphs=tmp_path, network="of-three")
+    first = compile_network(engine, network.eval(), example, calls)(example)
     monkeypatch.setattr(torch.onnx, "export", None)
-    again = compiled(engine, network, example, calls)(example)
+    again = compile_network(engine, network, example, calls)(example)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert len([file for file in tmp_path.iterdir() if file.match("of-three-*.onnx")]) == 1
 
@@ -121,7 +121,7 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(1, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
     exact = TinyBackbone(deepcopy(network), contents, CPU).tokens(pixels)
-    rough = TinyBackbone(network, contents, CPU, Running("torch", "bf16"))
+    rough = TinyBackbone(network, contents, CPU, EngineConfig("torch", "bf16"))
     cosines = torch.nn.functional.cosine_similarity(exact, rough.tokens(pixels), dim=3)
     assert float(cosines.min()) > 0.99
     assert rough.tokens(pixels).dtype == torch.float32
@@ -131,13 +131,13 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
 def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(2, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
-    calls = Calls(graphs=tmp_path, network="tiny")
-    exact = TinyBackbone(deepcopy(network), contents, CPU, Running("openvino", "fp32"), calls).tokens(pixels)
-    rough = TinyBackbone(network, contents, CPU, Running("openvino", "bf16"), calls)
+    calls = EngineOptions(graphs=tmp_path, network="tiny")
+    exact = TinyBackbone(deepcopy(network), contents, CPU, EngineConfig("openvino", "fp32"), calls).tokens(pixels)
+    rough = TinyBackbone(network, contents, CPU, EngineConfig("openvino", "bf16"), calls)
     together = rough.tokens(pixels)
     assert float(torch.nn.functional.cosine_similarity(exact, together, dim=3).min()) > 0.99
     assert not torch.equal(together, exact)
-    by_torch = TinyBackbone(read_tiny()[0], contents, CPU, Running("torch", "bf16"))
+    by_torch = TinyBackbone(read_tiny()[0], contents, CPU, EngineConfig("torch", "bf16"))
     assert rough.configuration != by_torch.configuration  # it rounds elsewhere: another model id
     assert together.dtype == torch.float32
     torch.testing.assert_close(torch.cat([rough.tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
@@ -166,7 +166,7 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
 
     requests = [Request(fails=True), Request(fails=False), Request(fails=False)]
     with pytest.raises(RuntimeError, match="no memory"):
-        infer(requests, [["first", "a", "b"], ["second", "c", "d"]])
+        run_requests(requests, [["first", "a", "b"], ["second", "c", "d"]])
     assert requests[0].done == ["first", "a at 0", "b at 1", "started", "waited for"]
     assert requests[1].done == ["second", "c at 0", "d at 1", "started", "waited for"]
     assert requests[2].done == []  # there are two pictures
@@ -174,12 +174,12 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
 
 def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()).eval(), torch.rand(1, 3, 8, 8)
-    onnx_graph.graph_of(network, example, None, tmp_path / "net.onnx")
+    onnx_graph.load_or_export(network, example, None, tmp_path / "net.onnx")
     (earlier,) = tmp_path.iterdir()
     in_bf16 = tmp_path / "net-bf16-0123abcd.onnx"
     in_bf16.write_bytes(b"another graph of the same weights")
     monkeypatch.setattr(onnx_graph, "version", lambda package: "another")
-    onnx_graph.graph_of(network, example, None, tmp_path / "net.onnx")
+    onnx_graph.load_or_export(network, example, None, tmp_path / "net.onnx")
     found = set(tmp_path.iterdir())
     assert len(found) == 2
     assert in_bf16 in found
@@ -188,8 +188,8 @@ def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkey
 
 def test_graphs_need_a_gpu_and_say_so() -> None:
     assert CudaGraphs().missing(torch.device("cuda")) is None
-    with pytest.raises(UnfitEngine, match=r"scorer.engine is cuda-graphs: CUDA graphs need a GPU.*on cpu"):
-        compiled("cuda-graphs", torch.nn.Identity(), torch.zeros(1, 3, 8, 8), ONE_CALL)
+    with pytest.raises(UnsupportedEngine, match=r"scorer.engine is cuda-graphs: CUDA graphs need a GPU.*on cpu"):
+        compile_network("cuda-graphs", torch.nn.Identity(), torch.zeros(1, 3, 8, 8), SINGLE_CALL)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_graphs_need_a_gpu_and_say_so() -> None:
     [(1, [(1, 1)]), (3, [(3, 4)]), (4, [(4, 4)]), (9, [(8, 8), (1, 1)]), (19, [(8, 8), (8, 8), (3, 4)])],
 )
 def test_a_batch_is_split_into_sizes_and_filled_up(pictures: int, parts: list[tuple[int, int]]) -> None:
-    assert parts_of(pictures, (1, 2, 4, 8)) == parts
+    assert split_batch(pictures, (1, 2, 4, 8)) == parts
 
 
 def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() -> None:
@@ -208,5 +208,7 @@ def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() ->
         return pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)
 
     pictures = torch.rand(11, 3, 4, 4)
-    torch.testing.assert_close(fixed(network, (1, 2, 4))(pictures), (pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)))
+    torch.testing.assert_close(
+        with_fixed_batches(network, (1, 2, 4))(pictures), (pictures.mean(dim=(1, 2, 3)), pictures.flatten(1))
+    )
     assert asked == [4, 4, 4]

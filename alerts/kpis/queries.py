@@ -1,0 +1,130 @@
+"""From the database to KPIs and the shift report, for pages and commands alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from alerts.kpis.kpis import InspectionCounts, KpiRow, compute_kpis, pareto
+from alerts.kpis.shift_report import TREND_BUCKET, ShiftReport, StationTrend
+from alerts.kpis.shifts import CalendarPeriod, PlantCalendar
+from storage.alerts import alerts
+from storage.line import verdicts
+from storage.line.stations import Station
+from storage.review import labels
+from storage.review.labels import LabelCounts
+from storage.rollups import totals
+from storage.rollups.totals import Totals
+
+Grouping = Literal["shift", "day", "station"]
+
+
+MAX_ALERTS = 1000  # newest that are looked through
+
+
+def kpi_rows(
+    session: Session,
+    chosen: Sequence[Station],
+    since: datetime,
+    until: datetime,
+    by: Grouping,
+    plant: PlantCalendar,
+    opportunities: int = 1,
+) -> list[KpiRow]:
+    """One a shift or day, oldest first, over the chosen stations together; or one a station, over all the time.
+
+    Groups without a frame are left out.
+    """
+    if by == "station":
+        found = counts_by_station(session, since, until)
+        return [
+            KpiRow(one.name, one.name, since, until, compute_kpis(found[one.id], opportunities))
+            for one in chosen
+            if one.id in found
+        ]
+    periods = plant.shifts_between(since, until) if by == "shift" else plant.days_between(since, until)
+    name = chosen[0].name if len(chosen) == 1 else None
+    rows = []
+    for period, found in zip(periods, counts_by_period(session, periods), strict=True):
+        together = total_counts(found, chosen)
+        if together.frames:
+            rows.append(KpiRow(period.name, name, period.since, period.until, compute_kpis(together, opportunities)))
+    return rows
+
+
+def counts_by_station(session: Session, since: datetime, until: datetime) -> Mapping[int, InspectionCounts]:
+    """Station id → what was captured at `since` or later and before `until`, and what people said of it."""
+    return _by_station(totals.by_station(session, since, until), labels.counts(session, since=since, until=until))
+
+
+def counts_by_period(session: Session, periods: Sequence[CalendarPeriod]) -> list[Mapping[int, InspectionCounts]]:
+    """As `counts`, for each period in its order, in two queries for all of them."""
+    spans = [(period.since, period.until) for period in periods]
+    return [
+        _by_station(*found)
+        for found in zip(totals.by_period(session, spans), labels.counts_by_period(session, spans), strict=True)
+    ]
+
+
+def total_counts(found: Mapping[int, InspectionCounts], chosen: Iterable[Station]) -> InspectionCounts:
+    """The chosen stations' counts together."""
+    return sum((found[one.id] for one in chosen if one.id in found), InspectionCounts(0, 0))
+
+
+def _by_station(captured: Mapping[int, Totals], said: Iterable[LabelCounts]) -> Mapping[int, InspectionCounts]:
+    words = {one.station_id: one for one in said}
+    return {
+        station_id: _counts(found.frames - found.no_reference, found.flagged, words.get(station_id))
+        for station_id, found in captured.items()
+    }
+
+
+def _counts(frames: int, flagged: int, words: LabelCounts | None) -> InspectionCounts:
+    if words is None:
+        return InspectionCounts(frames, flagged)
+    return InspectionCounts(
+        frames,
+        flagged,
+        caught=words.flagged_defect,
+        false_alarms=words.flagged_false_alarm,
+        confirmed=words.passed_false_alarm,
+        escaped=words.passed_defect,
+        sampled_good=words.sampled_false_alarm,
+        sampled_defects=words.sampled_defect,
+    )
+
+
+def build_shift_report(
+    session: Session,
+    chosen: Sequence[Station],
+    moment: datetime,
+    plant: PlantCalendar,
+    opportunities: int,
+    now: datetime,
+) -> ShiftReport:
+    """Everything for the report on the shift that `moment` lies in; alerts are those open at any time of it."""
+    shift = plant.shift_at(moment)
+    rows = kpi_rows(session, chosen, shift.since, shift.until, "station", plant, opportunities)
+    together = kpi_rows(session, chosen, shift.since, shift.until, "shift", plant, opportunities)
+    named = labels.tag_counts(session, [one.id for one in chosen], since=shift.since, until=shift.until)
+    names = {station.id: station.name for station in chosen}
+    found = alerts.recent(session, until=shift.until, limit=MAX_ALERTS)
+    return ShiftReport(
+        shift=shift,
+        zone=plant.zone,
+        made_at=now,
+        rows=rows,
+        together=together[0] if together else None,
+        pareto=pareto(named),
+        alerts=[
+            (names.get(alert.station_id or 0), alert)
+            for alert in reversed(found)
+            if (alert.resolved_at is None or alert.resolved_at >= shift.since)
+            and (alert.station_id is None or alert.station_id in names)
+        ],
+        stations=[
+            StationTrend(station.name, verdicts.trend(session, station.id, shift.since, shift.until, TREND_BUCKET))
+            for station in chosen
+        ],
+    )

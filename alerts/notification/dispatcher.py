@@ -1,0 +1,189 @@
+"""Telling people: the outbox is emptied through apprise, with retries, and no address is ever shown."""
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from alerts import metrics
+from alerts.errors import NotificationFailed
+from storage.alerts import alerts, channels, notifications
+from storage.alerts.alerts import Alert
+from storage.alerts.channels import Channel
+from storage.alerts.notifications import Notification, NotificationEvent
+from storage.database.engine import Database
+from storage.errors import StorageError
+from storage.line import stations
+
+log = structlog.get_logger()
+
+FIRST_RETRY, LAST_RETRY = timedelta(seconds=10), timedelta(minutes=30)
+MAX_ATTEMPTS = 12  # given up after about four hours
+LEASE = timedelta(minutes=2)  # longer than any service takes to answer or to be given up on
+POLL_INTERVAL_S = 1.0
+MASK = "**********"
+MIN_SECRET_LENGTH = 4  # masking shorter words would make holes in ordinary ones
+
+Send = Callable[[str, str, str], None]
+Wait = Callable[[threading.Event, float], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What came of one look into the outbox."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+def send(url: str, title: str, body: str) -> None:
+    """Hand one message to the service behind an apprise address; raises `NotificationFailed`, which holds no secret."""
+    apprise = _library()
+    capture = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")
+    with _kept_quiet(), capture as said:
+        try:
+            service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+            if service is None:
+                raise NotificationFailed(
+                    "The channel's address is none that apprise can read: see its list of services."
+                )
+            taken = service.notify(body=body, title=title)
+        except (TypeError, OSError) as error:
+            raise NotificationFailed(f"The message was not taken: {mask_secrets(str(error), url)}.") from None
+        reasons = mask_secrets(" ".join(said.getvalue().split()), url)
+    if not taken:
+        raise NotificationFailed(f"The message was not taken: {reasons or 'the service gave no reason.'}")
+
+
+def mask_secrets(text: str, url: str) -> str:
+    """The text without anything secret that is part of the address: user, password, tokens in path and query."""
+    parts = urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    host, _, port = place.partition(":")
+    whole = [login, parts.path, parts.query]
+    if "." not in host and host != "localhost":
+        whole.append(host)  # as in slack://TokenA/TokenB, where a token stands for a host
+    if not port.isdigit():
+        whole.append(port)
+    words = {word for part in whole for piece in (part, unquote(part)) for word in re.split(r"[:/&=?,;@]", piece)}
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= MIN_SECRET_LENGTH:
+            text = text.replace(word, MASK)
+    return text.replace(url, MASK)
+
+
+def format_message(alert: Alert, event: NotificationEvent, station: str | None) -> tuple[str, str]:
+    """Title and body, in plain words."""
+    where = station or "the line"
+    titles = {"opened": alert.severity, "acknowledged": "acknowledged", "resolved": "resolved"}
+    lines = [alert.message, f"Opened {_utc(alert.opened_at)}."]
+    if alert.acknowledged_at is not None:
+        lines.append(f"Acknowledged {_utc(alert.acknowledged_at)} by {alert.acknowledged_by}.")
+    if alert.resolved_at is not None:
+        by = f"by {alert.resolved_by}" if alert.resolved_by else "by itself"
+        lines.append(f"Resolved {_utc(alert.resolved_at)} {by}.")
+    if alert.note:
+        lines.append(f"Note: {alert.note}")
+    lines.append(f"Alert {alert.id}, rule {alert.rule}.")
+    return f"Andon, {where}: {titles[event]}", "\n".join(lines)
+
+
+def send_test(channel: Channel, by: str, at: datetime, send: Send = send) -> None:
+    """Send a message that says it is a test; raises `NotificationFailed`."""
+    send(channel.url, "Andon: test", f"{by} tests the channel {channel.name} ({_utc(at)}). Nothing is wrong.")
+
+
+class NotificationDispatcher:
+    """Empties the outbox: at least once, each try counted, and in the end given up with its last error kept."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime], send: Send = send) -> None:
+        self._database = database
+        self._clock = clock
+        self._send = send
+
+    def deliver(self) -> DeliveryResult:
+        """Send what is due now; raises `StorageError`, after which what was under way is tried again."""
+        with self._database.begin() as session:
+            due = notifications.claim_due(session, self._clock(), LEASE)
+        results = [self._tell(one) for one in due]
+        with self._database.read() as session:
+            metrics.NOTIFICATIONS_PENDING.set(notifications.count_pending(session))
+        return DeliveryResult(sum(results), len(results) - sum(results))
+
+    def run(self, stop: threading.Event, wait_for: Wait = threading.Event.wait) -> None:
+        """Deliver until `stop`; a database that is away is waited for."""
+        while not stop.is_set():
+            try:
+                while self.deliver() != DeliveryResult() and not stop.is_set():
+                    pass
+            except StorageError as error:  # the watch meets this too, and says so
+                log.debug("the outbox can't be read", error=str(error))
+            wait_for(stop, POLL_INTERVAL_S)
+
+    def _tell(self, one: Notification) -> bool:
+        with self._database.read() as session:
+            alert = alerts.get(session, one.alert_id)
+            station = None if alert.station_id is None else stations.name_of(session, alert.station_id)
+            channel = next((known for known in channels.list_all(session) if known.id == one.channel_id), None)
+        if channel is None:
+            log.info("notification dropped, its channel was removed", alert=alert.id)
+            return False
+        try:
+            if not channel.enabled:
+                raise NotificationFailed(f"The channel {channel.name} is switched off.")
+            self._send(channel.url, *format_message(alert, one.event, station))
+        except NotificationFailed as error:
+            self._failed(one, channel, str(error))
+            return False
+        with self._database.begin() as session:
+            notifications.mark_sent(session, one.id, self._clock())
+        metrics.NOTIFICATIONS.labels(channel.name, "sent").inc()
+        log.info("notification sent", channel=channel.name, alert=alert.id, about=one.event, tries=one.tries)
+        return True
+
+    def _failed(self, one: Notification, channel: Channel, error: str) -> None:
+        next_at = None if one.tries >= MAX_ATTEMPTS else self._clock() + retry_delay(one.tries)
+        with self._database.begin() as session:
+            notifications.mark_failed(session, one.id, error, next_at)
+        metrics.NOTIFICATIONS.labels(channel.name, "failed" if next_at else "given_up").inc()
+        log.warning("notification not sent", channel=channel.name, alert=one.alert_id, tries=one.tries, error=error)
+
+
+def retry_delay(tries: int) -> timedelta:
+    """How long to wait after so many tries: 10 s, doubled each time, half an hour at most."""
+    return min(LAST_RETRY, FIRST_RETRY * 2.0 ** (tries - 1))
+
+
+@cache
+def _library() -> Any:
+    """Apprise with its services loaded, which takes a while and warns of modules that Python will lose one day."""
+    import apprise
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        apprise.Apprise.instantiate("json://localhost")
+    return apprise
+
+
+@contextmanager
+def _kept_quiet() -> Iterator[None]:
+    """Keep apprise's own log lines, which may hold an address, out of ours."""
+    logger = logging.getLogger("apprise")
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.propagate = before
+
+
+def _utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

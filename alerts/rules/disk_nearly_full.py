@@ -1,0 +1,41 @@
+"""A disk, or the spool, is nearly full."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.views import LineView
+from storage.alerts.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNearlyFull:
+    """Raises when any place is filled to `limit`, and clears when all are below `clear`.
+
+    It sees the machine that the watch runs on. Spools on other machines are watched through Prometheus.
+    """
+
+    limit: float = 0.9
+    clear: float = 0.85
+
+    kind: ClassVar[str] = "disk_nearly_full"
+    label: ClassVar[str] = "Disk or spool fills"
+    about: ClassVar[str] = "The disk of the database or the images, or a spool, is nearly full."
+    severity: ClassVar[Severity] = "critical"
+    scope: ClassVar[Literal["station", "line"]] = "line"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(0 < self.clear <= self.limit <= 1, "clear is at most limit, and both lie between 0 and 1.")
+
+    def evaluate(self, view: LineView) -> RuleOutcome:
+        if not view.disk_usages:
+            return Unsure()
+        fullest = max(view.disk_usages, key=lambda room: room.share)
+        if fullest.share >= self.limit:
+            full = [room for room in view.disk_usages if room.share >= self.limit]
+            return Raised(
+                f"Nearly full: {', '.join(f'{room.name} ({room.share:.0%})' for room in full)}.",
+                {room.name: round(room.share, 4) for room in full},
+            )
+        return Clear() if fullest.share < self.clear else Unsure()

@@ -1,0 +1,45 @@
+"""What the chart rules share: the scores that are watched, and the time when all was well."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.statistics.control_charts import InControlProcess, in_control, log_scores
+from alerts.views import StationView
+from storage.alerts.rule_inputs import VerdictEvent
+
+
+def in_control_process(view: StationView, frames: int, robust: bool) -> InControlProcess | None:
+    """Centre and sigma of the log-scores of the first `frames` that passed; None while there are fewer."""
+    first = view.in_control[:frames]
+    if len(first) < frames:
+        return None
+    logs = log_scores(scores_of_frames(first))
+    if not np.any(np.diff(logs)):
+        return None  # an unmoving score can't be judged by its spread
+    return in_control(logs, robust=robust)
+
+
+def monitored_log_scores(view: StationView, frames: int) -> NDArray[np.float64]:
+    """Log-scores of the frames that passed after the in-control ones, by the same model and normal set, oldest first.
+
+    Flagged frames are left out: a defect says nothing of how the good parts look, and counts with other rules.
+    """
+    last = view.in_control[frames - 1]
+    return log_scores(
+        scores_of_frames(
+            [
+                frame
+                for frame in view.frames
+                if frame.decision == "pass"
+                and frame.captured_at > last.captured_at
+                and frame.normal_set_id == last.normal_set_id
+                and frame.model_id == last.model_id
+            ]
+        )
+    )
+
+
+def scores_of_frames(frames: Sequence[VerdictEvent]) -> list[float]:
+    return [frame.score for frame in frames if frame.score is not None]

@@ -1,0 +1,39 @@
+"""No scorer works, so nothing is inspected."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Literal
+
+from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
+from alerts.views import LAG_HISTORY, LineView
+from storage.alerts.alerts import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerDown:
+    """Raises when not one scorer has run for `for_s` seconds though stations have normal sets; clears when one runs."""
+
+    for_s: float = 60.0
+
+    kind: ClassVar[str] = "scorer_down"
+    label: ClassVar[str] = "No scorer"
+    about: ClassVar[str] = "No scorer works: frames wait on the bus and nothing is inspected."
+    severity: ClassVar[Severity] = "critical"
+    scope: ClassVar[Literal["station", "line"]] = "line"
+    on_by_default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(1 <= self.for_s <= LAG_HISTORY.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
+
+    def evaluate(self, view: LineView) -> RuleOutcome:
+        if not view.points or not view.scorer_expected:
+            return Unsure()
+        newest = view.points[-1]
+        if newest.running:
+            return Clear()
+        begin = view.now - timedelta(seconds=self.for_s)
+        during = [point for point in view.points if point.at >= begin]
+        if view.points[0].at < begin and not any(point.running for point in during):
+            why = f" {newest.message}" if newest.message else ""
+            return Raised(f"No scorer has worked for {self.for_s:g} s.{why}", {"for_s": self.for_s})
+        return Unsure()

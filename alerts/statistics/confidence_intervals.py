@@ -1,0 +1,107 @@
+"""Confidence intervals of a share: Wilson, Clopper-Pearson, and for a sample of a finite number of frames."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+from scipy.stats import beta  # type: ignore[import-untyped]
+
+CONFIDENCE = 0.95
+NEGLIGIBLE = 1e-16  # of a sum: what a further term adds is lost in rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share in [0, 1] with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The score interval (Wilson 1927): close to its promise on average, also near 0. None of no trials."""
+    if trials == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / trials
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return Estimate(share, max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < trials else 1.0)
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The exact interval (1934): never covers less than it promises. None of no trials."""
+    if trials == 0:
+        return None
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    return Estimate(hits / trials, low, high)
+
+
+@lru_cache(maxsize=20_000)  # a table of KPIs asks for the same shifts again and again
+def hypergeometric(hits: int, sample: int, population: int, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The exact interval of the share in `population` frames, `sample` of them looked at without choosing.
+
+    It is Clopper and Pearson's argument with the hypergeometric distribution: where all were looked at, nothing is
+    left to be unsure of. None where none was looked at.
+    """
+    if sample == 0:
+        return None
+    if not hits <= sample <= population:
+        raise ValueError(f"{hits} of a sample of {sample} from {population} can't be.")
+    tail = (1 - confidence) / 2
+    least, most = hits, population - (sample - hits)
+    low = _first(least, most, lambda total: 1 - _at_most(hits - 1, population, total, sample) > tail)
+    high = _first(least, most, lambda total: _at_most(hits, population, total + 1, sample) <= tail)
+    return Estimate(hits / sample, low / population, high / population)
+
+
+def _at_most(hits: int, population: int, total: int, sample: int) -> float:
+    """P(at most so many of `total` are in a sample), hypergeometric: the tail that `hits` lies in, term by term.
+
+    Each tail's terms only fall, so few are needed. SciPy's own is exact, too, but takes ten times as long a call, and a
+    page of KPIs needs thousands.
+    """
+    least, most = max(0, sample - (population - total)), min(total, sample)
+    if total > population or hits < least:
+        return 0.0
+    if hits >= most:
+        return 1.0
+    others = population - total - sample
+    if hits <= (sample + 1) * (total + 1) // (population + 2):  # the mode
+        down = (k * (others + k) / ((total - k + 1) * (sample - k + 1)) for k in range(hits, least, -1))
+        return min(1.0, _tail(hits, population, total, sample, down))
+    up = ((total - k) * (sample - k) / ((k + 1) * (others + k + 1)) for k in range(hits + 1, most))
+    return max(0.0, 1.0 - _tail(hits + 1, population, total, sample, up))
+
+
+def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable[float]) -> float:
+    """P(exactly `first`), and every next term by its ratio to the one before."""
+    ways = _log_ways(total, first) + _log_ways(population - total, sample - first) - _log_ways(population, sample)
+    term = found = math.exp(ways)
+    for ratio in ratios:
+        term *= ratio
+        found += term
+        if term < NEGLIGIBLE * found:
+            break
+    return found
+
+
+def _log_ways(population: int, chosen: int) -> float:
+    """Logarithm of how many ways there are to choose so many."""
+    return math.lgamma(population + 1) - math.lgamma(chosen + 1) - math.lgamma(population - chosen + 1)
+
+
+def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:
+    """The smallest number in [least, most] for which a condition holds that stays true once it is; else `most`."""
+    while least < most:
+        middle = (least + most) // 2
+        if holds(middle):
+            most = middle
+        else:
+            least = middle + 1
+    return least

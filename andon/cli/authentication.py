@@ -1,0 +1,49 @@
+"""Who runs this command: the machine's own user while Andon has none, else who name and password say."""
+
+import getpass
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storage.auth.actors import Actor
+    from storage.database.engine import Database
+
+
+def current_actor(database: "Database") -> "Actor":
+    """The actor of a command that changes something, asked for on a terminal when the environment does not say.
+
+    Raises `LoginFailed`.
+    """
+    from andon.settings import NAME_VARIABLE, PASSWORD_VARIABLE
+    from storage.auth import identity
+
+    name, password = os.environ.get(NAME_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
+    with database.read() as session:
+        single_user = identity.is_single_user(session)
+    if not single_user and sys.stdin.isatty():
+        name = name or input("User: ")
+        password = password or getpass.getpass("Password: ")
+    return identity.actor_of_command(database, _system_name(), name, password, datetime.now(UTC))
+
+
+def read_new_password(from_stdin: bool) -> str:
+    """A password to be set: one line of stdin, or typed twice on a terminal. Raises `Refused`."""
+    from andon.errors import CommandFailed
+
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise CommandFailed("A new password is typed on a terminal, or read from stdin with --password-stdin.")
+    password = getpass.getpass("New password: ")
+    if getpass.getpass("The same again: ") != password:
+        raise CommandFailed("The two passwords are not the same.")
+    return password
+
+
+def _system_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return ""

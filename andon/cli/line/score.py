@@ -1,0 +1,40 @@
+"""`andon score`: a worker that turns frames into verdicts."""
+
+import os
+import socket
+from typing import Annotated
+
+import typer
+
+from andon.cli import output
+from andon.cli.context import command_context
+from andon.cli.options import MetricsPort
+
+
+def score(
+    context: typer.Context,
+    drain: Annotated[
+        bool, typer.Option("--drain", metavar="", help="End when every frame that is there has its verdict.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="The worker's name; else host and process number.", show_default=False)
+    ] = None,
+    metrics_port: MetricsPort = None,
+) -> None:
+    """Score frames from the bus until stopped; several such processes share the work."""
+    from andon import wiring
+    from andon.cli.progress import progress_counter
+    from andon.cli.stop_signal import stop_on_signal
+    from andon.services import metrics_server
+
+    settings = command_context(context).settings()
+    with (
+        stop_on_signal("the batch in hand is finished and committed") as stop,
+        wiring.worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
+        metrics_server.serve_metrics(
+            settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), worker.health
+        ),
+        progress_counter("frames done") as advance,
+    ):
+        done = worker.run(stop, drain, lambda progress: advance(progress.frames))
+    output.say(str(done))

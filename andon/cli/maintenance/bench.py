@@ -1,0 +1,129 @@
+"""`andon bench`: how well and how fast detectors do on folders of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from andon.cli import output
+from andon.cli.context import command_context
+from andon.cli.progress import progress_counter
+from andon.errors import CommandFailed
+
+app = typer.Typer(help="Measure detectors on your own images.", no_args_is_help=True)
+
+Folders = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[DIR]...", help="More such folders, so that --data A B C works.", show_default=False),
+]
+Data = Annotated[
+    list[Path],
+    typer.Option(metavar="DIR", help="A folder in MVTec layout, or one that holds such folders.", show_default=False),
+]
+Methods = Annotated[
+    str,
+    typer.Option(help="Detectors, separated by commas, or all; a setting goes along as NAME:coreset_patches=1024."),
+]
+Shots = Annotated[str, typer.Option(help="Numbers of normals drawn from train/good, separated by commas.")]
+Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Draws of the shots.")]
+Backbone = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A backbone, or teacher:FILE.npz, teacher:FOLDER (both), teacher:FILE.npz:layer2+layer3; give it again "
+        "for several. By default scorer.backbone.",
+        show_default=False,
+    ),
+]
+FramingName = Annotated[
+    str, typer.Option("--framing", help="How images are framed: letterbox, stretch, centre_crop, tiles_2 or tiles_3.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Test at most so many normals and so many anomalies a folder.", show_default=False),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; else scorer.torch_threads.")]
+Cells = Annotated[Path, typer.Option(help="File of what is measured already; nothing in it is measured again.")]
+Tokens = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Keep tokens there, so that a later run need not encode again."),
+]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write the tables into this page, between <!-- NAME --> and <!-- end of NAME -->."
+    ),
+]
+Name = Annotated[str, typer.Option(help="What markers and plots are called.")]
+Plots = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Draw AUROC by shots there, as SVG; needs matplotlib.")
+]
+
+
+@app.callback()
+def bench() -> None:
+    """Measure detectors on your own images."""
+
+
+@app.command()
+def accuracy(
+    context: typer.Context,
+    data: Data,
+    folders: Folders = None,
+    methods: Methods = "all",
+    shots: Shots = "2,4,8",
+    seeds: Seeds = 5,
+    backbone: Backbone = None,
+    framing: FramingName = "letterbox",
+    limit: Limit = None,
+    threads: Threads = None,
+    cells: Cells = Path(".andon/accuracy.jsonl"),
+    tokens: Tokens = None,
+    json: Json = None,
+    markdown: Markdown = None,
+    name: Name = "accuracy",
+    plots: Plots = None,
+) -> None:
+    """Make the accuracy table of every method asked for; stopped, it goes on where it was."""
+    settings = command_context(context).settings().scorer
+    if threads is not None:
+        settings = settings.model_copy(update={"torch_threads": threads})
+    from scorer.evaluation import json_report, tables
+    from scorer.evaluation import plots as drawing
+    from scorer.evaluation.datasets import find_datasets
+    from scorer.evaluation.evaluate import EvaluationConfig, measure
+    from scorer.evaluation.results_log import ResultsLog
+    from scorer.evaluation.specs import parse_framing, parse_method_specs
+
+    asked = EvaluationConfig(
+        folders=tuple(find_datasets([*data, *(folders or [])])),
+        methods=tuple(parse_method_specs(methods)),
+        backbones=tuple(backbone or [settings.backbone]),
+        framing=parse_framing(framing),
+        shots=_numbers(shots),
+        seeds=seeds,
+        limit=limit,
+        tokens=tokens,
+    )
+    with progress_counter("cells measured") as advance:
+        measured = measure(asked, ResultsLog(cells), settings, advance)
+    made = tables.build_tables(measured.cells, measured.missing)
+    for table in made:
+        output.say(f"\n{table.title}")
+        output.write_table(table.columns, table.rows, empty="Nothing could be measured.")
+    if json is not None:
+        json_report.write_json_report(json, measured.cells, measured.missing)
+    if markdown is not None:
+        tables.replace_between_markers(markdown, name, tables.render_markdown(made))
+    for path in drawing.plot_auroc_by_shots(measured.cells, plots, name) if plots is not None else ():
+        output.note(f"{path} is drawn.")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise CommandFailed(f"--shots takes numbers separated by commas, such as 2,4,8, not {text!r}.") from error
+    if min(found) < 2:
+        raise CommandFailed("--shots begins at 2: a single normal has nothing to be measured against.")
+    return found

@@ -1,0 +1,61 @@
+"""`andon config`: what is in force, and where it came from."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from andon.cli import output
+from andon.cli.context import command_context
+from andon.cli.options import Json
+from scorer.engines.measurements import FILE, EngineMeasurement, read_measurements
+
+ENGINE = "scorer.engine"
+KEYS = ("setting", "value", "from", "variable")
+
+
+def config(
+    context: typer.Context,
+    json: Json = False,
+    example: Annotated[
+        bool, typer.Option("--example", metavar="", help="Print a commented andon.toml with the defaults.")
+    ] = False,
+) -> None:
+    """Show the settings in force and where each came from; secrets are masked."""
+    from andon import docs_generator, settings
+
+    if example:
+        typer.echo(docs_generator.example_file(), nl=False)
+        return
+    in_force = command_context(context).in_force()
+    measured = read_measurements(in_force.settings.scorer.engines_path / FILE)
+    rows = [
+        (
+            name,
+            settings.display_value(settings.setting_value(in_force.settings, name)),
+            in_force.origins.get(name, "default"),
+        )
+        for name in settings.known_settings()
+    ]
+    if json:
+        output.write_json(
+            [
+                {"setting": name, "value": value, "from": origin, "variable": settings.environment_variable(name)}
+                | ({"measured": [asdict(one) for one in measured.values()]} if name == ENGINE else {})
+                for name, value, origin in rows
+            ]
+        )
+        return
+    output.write_table(["setting", "value", "from"], rows, empty="There are no settings.")
+    for one in measured.values():
+        output.say(spoken(one))
+
+
+def spoken(one: EngineMeasurement) -> str:
+    """What was measured, in a sentence."""
+    others = ", ".join(f"{name} {rate:g}" for name, rate in one.images_per_s.items() if name != str(one.running))
+    beside = f" ({others})" if others else ""
+    return (
+        f"{one.backbone} on this machine ({one.machine}): {one.running}, "
+        f"{one.images_per_s[str(one.running)]:g} pictures a second{beside}; measured {one.measured_at}."
+    )

@@ -1,0 +1,112 @@
+"""`andon audit`: who changed what."""
+
+import csv
+import json as to_json
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import output, times
+from andon.cli.context import command_context
+from andon.cli.options import Json
+
+if TYPE_CHECKING:
+    from storage.auth.audit_log import AuditEntry
+
+KEYS = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
+FORMULA_ESCAPE = "'"  # put before what a spreadsheet would run
+
+
+def audit(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only since: 15m, 1h, 7d ago, or 2026-01-31T09:30 (UTC).", show_default=False),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only before, written like --since.", show_default=False)] = None,
+    actor: Annotated[str | None, typer.Option(help="Only what this person did.", show_default=False)] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this, for example threshold.set.", show_default=False)
+    ] = None,
+    station: Annotated[str | None, typer.Option(help="Only at this station.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Option(help="Only entries that hold this text.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many, the newest; else 50, or all with --csv.")
+    ] = None,
+    json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", metavar="", help="Write CSV to stdout.")] = False,
+) -> None:
+    """List who changed what, when, from what to what and why, newest first."""
+    from andon import wiring
+    from storage.auth.audit_log import AuditFilter, export
+
+    if json and as_csv:
+        raise typer.BadParameter("write JSON or CSV, not both", param_hint="--csv")
+    which = AuditFilter(_moment(since, "--since"), _moment(until, "--until"), actor, action, station, text)
+    most = limit if limit is not None or as_csv else 50
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        found = islice(export(session, which), most)
+        if as_csv:
+            _write_csv(found)
+            return
+        entries = list(found)
+    if json:
+        output.write_json([json_of(entry) for entry in entries])
+        return
+    output.write_table(
+        ["at (UTC)", "who", "role", "action", "station", "subject", "before", "after", "reason"],
+        [
+            (
+                one.at,
+                one.actor,
+                one.role,
+                one.action,
+                one.station,
+                one.subject,
+                _short(one.before),
+                _short(one.after),
+                one.reason,
+            )
+            for one in entries
+        ],
+        empty="There are no such entries.",
+    )
+
+
+def json_of(entry: "AuditEntry") -> dict[str, object]:
+    return {key: getattr(entry, key) for key in KEYS}
+
+
+def _write_csv(entries: "islice[AuditEntry]") -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(KEYS)
+    for entry in entries:
+        row = json_of(entry) | {"at": output.rfc3339(entry.at)}
+        writer.writerow([_csv_cell(row[key], key in {"before", "after"}) for key in KEYS])
+
+
+def _csv_cell(value: object, is_json: bool) -> str:
+    if value is None:
+        return ""
+    text = to_json.dumps(value, ensure_ascii=False) if is_json else str(value)
+    return FORMULA_ESCAPE + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _short(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {to_json.dumps(each, ensure_ascii=False)}" for key, each in value.items())
+    return str(value)
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return times.parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

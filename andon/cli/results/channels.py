@@ -1,0 +1,107 @@
+"""`andon alerts channel`: where people are told of alerts; addresses are secrets."""
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from andon.cli import output
+from andon.cli.context import command_context
+from andon.cli.options import Json, json_keys_help
+
+if TYPE_CHECKING:
+    from storage.alerts.channels import Channel
+
+app = typer.Typer(help="Where people are told of alerts.", no_args_is_help=True)
+
+KEYS = ("name", "service", "enabled", "min_severity", "created_at")
+
+Name = Annotated[str, typer.Argument(help="The channel, for example 'quality e-mail'.", show_default=False)]
+
+
+@app.command("list", epilog=json_keys_help("each channel", KEYS))
+def list_channels(context: typer.Context, json: Json = False) -> None:
+    """List channels, their addresses left out."""
+    from andon import wiring
+    from storage.alerts import channels
+
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        found = channels.list_all(session)
+    if json:
+        output.write_json([channel_json(one) for one in found])
+        return
+    output.write_table(
+        ["channel", "service", "on", "from severity"],
+        [(one.name, service_of(one), "yes" if one.enabled else "no", one.min_severity) for one in found],
+        empty="There is no channel yet: andon alerts channel add NAME.",
+    )
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    channel: Name,
+    min_severity: Annotated[
+        Literal["info", "warning", "critical"], typer.Option(help="The mildest alerts that it is told of.")
+    ] = "warning",
+) -> None:
+    """Add a channel; its apprise address is asked for, or read from stdin, since it is a secret."""
+    from andon import wiring
+    from andon.cli import authentication
+    from storage.actions import channels as actions
+
+    url = str(typer.prompt("Address", hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    with wiring.database(command_context(context).settings()) as database:
+        who = authentication.current_actor(database)
+        with database.begin() as session:
+            made = actions.add(session, who, channel, url, min_severity, datetime.now(UTC))
+    output.say(f"The channel {made.name} is there; try it: andon alerts test '{made.name}'")
+
+
+@app.command("set")
+def set_channel(
+    context: typer.Context,
+    channel: Name,
+    on: Annotated[bool, typer.Option("--on/--off", help="Switch it on or off.", show_default=False)],
+) -> None:
+    """Switch a channel on or off."""
+    from andon import wiring
+    from andon.cli import authentication
+    from storage.actions import channels as actions
+
+    with wiring.database(command_context(context).settings()) as database:
+        who = authentication.current_actor(database)
+        with database.begin() as session:
+            made = actions.set_enabled(session, who, channel, on, datetime.now(UTC))
+    output.say(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
+
+
+@app.command()
+def remove(context: typer.Context, channel: Name) -> None:
+    """Forget a channel with its address."""
+    from andon import wiring
+    from andon.cli import authentication
+    from storage.actions import channels as actions
+
+    with wiring.database(command_context(context).settings()) as database:
+        who = authentication.current_actor(database)
+        with database.begin() as session:
+            actions.remove(session, who, channel, datetime.now(UTC))
+    output.say(f"The channel {channel} is gone.")
+
+
+def channel_json(channel: "Channel") -> dict[str, object]:
+    """A channel without its address."""
+    return {
+        "name": channel.name,
+        "service": service_of(channel),
+        "enabled": channel.enabled,
+        "min_severity": channel.min_severity,
+        "created_at": channel.created_at,
+    }
+
+
+def service_of(channel: "Channel") -> str:
+    """The service's name, which is no secret: the address up to its colon."""
+    return channel.url.partition("://")[0]

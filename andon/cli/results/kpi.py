@@ -1,0 +1,147 @@
+"""`andon kpi`: first-pass yield, flagged ppm, DPMO, false rejects and escapes."""
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from andon.cli import output, times
+from andon.cli.context import command_context
+from andon.cli.options import Json
+
+if TYPE_CHECKING:
+    from alerts.kpis.kpis import KpiRow
+    from alerts.statistics.confidence_intervals import Estimate
+
+ESTIMATES = ("false_alarm_share", "false_reject_rate", "escape_rate", "escape_ppm")
+KEYS = (
+    "group",
+    "station",
+    "since",
+    "until",
+    "frames",
+    "flagged",
+    "caught",
+    "false_alarms",
+    "confirmed",
+    "escaped",
+    "sampled_good",
+    "sampled_defects",
+    "first_pass_yield",
+    "flagged_ppm",
+    "dpmo",
+    *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
+)
+
+
+def kpi(
+    context: typer.Context,
+    station: Annotated[str | None, typer.Option(help="Only this station's frames.", show_default=False)] = None,
+    since: Annotated[str, typer.Option(help="Frames captured since: 8h, 7d ago, or 2026-01-31T06:00 (UTC).")] = "7d",
+    until: Annotated[
+        str | None, typer.Option(help="And before, written in the same way; else now.", show_default=False)
+    ] = None,
+    by: Annotated[
+        Literal["shift", "day", "station"], typer.Option(help="One row a shift, a day of the plant, or a station.")
+    ] = "station",
+    json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", metavar="", help="Write CSV to stdout.")] = False,
+) -> None:
+    """Show the quality figures, with 95 % intervals for what is known from reviews only.
+
+    Frames are those with a verdict other than no_reference. docs/alerts.md says what each figure and interval means.
+    """
+    from alerts.kpis.kpis import InspectionCounts, escape_estimate_basis
+    from alerts.kpis.queries import kpi_rows
+    from andon import wiring
+    from storage.line import stations
+
+    settings = command_context(context).settings()
+    now = datetime.now(UTC)
+    start, end = _moment(since, now, "--since"), _moment(until, now, "--until") if until else now
+    with wiring.database(settings) as database, database.read() as session:
+        chosen = stations.list_all(session) if station is None else [stations.get(session, station)]
+        plant, opportunities = settings.alerts.plant, settings.alerts.defect_opportunities
+        rows = kpi_rows(session, chosen, start, end, by, plant, opportunities)
+    if json:
+        output.write_json([json_of(row) for row in rows])
+    elif as_csv:
+        write_csv([json_of(row) for row in rows])
+    else:
+        output.write_table(
+            [by, "frames", "flagged", "first-pass yield", "flagged ppm", "DPMO", "false rejects", "escapes"],
+            [_cells(row) for row in rows],
+            empty="No frame was inspected in that time.",
+        )
+        if rows:
+            output.say(escape_estimate_basis(sum((row.kpis.counts for row in rows), InspectionCounts(0, 0))))
+
+
+def json_of(row: "KpiRow") -> dict[str, object]:
+    """A row with each estimate as three numbers, None where it can't be said."""
+    figures, counted = row.kpis, row.kpis.counts
+    flat: dict[str, object] = {
+        "group": row.group,
+        "station": row.station,
+        "since": row.since,
+        "until": row.until,
+        "frames": counted.frames,
+        "flagged": counted.flagged,
+        "caught": counted.caught,
+        "false_alarms": counted.false_alarms,
+        "confirmed": counted.confirmed,
+        "escaped": counted.escaped,
+        "sampled_good": counted.sampled_good,
+        "sampled_defects": counted.sampled_defects,
+        "first_pass_yield": figures.first_pass_yield,
+        "flagged_ppm": figures.flagged_ppm,
+        "dpmo": figures.dpmo,
+    }
+    for name in ESTIMATES:
+        estimate: Estimate | None = getattr(figures, name)
+        flat[name] = None if estimate is None else estimate.value
+        flat[f"{name}_low"] = None if estimate is None else estimate.low
+        flat[f"{name}_high"] = None if estimate is None else estimate.high
+    return flat
+
+
+def write_csv(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows under `KEYS` on stdout; times are RFC 3339, and what can't be said is empty."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(KEYS)
+    for row in rows:
+        writer.writerow(
+            "" if value is None else output.rfc3339(value) if isinstance(value, datetime) else value
+            for value in (row[key] for key in KEYS)
+        )
+
+
+def _cells(row: "KpiRow") -> tuple[object, ...]:
+    figures = row.kpis
+    return (
+        row.group,
+        figures.counts.frames,
+        figures.counts.flagged,
+        None if figures.first_pass_yield is None else f"{figures.first_pass_yield:.2%}",
+        None if figures.flagged_ppm is None else f"{figures.flagged_ppm:,.0f}",
+        None if figures.dpmo is None else f"{figures.dpmo:,.0f}",
+        percent(figures.false_reject_rate),
+        percent(figures.escape_rate),
+    )
+
+
+def percent(estimate: "Estimate | None") -> str | None:
+    """The share and its interval in percent."""
+    if estimate is None:
+        return None
+    return f"{estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"
+
+
+def _moment(text: str, now: datetime, option: str) -> datetime:
+    try:
+        return times.parse_time(text, now)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

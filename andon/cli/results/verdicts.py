@@ -1,0 +1,126 @@
+"""`andon verdicts`: what was decided."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import output, times
+from andon.cli.context import command_context
+from andon.cli.options import Json
+
+if TYPE_CHECKING:
+    from storage.line.verdicts import Verdict
+
+KEYS = (
+    "frame_id",
+    "station",
+    "captured_at",
+    "published_at",
+    "decided_at",
+    "latency_ms",
+    "decision",
+    "score",
+    "threshold",
+    "components",
+    "part_id",
+    "truth",
+    "normal_set_id",
+    "detector",
+    "model_id",
+    "weights_sha256",
+    "image_reference",
+    "content_type",
+    "map_reference",
+    "worker",
+    "topic",
+    "partition",
+    "offset",
+)
+
+
+def verdicts(
+    context: typer.Context,
+    station: Annotated[str | None, typer.Argument(help="Only this station's.", show_default=False)] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Only frames captured since: 15m, 1h, 7d ago, or 2026-01-31T09:30 (UTC).", show_default=False
+        ),
+    ] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", metavar="", help="Only flagged ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    json: Json = False,
+) -> None:
+    """List verdicts, newest captured first."""
+    from andon import wiring
+    from storage.line import stations
+    from storage.line import verdicts as kept
+
+    start = _since(since)
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        station_id = stations.get(session, station).id if station is not None else None
+        names = {one.id: one.name for one in stations.list_all(session)}
+        found = kept.recent(session, station_id, since=start, decision="flag" if flagged else None, limit=limit)
+    if json:
+        output.write_json([json_of(names[one.station_id], one) for one in found])
+        return
+    output.write_table(
+        ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "truth", "latency ms", "frame"],
+        [
+            (
+                one.captured_at,
+                names[one.station_id],
+                one.decision,
+                one.score,
+                one.threshold,
+                one.part_id,
+                one.truth,
+                f"{_latency_ms(one):.0f}",
+                one.frame_id,
+            )
+            for one in found
+        ],
+        empty="There are no such verdicts.",
+    )
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return times.parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+
+
+def _latency_ms(verdict: "Verdict") -> float:
+    return (verdict.decided_at - verdict.captured_at).total_seconds() * 1000
+
+
+def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
+    return {
+        "frame_id": verdict.frame_id,
+        "station": station,
+        "captured_at": verdict.captured_at,
+        "published_at": verdict.published_at,
+        "decided_at": verdict.decided_at,
+        "latency_ms": round(_latency_ms(verdict), 3),
+        "decision": verdict.decision,
+        "score": verdict.score,
+        "threshold": verdict.threshold,
+        "components": dict(verdict.components),
+        "part_id": verdict.part_id,
+        "truth": verdict.truth,
+        "normal_set_id": verdict.normal_set_id,
+        "detector": verdict.detector,
+        "model_id": verdict.model_id,
+        "weights_sha256": verdict.weights_sha256,
+        "image_reference": verdict.image_reference,
+        "content_type": verdict.content_type,
+        "map_reference": verdict.map_reference,
+        "worker": verdict.worker,
+        "topic": verdict.topic,
+        "partition": verdict.partition,
+        "offset": verdict.offset,
+    }

@@ -1,0 +1,297 @@
+"""`andon normals`: a station's normal sets, numbered versions of its good images."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import authentication, output
+from andon.cli.context import command_context
+from andon.cli.options import Json, json_keys_help
+
+if TYPE_CHECKING:
+    from andon.good_images import CollectedImages
+    from andon.settings import Settings
+    from storage.line.normal_sets import NormalSet
+    from storage.line.what_if import WhatIfResult
+
+app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", no_args_is_help=True)
+
+Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+
+KEYS = ("station", "version", "state", "note", "images", "created_at", "activated_at", "retired_at")
+WHAT_IF_KEYS = (
+    "job",
+    "station",
+    "version",
+    "model_id",
+    "threshold",
+    "guarantee",
+    "rescored",
+    "not_rescored",
+    "good",
+    "defects",
+    "to_pass",
+    "to_flag",
+    "before",
+    "after",
+    "normal_scores",
+)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    station: Station,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Images, or folders of images.", show_default=False)
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=2, max=64, help="Take the first so many, by name.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
+    activate: Annotated[bool, typer.Option("--activate", metavar="", help="Let scorers use it from now on.")] = False,
+) -> None:
+    """Make a station's next normal set from 2 to 64 good images; all of them or none."""
+    from andon import wiring
+    from storage.actions import normal_sets as actions
+    from storage.line import normal_sets, stations
+    from storage.line.normal_sets import NormalImage
+
+    settings = command_context(context).settings()
+    with wiring.database(settings) as database:
+        actor = authentication.current_actor(database)
+        with database.read() as session:
+            station_id = stations.get(session, station).id
+        gathered = _gather(paths, limit, settings)
+        store = wiring.images(settings)
+        kept = [NormalImage(store.put(image.data), image.name) for image in gathered.images]
+        now = datetime.now(UTC)
+        with database.begin() as session:
+            before = normal_sets.active(session, station_id)
+            made = actions.add(session, actor, station, kept, note, now)
+            if activate:
+                made = actions.activate(session, actor, station, made.version, now, note)
+    for left_out, same in gathered.duplicates:
+        output.note(f"{left_out} is the same picture as {same}; it was left out.")
+    output.say(f"Normal set {made.version} of {station} has {len(made.images)} images.")
+    if activate:
+        output.say(_activated(station, made, before))
+    else:
+        output.say(f"It is a draft; andon normals activate {station} {made.version} puts it to work.")
+
+
+@app.command("list", epilog=json_keys_help("each normal set", KEYS))
+def list_sets(context: typer.Context, station: Station, json: Json = False) -> None:
+    """List a station's normal sets, newest first."""
+    from andon import wiring
+    from storage.line import normal_sets, stations
+
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        found = normal_sets.list_all(session, stations.get(session, station).id)
+    if json:
+        output.write_json([_json_of(station, one) for one in found])
+        return
+    output.write_table(
+        ["set", "state", "images", "note", "added at (UTC)", "activated at (UTC)"],
+        [(one.version, one.state, len(one.images), one.note, one.created_at, one.activated_at) for one in found],
+        empty=f"{station} has no normal set yet; add one: andon normals add {station} FOLDER --activate",
+    )
+
+
+@app.command(epilog=json_keys_help("the normal set", KEYS))
+def show(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="The set's number; else the active one.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one normal set and its images."""
+    from andon import wiring
+    from andon.errors import CommandFailed
+    from storage.line import normal_sets, stations
+
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        station_id = stations.get(session, station).id
+        if version is not None:
+            found = normal_sets.get(session, station_id, version)
+        elif (active := normal_sets.active(session, station_id)) is not None:
+            found = active
+        else:
+            raise CommandFailed(f"{station} has no active normal set; andon normals list {station} shows those it has.")
+    if json:
+        output.write_json(_json_of(station, found))
+        return
+    output.write_pairs(
+        {
+            "station": station,
+            "normal set": found.version,
+            "state": found.state,
+            "note": found.note or "-",
+            "added at": found.created_at,
+            "activated at": found.activated_at,
+            "retired at": found.retired_at,
+        }
+    )
+    output.write_table(["image", "reference"], [(image.name, image.reference) for image in found.images], empty="")
+
+
+@app.command()
+def activate(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    reason: Reason = "",
+) -> None:
+    """Let scorers use this version from now on; the one they used is retired."""
+    from andon import wiring
+    from storage.actions import normal_sets as actions
+    from storage.line import normal_sets, stations
+
+    with wiring.database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        with database.begin() as session:
+            before = normal_sets.active(session, stations.get(session, station).id)
+            now_active = actions.activate(session, actor, station, version, datetime.now(UTC), reason)
+    if before is not None and before.version == version:
+        output.say(f"Normal set {version} of {station} is active already.")
+        return
+    output.say(_activated(station, now_active, before))
+
+
+@app.command()
+def rollback(context: typer.Context, station: Station, reason: Reason = "") -> None:
+    """Go back to the version that was active before this one."""
+    from andon import wiring
+    from storage.actions import normal_sets as actions
+    from storage.line import normal_sets, stations
+
+    with wiring.database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        with database.begin() as session:
+            before = normal_sets.active(session, stations.get(session, station).id)
+            now_active = actions.rollback(session, actor, station, datetime.now(UTC), reason)
+    output.say(_activated(station, now_active, before))
+
+
+@app.command()
+def draft(
+    context: typer.Context,
+    station: Station,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out this image of the set, by its reference; may be repeated.", show_default=False),
+    ] = None,
+    base: Annotated[
+        int | None, typer.Option(min=1, help="Begin from this version; else from the active one.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
+) -> None:
+    """Make a draft from a normal set and the frames picked in review."""
+    from andon import wiring
+    from storage.actions import normal_sets as actions
+
+    with wiring.database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        with database.begin() as session:
+            made = actions.draft_from_candidates(
+                session, actor, station, note, datetime.now(UTC), drop=frozenset(drop or ()), base=base
+            )
+    output.say(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
+    output.say(f"andon normals what-if {station} {made.version} shows what it would change.")
+
+
+@app.command("what-if", epilog=json_keys_help("the answer", WHAT_IF_KEYS))
+def what_if(
+    context: typer.Context,
+    station: Station,
+    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    last: Annotated[int, typer.Option(min=1, max=5000, help="Over so many frames, reviewed ones first.")] = 200,
+    json: Json = False,
+) -> None:
+    """Show what a set would change if it were active; a running scorer works it out."""
+    from andon import wiring
+    from andon.cli.progress import progress_counter
+    from andon.cli.stop_signal import stop_on_signal
+    from andon.services import job_wait
+    from storage.actions import jobs
+    from storage.line.what_if import WhatIfResult
+
+    with wiring.database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        job_wait.require_running_scorer(database, datetime.now(UTC))
+        with database.begin() as session:
+            job = jobs.start_what_if(session, actor, station, version, datetime.now(UTC), last)
+        with (
+            stop_on_signal(f"job {job.id} goes on in the scorer") as stop,
+            progress_counter("frames re-scored") as advance,
+        ):
+            done = job_wait.wait_for_job(database, job.id, lambda: datetime.now(UTC), stop.wait, advance)
+    if json:
+        output.write_json({"job": done.id, "station": station, **done.result})
+        return
+    _tell(station, WhatIfResult.from_json(done.result))
+
+
+def _tell(station: str, answer: "WhatIfResult") -> None:
+    missing = f" ({answer.not_rescored} could not be)" if answer.not_rescored else ""
+    output.say(f"Normal set {answer.version} of {station}, {answer.rescored} frames scored again{missing}.")
+    output.say(f"Threshold {answer.threshold:.6g}: {answer.guarantee}")
+    before, after = answer.before, answer.after
+    output.write_table(
+        ["of the frames", "before", "after"],
+        [
+            (f"false rejects among {answer.good} reviewed as good", before.false_rejects, after.false_rejects),
+            (f"escapes among {answer.defects} reviewed as defects", before.escapes, after.escapes),
+        ],
+        empty="",
+    )
+    flips = [("flag → pass", flip) for flip in answer.to_pass] + [("pass → flag", flip) for flip in answer.to_flag]
+    output.write_table(
+        ["captured at (UTC)", "change", "score before", "score after", "review", "frame"],
+        [
+            (flip.captured_at, change, flip.old_score, flip.new_score, flip.label, flip.frame_id)
+            for change, flip in flips
+        ],
+        empty="No frame would be decided the other way.",
+    )
+
+
+def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "CollectedImages":
+    from andon import good_images
+    from andon.cli.progress import progress_counter
+    from scorer.imaging.decode import decode
+
+    files = good_images.find_image_files(paths)
+    with progress_counter("images checked", min(limit or len(files), len(files))) as advance:
+        return good_images.collect_images(
+            files,
+            limit=limit,
+            max_bytes=settings.scorer.max_image_bytes,
+            check=lambda data: decode(data, settings.scorer),
+            progress=advance,
+        )
+
+
+def _activated(station: str, now_active: "NormalSet", before: "NormalSet | None") -> str:
+    retired = f", set {before.version} is retired" if before is not None else ""
+    return (
+        f"Normal set {now_active.version} of {station} is active{retired}; running scorers take it up within seconds."
+    )
+
+
+def _json_of(station: str, normal_set: "NormalSet") -> dict[str, object]:
+    return {
+        "station": station,
+        "version": normal_set.version,
+        "state": normal_set.state,
+        "note": normal_set.note,
+        "images": [{"name": image.name, "reference": image.reference} for image in normal_set.images],
+        "created_at": normal_set.created_at,
+        "activated_at": normal_set.activated_at,
+        "retired_at": normal_set.retired_at,
+    }

@@ -1,0 +1,118 @@
+"""`andon threshold`: above which score a station's frames are flagged, and why."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from andon.cli import authentication, output
+from andon.cli.context import command_context
+from andon.cli.options import Json, json_keys_help
+
+if TYPE_CHECKING:
+    from storage.line.thresholds import Threshold
+
+app = typer.Typer(help="Show a station's thresholds with their history, and set one by hand.", no_args_is_help=True)
+
+Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
+
+KEYS = (
+    "station",
+    "normal_set",
+    "model_id",
+    "value",
+    "kind",
+    "false_reject_rate",
+    "guarantee",
+    "reason",
+    "made_at",
+    "made_by",
+    "in_force",
+)
+
+
+@app.command(epilog=json_keys_help("each threshold", KEYS))
+def show(
+    context: typer.Context,
+    station: Station,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    json: Json = False,
+) -> None:
+    """Show a station's thresholds, newest first; those in force are marked."""
+    from andon import wiring
+    from storage.line import normal_sets, stations, thresholds
+
+    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+        station_id = stations.get(session, station).id
+        versions = {one.id: one.version for one in normal_sets.list_all(session, station_id)}
+        active = normal_sets.active(session, station_id)
+        found = thresholds.history(session, station_id)
+    in_force = _in_force(found, active.id if active else None)
+    rows = [json_of(station, versions[one.normal_set_id], one, one in in_force) for one in found[:limit]]
+    if json:
+        output.write_json(rows)
+        return
+    output.write_table(
+        ["made at (UTC)", "threshold", "in force", "set", "kind", "false rejects", "by", "guarantee", "reason"],
+        [
+            (
+                row["made_at"],
+                row["value"],
+                "yes" if row["in_force"] else "",
+                row["normal_set"],
+                str(row["kind"]).replace("_", " "),
+                row["false_reject_rate"],
+                row["made_by"],
+                row["guarantee"],
+                row["reason"],
+            )
+            for row in rows
+        ],
+        empty=f"{station} has no threshold yet: a scorer makes one when it first uses an active normal set.",
+    )
+
+
+@app.command("set")
+def set_by_hand(
+    context: typer.Context,
+    station: Station,
+    value: Annotated[float, typer.Argument(help="Scores above it are flagged.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why, for those who read the history.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(help="The model's id; else the one calibrated last.", show_default=False)
+    ] = None,
+) -> None:
+    """Set the threshold of a station's active normal set by hand."""
+    from andon import wiring
+    from storage.actions import thresholds
+
+    with wiring.database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        with database.begin() as session:
+            made = thresholds.set_manually(session, actor, station, value, reason, datetime.now(UTC), model)
+    output.say(f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon.")
+
+
+def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) -> dict[str, object]:
+    return {
+        "station": station,
+        "normal_set": version,
+        "model_id": threshold.model_id,
+        "value": threshold.value,
+        "kind": threshold.kind,
+        "false_reject_rate": threshold.false_reject_rate,
+        "guarantee": threshold.guarantee,
+        "reason": threshold.reason,
+        "made_at": threshold.made_at,
+        "made_by": threshold.made_by,
+        "in_force": in_force,
+    }
+
+
+def _in_force(newest_first: "list[Threshold]", active_id: int | None) -> "list[Threshold]":
+    """Of each model, the newest of the active set."""
+    of_model: dict[str, Threshold] = {}
+    for threshold in newest_first:
+        if threshold.normal_set_id == active_id:
+            of_model.setdefault(threshold.model_id, threshold)
+    return list(of_model.values())

@@ -1,0 +1,30 @@
+"""A clean stop: the first SIGINT or SIGTERM asks the command to finish, the second ends it at once."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stop_on_signal(finish: str) -> Iterator[threading.Event]:
+    """Give an event that is set by the first signal; `finish` tells the person what is still being done."""
+    stop = threading.Event()
+
+    def asked(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        os.write(
+            sys.__stderr__.fileno() if sys.__stderr__ else 2, f"Stopping: {finish}.\n".encode()
+        )  # no buffer to re-enter
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""Log lines: structlog and the libraries' standard logging, one shape, on stderr."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+LIBRARY_LEVELS = {  # what these libraries may say at most, unless everything is asked for
+    "alembic": logging.WARNING,
+    "fsspec": logging.WARNING,
+    "PIL": logging.WARNING,
+    "watchfiles": logging.WARNING,
+    "kafka": logging.CRITICAL,  # each lost connection is an error to it; the bus says once that it is away, and why
+}
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever sys.stderr is now, so that a progress bar which borrows it keeps lines above itself."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """Nothing to keep."""
+
+
+def configure(level: str, shape: str) -> None:
+    """Send logs of at least `level` to stderr as ``text``, ``json``, or ``auto``: text on a terminal, json else."""
+    text = shape == "text" or (shape == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        if text
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    handler = _CurrentStderr()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )

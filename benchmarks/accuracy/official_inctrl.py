@@ -1,0 +1,111 @@
+"""Compare this project's InCTRL with outputs of the official one: `python -m benchmarks.accuracy.official_inctrl DIR
+[--json FILE]`.
+
+DIR holds model_config.json (an OpenCLIP configuration), checkpoint.pyth (a state dict in the official format),
+cases.json (category, shot and queries of each case) and cases.safetensors (per case normals and queries as uint8
+RGB at the model's size, and the six outputs). Exit 1 above 1e-4, 2 where DIR can't be read.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from scorer.backbones.openclip import Architecture, OpenClip
+from scorer.backbones.weights import checkpoints
+from scorer.backbones.weights.import_openclip import split_official
+from scorer.detectors.inctrl.detector import InCtrlModel, NormalContext
+from scorer.detectors.inctrl.heads import InCtrlHeads
+from scorer.errors import ScorerError
+
+TOLERANCE = 1e-4
+OUTPUTS = (
+    "score",
+    "text_score",
+    "image_residual_score",
+    "patch_residual_map",
+    "holistic_score",
+    "max_patch_residual",
+)
+Readings = dict[str, torch.Tensor]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the largest absolute difference of every output; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.official_inctrl", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the differences there too")
+    asked = parser.parse_args(arguments)
+    try:
+        differences = differences_of(asked.folder)
+    except (OSError, ValueError, KeyError, ScorerError) as error:
+        print(f"golden: {asked.folder} can't be compared: {error}", file=sys.stderr)
+        return 2
+    print(f"{'output':<22} {'one by one':>12} {'one batch':>12}")
+    for output, of_output in differences.items():
+        print(f"{output:<22} {of_output['single']:>12.3e} {of_output['batch']:>12.3e}")
+    holds = all(value <= TOLERANCE for of_output in differences.values() for value in of_output.values())
+    print(f"{'holds' if holds else 'DOES NOT HOLD'} within {TOLERANCE:g}")
+    if asked.json is not None:
+        result = {"folder": str(asked.folder), "tolerance": TOLERANCE, "holds": holds, "differences": differences}
+        asked.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0 if holds else 1
+
+
+def differences_of(folder: Path) -> dict[str, dict[str, float]]:
+    """Per output the largest absolute difference of all cases, ``single`` and ``batch``; inf for what is no number."""
+    model = official_model(folder)
+    tensors = load_file(folder / "cases.safetensors")
+    largest = {output: {"single": 0.0, "batch": 0.0} for output in OUTPUTS}
+    for case in json.loads((folder / "cases.json").read_text()):
+        name = f"case{case['case']}"
+        context = model.context(model.encode(tensors[f"{name}.normals"]), case["category"])
+        for way, readings in _both_ways(model, tensors[f"{name}.queries"], context).items():
+            for output, values in readings.items():
+                found = _difference(values, tensors[f"{name}.{output}"])
+                largest[output][way] = max(largest[output][way], found)
+    return largest
+
+
+def official_model(folder: Path) -> InCtrlModel:
+    """The model of a golden folder, on the processor in fp32."""
+    config: Mapping[str, Any] = json.loads((folder / "model_config.json").read_text())
+    tower, learned = split_official(checkpoints.read_checkpoint(folder / "checkpoint.pyth"))
+    called = str(folder / "checkpoint.pyth")
+    backbone = OpenClip.of(Architecture("of this folder", config), tower, called, torch.device("cpu"), "fp32")
+    rows, columns = backbone.grid
+    heads = InCtrlHeads(backbone.embedding_width, rows * columns)
+    checkpoints.load_into(heads, learned, called)
+    return InCtrlModel(backbone, heads)
+
+
+def _both_ways(model: InCtrlModel, queries: torch.Tensor, context: NormalContext) -> dict[str, Readings]:
+    singles = [_outputs(model, query[None], context) for query in queries]
+    return {
+        "single": {output: torch.cat([single[output] for single in singles]) for output in OUTPUTS},
+        "batch": _outputs(model, queries, context),
+    }
+
+
+def _outputs(model: InCtrlModel, pixels: torch.Tensor, context: NormalContext) -> Readings:
+    reading = model.read(model.encode(pixels), context)
+    return {output: getattr(reading, output) for output in OUTPUTS}
+
+
+def _difference(ours: torch.Tensor, official: torch.Tensor) -> float:
+    if ours.shape != official.shape:
+        raise ValueError(f"an output has shape {tuple(ours.shape)} here and {tuple(official.shape)} in the folder")
+    difference = float((ours - official).abs().max())
+    return float("inf") if math.isnan(difference) else difference
+
+
+if __name__ == "__main__":
+    sys.exit(main())

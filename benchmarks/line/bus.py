@@ -1,0 +1,162 @@
+"""How many frames a second a bus carries on this machine: publish, then read and commit, with images of a real size.
+
+``python -m benchmarks.line.bus [--bus embedded|kafka] [--bootstrap HOST:PORT] [--quick] [--json FILE]``
+
+``at_once_fps`` is the issue of it: a reader in a process of its own takes and commits frames while the producer sends
+them, and none may be missing. The other figures are of each alone.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from benchmarks.line.benchmark_line import kafka_bootstrap
+from benchmarks.machine import describe_machine
+from benchmarks.reporting import add_bus_arguments, report_results
+from ingest.bus.protocol import Bus, Message
+from ingest.bus.registry import open_bus
+from ingest.frame import Frame
+from ingest.producer.producer import Producer
+from ingest.producer.spool import Spool
+from ingest.settings import IngestSettings
+
+_IN_FLIGHT_BYTES = 64_000_000
+
+
+class _NoClaimChecks:
+    def put(self, data: bytes) -> str:
+        raise NotImplementedError("frames of this benchmark fit the bus")
+
+
+def publish(bus: Bus, topic: str, frames: int, frame_bytes: int, stations: int) -> float:
+    """Frames a second from the first handed over to the last acknowledged, by the bare publisher."""
+    image = os.urandom(frame_bytes)
+    every = max(1, _IN_FLIGHT_BYTES // frame_bytes)
+    with closing(bus.publisher(topic)) as publisher:
+        began = time.perf_counter()
+        for number in range(frames):
+            publisher.publish(Message(f"s{number % stations}", image, ()), _raise_error)
+            if number % every == every - 1:
+                publisher.flush(60)
+        publisher.flush(60)
+        return frames / (time.perf_counter() - began)
+
+
+def produce(bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_bytes: int, stations: int) -> float:
+    """The same by the producer, which keeps each station's order whatever fails."""
+    image = os.urandom(frame_bytes)
+    spool = Spool(settings.spool_path, settings.max_spool_bytes)
+    with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
+        began = time.perf_counter()
+        for number in range(frames):
+            producer.send(Frame(f"s{number % stations}", datetime.now(UTC), image, "image/jpeg"), lambda _: None)
+        producer.flush(120)
+        return frames / (time.perf_counter() - began)
+
+
+def consume(bus: Bus, topic: str, frames: int) -> float:
+    """Frames a second from the first read to the last committed, by one member that commits each batch."""
+    seen = 0
+    with closing(bus.consumer(topic, f"benchmark-{uuid.uuid4().hex}")) as consumer:
+        began: float | None = None
+        while seen < frames:
+            records = consumer.poll(64, 1.0)
+            if began is None and records:
+                began = time.perf_counter()
+            seen += len(records)
+            consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
+        return seen / (time.perf_counter() - (began or 0.0))
+
+
+def at_once(
+    bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_bytes: int, stations: int
+) -> tuple[float, int]:
+    """Frames a second from the first sent to the last committed by a reader beside, and how many it got."""
+    context = multiprocessing.get_context("spawn")
+    ready, counted = context.Event(), context.Queue()
+    reader = context.Process(target=_read, args=(settings, topic, frames, ready, counted), daemon=True)
+    bus.ensure_topic(topic, settings.partitions)
+    reader.start()
+    if not ready.wait(60):
+        raise RuntimeError("the reader did not come up within 60 s")
+    image = os.urandom(frame_bytes)
+    spool = Spool(settings.spool_path, settings.max_spool_bytes)
+    began = time.perf_counter()
+    with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
+        for number in range(frames):
+            producer.send(Frame(f"s{number % stations}", datetime.now(UTC), image, "image/jpeg"), lambda _: None)
+        producer.flush(120)
+        seen: int = counted.get(timeout=120)
+        took = time.perf_counter() - began
+    reader.join(30)
+    return frames / took, seen
+
+
+def _read(settings: IngestSettings, topic: str, frames: int, ready: Event, counted: "Queue[int]") -> None:
+    """Commit each batch until all frames came, each once."""
+    places: set[tuple[int, int]] = set()
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(topic, "at-once")) as consumer:
+        consumer.poll(1, 2.0)
+        ready.set()
+        while len(places) < frames:
+            records = consumer.poll(64, 1.0)
+            places |= {(record.position.partition, record.position.offset) for record in records}
+            consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
+    counted.put(len(places))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_bus_arguments(arguments)
+    arguments.add_argument("--frames", type=int, default=3000)
+    arguments.add_argument("--frame-bytes", type=int, default=200_000)
+    arguments.add_argument("--stations", type=int, default=12)
+    given = arguments.parse_args()
+    frames, size, stations = 400 if given.quick else given.frames, given.frame_bytes, given.stations
+    with (
+        tempfile.TemporaryDirectory(dir=".", prefix=".benchmark-") as folder,
+        kafka_bootstrap(given.bus, given.bootstrap, Path(folder)) as servers,
+    ):
+        settings = IngestSettings(
+            bus=given.bus,
+            embedded_path=Path(folder) / "bus.sqlite",
+            spool_path=Path(folder) / "spool",
+            kafka_bootstrap_servers=servers,
+        )
+        with closing(open_bus(settings)) as bus:
+            topics = [f"benchmark-{uuid.uuid4().hex}" for _ in range(4)]
+            rate, seen = at_once(bus, topics[0], settings, frames, size, stations)
+            if seen != frames:
+                raise SystemExit(f"{frames} frames were sent and {seen} came")
+            figures = {
+                "bus": given.bus,
+                "frames": frames,
+                "frame_bytes": size,
+                "stations": stations,
+                "at_once_fps": rate,
+                "publish_fps": publish(bus, topics[1], frames, size, stations),
+                "consume_fps": consume(bus, topics[1], frames),
+                "produce_fps": produce(bus, topics[2], settings, frames, size, stations),
+                "produce_fps_one_station": produce(bus, topics[3], settings, frames, size, 1),
+                "machine": describe_machine(),
+            }
+    report_results(
+        {name: round(value, 1) if isinstance(value, float) else value for name, value in figures.items()}, given.json
+    )
+
+
+def _raise_error(_place: object, error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""A day of line time in a few minutes: memory, open files and counts over at least 200,000 frames.
+
+``python -m benchmarks.line.soak [--bus embedded|kafka] [--detector NAME] [--quick] [--json FILE]``
+
+By default frames are small and a null detector scores them, so that what is exercised is everything around a model:
+bus, decoding, stages, database, image store, metrics. ``--detector nearest-patch`` scores for real.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.line.benchmark_line import BenchmarkLine, benchmark_line, render_jpeg
+from benchmarks.machine import describe_machine
+from benchmarks.reporting import line_argument_parser, report_results
+from scorer.detectors import registry
+from scorer.detectors.protocol import Detector, References, RgbImage, Scores
+from scorer.imaging.framing import Framed, Framing
+from scorer.settings import ScorerSettings
+from scorer.worker.progress import Progress
+
+STATIONS = 8
+FRAME_BYTES = 3_000
+DIFFERENT_FRAMES = 64
+FRAMES_AT_ONCE = 2_000
+WARM_UP_SHARE = 0.2
+
+
+class NullDetector:
+    """Scores nothing: zero for every picture. For the soak alone."""
+
+    name = "null"
+    model_id = "null"
+    weights_sha256 = None
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def prepare(self, picture: RgbImage) -> Framed:
+        height, width, _ = picture.shape
+        return Framed(np.zeros((1, 1, 1, 3), np.uint8), np.ones((1, 1), bool), height, width)
+
+    def encode(self, framed: Sequence[Framed]) -> "EncodedCount":
+        return EncodedCount(len(framed))
+
+    def judge(self, encoded: "EncodedCount", references: References) -> Scores:
+        zeros = torch.zeros(encoded.count)
+        return Scores(zeros, zeros.view(-1, 1, 1), {})
+
+    def score_each(self, encoded: "EncodedCount", references: Sequence[References]) -> Scores:
+        return self.judge(encoded, references[0])
+
+    def score(self, pictures: Sequence[RgbImage], references: References) -> Scores:
+        return self.judge(EncodedCount(len(pictures)), references)
+
+    def references(self, normals: Sequence[RgbImage], object_name: str) -> References:
+        return References(self.model_id, {"nothing": torch.zeros(1)}, (0.5,) * len(normals))
+
+
+class EncodedCount:
+    """So many pictures."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def take(self, places: Sequence[int]) -> "EncodedCount":
+        return EncodedCount(len(places))
+
+
+def main() -> None:
+    """Measure, print and, where asked, write the figures."""
+    parser = line_argument_parser("soak", __doc__ or "")
+    parser.set_defaults(detector="null")
+    parser.add_argument("--frames", type=int, default=200_000)
+    asked = parser.parse_args()
+    frames = 6_000 if asked.quick else asked.frames
+    is_null = asked.detector == "null"
+    settings = ScorerSettings(
+        detector="nearest-patch" if is_null else asked.detector, backbone=asked.backbone, device=asked.device
+    )
+    load: registry.LoadDetector = _null if is_null else registry.load
+    pictures = [render_jpeg(number, FRAME_BYTES, (96, 128)) for number in range(DIFFERENT_FRAMES)]
+    names = [f"s{number}" for number in range(STATIONS)]
+    with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
+        for name in names:
+            line.station(name, pictures[:4])
+        samples = _soaked(line, names, pictures, frames, load)
+        made = line.verdicts()
+    warm = [sample for sample in samples if sample[0] >= WARM_UP_SHARE * frames]
+    slope = float(np.polyfit([done for done, _, _ in warm], [rss for _, rss, _ in warm], 1)[0])
+    figures = {
+        "bus": asked.bus,
+        "detector": asked.detector,
+        "frames": frames,
+        "verdicts": made,
+        "rss_slope_mb_per_10000_frames": round(10_000 * slope / 1e6, 3),
+        "rss_first_mb": round(warm[0][1] / 1e6, 1),
+        "rss_last_mb": round(warm[-1][1] / 1e6, 1),
+        "open_files_first": warm[0][2],
+        "open_files_last": warm[-1][2],
+        "samples": [[done, round(rss / 1e6, 2), files] for done, rss, files in samples],
+        "machine": describe_machine(),
+    }
+    report_results(figures, asked.json)
+    if made != frames:
+        raise SystemExit(f"{frames} frames gave {made} verdicts")
+
+
+def _null(settings: ScorerSettings, framing: Framing) -> Detector:
+    return NullDetector()
+
+
+def _soaked(
+    line: BenchmarkLine, names: Sequence[str], pictures: Sequence[bytes], frames: int, load: registry.LoadDetector
+) -> list[tuple[int, int, int]]:
+    """(frames done, bytes of memory, open files), once every so many frames, of one worker that never restarts."""
+    samples: list[tuple[int, int, int]] = []
+    stop, caught_up = threading.Event(), threading.Condition()
+    done = 0
+
+    def told(progress: Progress) -> None:
+        nonlocal done
+        with caught_up:
+            done = progress.verdicts
+            caught_up.notify_all()
+        if progress.verdicts >= frames:
+            stop.set()
+
+    worker = threading.Thread(target=lambda: line.worker(load).run(stop, drain=False, progress=told))
+    worker.start()
+    for first in range(0, frames, FRAMES_AT_ONCE):
+        some = range(first, min(frames, first + FRAMES_AT_ONCE))
+        line.publish([(names[number % len(names)], _different(pictures, number)) for number in some])
+        with caught_up:
+            caught_up.wait_for(lambda until=some.stop: done >= until)  # type: ignore[misc]
+        samples.append((done, _memory_bytes(), len(os.listdir("/proc/self/fd"))))
+    worker.join()
+    return samples
+
+
+def _different(pictures: Sequence[bytes], number: int) -> bytes:
+    """A picture that nobody has sent before: bytes after a JPEG's end say nothing, but make it another image."""
+    return pictures[number % len(pictures)] + number.to_bytes(8, "big")
+
+
+def _memory_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What an accelerator does with InCTRL's tower: `python -m benchmarks.models.gpu [--device cuda] [--quick] [--json
+FILE]`.
+
+ViT-B-16-plus-240 at random weights in bf16, from pixels in this computer's memory to tokens on the device, at batch 1,
+8, 32 and 128, on torch as it is and on CUDA graphs; and the same from decoded pictures of 300 × 400, which are brought
+to size there. The ceiling is what a large bf16 matrix product reaches in the same
+run; the share is the tower's own products and sums a second over it. ``--profile`` prints where the rest goes.
+
+On ``--device cpu`` the same runs slowly, in fp32 where the processor has no bf16: that tells only that it runs.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import describe_machine
+from benchmarks.reporting import report_results
+from scorer.backbones.block_selection import select_blocks
+from scorer.backbones.device_resize import pixel_batch
+from scorer.backbones.openclip import OpenClip, OpenClipPatches, build_network, find_architecture
+from scorer.backbones.protocol import PatchBackbone
+from scorer.engines.devices import resolve_device
+from scorer.engines.measurements import EngineName
+from scorer.engines.precision import has_fast_bf16
+from scorer.engines.registry import ENGINES
+from scorer.imaging.framing import Framed, Framing
+
+MODEL = "ViT-B-16-plus-240"
+BATCHES = (1, 8, 32, 128)
+GOAL_SHARE = 0.5
+SQUARE = 8192
+QUICK_SQUARE = 1024
+DECODED = (300, 400)
+
+
+def main() -> None:
+    """Measure, print and, where asked, write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models.gpu", description=__doc__)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--quick", action="store_true", help="batch 1 and 8, few rounds, a small product")
+    parser.add_argument("--profile", action="store_true", help="print torch's profile of the largest batch")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    asked = parser.parse_args()
+    device = resolve_device(asked.device)
+    batches, rounds = (BATCHES[:2], 2) if asked.quick else (BATCHES, 30)
+    ceiling = _ceiling(device, QUICK_SQUARE if asked.quick else SQUARE, rounds)
+    rows = list(_rows(device, batches, rounds, ceiling, asked.profile))
+    figures = {
+        "model": MODEL,
+        "ceiling_tflops": round(ceiling / 1e12, 2),
+        "goal_share": GOAL_SHARE,
+        "rows": rows,
+        "machine": describe_machine(),
+    }
+    report_results(figures, asked.json)
+
+
+def _rows(
+    device: torch.device, batches: tuple[int, ...], rounds: int, ceiling: float, profiled: bool
+) -> Iterator[dict[str, object]]:
+    chosen = find_architecture(MODEL)
+    torch.manual_seed(0)
+    network = build_network(chosen)
+    engines: list[EngineName] = [one for one in ("torch", "cuda-graphs") if ENGINES[one].missing(device) is None]
+    for engine in engines:
+        towers = OpenClip(network, chosen, device, "auto", engine)
+        blocks = select_blocks("", towers.blocks, MODEL)
+        backbone = OpenClipPatches(towers, blocks, None)
+        for batch in batches:
+            pixels = torch.randint(0, 256, (batch, 3, *backbone.size), dtype=torch.uint8)
+            pictures = np.random.default_rng(0).integers(0, 256, (batch, *DECODED, 3), dtype=np.uint8)
+            decoded = [Framing().prepare(one, backbone.size, backbone.grid, later=True) for one in pictures]
+            with FlopCounterMode(display=False) as counter:
+                OpenClipPatches(OpenClip(network, chosen, device), blocks, None).tokens(pixels)
+            took_s = _seconds(partial(backbone.tokens, pixels), rounds, device)
+            decoded_s = _seconds(partial(_from_decoded, backbone, decoded), rounds, device)
+            yield {
+                "engine": engine,
+                "precision": str(towers.dtype).removeprefix("torch."),
+                "batch": batch,
+                "images_per_s": round(batch / took_s, 1),
+                "ms": round(1000 * took_s, 2),
+                "share_of_ceiling": round(counter.get_total_flops() / took_s / ceiling, 3),
+                "images_per_s_from_decoded": round(batch / decoded_s, 1),
+            }
+        if profiled:
+            _profile(partial(backbone.tokens, pixels))
+
+
+def _from_decoded(backbone: PatchBackbone, decoded: Sequence[Framed]) -> torch.Tensor:
+    return backbone.tokens(pixel_batch(decoded, backbone.device))
+
+
+def _ceiling(device: torch.device, side: int, rounds: int) -> float:
+    """Operations a second of a square matrix product, in bf16 where the device has it."""
+    dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _seconds(lambda: one @ other, rounds, device)
+
+
+def _seconds(work: Callable[[], object], rounds: int, device: torch.device) -> float:
+    """The fastest of so many calls, waited for."""
+    fastest = float("inf")
+    for _ in range(rounds + 2):
+        _wait(device)
+        began_s = time.perf_counter()
+        work()
+        _wait(device)
+        fastest = min(fastest, time.perf_counter() - began_s)
+    return fastest
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _profile(work: Callable[[], object]) -> None:
+    with torch.profiler.profile() as profile:
+        work()
+    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
+
+
+if __name__ == "__main__":
+    main()

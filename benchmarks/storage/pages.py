@@ -1,0 +1,139 @@
+"""Time what each page of the dashboard asks of the database: the real page, run as for a browser.
+
+Of a run, the time within transactions counts, with what the page works out in them; drawing and pictures do not.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+import structlog
+from sqlalchemy.orm import Session
+from streamlit.testing.v1 import AppTest
+
+from benchmarks.storage.seeded_database import SeededLine
+from storage.database.engine import Database
+
+PAGE_GOAL_MS = 200.0
+APP = str(Path(__file__).parents[2] / "dashboard/app/main.py")
+PAGE_TIMEOUT_S = 120.0
+LineValues = Callable[[SeededLine], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRun:
+    """A screen with what its address says, and what is typed into its fields."""
+
+    screen: str
+    asked: LineValues = field(default=lambda _: {})
+    typed: LineValues = field(default=lambda _: {})
+
+
+def at(screen: str, **asked: str) -> PageRun:
+    return PageRun(screen, lambda _: asked)
+
+
+PAGES: Mapping[str, PageRun] = {
+    "Live wall": at("wall"),
+    "Station, 1 h": at("station", station="s1"),
+    "Station, 30 d": at("station", station="s1", range="30 d"),
+    "Station, all frames of 30 d, one chosen": PageRun(
+        "station", lambda line: {"station": "s1", "range": "30 d", "show": "All", "frame": str(line.frame_id)}
+    ),
+    "Review, one by one": at("review"),
+    "Review, most uncertain of a station": at("review", first="Most uncertain", station="s1"),
+    "Review, random sample": at("review", first="Random sample"),
+    "Review, grid": at("review", how="Grid"),
+    "Review, find a part": PageRun(
+        "review",
+        lambda line: {"how": "Find a frame", "frame": str(line.frame_id)},
+        lambda line: {"find_station": "s1", "find_text": line.part_id},
+    ),
+    "Normal sets, versions": at("normals", station="s1"),
+    "Normal sets, draft": at("normals", station="s1", what="Draft"),
+    "Normal sets, what if": at("normals", station="s1", what="What if"),
+    "Normal sets, threshold": at("normals", station="s1", what="Threshold"),
+    "Normal sets, golden frame": at("normals", station="s1", what="Golden frame"),
+    "Alerts": PageRun("alerts", lambda line: {"alert": str(line.alert_id)}),
+    "Alerts, all": at("alerts", alerts="All"),
+    "Control charts": at("quality", station="s1"),
+    "KPIs by station": at("quality", show="KPIs", kpi_time="30 d"),
+    "KPIs by day": at("quality", show="KPIs", kpi_time="30 d", by="Day"),
+    "KPIs by shift": at("quality", show="KPIs", kpi_time="30 d", by="Shift"),
+    "Dead letters": at("dead_letters"),
+    "Audit": at("audit"),
+    "Audit, a word": PageRun("audit", typed=lambda _: {"contains": "scratch"}),
+    "Settings, users": at("settings"),
+    "Settings, stations": at("settings", part="Stations"),
+    "Settings, in force": at("settings", part="In force"),
+    "Add a station": at("add_station", new="s1"),
+}
+
+
+class TransactionTimer:
+    """Adds up the milliseconds in transactions, by the clock and of this process's work; nested ones count once."""
+
+    def __init__(self) -> None:
+        self.spent_ms = self.work_ms = 0.0
+        self._depth = threading.local()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Every `Database` counts here until the end."""
+        read, begin = Database.read, Database.begin
+        Database.read = self._timed(read)  # type: ignore[method-assign, assignment]
+        Database.begin = self._timed(begin)  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            Database.read, Database.begin = read, begin  # type: ignore[method-assign]
+
+    def _timed(
+        self, transaction: Callable[[Database], AbstractContextManager[Session]]
+    ) -> Callable[[Database], AbstractContextManager[Session]]:
+        @contextmanager
+        def timed(database: Database) -> Iterator[Session]:
+            depth = getattr(self._depth, "now", 0)
+            started, worked, self._depth.now = time.perf_counter(), time.thread_time(), depth + 1
+            try:
+                with transaction(database) as session:
+                    yield session
+            finally:
+                self._depth.now = depth
+                if depth == 0:
+                    self.spent_ms += (time.perf_counter() - started) * 1000
+                    self.work_ms += (time.thread_time() - worked) * 1000
+
+        return timed
+
+
+def time_page(url: str, name: str, line: SeededLine, repeats: int) -> tuple[list[float], list[float]]:
+    """Milliseconds in transactions of each run, by the clock and of work; every kept figure is forgotten before it."""
+    os.environ["ANDON_STORAGE__DATABASE_URL"] = url
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # no picture is there
+    logging.getLogger("streamlit").setLevel(logging.ERROR)
+    page, spent_ms, work_ms = PAGES[name], [], []
+    app = AppTest.from_file(APP, default_timeout=PAGE_TIMEOUT_S)
+    app.run()
+    app.switch_page(f"../{page.screen}/page.py")
+    for key, value in page.asked(line).items():
+        app.query_params[key] = value
+    app.run()
+    for key, value in page.typed(line).items():
+        next(element for element in (*app.selectbox, *app.text_input) if element.key == key).set_value(value)
+    for _ in range(repeats):
+        st.cache_data.clear()
+        stopwatch = TransactionTimer()
+        with stopwatch.watching():
+            app.run()
+        if app.exception:
+            raise RuntimeError(f"The page {name} fails: {app.exception[0].message}")
+        spent_ms.append(stopwatch.spent_ms)
+        work_ms.append(stopwatch.work_ms)
+    return spent_ms, work_ms

@@ -1,0 +1,261 @@
+"""Time the dashboard's queries and pages over many verdicts, and show which index each query reads.
+
+`python -m benchmarks.storage.queries --rows 1000000 --database sqlite|postgres|URL [--quick] [--json FILE]` fills a new
+database, runs each query as the dashboard does and each page as a whole, and ends with 1 when a query's median is above
+50 ms (100 ms for the few that are asked now and then) or a page's above 200 ms. `postgres` starts a server of its own;
+a database named by its URL that is filled already is taken as it is. Two thirds of the flagged frames are reviewed, one
+audit entry each.
+"""
+
+import argparse
+import json
+import random
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from alerts.settings import AlertsSettings
+from benchmarks.storage.pages import PAGE_GOAL_MS, PAGES, time_page
+from benchmarks.storage.seeded_database import (
+    SeededLine,
+    describe_engine,
+    empty_database,
+    is_seeded,
+    random_verdict,
+    read_seeded_line,
+    seed_database,
+)
+from dashboard.charts import in_control
+from dashboard.charts.in_control import InControlPeriod
+from storage.alerts import alerts
+from storage.auth import audit_log
+from storage.auth.audit_log import AuditFilter
+from storage.database.engine import Database
+from storage.database.tables import Base as Schema
+from storage.line import accepted_scores, parked_frames, search, verdicts, what_if
+from storage.review import labels, review_queue, reviews
+from storage.review.review_queue import QueueFilter
+from storage.rollups import totals
+
+GOAL_MS = 50.0
+RARE_QUERY_GOAL_MS = 100.0
+RARE_QUERIES = {"audit, a text that is nowhere", "totals by shift, 30 d", "review counts by shift, 30 d"}
+"""What a person asks for once, no page every few seconds."""
+
+INDEX = re.compile(
+    r"USING (?:COVERING )?INDEX (\w+)|USING (?:INTEGER )?(PRIMARY KEY)|\b(SCAN \w+)\b(?! USING)"  # SQLite
+    r"|Index(?: Only)? Scan(?: Backward)? using (\w+)|Bitmap Index Scan on (\w+)|(Seq Scan on \w+)"  # PostgreSQL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTiming:
+    """Milliseconds by the clock, and of this process's own work, which a busy machine does not lengthen much.
+
+    `reads` are the indices, or the tables that are read whole, in the query's plans; nothing of a page.
+    """
+
+    query: str
+    median_ms: float
+    p95_ms: float
+    work_ms: float
+    reads: list[str]
+    promise_ms: float = GOAL_MS
+
+    @property
+    def is_slow(self) -> bool:
+        return self.median_ms > self.promise_ms
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    asked.add_argument("--rows", type=int, default=1_000_000)
+    asked.add_argument("--database", default="sqlite", help="sqlite, postgres, or the URL of an empty database")
+    asked.add_argument("--stations", type=int, default=12)
+    asked.add_argument("--days", type=float, default=30.0, help="the time over which the verdicts are spread")
+    asked.add_argument("--repeats", type=int, default=30)
+    asked.add_argument("--quick", action="store_true", help="20,000 rows, 5 repeats")
+    asked.add_argument("--json", type=Path, metavar="FILE")
+    given = asked.parse_args()
+    rows, repeats = (20_000, 5) if given.quick else (given.rows, given.repeats)
+    console = Console()
+    with empty_database(given.database) as url:
+        database = Database(url)
+        database.upgrade()
+        filled = is_seeded(database)
+        line = (
+            read_seeded_line(database)
+            if filled
+            else seed_database(database, rows, given.stations, timedelta(days=given.days), console)
+        )
+        timings = [
+            timed(database, name, query, repeats, record=name.startswith(("record", "claim")))
+            for name, query in queries(line, given.stations).items()
+        ]
+        timings += [
+            of(f"page: {name}", *time_page(url, name, line, max(3, repeats // 3)), [], PAGE_GOAL_MS) for name in PAGES
+        ]
+        backend = describe_engine(database)
+        database.close()
+    show(console, f"{rows:,} verdicts of {given.stations} stations in {given.days:g} days on {backend}", timings)
+    if given.json is not None:
+        found = {"database": backend, "rows": rows, "stations": given.stations, "days": given.days}
+        given.json.write_text(json.dumps({**found, "queries": [asdict(timing) for timing in timings]}, indent=1))
+    slow = [timing.query for timing in timings if timing.is_slow]
+    kept = f"All queries are under {GOAL_MS:g} ms, all pages' data under {PAGE_GOAL_MS:g} ms."
+    console.print(f"Too slow: {', '.join(slow)}." if slow else kept)
+    return 1 if slow else 0
+
+
+def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session], object]]:
+    """The dashboard's questions; windows end at a ragged moment, as they do when a page refreshes."""
+    here, now = line.station_id, line.now
+    hour, day, month = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
+    batch = iter(range(1_000_000))
+    shifts = [(one.since, one.until) for one in AlertsSettings().plant.shifts_between(now - month, now)]
+    return {
+        "summaries, 1 h": lambda s: verdicts.summaries(s, now - hour, 40),
+        "summaries, 24 h": lambda s: verdicts.summaries(s, now - day, 40),
+        "summaries, 30 d": lambda s: verdicts.summaries(s, now - month, 40),
+        "count": lambda s: verdicts.count(s),
+        "count flagged": lambda s: verdicts.count(s, decision="flag"),
+        "count flagged, 24 h": lambda s: verdicts.count(s, since=now - day, decision="flag"),
+        "count of a station, 24 h": lambda s: verdicts.count(s, here, since=now - day),
+        "recent": lambda s: verdicts.recent(s, limit=100),
+        "recent flagged": lambda s: verdicts.recent(s, decision="flag", limit=100),
+        "recent without reference": lambda s: verdicts.recent(s, decision="no_reference", limit=100),
+        "recent of a station": lambda s: verdicts.recent(s, here, since=now - day, limit=100),
+        "recent flagged of a station": lambda s: verdicts.recent(s, here, decision="flag", limit=100),
+        "recent flagged of a station, page 20": lambda s: verdicts.recent(
+            s, here, until=now, decision="flag", limit=50, offset=950
+        ),
+        "recent passed of a station, page 20": lambda s: verdicts.recent(
+            s, here, until=now, decision="pass", limit=50, offset=950
+        ),
+        "trend, 1 h by 1 min": lambda s: verdicts.trend(s, here, now - hour, now, timedelta(minutes=1)),
+        "trend, 24 h by 10 min": lambda s: verdicts.trend(s, here, now - day, now, timedelta(minutes=10)),
+        "trend, 7 d by 1 h": lambda s: verdicts.trend(s, here, now - timedelta(days=7), now, hour),
+        "trend, 30 d by 6 h": lambda s: verdicts.trend(s, here, now - month, now, timedelta(hours=6)),
+        "histogram, 1 h": lambda s: verdicts.histogram(s, here, now - hour, now, 40),
+        "histogram, 24 h": lambda s: verdicts.histogram(s, here, now - day, now, 40),
+        "histogram, 30 d": lambda s: verdicts.histogram(s, here, now - month, now, 40),
+        "get": lambda s: verdicts.get(s, line.frame_id),
+        "parked": lambda s: (parked_frames.count(s), parked_frames.stations_ready(s)),
+        "queue, newest": lambda s: review_queue.list_queued(s, QueueFilter(), limit=50),
+        "queue of a station, most uncertain": lambda s: review_queue.list_queued(
+            s, QueueFilter(here, "most_uncertain"), limit=50
+        ),
+        "queue within 2 %, most uncertain": lambda s: review_queue.list_queued(
+            s, QueueFilter(order="most_uncertain", borderline=0.02), limit=50
+        ),
+        "queue, count": lambda s: review_queue.count(s, QueueFilter()),
+        "queue, count of a station": lambda s: review_queue.count(s, QueueFilter(here)),
+        "review counts, 30 d": lambda s: labels.counts(s, since=now - month, until=now),
+        "review counts of a station, 24 h": lambda s: labels.counts(s, here, since=now - day, until=now),
+        "defect types, 30 d": lambda s: labels.tag_counts(s, since=now - month, until=now),
+        "reviews, newest": lambda s: reviews.recent(s, limit=100),
+        "reviews of a station": lambda s: reviews.recent(s, here, limit=100),
+        "reviewed frames of a station": lambda s: labels.recent(s, here, limit=200),
+        "frames to re-score": lambda s: what_if.frames_to_rescore(s, here, 200),
+        "accepted scores, 30 d": lambda s: accepted_scores.recent(s, here, here, "5f0c", now - month, 2000),
+        "audit, newest": lambda s: audit_log.list_entries(s),
+        "audit of a station, 24 h": lambda s: audit_log.list_entries(s, AuditFilter(since=now - day, station="s1")),
+        "audit of an action and a person": lambda s: audit_log.list_entries(
+            s, AuditFilter(actor="p1", action="review.label")
+        ),
+        "audit, a text that is nowhere": lambda s: audit_log.list_entries(s, AuditFilter(text="nowhere to be found")),
+        "audit, a page far down": lambda s: audit_log.list_entries(s, after=line.entry),
+        "alerts: those open, and a page of all": lambda s: (alerts.unresolved(s), alerts.recent(s, limit=12)),
+        "frames that wait, to look at": lambda s: parked_frames.recent(s, here, 24),
+        "control chart": lambda s: in_control.drawn(s, here, InControlPeriod()),
+        "find a part": lambda s: search.by_part(s, here, line.part_id),
+        "find a part of a day": lambda s: search.by_part(s, here, line.part_id, now - day, now),
+        "frames around a moment": lambda s: search.around(s, here, now - 10 * day),
+        "flagged nearest to a moment": lambda s: search.nearest_flagged(s, here, now - 10 * day),
+        "queue, random sample": lambda s: review_queue.list_queued(s, QueueFilter(only_sampled=True), limit=50),
+        "totals by shift, 30 d": lambda s: totals.by_period(s, shifts),
+        "review counts by shift, 30 d": lambda s: labels.counts_by_period(s, shifts),
+        "totals of 30 d": lambda s: totals.by_station(s, now - month, now),
+        "newest word of a person": lambda s: reviews.find_latest_by(s, "p1"),
+        "claim 1": lambda s: review_queue.claim(s, f"p{next(batch)}", QueueFilter(), now),
+        "record 32 new": lambda s: verdicts.record(
+            s, [random_verdict(random.Random(f"{next(batch)}"), now, 1 + i % station_count) for i in range(32)]
+        ),
+    }
+
+
+def timed(
+    database: Database, name: str, query: Callable[[Session], object], repeats: int, *, record: bool
+) -> QueryTiming:
+    """Run it once for its plans, then `repeats` times on the clock, each in a transaction of its own."""
+    opened = database.begin if record else database.read
+    with opened() as session:
+        reads = [] if record else indices_of(session, query)
+    took_ms, work_ms = [], []
+    for _ in range(repeats):
+        started, worked = time.perf_counter(), time.process_time()
+        with opened() as session:
+            query(session)
+        took_ms.append((time.perf_counter() - started) * 1000)
+        work_ms.append((time.process_time() - worked) * 1000)
+    return of(name, took_ms, work_ms, reads, RARE_QUERY_GOAL_MS if name in RARE_QUERIES else GOAL_MS)
+
+
+def of(name: str, took_ms: list[float], work_ms: list[float], reads: list[str], promise_ms: float) -> QueryTiming:
+    in_order = sorted(took_ms)
+    p95 = in_order[min(len(in_order) - 1, round(0.95 * len(in_order)))]
+    work = statistics.median(work_ms)
+    return QueryTiming(name, round(statistics.median(in_order), 2), round(p95, 2), round(work, 2), reads, promise_ms)
+
+
+def indices_of(session: Session, query: Callable[[Session], object]) -> list[str]:
+    """The indices that the statements of `query` read, as the database's own planner says."""
+    ran: list[tuple[str, Any]] = []
+    connection = session.connection()
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        ran.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    query(session)
+    event.remove(connection, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    plans = "\n".join(
+        str(row[-1])
+        for statement, parameters in ran
+        for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)
+    )
+    found = {next(name for name in match if name) for match in INDEX.findall(plans)}
+    subqueries = {name for name in found if name.startswith("SCAN ") and name[5:] not in Schema.metadata.tables}
+    return sorted(found - subqueries)
+
+
+def show(console: Console, title: str, timings: list[QueryTiming]) -> None:
+    table = Table(title=title)
+    table.add_column("query")
+    table.add_column("median ms", justify="right")
+    table.add_column("p95 ms", justify="right")
+    table.add_column("work ms", justify="right")
+    table.add_column("reads")
+    for timing in timings:
+        style = "bold red" if timing.is_slow else None
+        reads = "\n".join(timing.reads)
+        table.add_row(
+            timing.query, f"{timing.median_ms:.1f}", f"{timing.p95_ms:.1f}", f"{timing.work_ms:.1f}", reads, style=style
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The dashboard's server: Streamlit's pages, and a route that keeps a login in a cookie (docs/adr/0026)."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from streamlit.starlette import App
+
+from dashboard.app.command import settings_from
+from dashboard.auth.login_handover import HANDOVER, HEADER, ROUTE, cookie_name
+from storage.auth import logins
+
+
+async def keep_login(request: Request) -> Response:
+    """Answers a code with its login's token in a cookie that no script can read and no other site's page can use."""
+    token = HANDOVER.take(request.headers.get(HEADER, ""), datetime.now(UTC))
+    if token is None:
+        return Response("This code is not good, or not any more: log in again.", status_code=403)
+    answer = Response(status_code=204)
+    answer.set_cookie(
+        cookie_name(settings_from(sys.argv).port),
+        token,
+        max_age=int(logins.MAX_AGE.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure="https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto")),
+    )
+    return answer
+
+
+app = App(Path(__file__).with_name("main.py"), routes=[Route(ROUTE, keep_login, methods=["POST"])])

@@ -1,0 +1,91 @@
+"""OpenCLIP towers out of the weights folder by a backbone's name, shared by all who ask for the same."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import torch
+
+from scorer.backbones.block_selection import select_blocks
+from scorer.backbones.openclip import (
+    OPTIONAL_TENSORS,
+    Architecture,
+    OpenClip,
+    OpenClipPatches,
+    build_network,
+    image_size_of,
+)
+from scorer.backbones.weights import checkpoints
+from scorer.backbones.weights.store import StoredWeights, WeightsStore
+from scorer.engines.measurements import EngineConfig
+from scorer.engines.selection import Tokens, engine_options, select_engine
+from scorer.errors import UnsupportedBackbone
+from scorer.settings import ScorerSettings
+
+FAMILY = "openclip/"
+"""What a backbone's name starts with, as in ``openclip/ViT-B-16-plus-240`` or ``openclip/MODEL:TAG``."""
+
+
+@dataclass(frozen=True, eq=False, weakref_slot=True, slots=True)
+class LoadedClip:
+    """Both towers, and the file they came from."""
+
+    towers: OpenClip
+    kept: StoredWeights
+
+
+_in_use: WeakValueDictionary[tuple[str, str, str], LoadedClip] = WeakValueDictionary()
+"""By sha256, device, and what the settings say of engine and precision."""
+
+
+def load_patches(settings: ScorerSettings, device: torch.device) -> OpenClipPatches:
+    """The image tower that the settings name, for methods that compare patches."""
+    clip = load_clip(settings, device)
+    blocks = select_blocks(settings.backbone_blocks, clip.towers.blocks, settings.backbone)
+    return OpenClipPatches(clip.towers, blocks, clip.kept.sha256)
+
+
+def load_clip(settings: ScorerSettings, device: torch.device) -> LoadedClip:
+    """Both towers that the settings name; raises `ModelUnavailable` where the weights folder has none of that name."""
+    folder = WeightsStore(settings.weights_path)
+    return load_towers(folder, folder.tower(settings.backbone.removeprefix(FAMILY)), settings, device)
+
+
+def load_towers(
+    folder: WeightsStore, kept: StoredWeights, settings: ScorerSettings, device: torch.device
+) -> LoadedClip:
+    """The towers of a kept file, on the engine and in the precision that the settings or a measurement choose."""
+    key = kept.sha256, str(device), f"{settings.engine} {settings.precision}"
+    if (clip := _in_use.get(key)) is None:
+        clip = _in_use[key] = LoadedClip(_loaded(folder, kept, settings, device), kept)
+    return clip
+
+
+def _loaded(folder: WeightsStore, kept: StoredWeights, settings: ScorerSettings, device: torch.device) -> OpenClip:
+    card = kept.card
+    chosen = Architecture(card.model, card.config, card.mean, card.std)
+    network = build_network(chosen)
+    checkpoints.load_into(network, folder.tensors(kept), str(kept.path), optional=OPTIONAL_TENSORS)
+    called = engine_options(settings, card.model, kept.sha256)
+
+    def build(running: EngineConfig) -> OpenClip:
+        own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
+        return OpenClip(own, chosen, device, running.precision, running.engine, called)
+
+    def tokens_of(running: EngineConfig) -> Tokens:
+        towers = build(running)
+        blocks = select_blocks("", towers.blocks, card.model)
+        return OpenClipPatches(towers, blocks, kept.sha256).tokens
+
+    size = image_size_of(network)
+    return build(select_engine(settings, device, f"openclip {card.model}", kept.sha256, size, tokens_of))
+
+
+def require_text_tower(settings: ScorerSettings) -> None:
+    """Raise `UnsupportedBackbone` unless the settings name a backbone that understands texts."""
+    if settings.backbone.startswith(FAMILY):
+        return
+    raise UnsupportedBackbone(
+        f"The detector {settings.detector} compares images with texts, and the backbone {settings.backbone} has no "
+        "text tower; set scorer.backbone to a CLIP that andon weights list shows, such as openclip/ViT-B-16-plus-240."
+    )

@@ -1,0 +1,144 @@
+"""Fetch weights of OpenCLIP and timm by name from the hub, and say what to do by hand where there is no network."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from scorer.backbones.weights.import_openclip import ImportOptions, import_file
+from scorer.backbones.weights.import_timm import import_timm, repository_of
+from scorer.backbones.weights.store import StoredWeights, WeightsStore, file_sha256
+from scorer.errors import InvalidWeights, ModelUnavailable
+
+DownloadProgress = Callable[[int, int | None], None]
+"""Bytes so far, and bytes in all where that is known."""
+
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+TIMM = "timm/"
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """Where the hub has a model's weights: repository, and the file's possible names, best first.
+
+    options: what `andon weights import` needs to know of the file.
+    """
+
+    repository: str
+    files: tuple[str, ...]
+    options: str
+
+
+def fetch(folder: WeightsStore, name: str, progress: DownloadProgress) -> StoredWeights:
+    """Download ``MODEL:TAG`` or ``timm/MODEL.TAG``, verify its sha256, check and keep it.
+
+    Raises `ModelUnavailable` with the way out.
+    """
+    of_timm = name.startswith(TIMM)
+    model, _, tag = name.partition(":")
+    place = timm_hub_source(name.removeprefix(TIMM)) if of_timm else hub_source(model, tag)
+    downloads = folder.path / ".downloads"
+    path = _download(place, downloads, progress, name, folder.path)
+    source = f"{place.repository}/{path.name}"
+    if of_timm:
+        kept = import_timm(folder, path, name, source=source)
+    else:
+        kept = import_file(folder, path, ImportOptions(model, tag, source=source))[0]
+    shutil.rmtree(downloads, ignore_errors=True)
+    return kept
+
+
+def hub_source(model: str, tag: str) -> HubSource:
+    """The repository of a model's tag; raises `ModelUnavailable` naming the tags there are."""
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not tags:
+        raise ModelUnavailable(f"OpenCLIP has no weights for {model}; InCTRL's are ViT-B-16-plus-240:laion400m_e32.")
+    listed = open_clip.get_pretrained_cfg(model, tag)
+    if not listed:
+        raise ModelUnavailable(
+            f"OpenCLIP has no weights {tag or 'without a tag'} for {model}; it has {', '.join(tags)}."
+        )
+    repository, _, file = str(listed.get("hf_hub", "")).rpartition("/")
+    if not repository:
+        raise ModelUnavailable(
+            f"The weights {model}:{tag} are not on the hub; get {listed.get('url') or 'their checkpoint'} and run "
+            f"andon weights import FILE --model {model} --tag {tag}."
+        )
+    options = f"--model {model} --tag {tag}"
+    return HubSource(_of_this_tag(repository, tag, tags), (file,) if file else FILES, options)
+
+
+def timm_hub_source(name: str) -> HubSource:
+    """The repository of timm's ``MODEL.TAG``; raises `UnknownBackbone` naming models near it."""
+    return HubSource(repository_of(name), TIMM_FILES, f"--timm {name}")
+
+
+def _of_this_tag(repository: str, tag: str, tags: list[str]) -> str:
+    """OpenCLIP 3.3 lists the e31 repository for ViT-B-16-plus-240's e32; a repository is named for its own tag."""
+    stem, dot, named = repository.rpartition(".")
+    return f"{stem}.{tag}" if dot and named != tag and named in tags else repository
+
+
+def _download(place: HubSource, downloads: Path, progress: DownloadProgress, name: str, folder: Path) -> Path:
+    """The verified file; what an earlier try left half done is gone on with."""
+    for file in place.files:
+        with _unreachable_explained(place, name, folder):
+            try:
+                etag = get_hf_file_metadata(hf_hub_url(place.repository, file)).etag or ""
+                path = Path(
+                    hf_hub_download(place.repository, file, local_dir=downloads, tqdm_class=_reporting_to(progress))
+                )
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError):
+                    raise
+                continue
+        if len(etag) == 64 and (found := file_sha256(path)) != etag:
+            path.unlink()
+            raise InvalidWeights(
+                f"{file} arrived with sha256 {found[:12]}…, the hub says {etag[:12]}…; fetch {name} again."
+            )
+        return path
+    raise ModelUnavailable(f"{place.repository} has none of {', '.join(place.files)}; the list of it is out of date.")
+
+
+@contextmanager
+def _unreachable_explained(place: HubSource, name: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the hub's client lets errors of its HTTP library through, whichever that is
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelUnavailable(
+            f"The hub did not give {name} ({reason.rstrip('.')}); on a computer that reaches it, get "
+            f"{place.files[0]} from {constants.ENDPOINT}/{place.repository}, copy it here and run andon weights import "
+            f"{place.files[0]} {place.options}, which puts it in {folder}."
+        ) from error
+
+
+def _reporting_to(progress: DownloadProgress) -> type[Any]:
+    """The hub client's progress bar, silent, telling `progress` instead."""
+
+    class Reporting(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            self._silence = open(os.devnull, "w")  # noqa: SIM115 (closed with the bar)
+            super().__init__(*arguments, **{**options, "file": self._silence, "disable": False})
+
+        def update(self, count: float | None = 1) -> bool | None:
+            moved: bool | None = super().update(count)
+            progress(int(self.n), None if self.total is None else int(self.total))
+            return moved
+
+        def close(self) -> None:
+            super().close()
+            self._silence.close()
+
+    return Reporting

@@ -1,0 +1,247 @@
+"""The weights folder: safetensors files that say what they are, each with its sha256 beside it."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from scorer.errors import InvalidWeights, ModelUnavailable
+
+CARD_KEY = "andon-card"
+"""The safetensors metadata entry that holds a file's card as JSON."""
+
+IGNORED_TENSORS = frozenset({"logit_scale", "logit_bias"})
+"""CLIP's training temperature, which changes no embedding; two towers that differ in it only are the same tower."""
+
+KINDS_PER_BACKBONE = frozenset({"inctrl-visual-heads", "coop-prompts"})
+"""Kinds of which every backbone can have one of the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsCard:
+    """What a weights file is. `config`, `mean`, `std` are an image tower's, `backbone` is whose heads or prompts they
+    are."""
+
+    kind: Literal["openclip", "inctrl-heads", "inctrl-visual-heads", "timm", "coop-prompts"]
+    model: str
+    tag: str
+    source: str
+    contents: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    backbone: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person writes it: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``, ``timm/MODEL.TAG``."""
+        return f"timm/{self.model}.{self.tag}" if self.kind == "timm" else f"{self.model}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """A file of the weights folder, with its card and the sha256 it had when it was put there."""
+
+    path: Path
+    card: WeightsCard
+    sha256: str
+    size_bytes: int
+
+
+class WeightsStore:
+    """Weights by name; files are written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def listed(self) -> list[StoredWeights]:
+        """Every file with a card, by name; raises `InvalidWeights` for a file cut short."""
+        found = [kept for path in sorted(self.path.glob("*.safetensors")) if (kept := _kept(path)) is not None]
+        return sorted(found, key=lambda kept: kept.card.name)
+
+    def tower(self, name: str) -> StoredWeights:
+        """The OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is kept.
+
+        Raises `ModelUnavailable` saying how to get them, or which there are.
+        """
+        found = [kept for kept in self._of_kind("openclip") if name in (kept.card.name, kept.card.model)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(kept.card.name for kept in found)
+            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        raise ModelUnavailable(
+            f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its checkpoint "
+            "here and run andon weights import FILE."
+        )
+
+    def transformer(self, name: str) -> StoredWeights:
+        """The timm model of that name, ``timm/MODEL.TAG``, or without tag where only one of it is kept.
+
+        Raises `ModelUnavailable` saying how to get it, or which there are.
+        """
+        found = [kept for kept in self._of_kind("timm") if name in (kept.card.name, f"timm/{kept.card.model}")]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(kept.card.name for kept in found)
+            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        raise ModelUnavailable(
+            f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its "
+            f"model.safetensors here and run andon weights import FILE --timm {name.removeprefix('timm/')}."
+        )
+
+    def prompts(self, backbone: str, tag: str | None = None) -> StoredWeights:
+        """CoOp's prompts learned on towers of that name, of that tag or the only ones; raises `ModelUnavailable`."""
+        found = [kept for kept in self._of_kind("coop-prompts") if kept.card.backbone == backbone]
+        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(kept.card.name for kept in found)
+        if chosen:
+            raise ModelUnavailable(
+                f"{self.path} has {names} for {backbone}; say which with scorer.coop_prompts, as in "
+                f"{found[0].card.tag}."
+            )
+        wanted = f"CoOp prompts{f' {tag}' if tag else ''}"
+        has = f" (there are {names})" if names else ""
+        raise ModelUnavailable(
+            f"There are no {wanted} for {backbone} in {self.path}{has}; CoOp has to learn them first, from labelled "
+            "images: run andon train coop."
+        )
+
+    def heads(self, tag: str | None = None) -> StoredWeights:
+        """InCTRL's heads of that tag, or the only ones there; raises `ModelUnavailable` saying which there are."""
+        found = self._of_kind("inctrl-heads")
+        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(kept.card.name for kept in found)
+        if chosen:
+            raise ModelUnavailable(f"{self.path} has InCTRL heads {names}; say which, as in {found[0].card.name}.")
+        wanted = f"InCTRL heads{f' {tag}' if tag else ''}"
+        has = f" (there are {names})" if names else ""
+        raise ModelUnavailable(
+            f"There are no {wanted} in {self.path}{has}; get the official checkpoint and run andon weights import FILE."
+        )
+
+    def same_tower(self, model: str, contents: str) -> StoredWeights | None:
+        """Towers of that model with those contents, whatever their tag."""
+        towers = (kept for kept in self._of_kind("openclip") if kept.card.model == model)
+        return next((kept for kept in towers if kept.card.contents == contents), None)
+
+    def _of_kind(self, kind: str) -> list[StoredWeights]:
+        return [kept for kept in self.listed() if kept.card.kind == kind]
+
+    def keep(self, card: WeightsCard, tensors: Mapping[str, torch.Tensor]) -> StoredWeights:
+        """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name.
+
+        What is found by name and backbone replaces no other backbone's.
+        """
+        require_tag(card.tag)
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self._place(card)
+        partial = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            own = {
+                name: _plain(tensor).clone() for name, tensor in tensors.items()
+            }  # safetensors refuses shared memory
+            save_file(own, partial, metadata={CARD_KEY: json.dumps(asdict(card))})
+            digest = file_sha256(partial)
+            _beside(path).unlink(missing_ok=True)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        _beside(path).write_text(f"{digest}  {path.name}\n")
+        return StoredWeights(path, card, digest, path.stat().st_size)
+
+    def _place(self, card: WeightsCard) -> Path:
+        """Where weights go: the second backbone's of one name have the backbone in their file's name too."""
+        usual = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
+        if card.kind not in KINDS_PER_BACKBONE or not usual.is_file():
+            return usual
+        try:
+            there = read_card(usual)
+        except InvalidWeights:
+            return usual  # cut short: to be replaced
+        if there is None or there.backbone == card.backbone:
+            return usual
+        return usual.with_suffix(f".{re.sub(r'[^A-Za-z0-9_-]+', '-', str(card.backbone))}.safetensors")
+
+    def tensors(self, kept: StoredWeights) -> dict[str, torch.Tensor]:
+        """The tensors of a file, once its sha256 is what it was; raises `InvalidWeights` otherwise."""
+        if (found := file_sha256(kept.path)) != kept.sha256:
+            raise InvalidWeights(
+                f"{kept.path} has sha256 {found[:12]}…, not {kept.sha256[:12]}… as {_beside(kept.path).name} says; "
+                f"fetch or import {kept.card.name} again."
+            )
+        return load_file(kept.path)
+
+
+def require_tag(tag: str) -> None:
+    """Raise `InvalidWeights` for what can't be the tag in a file's name."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag):
+        raise InvalidWeights(f"{tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A hash of names and float32 values, whatever the file they came in."""
+    digest = sha256()
+    for name in sorted(tensors.keys() - IGNORED_TENSORS):
+        values = _plain(tensors[name])
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_card(path: Path) -> WeightsCard | None:
+    """The card in a safetensors file's header, None where there is none; raises `InvalidWeights` for a file cut
+    short."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= path.stat().st_size else b""
+    try:
+        read = json.loads(header)
+        last = max((entry["data_offsets"][1] for name, entry in read.items() if name != "__metadata__"), default=0)
+        whole = path.stat().st_size == 8 + length + last
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidWeights(f"{path} is no whole safetensors file; fetch or import it again.") from error
+    if not whole:
+        raise InvalidWeights(f"{path} is cut short; fetch or import it again.")
+    card = read.get("__metadata__", {}).get(CARD_KEY)
+    if card is None:
+        return None
+    fields = json.loads(card)
+    return WeightsCard(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+
+def _kept(path: Path) -> StoredWeights | None:
+    card = read_card(path)
+    if card is None:
+        return None
+    beside = _beside(path)
+    digest = beside.read_text().split()[0] if beside.is_file() and beside.stat().st_size else file_sha256(path)
+    return StoredWeights(path, card, digest, path.stat().st_size)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Contiguous, floating point in float32."""
+    return (tensor.detach().float() if tensor.is_floating_point() else tensor.detach()).contiguous()

@@ -1,0 +1,240 @@
+"""From encoded bytes to a picture, within limits that are checked before anything is decoded (docs/adr/0006)."""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from ingest.errors import BadFrame
+from scorer.imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
+from scorer.imaging.pillow_warnings import suppress_pillow_warnings
+from scorer.settings import ScorerSettings
+
+if TYPE_CHECKING:
+    from scorer.detectors.protocol import RgbImage
+
+MIN_SIDE_PX = 8
+"""Below this there is nothing to inspect: a camera that sends less is broken."""
+
+BYTES_PER_PIXEL = 3
+ORIENTATION_TAG = 0x0112
+READABLE_MODES = frozenset(
+    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I;16L", "I;16B")
+)
+
+# The plugins are called directly and not through Image.open, whose own pixel limit is a global of the process.
+READERS: tuple[tuple[str, tuple[bytes, ...], type[ImageFile.ImageFile]], ...] = (
+    ("image/jpeg", (b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
+    ("image/png", (b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
+    ("image/bmp", (b"BM",), BmpImagePlugin.BmpImageFile),
+    ("image/tiff", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+    ("image/webp", (b"RIFF",), WebPImagePlugin.WebPImageFile),
+)
+
+
+TargetSize = Callable[[int, int], tuple[int, int]]
+"""Height and width of a picture to the height and width that are enough of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """A picture and the content type that its bytes have, whatever the message called them."""
+
+    picture: "RgbImage"
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """An image whose header was read and found within the limits; of its pixels nothing yet."""
+
+    data: bytes
+    content_type: str
+    height: int
+    width: int
+    image: ImageFile.ImageFile | None
+    """None of a plain JPEG, which needs no Pillow."""
+
+    @property
+    def decoded_bytes(self) -> int:
+        """How many bytes the whole picture will take."""
+        return self.width * self.height * BYTES_PER_PIXEL
+
+    def decode(self, enough: TargetSize | None = None) -> DecodedImage:
+        """Return the frame upright in RGB, 8 bits a channel; only once, as it reads the image to its end.
+
+        A JPEG of which less is `enough` is decoded at ½, ¼ or ⅛ of its size, never below that (libjpeg's scaled inverse
+        transform: many times quicker, and it averages). 16-bit grey keeps its upper 8 bits, transparency is laid on
+        white, EXIF orientation is applied. Raises `BadFrame` (``several-pictures``, ``unsupported-pixels``,
+        ``corrupt-image``) and nothing else.
+        """
+        if self.image is None:
+            size = self.height, self.width
+            picture = decode_plain_jpeg(self.data, size, size if enough is None else enough(*size))
+            if picture is not None:
+                return DecodedImage(picture, self.content_type)
+        with suppress_pillow_warnings():
+            return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, enough)
+
+
+def open_image(data: bytes, limits: ScorerSettings) -> OpenedImage:
+    """Read an image's header; safe from any thread. Only the two limits on images matter.
+
+    Raises `BadFrame` (``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels``,
+    ``corrupt-image``) and nothing else.
+    """
+    _check_bytes(data, limits)
+    if (size := plain_jpeg_size(data)) is not None:
+        _check_size(*size[::-1], limits)
+        return OpenedImage(data, "image/jpeg", *size, image=None)
+    with suppress_pillow_warnings():
+        content_type, reader = _reader(data)
+        if content_type == "image/webp":  # its reader makes room for the whole canvas when it is opened
+            _check_size(*_webp_size(data), limits)
+        image = _read(data, content_type, reader)
+        _check_size(*image.size, limits)
+        return OpenedImage(data, content_type, image.height, image.width, image)
+
+
+def decode(data: bytes, limits: ScorerSettings, enough: TargetSize | None = None) -> DecodedImage:
+    """Both at once: see `opened` and `Opened.decode`."""
+    return open_image(data, limits).decode(enough)
+
+
+def _check_bytes(data: bytes, limits: ScorerSettings) -> None:
+    if not data:
+        raise BadFrame("empty-image", "The frame's image has zero bytes; the camera or its driver sent nothing.")
+    if len(data) > limits.max_image_bytes:
+        raise BadFrame(
+            "too-many-bytes",
+            f"The image has {len(data)} bytes and max_image_bytes is {limits.max_image_bytes}; raise it or send less.",
+        )
+
+
+def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> ImageFile.ImageFile:
+    """The header, by Pillow."""
+    try:
+        image = reader(io.BytesIO(data))
+        image.decodermaxblock = len(data)  # in one piece: after each the decoder waits for Python's lock again
+        _ = image.size
+    except Exception as error:  # readers raise whatever they trip over in hostile bytes
+        raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
+    return image
+
+
+def _decoded(image: ImageFile.ImageFile, content_type: str, enough: TargetSize | None) -> DecodedImage:
+    """By Pillow."""
+    if (pictures := _pictures(image, content_type)) > 1:
+        raise BadFrame(
+            "several-pictures",
+            f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
+            "part is unknown; send each as a frame of its own.",
+        )
+    if image.mode not in READABLE_MODES:
+        raise BadFrame(
+            "unsupported-pixels",
+            f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
+        )
+    try:
+        orientation = _orientation(image)
+        if enough is not None and image.format == "JPEG":
+            _scale_down(image, enough, lies_on_its_side=orientation >= 5)
+        image.load()
+        picture = _upright(_rgb(image), orientation)
+    except Exception as error:  # decoders raise whatever they trip over in hostile bytes
+        raise BadFrame("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
+    return DecodedImage(np.ascontiguousarray(picture), content_type)
+
+
+def _pictures(image: ImageFile.ImageFile, content_type: str) -> int:
+    """How many there are; a TIFF's are counted by reading each one's header."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # as above
+        raise BadFrame("corrupt-image", f"The {content_type} image's pages can't be read: {_brief(error)}.") from error
+
+
+def _reader(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
+    for content_type, signatures, reader in READERS:
+        if data.startswith(signatures) and (content_type != "image/webp" or data[8:12] == b"WEBP"):
+            return content_type, reader
+    raise BadFrame(
+        "not-an-image",
+        f"The image begins with {data[:8]!r}, which is none of JPEG, PNG, TIFF, BMP and WebP.",
+    )
+
+
+def _check_size(width: int, height: int, limits: ScorerSettings) -> None:
+    if width * height > limits.max_image_pixels:
+        raise BadFrame(
+            "too-many-pixels",
+            f"The image is {width} × {height} pixels and max_image_pixels is {limits.max_image_pixels}; "
+            "send less or raise it.",
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise BadFrame(
+            "too-few-pixels",
+            f"The image is {width} × {height} pixels; below {MIN_SIDE_PX} on a side there is nothing to inspect.",
+        )
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
+    chunk, head = data[12:16], data[20:30]
+    if chunk == b"VP8X" and len(head) == 10:
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if chunk == b"VP8L" and len(head) >= 5:
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 " and len(head) == 10:
+        width, height = struct.unpack_from("<HH", head, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    raise BadFrame("corrupt-image", "The image/webp header can't be read: it has no picture chunk.")
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """EXIF orientation, 1 to 8; a TIFF's is applied by its reader, unreadable metadata count as upright."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, struct.error):
+        return 1  # the pixels are what is inspected, and they may be fine
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _scale_down(image: ImageFile.ImageFile, enough: TargetSize, lies_on_its_side: bool) -> None:
+    width, height = image.size
+    rows, columns = enough(width, height) if lies_on_its_side else enough(height, width)
+    image.draft(None, (rows, columns) if lies_on_its_side else (columns, rows))
+
+
+def _rgb(image: Image.Image) -> "RgbImage":
+    if image.mode.startswith("I;16"):
+        # The file's bit depth decides and not the frame's brightest pixel, or scores would follow the lamp.
+        grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        laid = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGBA", laid.size, "white")
+        image = Image.alpha_composite(white, laid)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _upright(picture: "RgbImage", orientation: int) -> "RgbImage":
+    """Undo an EXIF orientation (CIPA DC-008, tag 274)."""
+    if orientation >= 5:
+        picture = picture.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    return picture
+
+
+def _brief(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().rstrip(".").splitlines()[0][:200]

@@ -1,7 +1,0 @@
-"""What can be wrong with what somebody asks to be measured."""
-
-from scorer.errors import ScorerError
-
-
-class CannotMeasure(ScorerError):
-    """A folder, a file or an option that nothing can be measured with; the message says which and what would do."""

@@ -1,0 +1,150 @@
+"""Step 3 of the worker: what a station's frames are judged by."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from ingest.errors import BadFrame
+from scorer.detectors import registry
+from scorer.detectors.protocol import Detector, References, RgbImage
+from scorer.engines.devices import memory_bytes, resolve_device
+from scorer.errors import InvalidNormalSet
+from scorer.images import RetriableImageStore
+from scorer.imaging import decode
+from scorer.imaging.framing import Framing
+from scorer.recipes.calibration import calibrate
+from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
+from scorer.settings import ScorerSettings
+from storage.database.engine import Database
+from storage.errors import NotFound
+from storage.line import stations, thresholds
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
+from storage.line.thresholds import Threshold
+
+log = structlog.get_logger()
+
+MEMORY_DIVISOR = 4
+"""References take one of so many parts of the device's memory, unless the settings say how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all of a station's frames in one batch are judged by."""
+
+    station: Station
+    framing: Framing
+    detector: Detector
+    references: References
+    threshold: Threshold
+
+
+class RecipeLoader:
+    """Holds detectors, one a framing, and references; safe from any thread, one at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        images: RetriableImageStore,
+        settings: ScorerSettings,
+        name: str,
+        clock: Callable[[], datetime],
+        load: registry.LoadDetector = registry.load,
+    ) -> None:
+        self._database = database
+        self._images = images
+        self._settings = settings
+        self._name = name
+        self._clock = clock
+        self._load = load
+        self._detectors: dict[stations.FramingKind, Detector] = {}
+        self._references: ReferenceStore | None = None
+        self._alone = threading.RLock()
+
+    def detector(self, framing: stations.FramingKind) -> Detector:
+        """The detector that the settings name, for this framing; raises `ModelUnavailable`."""
+        with self._alone:
+            if framing not in self._detectors:
+                self._detectors[framing] = self._load(self._settings, Framing(framing))
+            return self._detectors[framing]
+
+    def standard(
+        self, station: Station, normal_set: NormalSet, in_force: Mapping[tuple[int, str], Threshold] | None = None
+    ) -> Recipe:
+        """Get ready to judge; raises `InvalidNormalSet` where the set allows no references or no threshold.
+
+        in_force: thresholds as `storage.line.thresholds.in_force` just read them for this set among others, if it did.
+        """
+        with self._alone:
+            detector = self.detector(station.settings.framing)
+            references = self._store().get(
+                ReferencesKey(detector.model_id, normal_set.id, _digest(station, normal_set)),
+                lambda: detector.references(
+                    [self._normal(image.reference, image.name, detector) for image in normal_set.images],
+                    station.settings.object_name,
+                ),
+            )
+            found = None if in_force is None else in_force.get((normal_set.id, detector.model_id))
+            if found is None or found.false_reject_rate != station.settings.false_reject_rate:
+                found = self._threshold(station, normal_set, detector, references)
+            return Recipe(station, Framing(station.settings.framing), detector, references, found)
+
+    def _store(self) -> ReferenceStore:
+        if self._references is None:
+            self._references = ReferenceStore(
+                self._settings.references_path,
+                references_budget_bytes(self._settings),
+                resolve_device(self._settings.device),
+            )
+        return self._references
+
+    def _normal(self, reference: str, name: str, detector: Detector) -> RgbImage:
+        try:
+            return decode.decode(self._images.get(reference), self._settings, detector.target_size).picture
+        except (NotFound, BadFrame) as error:
+            raise InvalidNormalSet(f"The normal image {name} can't be used: {error}") from error
+
+    def _threshold(
+        self, station: Station, normal_set: NormalSet, detector: Detector, references: References
+    ) -> Threshold:
+        """The one in force at the station's false reject rate, made here where there is none.
+
+        It is looked up again in the transaction that records it. Two workers on PostgreSQL may still both record one:
+        they are equal, and the newest is in force.
+        """
+        rate = station.settings.false_reject_rate
+        key = station.id, normal_set.id, detector.model_id
+        with self._database.read() as session:
+            found = thresholds.current(session, *key)
+        if found is not None and found.false_reject_rate == rate:
+            return found
+        calibration = calibrate(references.normal_scores, rate)
+        made = Threshold(*key, calibration.value, rate, calibration.guarantee, self._clock(), self._name)
+        with self._database.begin() as session:
+            found = thresholds.current(session, *key)
+            if found is not None and found.false_reject_rate == rate:
+                return found
+            thresholds.record(session, made)
+        log.info(
+            "threshold made", station=station.name, set=normal_set.version, value=made.value, guarantee=made.guarantee
+        )
+        return made
+
+
+def references_budget_bytes(settings: ScorerSettings) -> int:
+    """How much memory references may take: what the settings say, or a part of what the device has."""
+    if settings.max_references_bytes is not None:
+        return settings.max_references_bytes
+    return memory_bytes(resolve_device(settings.device)) // MEMORY_DIVISOR
+
+
+def _digest(station: Station, normal_set: NormalSet) -> str:
+    """Of all that references depend on beside the model."""
+    digest = hashlib.sha256(station.settings.object_name.encode())
+    for reference in sorted(image.reference for image in normal_set.images):
+        digest.update(f"\n{reference}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,134 @@
+"""What watching over the line needs to read again and again: few columns, and only what is new."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from storage.database.tables import AlertRow, DeadLetterRow, MuteRow, NormalSetRow, VerdictRow
+
+_SEEN = (
+    VerdictRow.id,
+    VerdictRow.station_id,
+    VerdictRow.captured_at,
+    VerdictRow.published_at,
+    VerdictRow.decided_at,
+    VerdictRow.decision,
+    VerdictRow.score,
+    VerdictRow.normal_set_id,
+    VerdictRow.model_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictEvent:
+    """Of a verdict, what rules and charts look at; `id` counts up in the order of recording."""
+
+    id: int
+    station_id: int
+    captured_at: datetime
+    published_at: datetime
+    decided_at: datetime
+    decision: str
+    score: float | None
+    normal_set_id: int | None
+    model_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterEvent:
+    """Of a dead letter, what the rule on bursts looks at."""
+
+    occurred_at: datetime
+    reason: str
+    station: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveNormalSet:
+    """A station's active normal set, and since when it is active."""
+
+    normal_set_id: int
+    version: int
+    activated_at: datetime
+
+
+def verdicts_after(session: Session, verdict_id: int, limit: int) -> list[VerdictEvent]:
+    """Recorded after the one with this id, in that order; reads nothing else."""
+    query = select(*_SEEN).where(VerdictRow.id > verdict_id).order_by(VerdictRow.id).limit(limit)
+    return [VerdictEvent(*row) for row in session.execute(query)]
+
+
+def newest_verdicts(session: Session, station_id: int, limit: int) -> list[VerdictEvent]:
+    """The station's newest captured ones, oldest first."""
+    newest = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+    rows = session.execute(select(*_SEEN).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit))
+    return [VerdictEvent(*row) for row in reversed(rows.all())]
+
+
+def last_verdict_id(session: Session) -> int:
+    """The id of the newest recorded one; 0 where there is none."""
+    return session.scalar(select(func.max(VerdictRow.id))) or 0
+
+
+def passed_since(
+    session: Session, station_id: int, normal_set_id: int, model_id: str, since: datetime, limit: int
+) -> list[VerdictEvent]:
+    """The first frames after `since` that passed against this normal set by this model, oldest first."""
+    query = (
+        select(*_SEEN)
+        .where(
+            VerdictRow.station_id == station_id,
+            VerdictRow.decision == "pass",
+            VerdictRow.captured_at > since,
+            VerdictRow.normal_set_id == normal_set_id,
+            VerdictRow.model_id == model_id,
+        )
+        .order_by(VerdictRow.captured_at, VerdictRow.id)
+        .limit(limit)
+    )
+    return [VerdictEvent(*row) for row in session.execute(query)]
+
+
+def dead_letters_since(session: Session, since: datetime, limit: int) -> list[DeadLetterEvent]:
+    """The newest dead letters since then, oldest first."""
+    query = (
+        select(DeadLetterRow.occurred_at, DeadLetterRow.reason, DeadLetterRow.station)
+        .where(DeadLetterRow.occurred_at >= since)
+        .order_by(DeadLetterRow.occurred_at.desc())
+        .limit(limit)
+    )
+    return [DeadLetterEvent(*row) for row in reversed(session.execute(query).all())]
+
+
+def active_normal_sets(session: Session) -> Mapping[int, ActiveNormalSet]:
+    """Station id → its active normal set."""
+    rows = session.execute(
+        select(NormalSetRow.station_id, NormalSetRow.id, NormalSetRow.version, NormalSetRow.activated_at).where(
+            NormalSetRow.state == "active", NormalSetRow.activated_at.is_not(None)
+        )
+    )
+    return {
+        station_id: ActiveNormalSet(set_id, version, activated_at)
+        for station_id, set_id, version, activated_at in rows
+        if activated_at is not None
+    }
+
+
+def last_resolved(session: Session) -> Mapping[tuple[int | None, str], datetime]:
+    """(station id or None for the line, rule) → when its newest resolved alert was resolved."""
+    rows = session.execute(
+        select(AlertRow.station_id, AlertRow.rule, func.max(AlertRow.resolved_at))
+        .where(AlertRow.resolved_at.is_not(None))
+        .group_by(AlertRow.station_id, AlertRow.rule)
+    )
+    return {(station_id, rule): at for station_id, rule, at in rows if at is not None}
+
+
+def last_unmuted(session: Session, at: datetime) -> Mapping[int, datetime]:
+    """Station id → when its newest mute that is over by `at` ended."""
+    ended = case((MuteRow.ended_at.is_not(None), MuteRow.ended_at), else_=MuteRow.until_at)
+    rows = session.execute(select(MuteRow.station_id, func.max(ended)).where(ended <= at).group_by(MuteRow.station_id))
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,29 @@
+"""Alembic's entry: migrates over the connection that `storage.database.schema` hands it, in that transaction."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine
+
+from storage.database.schema import VERSION_TABLE, rendered
+from storage.database.tables import Base
+from storage.urls import parse_database_url
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
+        transactional_ddl=True,
+        render_as_batch=True,
+        render_item=rendered,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    with create_engine(parse_database_url(context.get_x_argument(as_dictionary=True)["url"])).begin() as opened:
+        migrate(opened)

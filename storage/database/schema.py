@@ -1,0 +1,117 @@
+"""The schema's version: migrating to the newest, and saying in a sentence what is wrong with another."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from alembic import command
+from alembic.autogenerate.api import AutogenContext
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+from storage.database.tables import UtcDateTime
+from storage.errors import SchemaMismatch, StorageError
+
+VERSION_TABLE = "andon_schema"
+MIGRATION_LOCK = 0x616E646F6E  # "andon", PostgreSQL's advisory lock that every migrating process takes
+_MIGRATION_PATIENCE_S = 120
+
+
+def upgrade(engine: Engine, database: str) -> None:
+    """Bring an empty or older database to the newest revision, in one transaction behind one lock."""
+    if engine.dialect.name == "sqlite":
+        _use_write_ahead_log(engine)
+    with engine.begin() as connection:  # on SQLite this holds the write lock from here on
+        if connection.dialect.name == "postgresql":
+            _require_postgres_15(connection, database)
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        found = _revision(connection, database)
+        if found == newest():
+            return
+        if found is not None:
+            _require_known(found, database)
+        configuration = _configuration()
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+
+
+def require_current(connection: Connection, database: str) -> None:
+    """Raise `SchemaMismatch` with the way out unless the database is at the newest revision."""
+    found = _revision(connection, database)
+    if found is None:
+        raise SchemaMismatch(f"The database {database} is empty: run `andon db upgrade` to set it up.")
+    _require_known(found, database)
+    if found != newest():
+        raise SchemaMismatch(
+            f"The schema of {database} is at {found} and this Andon needs {newest()}: run `andon db upgrade`."
+        )
+
+
+def newest() -> str:
+    """The revision this code was written for."""
+    head = ScriptDirectory.from_config(_configuration()).get_current_head()
+    if head is None:
+        raise StorageError("Andon's migrations are missing: install it again.")
+    return head
+
+
+def rendered(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """How autogenerate writes our own column type into a migration, which must not change when the class does."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return 'sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")'
+    return False
+
+
+def _configuration() -> Config:
+    return Config(Path(__file__).with_name("alembic.ini"))
+
+
+def _revision(connection: Connection, database: str) -> str | None:
+    """The revision found, None for an empty database; raises `SchemaMismatch` for somebody else's."""
+    tables = inspect(connection).get_table_names()
+    if VERSION_TABLE in tables:
+        found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+        return found
+    if tables:
+        some = ", ".join(sorted(tables)[:3])
+        raise SchemaMismatch(
+            f"The database {database} holds tables that are not Andon's ({some}): give Andon a database of its own."
+        )
+    return None
+
+
+def _require_known(revision: str, database: str) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
+    if revision not in known:
+        raise SchemaMismatch(
+            f"The schema of {database} is at {revision}, newer than this Andon knows ({newest()}): update Andon."
+        )
+
+
+def _require_postgres_15(connection: Connection, database: str) -> None:
+    version = connection.dialect.server_version_info
+    if version is not None and version < (15,):
+        found = ".".join(map(str, version))
+        raise StorageError(f"The database {database} runs PostgreSQL {found}: Andon needs 15 or newer.")
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    """Switch once and for good; two processes that switch at the same moment get 'locked' without SQLite waiting."""
+    if sqlite3.sqlite_version_info < (3, 35):
+        raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old: Andon needs 3.35 or newer.")
+    deadline = time.monotonic() + _MIGRATION_PATIENCE_S
+    while True:
+        connection = engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+        finally:
+            connection.close()

@@ -1,0 +1,84 @@
+"""SQL expressions: the few that SQLite and PostgreSQL spell differently, and periods as a table to join with."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CTE, JSON, Integer, column, literal, values
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement, SQLColumnExpression
+from sqlalchemy.sql.functions import FunctionElement
+
+from storage.database.tables import MICROSECOND, UtcDateTime
+
+
+class _BucketStart(FunctionElement[datetime]):
+    name = "bucket_start"
+    inherit_cache = True
+    type = UtcDateTime()
+
+
+class _Whole(FunctionElement[int]):
+    name = "whole"
+    inherit_cache = True
+    type = Integer()
+
+
+class _Gathered(FunctionElement[list[float]]):
+    name = "gathered"
+    inherit_cache = True
+    type = JSON()
+
+
+def bucket_start(at: SQLColumnExpression[datetime], width: timedelta) -> ColumnElement[datetime]:
+    """The start of the bucket that `at` lies in; buckets are whole multiples of `width` since 1970, UTC."""
+    return _BucketStart(at, literal(width // MICROSECOND))
+
+
+def periods_table(periods: Sequence[tuple[int, datetime, datetime]], name: str) -> CTE:
+    """Rows (number, since, until) that a query can join with, so that one query asks about many periods."""
+    columns = (column("number", Integer), column("since", UtcDateTime), column("until", UtcDateTime))
+    return values(*columns, name=name).data(list(periods)).cte(name)
+
+
+def integer_part(number: ColumnElement[Any]) -> ColumnElement[int]:
+    """A number of 0 or above without its fraction."""
+    return _Whole(number)
+
+
+def json_array_agg(numbers: ColumnElement[Any]) -> ColumnElement[list[float]]:
+    """An aggregate: all numbers as one list, in the order in which the rows come; SQLite keeps 15 digits of each."""
+    return _Gathered(numbers)
+
+
+@compiles(_BucketStart, "sqlite")
+def _bucket_start_sqlite(element: _BucketStart, compiler: SQLCompiler, **kw: Any) -> str:
+    at, width = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({at} / {width}) * {width}"
+
+
+@compiles(_BucketStart, "postgresql")
+def _bucket_start_postgres(element: _BucketStart, compiler: SQLCompiler, **kw: Any) -> str:
+    at, width = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"date_bin({width} * interval '1 microsecond', {at}, timestamptz '1970-01-01 00:00:00+00')"
+
+
+@compiles(_Whole, "sqlite")
+def _whole_sqlite(element: _Whole, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS INTEGER)"
+
+
+@compiles(_Whole, "postgresql")
+def _whole_postgres(element: _Whole, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"floor({compiler.process(element.clauses, **kw)})::integer"
+
+
+@compiles(_Gathered, "sqlite")
+def _gathered_sqlite(element: _Gathered, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_group_array({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_Gathered, "postgresql")
+def _gathered_postgres(element: _Gathered, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_agg({compiler.process(element.clauses, **kw)})"

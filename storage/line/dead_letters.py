@@ -1,0 +1,94 @@
+"""Dead letters: messages that can't become a verdict, kept whole, to be looked at and replayed."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from storage.database.rows import columns_of, insert_new, row_of
+from storage.database.tables import DeadLetterRow
+from storage.database.truncate import truncate, truncate_or_none
+from storage.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`station` is what the message claims, if it could be read. The payload lies in the image store."""
+
+    id: int | None  # None until recorded
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    error: str
+    station: str | None
+    key: str | None
+    headers: tuple[tuple[str, bytes], ...]
+    payload_reference: str
+    payload_bytes: int
+    occurred_at: datetime
+    replayed_at: datetime | None
+
+
+def record(session: Session, letters: Sequence[DeadLetter]) -> int:
+    """Write a batch, leaving out those already there (same place, same payload); return how many were new.
+
+    What is too long for its column is cut, and characters that can't be kept are replaced: these are foreign bytes.
+    """
+    return len(insert_new(session, DeadLetterRow, [_row(letter) for letter in letters], "id"))
+
+
+def get(session: Session, letter_id: int) -> DeadLetter:
+    """Raises `NotFound`."""
+    row = session.execute(select(*_COLUMNS).where(DeadLetterRow.id == letter_id)).first()
+    if row is None:
+        raise NotFound(f"There is no dead letter {letter_id}: `andon dead-letters list` shows those there are.")
+    return _letter(row)
+
+
+def recent(session: Session, *, replayed: bool | None = None, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
+    """Newest first."""
+    query = _which(select(*_COLUMNS), replayed).order_by(DeadLetterRow.occurred_at.desc(), DeadLetterRow.id.desc())
+    return [_letter(row) for row in session.execute(query.limit(limit).offset(offset))]
+
+
+def count(session: Session, *, replayed: bool | None = None) -> int:
+    """How many there are, replayed or not as asked."""
+    return session.scalar(_which(select(func.count()).select_from(DeadLetterRow), replayed)) or 0
+
+
+def mark_replayed(session: Session, letter_id: int, at: datetime) -> None:
+    """Note that its message was published again; raises `NotFound`."""
+    get(session, letter_id)
+    session.execute(update(DeadLetterRow).where(DeadLetterRow.id == letter_id).values(replayed_at=at))
+
+
+_COLUMNS = columns_of(DeadLetterRow, DeadLetter)
+
+
+def _which(query: Select[Any], replayed: bool | None) -> Select[Any]:
+    if replayed is None:
+        return query
+    return query.where(DeadLetterRow.replayed_at.is_not(None) if replayed else DeadLetterRow.replayed_at.is_(None))
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    row = row_of(letter) | {
+        "reason": truncate(letter.reason, 64),
+        "error": truncate(letter.error, 1000),
+        "station": truncate_or_none(letter.station, 255),
+        "key": truncate_or_none(letter.key, 255),
+        "headers": [[truncate(name, 1000), base64.b64encode(value).decode()] for name, value in letter.headers],
+    }
+    del row["id"]  # the database counts
+    return row
+
+
+def _letter(row: Any) -> DeadLetter:
+    kept = dict(row._mapping)
+    kept["headers"] = tuple((name, base64.b64decode(value)) for name, value in kept["headers"])
+    return DeadLetter(**kept)

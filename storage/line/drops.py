@@ -1,0 +1,56 @@
+"""Drops: frames lost before the bus, told by the producer that counted them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from storage.database.rows import insert_into, row_of
+from storage.database.tables import DropRow
+from storage.database.truncate import truncate
+
+
+@dataclass(frozen=True, slots=True)
+class DropReport:
+    """So many frames of a station lost for one reason; `frames` of an `id` only grows, so telling it twice is once."""
+
+    id: UUID
+    station: str
+    reason: str
+    frames: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DropTotal:
+    """Frames of a station that were lost, the first of them at `first_at`."""
+
+    frames: int
+    first_at: datetime
+
+
+def record(session: Session, drops: Sequence[DropReport]) -> None:
+    """Insert each, or bring the row of its id up to it."""
+    for drop in drops:
+        row = row_of(drop) | {"station": truncate(drop.station, 64), "reason": truncate(drop.reason, 64)}
+        statement = insert_into(session, DropRow).values(**row)
+        grown = {"frames": statement.excluded.frames, "last_at": statement.excluded.last_at}
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["id"], set_=grown, where=statement.excluded.frames > DropRow.frames
+            )
+        )
+
+
+def totals_since(session: Session, at: datetime) -> Mapping[str, DropTotal]:
+    """Station → what it lost in rows that grew since then; a station that lost nothing is not there."""
+    rows = session.execute(
+        select(DropRow.station, func.sum(DropRow.frames), func.min(DropRow.first_at))
+        .where(DropRow.last_at >= at)
+        .group_by(DropRow.station)
+    )
+    return {station: DropTotal(int(frames), first_at) for station, frames, first_at in rows}

@@ -1,0 +1,182 @@
+"""Normal sets: numbered, immutable versions of a station's good images (draft → active → retired)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from storage.database.tables import NormalImageRow, NormalSetRow, StationRow
+from storage.database.truncate import truncate
+from storage.errors import InvalidChange, NotFound
+
+MIN_IMAGES = 2
+MAX_IMAGES = 64
+
+State = Literal["draft", "active", "retired"]
+
+
+@dataclass(frozen=True, slots=True)
+class NormalImage:
+    """One good image in the image store; `name` is where it came from, for people."""
+
+    reference: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NormalSet:
+    id: int
+    station_id: int
+    version: int
+    state: State
+    note: str
+    images: tuple[NormalImage, ...]
+    created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NormalSetDiff:
+    """What came in, left and stayed from one set to another, each in its own set's order."""
+
+    added: tuple[NormalImage, ...]
+    left: tuple[NormalImage, ...]
+    unchanged: tuple[NormalImage, ...]
+
+
+def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
+    """By the images' content; without a set before, everything came in."""
+    old = before.images if before is not None else ()
+    known, kept = {image.reference for image in old}, {image.reference for image in after.images}
+    return NormalSetDiff(
+        added=tuple(image for image in after.images if image.reference not in known),
+        left=tuple(image for image in old if image.reference not in kept),
+        unchanged=tuple(image for image in after.images if image.reference in known),
+    )
+
+
+def add(session: Session, station_id: int, images: Sequence[NormalImage], note: str, at: datetime) -> NormalSet:
+    """Make the next version as a draft; 2 to 64 different images, else `InvalidChange`."""
+    distinct = len({image.reference for image in images})
+    if distinct != len(images):
+        raise InvalidChange(
+            f"{len(images) - distinct} of the images are there twice: a normal set's images all differ."
+        )
+    if not MIN_IMAGES <= len(images) <= MAX_IMAGES:
+        raise InvalidChange(
+            f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts; these are {len(images)}."
+        )
+    _hold(session, station_id)
+    last = session.scalar(select(func.max(NormalSetRow.version)).where(NormalSetRow.station_id == station_id))
+    row = NormalSetRow(
+        station_id=station_id, version=(last or 0) + 1, state="draft", note=truncate(note, 500), created_at=at
+    )
+    session.add(row)
+    session.flush()
+    for image in images:
+        session.add(
+            NormalImageRow(normal_set_id=row.id, image_reference=image.reference, name=truncate(image.name, 255))
+        )
+    session.flush()
+    return get(session, station_id, row.version)
+
+
+def activate(session: Session, station_id: int, version: int, at: datetime) -> NormalSet:
+    """Make this version the active one and retire the one that was; a retired version can be activated again."""
+    _hold(session, station_id)
+    chosen = get(session, station_id, version)
+    if chosen.state == "active":
+        return chosen
+    of_station = update(NormalSetRow).where(NormalSetRow.station_id == station_id)
+    session.execute(of_station.where(NormalSetRow.state == "active").values(state="retired", retired_at=at))
+    session.execute(
+        of_station.where(NormalSetRow.version == version).values(state="active", activated_at=at, retired_at=None)
+    )
+    return get(session, station_id, version)
+
+
+def rollback(session: Session, station_id: int, at: datetime) -> NormalSet:
+    """Activate the version that was active before the present one; `InvalidChange` when there was none.
+
+    Rolling back twice comes back to where it began.
+    """
+    _hold(session, station_id)
+    previous = session.scalar(
+        select(NormalSetRow.version)
+        .where(NormalSetRow.station_id == station_id, NormalSetRow.state == "retired")
+        .order_by(NormalSetRow.retired_at.desc(), NormalSetRow.id.desc())
+        .limit(1)
+    )
+    if previous is None:
+        raise InvalidChange("No other normal set was active before at this station: there is nothing to roll back to.")
+    return activate(session, station_id, previous, at)
+
+
+def get(session: Session, station_id: int, version: int) -> NormalSet:
+    """Raises `NotFound`."""
+    found = _sets(session, station_id, version=version)
+    if not found:
+        raise NotFound(f"This station has no normal set {version}: `andon normals list` shows those there are.")
+    return found[0]
+
+
+def active(session: Session, station_id: int) -> NormalSet | None:
+    """The one in force; None before the first activation."""
+    found = _sets(session, station_id, state="active")
+    return found[0] if found else None
+
+
+def active_ids(session: Session, station_ids: Collection[int] | None = None) -> Mapping[int, int]:
+    """Station id → id of its active normal set, of all or of some; one cheap query, to notice a change by."""
+    query = select(NormalSetRow.station_id, NormalSetRow.id).where(NormalSetRow.state == "active")
+    if station_ids is not None:
+        query = query.where(NormalSetRow.station_id.in_(station_ids))
+    rows = session.execute(query)
+    return {row.station_id: row.id for row in rows}
+
+
+def list_all(session: Session, station_id: int) -> list[NormalSet]:
+    """Newest first."""
+    return _sets(session, station_id)
+
+
+def _hold(session: Session, station_id: int) -> None:
+    """Take the station's row until the transaction ends, so that changes to its normal sets come one by one."""
+    held = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
+    if held is None:
+        raise NotFound(f"There is no station with id {station_id}.")
+
+
+def _sets(
+    session: Session, station_id: int, *, version: int | None = None, state: State | None = None
+) -> list[NormalSet]:
+    query = select(*NormalSetRow.__table__.columns).where(NormalSetRow.station_id == station_id)
+    if version is not None:
+        query = query.where(NormalSetRow.version == version)
+    if state is not None:
+        query = query.where(NormalSetRow.state == state)
+    rows = session.execute(query.order_by(NormalSetRow.version.desc())).all()
+    images: dict[int, list[NormalImage]] = {row.id: [] for row in rows}
+    pictures = select(NormalImageRow.normal_set_id, NormalImageRow.image_reference, NormalImageRow.name)
+    for set_id, reference, name in session.execute(
+        pictures.where(NormalImageRow.normal_set_id.in_(images)).order_by(NormalImageRow.id)
+    ):
+        images[set_id].append(NormalImage(reference, name))
+    return [
+        NormalSet(
+            row.id,
+            row.station_id,
+            row.version,
+            cast(State, row.state),
+            row.note,
+            tuple(images[row.id]),
+            row.created_at,
+            row.activated_at,
+            row.retired_at,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,84 @@
+"""Parked frames: they wait for their station's first active normal set, and become verdicts then."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from storage.database.rows import columns_of, insert_new, row_of
+from storage.database.tables import NormalSetRow, ParkedFrameRow, StationRow, VerdictRow
+from storage.database.truncate import truncate, truncate_or_none
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedFrame:
+    frame_id: UUID
+    station_id: int
+    captured_at: datetime
+    published_at: datetime
+    parked_at: datetime
+    image_reference: str
+    content_type: str
+    part_id: str | None
+    truth: str | None
+    topic: str
+    partition: int
+    offset: int
+
+
+def park(session: Session, frames: Sequence[ParkedFrame]) -> int:
+    """Idempotent by frame id, and leaves out frames that already have a verdict; return how many were new."""
+    frame_ids = [frame.frame_id for frame in frames]
+    decided = set(session.scalars(select(VerdictRow.frame_id).where(VerdictRow.frame_id.in_(frame_ids))))
+    rows = [_row(frame) for frame in frames if frame.frame_id not in decided]
+    return len(insert_new(session, ParkedFrameRow, rows, "frame_id"))
+
+
+def stations_ready(session: Session) -> list[int]:
+    """Ids of stations that have parked frames and an active normal set, in order."""
+    waiting = select(ParkedFrameRow.id).where(ParkedFrameRow.station_id == StationRow.id).exists()
+    active = select(NormalSetRow.id).where(NormalSetRow.station_id == StationRow.id, NormalSetRow.state == "active")
+    return list(session.scalars(select(StationRow.id).where(active.exists(), waiting).order_by(StationRow.id)))
+
+
+def claim(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
+    """The oldest parked frames, locked until the transaction ends (PostgreSQL skips those another worker holds)."""
+    query = (
+        select(*columns_of(ParkedFrameRow, ParkedFrame))
+        .where(ParkedFrameRow.station_id == station_id)
+        .order_by(ParkedFrameRow.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [ParkedFrame(*row) for row in session.execute(query)]
+
+
+def recent(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
+    """The newest parked frames, newest first, to look at."""
+    query = select(*columns_of(ParkedFrameRow, ParkedFrame)).where(ParkedFrameRow.station_id == station_id)
+    return [ParkedFrame(*row) for row in session.execute(query.order_by(ParkedFrameRow.id.desc()).limit(limit))]
+
+
+def release(session: Session, frame_ids: Sequence[UUID]) -> None:
+    """Forget frames that have become verdicts or dead letters, in the same transaction that writes those."""
+    session.execute(delete(ParkedFrameRow).where(ParkedFrameRow.frame_id.in_(list(frame_ids))))
+
+
+def count(session: Session, station_id: int | None = None) -> int:
+    """How many wait, at one station or at all."""
+    query = select(func.count()).select_from(ParkedFrameRow)
+    if station_id is not None:
+        query = query.where(ParkedFrameRow.station_id == station_id)
+    return session.scalar(query) or 0
+
+
+def _row(frame: ParkedFrame) -> dict[str, Any]:
+    return row_of(frame) | {
+        "part_id": truncate_or_none(frame.part_id, 255),
+        "truth": truncate_or_none(frame.truth, 120),
+        "content_type": truncate(frame.content_type, 40),
+    }

@@ -1,0 +1,64 @@
+"""Finding a frame that somebody asks about, by its part or by when it was captured; and how much a person said."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from storage.database.rows import columns_of
+from storage.database.tables import ReviewRow, VerdictRow
+from storage.line.verdicts import Verdict
+
+
+def by_part(
+    session: Session,
+    station_id: int,
+    part_id: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 24,
+) -> list[Verdict]:
+    """A part's frames, newest captured first, of those captured at `since` or later and before `until`."""
+    query = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.part_id == part_id)
+    if since is not None:
+        query = query.where(VerdictRow.captured_at >= since)
+    if until is not None:
+        query = query.where(VerdictRow.captured_at < until)
+    query = query.order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc()).limit(limit)
+    return [Verdict(*row) for row in session.execute(query)]
+
+
+def around(session: Session, station_id: int, at: datetime, *, before: int = 12, after: int = 12) -> list[Verdict]:
+    """The station's frames nearest to that moment, newest captured first."""
+    of_station = select(*_COLUMNS).where(VerdictRow.station_id == station_id)
+    later = of_station.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(after)
+    earlier = (
+        of_station.where(VerdictRow.captured_at < at)
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(before)
+    )
+    newest_first = [Verdict(*row) for row in reversed(session.execute(later).all())]
+    return newest_first + [Verdict(*row) for row in session.execute(earlier)]
+
+
+def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int = 6) -> list[Verdict]:
+    """The station's flagged frames captured nearest to that moment, nearest first."""
+    flagged = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.decision == "flag")
+    later = flagged.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(limit)
+    earlier = (
+        flagged.where(VerdictRow.captured_at < at)
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(limit)
+    )
+    found = [Verdict(*row) for query in (later, earlier) for row in session.execute(query)]
+    return sorted(found, key=lambda verdict: abs(verdict.captured_at - at))[:limit]
+
+
+def count_labelled_since(session: Session, by: str, since: datetime, most: int = 500) -> int:
+    """How many words of this person stand that were said at `since` or later; looks at the newest `most` entries."""
+    entries = select(ReviewRow.label, ReviewRow.at).where(ReviewRow.by == by).order_by(ReviewRow.id.desc()).limit(most)
+    found = [label for label, at in session.execute(entries) if at >= since]
+    return max(0, len(found) - 2 * found.count("retracted"))
+
+
+_COLUMNS = columns_of(VerdictRow, Verdict)

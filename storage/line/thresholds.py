@@ -1,0 +1,90 @@
+"""Thresholds per (station, normal set, model); history is kept, the newest is in force."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy.orm import Session
+
+from storage.database.rows import columns_of, row_of
+from storage.database.tables import ThresholdRow
+from storage.database.truncate import truncate
+from storage.errors import InvalidChange
+
+ThresholdKind = Literal["calibrated", "by_hand", "reviewed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A score above `value` is flagged. `guarantee` says in words what this number of normals can promise.
+
+    It is calibrated from the normal set alone, reviewed when accepted frames had a part in it, or set by hand for a
+    `reason`. `false_reject_rate` is the station's when it was made: at another one a new threshold is due.
+    """
+
+    station_id: int
+    normal_set_id: int
+    model_id: str
+    value: float
+    false_reject_rate: float
+    guarantee: str
+    made_at: datetime
+    made_by: str
+    kind: ThresholdKind = "calibrated"
+    reason: str = ""
+
+
+def record(session: Session, threshold: Threshold) -> None:
+    """Put it in force; raises `InvalidChange` for a value that is not a finite number."""
+    if not math.isfinite(threshold.value):
+        raise InvalidChange(f"A threshold is a finite number; {threshold.value} can't be compared with a score.")
+    row = row_of(threshold) | {
+        "guarantee": truncate(threshold.guarantee, 500),
+        "made_by": truncate(threshold.made_by, 120),
+        "reason": truncate(threshold.reason, 500),
+    }
+    session.execute(insert(ThresholdRow).values(**row))
+
+
+def current(session: Session, station_id: int, normal_set_id: int, model_id: str) -> Threshold | None:
+    """The one in force; None where this model was never calibrated for this normal set."""
+    row = session.execute(
+        _newest_first()
+        .where(
+            ThresholdRow.station_id == station_id,
+            ThresholdRow.normal_set_id == normal_set_id,
+            ThresholdRow.model_id == model_id,
+        )
+        .limit(1)
+    ).first()
+    return None if row is None else Threshold(*row)
+
+
+def in_force(session: Session, normal_set_ids: Collection[int]) -> Mapping[tuple[int, str], Threshold]:
+    """(normal set id, model id) → the one in force, of every model that was calibrated for one of these normal sets."""
+    found = [Threshold(*row) for row in session.execute(_in_force(), {"sets": list(normal_set_ids)})]
+    return {(one.normal_set_id, one.model_id): one for one in found}
+
+
+@cache
+def _in_force() -> Select[Any]:
+    """Put together once: it is asked for each batch of frames."""
+    newest = (
+        select(func.max(ThresholdRow.id))
+        .where(ThresholdRow.normal_set_id.in_(bindparam("sets", expanding=True)))
+        .group_by(ThresholdRow.station_id, ThresholdRow.normal_set_id, ThresholdRow.model_id)
+    )
+    return _newest_first().where(ThresholdRow.id.in_(newest))
+
+
+def history(session: Session, station_id: int) -> list[Threshold]:
+    """Newest first."""
+    return [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.station_id == station_id))]
+
+
+def _newest_first() -> Select[Any]:
+    return select(*columns_of(ThresholdRow, Threshold)).order_by(ThresholdRow.id.desc())

@@ -1,0 +1,303 @@
+"""Verdicts: what was decided of each frame, exactly one a frame, with everything it was decided by."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVarTuple
+from uuid import UUID
+
+from sqlalchemy import Integer, Select, bindparam, func, select
+from sqlalchemy.orm import Session
+
+from storage.database.rows import columns_of, insert_new, row_of
+from storage.database.sql_functions import bucket_start, json_array_agg
+from storage.database.tables import ParkedFrameRow, StationRow, UtcDateTime, VerdictRow
+from storage.database.truncate import truncate, truncate_or_none
+from storage.errors import InvalidChange, NotFound
+from storage.line import stations
+from storage.review import review_queue
+from storage.review.random_sample import is_sampled
+from storage.rollups import score_rollups, verdict_rollups
+
+Ts = TypeVarTuple("Ts")
+Decision = Literal["pass", "flag", "no_reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Score, threshold, decision and provenance of one frame.
+
+    `score`, `threshold` and the model's fields are None exactly when the decision is ``no_reference``.
+    """
+
+    frame_id: UUID
+    station_id: int
+    captured_at: datetime
+    published_at: datetime
+    decided_at: datetime
+    decision: Decision
+    score: float | None
+    threshold: float | None
+    components: Mapping[str, float]
+    normal_set_id: int | None
+    detector: str | None
+    model_id: str | None
+    weights_sha256: str | None
+    image_reference: str
+    content_type: str
+    map_reference: str | None
+    part_id: str | None
+    truth: str | None
+    worker: str
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One time bucket of a station's verdicts; scores are None where nothing was scored."""
+
+    started_at: datetime
+    frames: int
+    flagged: int
+    score_mean: float | None
+    score_max: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StationSummary:
+    """A station over a window, for the wall: newest verdict overall, counts and sparkline within the window."""
+
+    station_id: int
+    latest: Verdict | None
+    frames: int
+    flagged: int
+    no_reference: int
+    parked: int
+    recent_scores: tuple[float, ...]  # oldest first, at most `sparkline`
+
+
+def record(session: Session, verdicts: Sequence[Verdict]) -> int:
+    """Write a batch, leaving out frames that already have a verdict; return how many were new.
+
+    Raises `InvalidChange` for a score, threshold or component that is not finite, or that is missing or there against
+    the decision.
+    """
+    first_of_frame: dict[UUID, Verdict] = {}
+    for verdict in verdicts:
+        _require_sound(verdict)
+        first_of_frame.setdefault(verdict.frame_id, verdict)
+    drawn = _drawn(session, first_of_frame.values())
+    rows = [_row(verdict) | {"sampled": frame_id in drawn} for frame_id, verdict in first_of_frame.items()]
+    new = insert_new(session, VerdictRow, rows, "frame_id")
+    counted = [_counted(first_of_frame[frame_id]) for frame_id in new]
+    verdict_rollups.add(session, counted)
+    score_rollups.add(session, counted)
+    review_queue.enqueue(session, [_decided(first_of_frame[frame_id], frame_id in drawn) for frame_id in new])
+    return len(new)
+
+
+def get(session: Session, frame_id: UUID) -> Verdict:
+    """Raises `NotFound`."""
+    row = session.execute(select(*_COLUMNS).where(VerdictRow.frame_id == frame_id)).first()
+    if row is None:
+        raise NotFound(f"There is no verdict on frame {frame_id}.")
+    return Verdict(*row)
+
+
+def recent(
+    session: Session,
+    station_id: int | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    decision: Decision | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Verdict]:
+    """Newest captured first, of those captured at `since` or later and before `until`."""
+    query = _within(select(*_COLUMNS), station_id, since, until)
+    if decision is not None:
+        query = query.where(VerdictRow.decision == decision)
+    query = query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset)
+    return [Verdict(*row) for row in session.execute(query)]
+
+
+def count(
+    session: Session,
+    station_id: int | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    decision: Decision | None = None,
+) -> int:
+    """How many were captured at `since` or later and before `until`."""
+    cells = verdict_rollups.rollup_rows(since, until, station_id)
+    frames, flagged, no_reference = session.execute(
+        select(func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
+    ).one()
+    if decision == "flag":
+        return int(flagged or 0)
+    if decision == "no_reference":
+        return int(no_reference or 0)
+    return int(frames or 0) if decision is None else int((frames or 0) - (flagged or 0) - (no_reference or 0))
+
+
+def trend(session: Session, station_id: int, since: datetime, until: datetime, bucket: timedelta) -> list[TrendPoint]:
+    """What was captured at `since` or later and before `until`, oldest bucket first, empty ones left out.
+
+    Buckets are whole multiples of `bucket` since 1970 (UTC), so a live chart's points stay where they are while its
+    window moves; the first and the last hold only what lies in the window. Quickest when `bucket` is whole minutes.
+    """
+    if bucket <= timedelta(0):
+        raise InvalidChange("A trend's bucket is longer than nothing, such as one minute.")
+    cells = verdict_rollups.rollup_rows(since, until, station_id, bucket)
+    started_at = bucket_start(cells.c.started_at, bucket).label("bucket_started_at")
+    scored = func.sum(cells.c.frames - cells.c.no_reference)
+    rows = session.execute(
+        select(
+            started_at,
+            func.sum(cells.c.frames),
+            func.sum(cells.c.flagged),
+            func.sum(cells.c.score_sum) / func.nullif(scored, 0),
+            func.max(cells.c.score_max),
+            func.max(cells.c.threshold_max),
+        )
+        .group_by(started_at)
+        .order_by(started_at)
+    )
+    return [TrendPoint(at, int(frames), int(flagged), *scores) for at, frames, flagged, *scores in rows]
+
+
+def histogram(
+    session: Session, station_id: int, since: datetime, until: datetime, bins: int
+) -> list[tuple[float, float, int]]:
+    """(low, high, frames) of equal-width score bins over the scores there are; empty where nothing was scored.
+
+    There are at most `bins`, as wide as a number of three digits allows; captured at `since` or later, before `until`.
+    """
+    if bins < 1:
+        raise InvalidChange("A histogram has at least one bin.")
+    cells = verdict_rollups.rollup_rows(since, until, station_id)
+    low, high = session.execute(select(func.min(cells.c.score_min), func.max(cells.c.score_max))).one()
+    return [] if low is None else score_rollups.histogram(session, station_id, since, until, low, high, bins)
+
+
+def summaries(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
+    """One a station, also for stations without a verdict, in order of station id.
+
+    The window is open to the future, so a camera whose clock runs ahead is still seen.
+    """
+    cells = verdict_rollups.rollup_rows(since, None)
+    totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
+    by_station = session.execute(select(cells.c.station_id, *totals).group_by(cells.c.station_id))
+    counted = {station_id: (int(all_), int(flagged), int(bare)) for station_id, all_, flagged, bare in by_station}
+    waiting = select(ParkedFrameRow.station_id, func.count().label("frames")).group_by(ParkedFrameRow.station_id)
+    parked = {row.station_id: row.frames for row in session.execute(waiting)}
+    latest = {verdict.station_id: verdict for verdict in (Verdict(*row) for row in session.execute(_LATEST))}
+    scores = session.execute(_RECENT_SCORES, {"since": since, "sparkline": sparkline})
+    return [
+        StationSummary(
+            station_id,
+            latest.get(station_id),
+            *counted.get(station_id, (0, 0, 0)),
+            parked=parked.get(station_id, 0),
+            recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
+        )
+        for station_id, newest_first in scores
+    ]
+
+
+_COLUMNS = columns_of(VerdictRow, Verdict)
+_NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+_OF_STATION = VerdictRow.station_id == StationRow.id
+
+# Built once, as putting such a statement together takes longer than running it.
+_newer = VerdictRow.__table__.alias("newer")
+_LATEST = (
+    select(*_COLUMNS)
+    .select_from(StationRow)
+    .join(
+        VerdictRow,
+        VerdictRow.id
+        == select(_newer.c.id)
+        .where(_newer.c.station_id == StationRow.id)
+        .order_by(_newer.c.captured_at.desc(), _newer.c.id.desc())
+        .limit(1)
+        .scalar_subquery(),
+    )
+)
+_scored = (
+    select(VerdictRow.score)
+    .where(_OF_STATION, VerdictRow.captured_at >= bindparam("since", type_=UtcDateTime), VerdictRow.score.is_not(None))
+    .order_by(*_NEWEST_FIRST)
+    .limit(bindparam("sparkline", type_=Integer))
+    .correlate(StationRow)
+    .subquery("scored")
+)
+_RECENT_SCORES = select(StationRow.id, select(json_array_agg(_scored.c.score)).scalar_subquery()).order_by(
+    StationRow.id
+)
+
+
+def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:
+    if station_id is not None:
+        query = query.where(VerdictRow.station_id == station_id)
+    if since is not None:
+        query = query.where(VerdictRow.captured_at >= since)
+    if until is not None:
+        query = query.where(VerdictRow.captured_at < until)
+    return query
+
+
+def _counted(verdict: Verdict) -> verdict_rollups.RollupInput:
+    return verdict_rollups.RollupInput(
+        verdict.station_id, verdict.captured_at, verdict.decision, verdict.score, verdict.threshold
+    )
+
+
+def _drawn(session: Session, made: Collection[Verdict]) -> set[UUID]:
+    """Of the frames that passed, those drawn at random for review, each station's share by itself."""
+    one_in = stations.sample_rates(session, {verdict.station_id for verdict in made})
+    return {
+        verdict.frame_id
+        for verdict in made
+        if verdict.decision == "pass" and is_sampled(verdict.frame_id, one_in.get(verdict.station_id, 0))
+    }
+
+
+def _decided(verdict: Verdict, sampled: bool) -> review_queue.QueueableVerdict:
+    return review_queue.QueueableVerdict(
+        verdict.frame_id,
+        verdict.station_id,
+        verdict.captured_at,
+        verdict.decision,
+        verdict.score,
+        verdict.threshold,
+        sampled,
+    )
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    return row_of(verdict) | {
+        "components": dict(verdict.components),
+        "part_id": truncate_or_none(verdict.part_id, 255),
+        "truth": truncate_or_none(verdict.truth, 120),
+        "content_type": truncate(verdict.content_type, 40),
+        "worker": truncate(verdict.worker, 120),
+    }
+
+
+def _require_sound(verdict: Verdict) -> None:
+    scored = (verdict.score, verdict.threshold, verdict.normal_set_id, verdict.detector, verdict.model_id)
+    if any((value is None) != (verdict.decision == "no_reference") for value in scored):
+        raise InvalidChange(
+            f"The verdict on frame {verdict.frame_id} must have score, threshold, normal set and model "
+            "exactly when its decision is not no_reference."
+        )
+    numbers = [value for value in (verdict.score, verdict.threshold, *verdict.components.values()) if value is not None]
+    if not all(math.isfinite(number) for number in numbers):
+        raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a score that is no finite number.")

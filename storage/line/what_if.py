@@ -1,0 +1,189 @@
+"""What-if: which verdicts would be others with a draft normal set; what is asked of a scorer, and what it answers.
+
+The scorer re-scores `frames_to_rescore` against the draft, calibrates the draft's threshold, hands both to `judged`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from storage.database.tables import ReviewedFrameRow, VerdictRow
+from storage.errors import InvalidChange
+from storage.review.labels import Label
+
+DEFAULT_FRAMES = 200  # frames, unless said otherwise
+MAX_FRAMES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfRequest:
+    """The payload of a ``what_if`` job: this version of the station's normal sets, over the `last` frames."""
+
+    version: int
+    last: int = DEFAULT_FRAMES
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, payload: Mapping[str, Any]) -> "WhatIfRequest":
+        return cls(int(payload["version"]), int(payload["last"]))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameToRescore:
+    """A verdict as it stands, with the word that counts, if any; `decision` is ``pass`` or ``flag``."""
+
+    frame_id: UUID
+    captured_at: datetime
+    image_reference: str
+    decision: str
+    score: float
+    threshold: float
+    label: Label | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFlip:
+    """A frame that would be decided the other way."""
+
+    frame_id: UUID
+    captured_at: datetime
+    old_score: float
+    old_threshold: float
+    new_score: float
+    label: Label | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCounts:
+    """Among reviewed frames: flagged ones called false alarms, or, of passed ones, good; and passed defects."""
+
+    false_rejects: int
+    escapes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfResult:
+    """The result of a ``what_if`` job; `not_rescored` counts frames whose image is gone or can't be scored.
+
+    `good` and `defects` are how many of the reviewed frames were called a false alarm and a defect, so that errors
+    read as shares of them. `normal_scores` are those of the version's images against the others, by image reference.
+    """
+
+    version: int
+    model_id: str
+    threshold: float
+    guarantee: str
+    rescored: int
+    not_rescored: int
+    good: int
+    defects: int
+    to_pass: tuple[DecisionFlip, ...]
+    to_flag: tuple[DecisionFlip, ...]
+    before: ErrorCounts
+    after: ErrorCounts
+    normal_scores: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        flips = {name: [_flip_to_json(flip) for flip in getattr(self, name)] for name in ("to_pass", "to_flag")}
+        return asdict(self) | flips
+
+    @classmethod
+    def from_json(cls, result: Mapping[str, Any]) -> "WhatIfResult":
+        read = {name: tuple(_flip_from_json(flip) for flip in result[name]) for name in ("to_pass", "to_flag")}
+        errors = {name: ErrorCounts(**result[name]) for name in ("before", "after")}
+        return cls(**(dict(result) | read | errors))
+
+
+def frames_to_rescore(session: Session, station_id: int, last: int) -> list[FrameToRescore]:
+    """The newest reviewed frames that were scored, and, up to `last` in all, the newest others; reviewed ones first."""
+    if not 1 <= last <= MAX_FRAMES:
+        raise InvalidChange(f"A what-if looks at 1 to {MAX_FRAMES} frames.")
+    words = select(*_VERDICT, ReviewedFrameRow.label).join(
+        ReviewedFrameRow, ReviewedFrameRow.frame_id == VerdictRow.frame_id
+    )
+    reviewed = session.execute(
+        words.where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.decision != "no_reference")
+        .order_by(ReviewedFrameRow.captured_at.desc(), ReviewedFrameRow.frame_id.desc())
+        .limit(last)
+    )
+    frames = [_frame(row, row.label) for row in reviewed]
+    known = {frame.frame_id for frame in frames}
+    newest = session.execute(
+        select(*_VERDICT)
+        .where(VerdictRow.station_id == station_id, VerdictRow.decision != "no_reference")
+        .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+        .limit(last)
+    )
+    others = [_frame(row, None) for row in newest if row.frame_id not in known]
+    return [*frames, *others][:last]
+
+
+def compare(
+    asked: WhatIfRequest,
+    model_id: str,
+    threshold: float,
+    guarantee: str,
+    frames: Sequence[FrameToRescore],
+    new_scores: Mapping[UUID, float],
+    normal_scores: Mapping[str, float] | None = None,
+) -> WhatIfResult:
+    """Compare verdicts with what they would be; frames that have no new score are counted and left out of the rest."""
+    scored = [frame for frame in frames if frame.frame_id in new_scores]
+    flagged_now = {frame.frame_id for frame in scored if frame.decision == "flag"}
+    flagged_then = {frame.frame_id for frame in scored if new_scores[frame.frame_id] > threshold}
+    flips = [_flip(frame, new_scores) for frame in scored]
+    good = {frame.frame_id for frame in scored if frame.label == "false_alarm"}
+    defects = {frame.frame_id for frame in scored if frame.label == "defect"}
+    return WhatIfResult(
+        version=asked.version,
+        model_id=model_id,
+        threshold=threshold,
+        guarantee=guarantee,
+        rescored=len(scored),
+        not_rescored=len(frames) - len(scored),
+        good=len(good),
+        defects=len(defects),
+        to_pass=tuple(flip for flip in flips if flip.frame_id in flagged_now - flagged_then),
+        to_flag=tuple(flip for flip in flips if flip.frame_id in flagged_then - flagged_now),
+        before=ErrorCounts(len(good & flagged_now), len(defects - flagged_now)),
+        after=ErrorCounts(len(good & flagged_then), len(defects - flagged_then)),
+        normal_scores=dict(normal_scores or {}),
+    )
+
+
+_VERDICT = (
+    VerdictRow.frame_id,
+    VerdictRow.captured_at,
+    VerdictRow.image_reference,
+    VerdictRow.decision,
+    VerdictRow.score,
+    VerdictRow.threshold,
+)
+
+
+def _frame(row: Any, label: Label | None) -> FrameToRescore:
+    return FrameToRescore(
+        row.frame_id, row.captured_at, row.image_reference, row.decision, row.score, row.threshold, label
+    )
+
+
+def _flip(frame: FrameToRescore, new_scores: Mapping[UUID, float]) -> DecisionFlip:
+    return DecisionFlip(
+        frame.frame_id, frame.captured_at, frame.score, frame.threshold, new_scores[frame.frame_id], frame.label
+    )
+
+
+def _flip_to_json(flip: DecisionFlip) -> dict[str, Any]:
+    return asdict(flip) | {"frame_id": str(flip.frame_id), "captured_at": flip.captured_at.isoformat()}
+
+
+def _flip_from_json(flip: Mapping[str, Any]) -> DecisionFlip:
+    at = datetime.fromisoformat(flip["captured_at"])
+    return DecisionFlip(**(dict(flip) | {"frame_id": UUID(flip["frame_id"]), "captured_at": at}))

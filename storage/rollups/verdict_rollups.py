@@ -1,0 +1,205 @@
+"""Tallies: what a station's verdicts of one minute, hour or day add up to, so that totals need not count them.
+
+Any time range is cut into pieces: whole days, hours and minutes are read from tallies, and the ragged ends, at most a
+minute each, from the verdicts themselves. The result is exact for every range. docs/adr/0005 has the measurements.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple, TypeVarTuple
+
+from sqlalchemy import Insert, Select, Subquery, case, delete, func, literal, select, union_all
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from storage.database.rows import insert_for, insert_into
+from storage.database.sql_functions import bucket_start
+from storage.database.tables import EPOCH, StationRow, VerdictRollupRow, VerdictRow
+
+Ts = TypeVarTuple("Ts")
+WIDTHS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1))  # each a whole multiple of the next
+
+
+class RollupInput(NamedTuple):
+    """Of a verdict, what is counted."""
+
+    station_id: int
+    captured_at: datetime
+    decision: str
+    score: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RangePart:
+    """A part of a time range, from `since` up to but not at `until`; `width` None is read from the verdicts."""
+
+    width: timedelta | None
+    since: datetime | None
+    until: datetime | None
+
+
+def split_range(
+    since: datetime | None, until: datetime | None, widths: Sequence[timedelta] = WIDTHS
+) -> list[RangePart]:
+    """Cut [since, until) into whole tallies, the widest that fit, and ragged ends; None is without end."""
+    if since is not None and until is not None and since >= until:
+        return []
+    if not widths:
+        return [RangePart(None, since, until)]
+    width, narrower = widths[0], widths[1:]
+    first = None if since is None else -((EPOCH - since) // width) * width + EPOCH  # rounded up
+    last = None if until is None else (until - EPOCH) // width * width + EPOCH  # rounded down
+    if first is not None and last is not None and first >= last:
+        return split_range(since, until, narrower)
+    head = split_range(since, first, narrower) if since is not None and since != first else []
+    tail = split_range(last, until, narrower) if until is not None and until != last else []
+    return [*head, RangePart(width, first, last), *tail]
+
+
+def rollup_rows(
+    since: datetime | None,
+    until: datetime | None,
+    station_id: int | None = None,
+    bucket: timedelta | None = None,
+) -> Subquery:
+    """A subquery whose rows have a tally's columns and together add up to the verdicts captured in [since, until).
+
+    With `bucket` no row reaches across a border of buckets counted from 1970.
+    """
+    widths = [width for width in WIDTHS if bucket is None or bucket % width == timedelta(0)]
+    parts = split_range(since, until, widths) or [RangePart(None, EPOCH, EPOCH)]  # the last one holds nothing
+    return union_all(*(_rows(piece, station_id) for piece in parts)).subquery("cells")
+
+
+def add(session: Session, verdicts: Iterable[RollupInput]) -> None:
+    """Add verdicts that were not there before, in the transaction that writes them."""
+    sums: dict[tuple[int, int, datetime], dict[str, Any]] = {}
+    for verdict in verdicts:
+        for width in WIDTHS:
+            started_at = (verdict.captured_at - EPOCH) // width * width + EPOCH
+            key = (verdict.station_id, int(width.total_seconds()), started_at.astimezone(UTC))
+            _add_to(sums.setdefault(key, _empty(*key)), verdict)
+    if not sums:
+        return
+    statement = _adding(session.get_bind().dialect.name)
+    # Always in one order, so that two processes can't wait for each other.
+    session.execute(statement, [sums[key] for key in sorted(sums)])
+
+
+@cache
+def _adding(dialect: str) -> Insert:
+    """Put together once: it is executed for each batch of frames."""
+    statement = insert_for(dialect, VerdictRollupRow)
+    new, there = statement.excluded, VerdictRollupRow
+    added = {name: getattr(there, name) + new[name] for name in ("frames", "flagged", "no_reference", "score_sum")}
+    return statement.on_conflict_do_update(
+        index_elements=["station_id", "width_s", "started_at"],
+        set_={
+            **added,
+            "score_min": _outermost(there.score_min, new.score_min, there.score_min > new.score_min),
+            "score_max": _outermost(there.score_max, new.score_max, there.score_max < new.score_max),
+            "threshold_max": _outermost(
+                there.threshold_max, new.threshold_max, there.threshold_max < new.threshold_max
+            ),
+        },
+    )
+
+
+def rebuild(session: Session) -> None:
+    """Count all verdicts anew; for use after rows were put in or taken out by other means than `verdicts.record`."""
+    session.execute(delete(VerdictRollupRow))
+    names = [column.name for column in VerdictRollupRow.__table__.columns]
+    for width in WIDTHS:
+        started_at = bucket_start(VerdictRow.captured_at, width).label("started_at")
+        counted = select(
+            VerdictRow.station_id,
+            literal(int(width.total_seconds())).label("width_s"),
+            started_at,
+            func.count().label("frames"),
+            func.sum(_one_if("flag")).label("flagged"),
+            func.sum(_one_if("no_reference")).label("no_reference"),
+            func.coalesce(func.sum(VerdictRow.score), 0.0).label("score_sum"),
+            func.min(VerdictRow.score).label("score_min"),
+            func.max(VerdictRow.score).label("score_max"),
+            func.max(VerdictRow.threshold).label("threshold_max"),
+        ).group_by(VerdictRow.station_id, started_at)
+        session.execute(insert_into(session, VerdictRollupRow).from_select(names, counted))
+
+
+def _rows(piece: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
+    if piece.width is None:
+        rows = select(
+            VerdictRow.station_id,
+            VerdictRow.captured_at.label("started_at"),
+            literal(1).label("frames"),
+            _one_if("flag").label("flagged"),
+            _one_if("no_reference").label("no_reference"),
+            func.coalesce(VerdictRow.score, 0.0).label("score_sum"),
+            VerdictRow.score.label("score_min"),
+            VerdictRow.score.label("score_max"),
+            VerdictRow.threshold.label("threshold_max"),
+        )
+        return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, piece, station_id)
+    rows = select(
+        VerdictRollupRow.station_id,
+        VerdictRollupRow.started_at,
+        VerdictRollupRow.frames,
+        VerdictRollupRow.flagged,
+        VerdictRollupRow.no_reference,
+        VerdictRollupRow.score_sum,
+        VerdictRollupRow.score_min,
+        VerdictRollupRow.score_max,
+        VerdictRollupRow.threshold_max,
+    ).where(VerdictRollupRow.width_s == int(piece.width.total_seconds()))
+    if station_id is None:  # the key begins with the station, so the ranges are looked up station by station
+        rows = rows.where(VerdictRollupRow.station_id.in_(select(StationRow.id)))
+    return _within(rows, VerdictRollupRow.started_at, VerdictRollupRow.station_id, piece, station_id)
+
+
+def _within(rows: Select[*Ts], at: Any, station: Any, piece: RangePart, station_id: int | None) -> Select[*Ts]:
+    if station_id is not None:
+        rows = rows.where(station == station_id)
+    if piece.since is not None:
+        rows = rows.where(at >= piece.since)
+    if piece.until is not None:
+        rows = rows.where(at < piece.until)
+    return rows
+
+
+def _one_if(decision: str) -> ColumnElement[int]:
+    return case((VerdictRow.decision == decision, 1), else_=0)
+
+
+def _outermost(there: Any, new: Any, new_is_further_out: Any) -> ColumnElement[float]:
+    return case((there.is_(None), new), (new_is_further_out, new), else_=there)
+
+
+def _empty(station_id: int, width_s: int, started_at: datetime) -> dict[str, Any]:
+    return {
+        "station_id": station_id,
+        "width_s": width_s,
+        "started_at": started_at,
+        "frames": 0,
+        "flagged": 0,
+        "no_reference": 0,
+        "score_sum": 0.0,
+        "score_min": None,
+        "score_max": None,
+        "threshold_max": None,
+    }
+
+
+def _add_to(tally: dict[str, Any], verdict: RollupInput) -> None:
+    tally["frames"] += 1
+    tally["flagged"] += verdict.decision == "flag"
+    tally["no_reference"] += verdict.decision == "no_reference"
+    if verdict.score is not None:
+        tally["score_sum"] += verdict.score
+        tally["score_min"] = verdict.score if tally["score_min"] is None else min(tally["score_min"], verdict.score)
+        tally["score_max"] = verdict.score if tally["score_max"] is None else max(tally["score_max"], verdict.score)
+    if verdict.threshold is not None:
+        highest = tally["threshold_max"]
+        tally["threshold_max"] = verdict.threshold if highest is None else max(highest, verdict.threshold)

@@ -1,0 +1,46 @@
+"""A real OpenID provider on a free port, in a process of its own, with people that it knows."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from testing.availability import skip_unavailable
+from testing.chromium import free_port
+
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def running_openid_provider(people: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Its address; each of `people` is their claims, `sub` among them, and gets in by a click on it."""
+    if find_spec("oidc_provider_mock") is None or find_spec("authlib") is None:
+        skip_unavailable("no login service: oidc-provider-mock or Authlib is missing, pip install -e '.[dev,oidc]'")
+    port = free_port()
+    known = [word for claims in people for word in ("--user-claims", json.dumps(claims))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *known],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        assert process.poll() is None, "the login service ended by itself"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the login service did not listen within {PATIENCE_S:g} s")

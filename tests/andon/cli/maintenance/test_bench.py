@@ -1,0 +1,60 @@
+"""`andon bench accuracy` from the outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from testing.command_line import Andon
+from tests.scorer.evaluation.dataset_folder import write_dataset
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = ("--methods", "nearest-patch", "--backbone", "filterbank", "--seeds", "1", "--threads", "1")
+
+
+@pytest.fixture
+def folders(workplace: Path) -> list[Path]:
+    return [write_dataset(workplace / "data" / name, pool=4, good=3, bad=2) for name in ("bolts", "nuts")]
+
+
+def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folders: list[Path]) -> None:
+    Path("page.md").write_text("# Accuracy\n<!-- accuracy -->\n<!-- end of accuracy -->\n")
+    done = andon(
+        *("bench", "accuracy", "--data", *folders, "--shots", "2,3", *QUICK),
+        *("--json", "out.json", "--markdown", "page.md", "--plots", "images"),
+    )
+    assert done.code == 0, done.err
+    assert "Mean of bolts, nuts" in done.out
+    result = json.loads(Path("out.json").read_text())
+    assert [(line["dataset"], line["shots"]) for line in result["lines"]] == [
+        (name, shots) for name in ("bolts", "nuts") for shots in (2, 3)
+    ]
+    assert all(line["auroc"]["mean"] == 1 and line["aupro"]["mean"] > 0.8 for line in result["lines"])
+    assert "| nearest-patch | filterbank | 100.0 ± 0.0 |" in Path("page.md").read_text()
+    assert Path("images/accuracy-filterbank.svg").is_file()
+    assert len(Path(".andon/accuracy.jsonl").read_text().splitlines()) == 4
+    again = andon("bench", "accuracy", "--data", "data", "--shots", "2,3", *QUICK)
+    assert again.out == done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--data", "nowhere"), "There is no folder nowhere"),
+        (("--data", "data/bolts", "--shots", "two"), "--shots takes numbers"),
+        (("--data", "data/bolts", "--shots", "1,2"), "--shots begins at 2"),
+        (("--data", "data/bolts", "--shots", "64"), "64 shots can't be drawn"),
+        (("--data", "data/bolts", "--shots", "2", "--methods", "wish"), "There is no detector 'wish'"),
+        (("--data", "data/bolts", "--shots", "2", "--backbone", "wish"), "There is no backbone 'wish'"),
+        (("--data", "data/bolts", "--shots", "2", "--framing", "wish"), "There is no framing 'wish'"),
+        (("--data", "data/bolts", "--shots", "2", "--backbone", "teacher:wish.npz"), "There is no teacher wish.npz"),
+    ],
+)
+def test_what_can_t_be_measured_is_said_in_one_sentence(
+    andon: Andon, folders: list[Path], words: tuple[str, ...], complaint: str
+) -> None:
+    done = andon("bench", "accuracy", *words)
+    assert done.code == 1
+    assert complaint in done.err
+    assert len(done.err.strip().splitlines()) == 1

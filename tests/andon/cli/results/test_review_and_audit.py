@@ -1,0 +1,196 @@
+"""The desk by the command line: people, review, thresholds, what-if and the audit log."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from andon.cli.maintenance import user
+from andon.cli.results import audit as audit_command
+from andon.cli.results import review
+from andon.cli.stations import normals, threshold
+from storage.database.engine import Database
+from storage.line import jobs, normal_sets, stations, thresholds, verdicts, workers
+from storage.line.thresholds import Threshold
+from storage.line.what_if import ErrorCounts, WhatIfRequest, WhatIfResult
+from storage.line.workers import WorkerStatus
+from testing.command_line import Andon
+from tests.storage.examples import a_verdict
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def line(andon: Andon, good_folder: Path) -> Iterator[Database]:
+    """Station s1 with an active set, a calibrated threshold, and three flagged frames, a minute apart."""
+    andon("station", "add", "s1")
+    andon("normals", "add", "s1", good_folder, "--limit", "4", "--activate")
+    with closing(Database("sqlite:///.andon/andon.db")) as database:
+        with database.begin() as session:
+            active = normal_sets.active(session, stations.get(session, "s1").id)
+            assert active is not None
+            now = datetime.now(UTC)
+            thresholds.record(session, Threshold(1, active.id, "0c5f", 0.5, 0.01, "a promise", now, "worker-1"))
+            made = [a_verdict(active, at=now - timedelta(minutes=n), decision="flag", score=0.7) for n in range(3)]
+            verdicts.record(session, made)
+        yield database
+
+
+def answer(andon: Andon, *words: object) -> Any:
+    finished = andon(*words, "--json")
+    assert finished.code == 0, finished.err
+    return json.loads(finished.out)
+
+
+def as_user(monkeypatch: pytest.MonkeyPatch, name: str, password: str = PASSWORD) -> None:
+    monkeypatch.setenv("ANDON_USER", name)
+    monkeypatch.setenv("ANDON_PASSWORD", password)
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def test_frames_are_taken_reviewed_taken_back_and_all_of_it_is_in_the_audit_log(andon: Andon, line: Database) -> None:
+    first, second = answer(andon, "review", "next", "s1", "--count", 2)
+    assert tuple(first) == review.WAITING_KEYS
+    assert "a defect" in andon("review", "say", "defect", first["frame_id"], "--tag", "scratch").out
+    assert "a false alarm" in andon("review", "say", "false-alarm", second["frame_id"]).out
+    assert "it waits for a word again" in andon("review", "undo").out
+    listed = answer(andon, "review", "list")
+    assert tuple(listed[0]) == review.KEYS
+    assert [one["label"] for one in listed] == ["retracted", "false_alarm", "defect"]
+    assert [one["frame_id"] for one in answer(andon, "review", "next")] == [second["frame_id"]]
+    actions = [entry["action"] for entry in answer(andon, "audit", "--station", "s1")]
+    assert actions[:3] == ["review.undo", "review.label", "review.label"]
+
+
+def test_a_word_with_an_id_of_ones_own_counts_once(andon: Andon, line: Database) -> None:
+    (frame,) = answer(andon, "review", "next")
+    said = ("review", "say", "defect", frame["frame_id"], "--id", uuid4())
+    assert "it was said before" not in andon(*said).out
+    assert "it was said before" in andon(*said).out
+    assert len(answer(andon, "review", "list")) == 1
+
+
+def test_picked_frames_become_a_draft(andon: Andon, line: Database) -> None:
+    (frame,) = answer(andon, "review", "next")
+    assert andon("review", "pick", frame["frame_id"]).out.startswith("1 of 1 frame picked")
+    drafted = andon("normals", "draft", "s1", "--note", "glare")
+    assert "Normal set 2 of s1 is a draft of 5 images." in drafted.out
+
+
+def test_a_threshold_is_set_by_hand_with_a_reason(andon: Andon, line: Database) -> None:
+    assert "above 0.6" in andon("threshold", "set", "s1", "0.6", "--reason", "glare").out
+    newest, before = answer(andon, "threshold", "show", "s1")
+    assert tuple(newest) == threshold.KEYS
+    assert (newest["value"], newest["kind"], newest["reason"], newest["in_force"]) == (0.6, "by_hand", "glare", True)
+    assert (before["value"], before["in_force"]) == (0.5, False)
+    assert "by hand" in andon("threshold", "show", "s1").out
+    assert andon("threshold", "set", "s1", "0.6").code == 2
+
+
+def test_the_audit_log_is_filtered_and_written_as_csv(andon: Andon, line: Database) -> None:
+    andon("threshold", "set", "s1", "0.6", "--reason", "=1+1")
+    (entry,) = answer(andon, "audit", "--action", "threshold.set", "--since", "1h")
+    assert tuple(entry) == audit_command.KEYS
+    assert (entry["station"], entry["after"]["value"]) == ("s1", 0.6)
+    written = list(csv.DictReader(io.StringIO(andon("audit", "--csv").out)))
+    assert [row["action"] for row in written] == [
+        "threshold.set",
+        "normal_set.activate",
+        "normal_set.add",
+        "station.add",
+    ]
+    assert written[0]["reason"] == "'=1+1"  # no spreadsheet runs it
+    assert json.loads(written[0]["before"]) == {"value": 0.5, "kind": "calibrated"}
+    assert andon("audit", "--text", "nothing of the kind").err == "There are no such entries.\n"
+    assert andon("audit", "--json", "--csv").code == 2
+
+
+def test_once_there_are_users_a_command_that_changes_something_asks_who_it_is(
+    andon: Andon, line: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(monkeypatch, f"{PASSWORD}\n")
+    assert andon("user", "add", "mia", "--role", "inspector", "--password-stdin").code == 1
+    typed(monkeypatch, f"{PASSWORD}\n")
+    assert "role admin" in andon("user", "add", "mia", "--role", "admin", "--password-stdin").out
+    refused = andon("normals", "rollback", "s1")
+    assert (refused.code, "ANDON_USER" in refused.err) == (1, True)
+    assert andon("station", "list").code == 0
+    as_user(monkeypatch, "mia", "another one")
+    assert "not right" in andon("station", "add", "s2").err
+    as_user(monkeypatch, "mia")
+    typed(monkeypatch, f"{PASSWORD}\n")
+    assert andon("user", "add", "leo", "--role", "inspector", "--password-stdin").code == 0
+    assert [tuple(one) for one in answer(andon, "user", "list")] == [user.KEYS, user.KEYS]
+    as_user(monkeypatch, "leo")
+    assert "for an engineer or admin" in andon("station", "add", "s2").err
+    (frame,) = answer(andon, "review", "next")
+    assert andon("review", "say", "defect", frame["frame_id"]).code == 0
+    assert answer(andon, "audit", "--actor", "leo")[0]["role"] == "inspector"
+    as_user(monkeypatch, "mia")
+    assert andon("user", "role", "leo", "viewer").code == 0
+    assert andon("user", "disable", "leo").code == 0
+    as_user(monkeypatch, "leo")
+    assert "not right" in andon("review", "next").err
+    as_user(monkeypatch, "mia")
+    assert andon("user", "enable", "leo").code == 0
+    assert "last admin" in andon("user", "disable", "mia").err
+
+
+def beat(database: Database) -> None:
+    now = datetime.now(UTC)
+    with database.begin() as session:
+        workers.heartbeat(session, WorkerStatus("w1", "running", "", "nearest-patch", 0, now, now))
+
+
+def test_a_what_if_without_a_scorer_says_so(andon: Andon, line: Database) -> None:
+    refused = andon("normals", "what-if", "s1", "1")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == "andon: No scorer runs, and this needs one: start it with andon score, and ask again.\n"
+
+
+@pytest.mark.parametrize("ends", ["done", "failed"])
+def test_a_what_if_waits_for_the_scorer_and_tells_its_answer(andon: Andon, line: Database, ends: str) -> None:
+    told = WhatIfResult(1, "0c5f", 0.61, "a promise", 3, 0, 2, 1, (), (), ErrorCounts(2, 0), ErrorCounts(0, 0))
+    beat(line)
+    over, asked = Event(), []
+
+    def scorer() -> None:
+        while not over.wait(0.05):
+            beat(line)
+            with line.begin() as session:
+                job = jobs.claim(session, "w1", ["what_if"], datetime.now(UTC))
+                if job is not None:
+                    asked.append(WhatIfRequest.from_json(job.payload))
+                    now = datetime.now(UTC)
+                    if ends == "done":
+                        jobs.finish(session, job.id, "w1", told.to_json(), now)
+                    else:
+                        jobs.fail(session, job.id, "w1", "an image is gone.", now)
+
+    thread = Thread(target=scorer)
+    thread.start()
+    try:
+        finished = andon("normals", "what-if", "s1", "1", "--last", "50")
+        if ends == "done":
+            assert tuple(answer(andon, "normals", "what-if", "s1", "1")) == normals.WHAT_IF_KEYS
+    finally:
+        over.set()
+        thread.join()
+    assert asked[0] == WhatIfRequest(1, 50)
+    if ends == "failed":
+        assert finished.err == "andon: The scorer could not do job 1: an image is gone.\n"
+        return
+    assert "Threshold 0.61: a promise" in finished.out
+    assert "false rejects among 2 reviewed as good" in finished.out
+    assert "No frame would be decided the other way." in finished.err

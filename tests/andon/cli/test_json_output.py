@@ -1,0 +1,74 @@
+"""What --json writes has the keys that the command's help and docs/commands.md promise."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from andon.cli import output
+from andon.cli.maintenance import config
+from andon.cli.results import dead_letters, verdicts
+from andon.cli.stations import normals, station
+from storage.line.dead_letters import DeadLetter
+from storage.line.verdicts import Verdict
+from testing.command_line import Andon
+
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+VERDICT = Verdict(
+    frame_id=UUID("019c13a5-1c00-7000-8000-000000000001"),
+    station_id=1,
+    captured_at=NOON,
+    published_at=NOON,
+    decided_at=NOON.replace(microsecond=250_000),
+    decision="flag",
+    score=0.75,
+    threshold=0.5,
+    components={"patch": 0.75},
+    normal_set_id=1,
+    detector="nearest-patch",
+    model_id="m",
+    weights_sha256=None,
+    image_reference="sha256:0",
+    content_type="image/png",
+    map_reference=None,
+    part_id=None,
+    truth="scratch",
+    worker="w",
+    topic="t",
+    partition=0,
+    offset=7,
+)
+LETTER = DeadLetter(1, "t", 0, 7, "no-image", "e", None, None, (("odd", b"\xff"),), "sha256:0", 0, NOON, None)
+
+
+def written(capsys: pytest.CaptureFixture[str], value: object) -> Any:
+    output.write_json(value)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_verdict_has_its_keys_and_times_in_rfc_3339(capsys: pytest.CaptureFixture[str]) -> None:
+    one = written(capsys, verdicts.json_of("s1", VERDICT))
+    assert tuple(one) == verdicts.KEYS
+    assert (one["station"], one["frame_id"]) == ("s1", "019c13a5-1c00-7000-8000-000000000001")
+    assert (one["captured_at"], one["latency_ms"]) == ("2026-01-31T12:00:00.000000Z", 250.0)
+
+
+def test_a_dead_letter_has_its_keys_and_headers_that_are_no_text_are_spelled_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = written(capsys, dead_letters.json_of(LETTER))
+    assert tuple(one) == dead_letters.KEYS
+    assert one["headers"] == [{"name": "odd", "value": "\\xff"}]
+
+
+def test_stations_normal_sets_and_settings_have_their_keys(andon: Andon, good_folder: Path) -> None:
+    andon("station", "add", "s1")
+    andon("normals", "add", "s1", good_folder)
+    assert tuple(json.loads(andon("station", "list", "--json").out)[0]) == station.KEYS
+    assert set(json.loads(andon("station", "show", "s1", "--json").out)) == {*station.KEYS, *station.COUNTS}
+    assert tuple(json.loads(andon("normals", "list", "s1", "--json").out)[0]) == normals.KEYS
+    assert tuple(json.loads(andon("normals", "show", "s1", "1", "--json").out)) == normals.KEYS
+    assert tuple(json.loads(andon("config", "--json").out)[0]) == config.KEYS

@@ -1,0 +1,33 @@
+"""Times as a person types them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from andon.cli.times import parse_time
+
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("90s", datetime(2026, 1, 31, 11, 58, 30, tzinfo=UTC)),
+        ("15m", datetime(2026, 1, 31, 11, 45, tzinfo=UTC)),
+        ("1h", datetime(2026, 1, 31, 11, 0, tzinfo=UTC)),
+        ("7d", datetime(2026, 1, 24, 12, 0, tzinfo=UTC)),
+        ("2w", datetime(2026, 1, 17, 12, 0, tzinfo=UTC)),
+        ("2026-01-30", datetime(2026, 1, 30, tzinfo=UTC)),
+        ("2026-01-30T09:30", datetime(2026, 1, 30, 9, 30, tzinfo=UTC)),
+        ("2026-01-30T09:30:00+02:00", datetime(2026, 1, 30, 7, 30, tzinfo=UTC)),
+        ("2026-01-30T09:30:00Z", datetime(2026, 1, 30, 9, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_span_or_a_date_becomes_a_moment_in_utc(typed: str, meant: datetime) -> None:
+    assert parse_time(typed, NOON) == meant
+
+
+@pytest.mark.parametrize("typed", ["", "yesterday", "1y", "h", "-1h", "99999999w", "2026-13-01"])
+def test_what_is_no_time_is_told_with_the_way_to_write_one(typed: str) -> None:
+    with pytest.raises(ValueError, match="is no time: write a span such as 90s"):
+        parse_time(typed, NOON)

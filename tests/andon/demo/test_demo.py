@@ -1,0 +1,133 @@
+"""The demo runs from camera to verdict, survives the death of its scorer, and stops without leaving anything behind."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from storage.alerts import alerts
+from storage.auth import audit_log
+from storage.database.engine import Database
+from storage.errors import StorageError
+from storage.line import stations, verdicts
+from testing.command_line import Andon, Start, free_port
+
+PATIENCE_S = 150.0
+SILENCE_TOLD_WITHIN_S = 8.0 + 8.0  # docs/alerts.md: stale_after_s, a look, and what a busy machine takes
+DRIFT_TOLD_WITHIN_FRAMES = 40  # docs/alerts.md: from the first frame under the fading lamp
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"not within {PATIENCE_S} s"
+        time.sleep(0.05)
+
+
+def decided(home: Path) -> int:
+    if not (home / "andon.db").exists():
+        return 0
+    with closing(Database(f"sqlite:///{home / 'andon.db'}")) as database:
+        try:
+            with database.read() as session:
+                return verdicts.count(session)
+        except StorageError:  # the demo is just making it
+            return 0
+
+
+def pid_of(home: Path, name: str) -> int:
+    return int((home / "run" / f"{name}.pid").read_text())
+
+
+@pytest.mark.timeout(300)
+def test_no_frame_is_lost_when_the_scorer_is_killed_in_the_middle(start_andon: Start, tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    demo = start_andon("demo", "--headless", "--frames", 45, "--rate", 5, "--home", home)
+    wait_until(lambda: decided(home) >= 5, demo)
+    os.kill(pid_of(home, "scorer"), signal.SIGKILL)
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, out + err
+    assert "Every one of 45 frames got its verdict." in out
+    for station in ("coins", "brick", "gravel"):
+        frames, made = re.search(rf"^{station} +(\d+) +(\d+)", out, re.MULTILINE).groups()  # type: ignore[union-attr]
+        assert (frames, made) == ("15", "15")
+    assert decided(home) == 45
+
+
+@pytest.mark.timeout(300)
+def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_healthy_station_none(
+    start_andon: Start, tmp_path: Path
+) -> None:
+    home = tmp_path / "demo"
+    demo = start_andon("demo", "--headless", "--home", home)
+    out, err = demo.communicate(timeout=280)
+    assert demo.returncode == 0, out + err
+    with closing(Database(f"sqlite:///{home / 'andon.db'}")) as database, database.read() as session:
+        names = {station.id: station.name for station in stations.list_all(session)}
+        found = {(names.get(alert.station_id or 0), alert.rule): alert for alert in alerts.recent(session)}
+        assert set(found) == {("brick", "score_drift"), ("gravel", "silent_camera")}
+        assert alerts.count(session) == 2, [(one.rule, one.opened_at, one.message) for one in alerts.recent(session)]
+        deeds = Counter(entry.action for entry in audit_log.list_entries(session) if entry.actor == "andon demo")
+        assert deeds == {"alert_rule.set": 1, "station.add": 3, "normal_set.add": 3, "normal_set.activate": 3}
+        frames = {names[one]: list(reversed(verdicts.recent(session, one, limit=200))) for one in names}
+    silent, drift = found["gravel", "silent_camera"], found["brick", "score_drift"]
+    assert silent.evidence["silent_s"] < SILENCE_TOLD_WITHIN_S
+    assert silent.resolved_at is not None
+    assert drift.resolved_at is None
+    fading = [frame for frame in frames["brick"] if frame.part_id and int(frame.part_id[-6:]) > 50]
+    assert sum(1 for frame in fading if frame.decided_at <= drift.opened_at) <= DRIFT_TOLD_WITHIN_FRAMES
+
+
+@pytest.mark.timeout(300)
+def test_the_line_runs_with_its_dashboard_until_it_is_interrupted(start_andon: Start, tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    demo = start_andon("demo", "--no-browser", "--home", home, "--port", free_port())
+    wait_until(lambda: (home / "run" / "dashboard.pid").exists() and decided(home) >= 3, demo)
+    port = re.search(r"\[dashboard\]\nport = (\d+)", (home / "andon.toml").read_text())
+    assert port is not None
+
+    def answers() -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{port[1]}/", timeout=2) as page:
+                return bool(page.status == 200)
+        except OSError:
+            return False
+
+    wait_until(answers, demo)
+    numbers = [
+        pid_of(home, name)
+        for name in ("scorer", "dashboard", "alerts", "camera-coins", "camera-brick", "camera-gravel")
+    ]
+    demo.send_signal(signal.SIGINT)
+    out, err = demo.communicate(timeout=60)
+    assert demo.returncode == 0, out + err
+    assert f"http://127.0.0.1:{port[1]}" in out
+    for number in numbers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(andon: Andon, start_andon: Start, tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    first = start_andon("demo", "--headless", "--frames", 30, "--home", home)
+    wait_until((home / "andon.toml").exists, first)
+    second = andon("demo", "--headless", "--frames", 3, "--home", home)
+    assert second.code == 1
+    assert re.fullmatch(r"andon: A demo runs in .* already; stop it .*\n", second.err)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+
+
+def test_frames_without_headless_is_wrong_usage(andon: Andon) -> None:
+    finished = andon("demo", "--frames", 30)
+    assert finished.code == 2
+    assert "--headless" in finished.err

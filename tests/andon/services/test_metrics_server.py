@@ -1,0 +1,53 @@
+"""/metrics and /healthz over real HTTP."""
+
+import re
+import socket
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from andon.errors import PortInUse
+from andon.services.metrics_server import serve_metrics
+from testing.command_line import free_port, get
+
+
+def test_a_well_process_says_ok_and_shows_its_counts() -> None:
+    registry = CollectorRegistry()
+    Counter("andon_parts", "Parts.", registry=registry).inc(3)
+    with serve_metrics("127.0.0.1", free_port(), list, registry) as port:
+        assert get(port, "/healthz") == (200, "ok\n")
+        status, text = get(port, "/metrics")
+    assert status == 200
+    assert "andon_parts_total 3.0" in text
+
+
+def test_an_unwell_process_answers_503_and_says_why_a_sentence_a_line() -> None:
+    with serve_metrics("127.0.0.1", free_port(), lambda: ["The bus is away.", "The disk is full."]) as port:
+        assert get(port, "/healthz") == (503, "The bus is away.\nThe disk is full.\n")
+
+
+def test_another_path_is_told_what_there_is() -> None:
+    with serve_metrics("127.0.0.1", free_port(), list) as port:
+        assert get(port, "/") == (404, "There are /metrics and /healthz here.\n")
+
+
+def test_port_0_serves_nothing() -> None:
+    with serve_metrics("127.0.0.1", 0, list) as port:
+        assert port == 0
+
+
+def test_a_port_in_use_is_named_with_the_way_out() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        told = re.escape(f"can't be served on 127.0.0.1:{port} (Address already in use); choose another with")
+        with pytest.raises(PortInUse, match=told), serve_metrics("127.0.0.1", port, list):
+            pass
+
+
+def test_the_port_is_free_again_afterwards() -> None:
+    port = free_port()
+    for _ in range(2):
+        with serve_metrics("127.0.0.1", port, list):
+            assert get(port, "/healthz")[0] == 200

@@ -1,0 +1,121 @@
+"""Dead letters go to the bus again as they were, in the order they came, and are marked once they are durable."""
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ingest.bus.protocol import Headers, Record
+from ingest.bus.registry import open_bus
+from ingest.settings import IngestSettings
+from storage.blobs.image_store import ImageStore
+from storage.database.engine import Database
+from storage.line import dead_letters
+from storage.line.dead_letters import DeadLetter
+from testing.command_line import Andon, free_port
+
+FIRST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+
+def bury(*letters: tuple[str, bytes, str | None, Headers]) -> None:
+    """Record dead letters (reason, payload, key, headers) in the default database, a second apart."""
+    images = ImageStore(".andon/images")
+    with closing(Database("sqlite:///.andon/andon.db")) as database:
+        database.upgrade()
+        with database.begin() as session:
+            dead_letters.record(
+                session,
+                [
+                    DeadLetter(
+                        id=None,
+                        topic="an-old-topic",
+                        partition=0,
+                        offset=number,
+                        reason=reason,
+                        error="It can't be decoded.",
+                        station="s1",
+                        key=key,
+                        headers=headers,
+                        payload_reference=images.put(payload),
+                        payload_bytes=len(payload),
+                        occurred_at=FIRST_AT + timedelta(seconds=number),
+                        replayed_at=None,
+                    )
+                    for number, (reason, payload, key, headers) in enumerate(letters)
+                ],
+            )
+
+
+def on_the_bus() -> list[Record]:
+    settings = IngestSettings()
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "looking")) as consumer:
+        return list(consumer.poll(max_records=100, timeout_s=2.0))
+
+
+def test_a_replayed_message_is_the_original_byte_for_byte(andon: Andon) -> None:
+    headers = (("station", b"s1"), ("odd", b"\xff\x00"))
+    bury(("no-headers", b"the payload", "s1", headers))
+    assert andon("dead-letters", "replay", "1").out == "1 dead letter replayed to andon.frames.\n"
+    (record,) = on_the_bus()
+    assert (record.key, record.value, record.headers) == ("s1", b"the payload", headers)
+
+
+def test_a_replayed_letter_leaves_the_list_and_all_takes_only_the_others(andon: Andon) -> None:
+    bury(("no-image", b"1", "s1", ()), ("no-image", b"2", "s1", ()), ("bad-header", b"3", "s1", ()))
+    andon("dead-letters", "replay", "2")
+    assert [one["id"] for one in json.loads(andon("dead-letters", "list", "--json").out)] == [3, 1]
+    assert andon("dead-letters", "replay", "--all", "--reason", "no-image").out.startswith("1 dead letter replayed")
+    assert andon("dead-letters", "replay", "--all").out.startswith("1 dead letter replayed")
+    assert andon("dead-letters", "replay", "--all").out.startswith("0 dead letters replayed")
+    assert [record.value for record in on_the_bus()] == [b"2", b"1", b"3"]
+    everything = json.loads(andon("dead-letters", "list", "--replayed", "--json").out)
+    assert all(one["replayed_at"] is not None for one in everything)
+
+
+def test_many_letters_keep_their_order(andon: Andon) -> None:
+    bury(*(("no-image", str(number).encode(), "s1", ()) for number in range(120)))
+    assert andon("dead-letters", "replay", "--all").code == 0
+    settings = IngestSettings()
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "looking")) as consumer:
+        values = [record.value for _ in range(3) for record in consumer.poll(max_records=100, timeout_s=1.0)]
+    assert values == [str(number).encode() for number in range(120)]
+
+
+def test_a_payload_that_is_gone_is_told_and_the_letter_stays(andon: Andon) -> None:
+    bury(("no-image", b"1", "s1", ()))
+    (kept,) = (path for path in Path(".andon/images").rglob("*") if path.is_file())
+    kept.unlink()
+    refused = andon("dead-letters", "replay", "1")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert len(json.loads(andon("dead-letters", "list", "--json").out)) == 1
+
+
+def test_while_the_bus_is_away_the_letter_stays_and_one_sentence_says_so(
+    andon: Andon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(("no-image", b"1", "s1", ()))
+    monkeypatch.setenv("ANDON_INGEST__BUS", "kafka")
+    monkeypatch.setenv("ANDON_INGEST__KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("ANDON_INGEST__KAFKA_UNAVAILABLE_AFTER_S", "1")
+    refused = andon("dead-letters", "replay", "1")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert len(json.loads(andon("dead-letters", "list", "--json").out)) == 1
+
+
+def test_a_letter_is_shown_with_its_headers_and_its_payload_is_saved_once(andon: Andon, tmp_path: Path) -> None:
+    bury(("no-image", b"the payload", None, (("station", b"s1"),)))
+    shown = json.loads(andon("dead-letters", "show", "1", "--json", "--save", tmp_path / "payload").out)
+    assert (tmp_path / "payload").read_bytes() == b"the payload"
+    assert shown["headers"] == [{"name": "station", "value": "s1"}]
+    assert (shown["reason"], shown["topic"], shown["offset"], shown["key"]) == ("no-image", "an-old-topic", 0, None)
+    again = andon("dead-letters", "show", "1", "--save", tmp_path / "payload")
+    assert again.code == 1
+    assert "File exists" in again.err
+
+
+@pytest.mark.parametrize("words", [("dead-letters", "list"), ("dead-letters", "show", "1")])
+def test_the_tables_name_the_reason(words: tuple[str, ...], andon: Andon) -> None:
+    bury(("no-image", b"1", "s1", (("station", b"s1"),)))
+    assert "no-image" in andon(*words).out

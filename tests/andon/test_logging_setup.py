@@ -1,0 +1,62 @@
+"""Log lines have one shape, ours and the libraries', and go to stderr."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from andon import logging_setup
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_json_lines_carry_event_level_and_a_utc_time(capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("info", "json")
+    structlog.get_logger("scorer.worker.loop").warning("frames were dropped", station="s1", frames=3)
+    written = capsys.readouterr()
+    line = json.loads(written.err)
+    assert written.out == ""
+    assert (line["event"], line["level"], line["station"], line["frames"]) == (
+        "frames were dropped",
+        "warning",
+        "s1",
+        3,
+    )
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_librarys_warning_has_the_same_shape_and_its_chatter_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("info", "json")
+    logging.getLogger("alembic.runtime").info("Context impl SQLiteImpl.")
+    logging.getLogger("alembic.runtime").warning("slow migration")
+    assert json.loads(capsys.readouterr().err)["event"] == "slow migration"
+
+
+def test_an_error_is_one_json_line_with_its_traceback_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("info", "json")
+    try:
+        raise OSError("the disk is full")
+    except OSError:
+        structlog.get_logger().exception("write failed")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["exception"][0]["exc_value"] == "the disk is full"
+
+
+def test_what_is_less_grave_than_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("warning", "text")
+    structlog.get_logger().info("beat")
+    structlog.get_logger().warning("late", seconds=3)
+    text = capsys.readouterr().err
+    assert "beat" not in text
+    assert "late" in text
+    assert "seconds=3" in text

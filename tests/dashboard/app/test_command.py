@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from dashboard.app.command import command, settings_from
+from dashboard.app.settings import DashboardSettings
+from dashboard.time_ranges import TIME_RANGES
+
+
+def test_the_dashboard_is_started_by_streamlit_with_host_and_port() -> None:
+    told = command(DashboardSettings(host="0.0.0.0", port=9000))
+    assert told[:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert told[4].endswith("server.py")
+    assert told[told.index("--server.port") + 1] == "9000"
+    assert told[told.index("--server.address") + 1] == "0.0.0.0"
+    assert told[told.index("--server.headless") + 1] == "true"
+
+
+def test_the_settings_reach_the_process() -> None:
+    settings = DashboardSettings(port=9000, refresh_every_s=0.5, window_minutes=15)
+    told = command(settings)
+    assert settings_from(told[told.index("--") + 1 :]) == settings
+    assert settings_from([]) == DashboardSettings()
+
+
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        DashboardSettings(prot=8501)  # type: ignore[call-arg]
+
+
+def test_the_dashboard_knows_neither_torch_nor_the_scorer() -> None:
+    every_module = (
+        "import importlib, pkgutil, sys, dashboard\n"
+        "for found in pkgutil.walk_packages(dashboard.__path__, 'dashboard.'):\n"
+        "    if found.name not in ('dashboard.app.main',) and not found.name.startswith('dashboard.screens.'):\n"
+        "        importlib.import_module(found.name)\n"
+        "print([name for name in ('torch', 'scorer', 'ingest', 'andon') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", every_module], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("span", TIME_RANGES.values(), ids=lambda span: span.name)
+def test_a_time_range_is_drawn_in_about_as_many_points_as_a_screen_can_show(span: object) -> None:
+    span = TIME_RANGES[span.name]  # type: ignore[attr-defined]
+    assert 160 <= span.length / span.bucket <= 192
+    now = datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC)
+    since, until = span.window(now)
+    assert until - since == span.length
+    assert now < until <= now + span.bucket
+    assert (until.timestamp() % span.bucket.total_seconds()) == 0
+    assert 2 <= span.refresh_every_s(2) <= 60
+
+
+def test_a_short_range_looks_as_often_as_the_setting_says() -> None:
+    assert TIME_RANGES["15 min"].refresh_every_s(2) == 2
+    assert TIME_RANGES["30 d"].refresh_every_s(2) == 60
+    assert TIME_RANGES["1 h"].window(datetime(2026, 11, 24, 12, 0, tzinfo=UTC))[1] > datetime(
+        2026, 11, 24, 12, 0, tzinfo=UTC
+    ) - timedelta(seconds=1)

@@ -1,0 +1,254 @@
+"""The page Normal sets, run by Streamlit's own test harness without a browser."""
+
+import io
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingest.sources.simulated import normals
+from storage.actions import jobs as job_actions
+from storage.actions import normal_sets as actions
+from storage.actions import reviews as review_actions
+from storage.auth import audit_log
+from storage.auth.actors import SINGLE_USER, Actor, Role
+from storage.line import golden_frames, jobs, normal_candidates, normal_sets, thresholds, verdicts, what_if
+from storage.line.normal_sets import NormalImage, NormalSet
+from storage.line.stations import Station
+from storage.line.what_if import WhatIfRequest
+from storage.review.reviews import LabelSubmission
+from tests.dashboard.people import button, opened, press, somebody, text
+from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
+
+ANYBODY = Actor(SINGLE_USER, Role.ADMIN)
+PROMISE = "With 4 good parts the highest of them sets the threshold."
+
+
+@pytest.fixture
+def flagged(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[verdicts.Verdict]:
+    """Four flagged frames with pictures of their own."""
+    chance = np.random.default_rng(9)
+    made = [
+        verdict(
+            line,
+            s1,
+            normal_set,
+            n,
+            now - timedelta(minutes=n + 1),
+            0.5 + n / 100,
+            image_reference=line.images.put(jpeg(coins.frame(chance))),
+        )
+        for n in range(4)
+    ]
+    line.verdicts(*made)
+    return made
+
+
+@pytest.fixture
+def draft(line: Line, s1: Station, flagged: list[verdicts.Verdict], now: datetime) -> NormalSet:
+    """Version 2: the active set and the first flagged frame."""
+    image = NormalImage(flagged[0].image_reference, "frame 1 of 2026-11-24 08:00:00")
+    with line.database.begin() as session:
+        return actions.draft(session, ANYBODY, s1.name, [image], "a false alarm added", now)
+
+
+def active_version(line: Line) -> int:
+    with line.database.read() as session:
+        found = normal_sets.active(session, 1)
+    assert found is not None
+    return found.version
+
+
+def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime) -> None:
+    """A what-if of the draft, as a scorer leaves it: the first frame was a false alarm and would pass."""
+    with line.database.begin() as session:
+        review_actions.label(
+            session,
+            ANYBODY,
+            [
+                LabelSubmission(one.frame_id, one.frame_id, "false_alarm" if n == 0 else "defect")
+                for n, one in enumerate(flagged)
+            ],
+            now,
+        )
+        job = job_actions.start_what_if(session, ANYBODY, s1.name, draft.version, now)
+        frames = what_if.frames_to_rescore(session, s1.id, 200)
+        scores = {frame.frame_id: 0.3 if frame.label == "false_alarm" else frame.score for frame in frames}
+        against = {image.reference: 0.2 + n / 1000 for n, image in enumerate(draft.images)}
+        result = what_if.compare(WhatIfRequest(draft.version), MODEL, 0.4, PROMISE, frames, scores, against)
+        jobs.claim(session, "scorer-1", ["what_if"], now)
+        assert jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
+
+
+def test_a_draft_is_made_of_the_active_set_picks_and_drops(
+    line: Line, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with line.database.begin() as session:
+        for one in flagged[:2]:
+            actions.propose(session, ANYBODY, one.frame_id, now)
+    app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
+    assert "The draft would have **5 images**: 3 kept, 0 dropped, 2 picked, 0 uploaded." in text(app)
+    app.checkbox(key=f"keep-{normal_set.images[0].reference}").uncheck()
+    app.checkbox(key=f"take-{flagged[1].image_reference}").uncheck()
+    app.text_input(key="draft_note").set_value("one in, one out")
+    app.run()
+    press(app, "Make a draft")
+    with line.database.read() as session:
+        made = normal_sets.get(session, s1.id, 2)
+        left = normal_candidates.list_all(session, s1.id)
+    kept = [image.reference for image in normal_set.images[1:]]
+    assert [image.reference for image in made.images] == [*kept, flagged[0].image_reference]
+    assert (made.state, made.note) == ("draft", "one in, one out")
+    assert [pick.image_reference for pick in left] == [flagged[1].image_reference]  # still wanted, only not in this one
+    assert "Version 2" in text(app)
+
+
+def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
+    line: Line, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
+    app.file_uploader[0].set_value(("notes.jpg", b"no picture at all", "image/jpeg")).run()
+    press(app, "Make a draft")
+    assert "notes.jpg can't be opened as a picture" in text(app)
+    picture = jpeg(coins.frame(np.random.default_rng(4)))
+    app.file_uploader[0].set_value(("new.jpg", picture, "image/jpeg")).run()
+    press(app, "Make a draft")
+    with line.database.read() as session:
+        made = normal_sets.get(session, s1.id, 2)
+    assert made.images[-1].name == "new.jpg"
+    assert line.images.get(made.images[-1].reference) == picture
+
+
+def test_activation_wants_a_reason_and_rollback_is_one_click(
+    line: Line, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "normals", station="s1")
+    assert button(app, "Nothing to roll back to").disabled
+    app.button_group[-1].set_value("v2").run()
+    press(app, "Activate version 2")
+    assert "it stands in the audit log" in text(app)
+    assert active_version(line) == 1
+    app.text_input(key=f"activation_reason-{draft.id}").set_value("fewer false alarms").run()
+    press(app, "Activate version 2")
+    assert active_version(line) == 2
+    press(app, "Roll back to version 1")
+    assert active_version(line) == 1
+    with line.database.read() as session:
+        log = [(entry.action, entry.reason) for entry in reversed(audit_log.list_entries(session))]
+    assert log[-2:] == [("normal_set.activate", "fewer false alarms"), ("normal_set.rollback", "")]
+
+
+def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
+    line: Line, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "normals", station="s1", what="What if")
+    assert "No scorer is running" in text(app)
+    press(app, "Work it out")
+    assert button(app, "Work it out").disabled
+    with line.database.read() as session:
+        (job,) = jobs.recent(session)
+    assert (job.kind, job.payload, job.state) == ("what_if", {"version": 2, "last": 200}, "queued")
+    press(app, "Stop it")
+    assert "It was stopped." in text(app)
+
+
+def test_what_if_shows_who_flips_and_both_errors_before_and_after(
+    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    worked_out(line, s1, draft, flagged, now)
+    line.worker("scorer-1", now)
+    app = opened(line, monkeypatch, "normals", station="s1", what="What if")
+    said = text(app)
+    assert "If version 2 were active" in said
+    assert "<span>False rejects</span><b>1 → 0</b><small>of 1 reviewed good part</small>" in said
+    assert "<span>Escapes</span><b>0 → 0</b><small>of 3 reviewed defects</small>" in said
+    assert "<span>Flips to pass</span><b>1</b>" in said
+    assert "<b>better</b>" in said
+    assert PROMISE in said
+    assert "0.500 → <b>0.300</b>" in said
+    assert "No scorer is running" not in said
+
+
+def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
+    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    app = opened(line, monkeypatch, "normals", station="s1")
+    assert "it comes with a what-if of this version" in text(app)
+    worked_out(line, s1, draft, flagged, now)
+    app.button_group[-1].set_value("v2").run()
+    assert "<b>0.203</b>" in text(app)
+    assert "Came in, only in v2<small>1 image</small>" in text(app)
+
+
+def test_a_threshold_is_set_by_hand_with_a_reason(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (0.2, 0.3, 0.39)
+    line.verdicts(
+        *(verdict(line, s1, normal_set, n, now - timedelta(hours=1), score) for n, score in enumerate(scores))
+    )
+    app = opened(line, monkeypatch, "normals", station="s1", what="Threshold")
+    app.number_input(key=f"threshold_value-{s1.id}").set_value(0.35).run()
+    assert "Above 0.350 lie 1 of the last day's 3 frames (33 %)." in text(app)
+    press(app, "Put in force")
+    assert "has a reason" in text(app)
+    app.text_input(key="threshold_reason").set_value("glare").run()
+    press(app, "Put in force")
+    with line.database.read() as session:
+        newest = thresholds.history(session, s1.id)[0]
+    assert (newest.value, newest.kind, newest.reason) == (0.35, "by_hand", "glare")
+    assert list(app.dataframe[0].value["Threshold"]) == [0.35, 0.41]
+
+
+def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = verdict(line, s1, normal_set, 1, now - timedelta(minutes=1), 0.25)
+    line.verdicts(frame)
+    app = opened(line, monkeypatch, "normals", station="s1", what="Golden frame")
+    press(app, "Choose")
+    assert "<b>0.2500</b>" in text(app)
+    press(app, "Score it now")
+    with line.database.begin() as session:
+        (job,) = jobs.recent(session, kind="golden")
+        golden_frames.record_score(session, s1.id, 0.26, "scorer-1", now)
+        jobs.claim(session, "scorer-1", ["golden"], now)
+        jobs.finish(session, job.id, "scorer-1", {}, now)
+    assert "<b>differs</b>" in text(app.run())
+
+
+def test_a_viewer_sees_everything_and_can_press_nothing(
+    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    worked_out(line, s1, draft, flagged, now)
+    with line.database.begin() as session:
+        for version in (2, 1):
+            normal_sets.activate(session, s1.id, version, now)
+    viewer = somebody(line, "visitor", Role.VIEWER, now)
+    for what, label in (
+        ("Versions", "Roll back"),
+        ("Draft", "Make a draft"),
+        ("What if", "Work it out"),
+        ("Threshold", "Put in force"),
+        ("Threshold", "Aim at it"),
+        ("Golden frame", "Make it the golden frame"),
+    ):
+        assert button(opened(line, monkeypatch, "normals", viewer, station="s1", what=what), label).disabled
+
+
+def test_near_duplicates_and_outliers_are_pointed_out(
+    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [Image.open(io.BytesIO(data)) for data in normals("coins", 6)]
+    brighter = pictures[0].point(lambda value: min(255, int(1.02 * value)))
+    line.normals(s1, [*pictures, brighter, Image.open(io.BytesIO(normals("brick", 2)[0]))], now)
+    said = text(opened(line, monkeypatch, "normals", station="s1"))
+    assert "1 image stands out" in said
+    assert "looks unlike the others" in said
+    assert "2 images are much like another" in said
+    assert "much like good-06.jpg" in said

@@ -1,0 +1,236 @@
+"""The review page's logic, run by Streamlit's own test harness without a browser."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.review import labelling
+from dashboard.review.labelling import ShownFrame
+from storage.actions import reviews as actions
+from storage.auth import audit_log, users
+from storage.auth.actors import SINGLE_USER, Actor, Role
+from storage.line import normal_candidates
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
+from storage.review import labels, review_queue, reviews
+from storage.review.labels import Label
+from storage.review.review_queue import QueueFilter
+from tests.dashboard.people import button, opened, press, somebody, text
+from tests.dashboard.seeding import Line, verdict
+
+FRAMES = 6
+
+
+@pytest.fixture
+def queue(line: Line, s1: Station, normal_set: NormalSet, now: datetime) -> list[UUID]:
+    """Six flagged frames, newest first."""
+    made = [
+        verdict(line, s1, normal_set, number, now - timedelta(minutes=number + 1), 0.5 + number / 100)
+        for number in range(FRAMES)
+    ]
+    line.verdicts(*made)
+    return [one.frame_id for one in made]
+
+
+def words(line: Line) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
+    with line.database.read() as session:
+        return {one.frame_id: (one.label, one.tags) for one in labels.recent(session, 1)}
+
+
+def shown(app: AppTest) -> str:
+    """The score of the frame that is looked at."""
+    return next(str(each.proto.body) for each in app.html if "andon-scale" in str(each.proto.body))
+
+
+def test_a_word_is_kept_and_the_next_frame_comes(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    assert "6 frames waiting" in text(app)
+    assert "score <b>0.500</b>" in shown(app)
+    press(app, "Defect")
+    assert words(line) == {queue[0]: ("defect", ())}
+    assert "score <b>0.510</b>" in shown(app)
+    assert "5 frames waiting" in text(app)
+
+
+def test_types_go_with_a_defect_and_with_nothing_else(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    press(app, "dent")
+    press(app, "crack")
+    press(app, "dent")  # and off again
+    press(app, "Defect")
+    press(app, "dent")
+    press(app, "False alarm")
+    assert words(line) == {queue[0]: ("defect", ("crack",)), queue[1]: ("false_alarm", ())}
+
+
+def test_a_type_that_is_heard_after_its_word_is_added_to_it(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    press(app, "Defect", "dent")  # one message of the browser; Streamlit calls the word first
+    assert words(line) == {queue[0]: ("defect", ("dent",))}
+    assert "score <b>0.510</b>" in shown(app)
+
+
+def test_a_typed_type_takes_the_last_key_and_is_marked(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    app.text_input(key="another_type").set_value("burr").run()
+    press(app, "Defect")
+    assert words(line) == {queue[0]: ("defect", ("burr",))}
+    assert [each.label for each in app.button if each.label == "burr"] == ["burr"]
+
+
+def test_undo_brings_the_frame_back_to_the_one_who_spoke(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    press(app, "Unsure")
+    press(app, "Undo")
+    assert words(line) == {}
+    assert "score <b>0.500</b>" in shown(app)
+    press(app, "Defect")  # and a new word of it is kept
+    assert words(line) == {queue[0]: ("defect", ())}
+
+
+def test_good_and_into_the_normal_set_is_one_press_and_two_entries(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(opened(line, monkeypatch, "review"), "Good, and into the normal set")
+    assert words(line) == {queue[0]: ("false_alarm", ())}
+    with line.database.read() as session:
+        assert len(normal_candidates.list_all(session, 1)) == 1
+        assert {entry.action for entry in audit_log.list_entries(session)} == {"review.label", "normal_set.propose"}
+
+
+def test_skipped_frames_wait_and_are_offered_again_at_the_end(
+    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    for _ in range(FRAMES):
+        press(app, "Next")
+    assert "You have skipped what is left" in text(app)
+    assert words(line) == {}
+    press(app, "Look at them again")
+    assert "score <b>0.500</b>" in shown(app)
+
+
+def test_two_people_never_look_at_the_same_frame(
+    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, ben = (somebody(line, name, Role.INSPECTOR, now) for name in ("ann", "ben"))
+    of_ann, of_ben = opened(line, monkeypatch, "review", ann), opened(line, monkeypatch, "review", ben)
+    assert "score <b>0.500</b>" in shown(of_ann)
+    assert "score <b>0.510</b>" in shown(of_ben)
+    press(of_ann, "Defect")
+    assert "score <b>0.520</b>" in shown(of_ann)
+    with line.database.read() as session:
+        held = {one.frame_id: one.claimed_by for one in review_queue.list_queued(session, QueueFilter())}
+    assert (held[queue[1]], held[queue[2]]) == ("ben", "ann")
+
+
+def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
+    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(line, monkeypatch, "review")
+    with line.database.begin() as session:
+        labelling.say(session, Actor("colleague", Role.INSPECTOR), [ShownFrame(queue[0], 0)], "false_alarm", now)
+    press(app, "Defect")
+    assert words(line) == {queue[0]: ("false_alarm", ())}
+    assert "This frame has its word already: a false alarm, said by colleague." in text(app)
+    assert "score <b>0.510</b>" in shown(app)
+
+
+def test_a_viewer_sees_the_queue_and_can_press_nothing_and_holds_nothing(
+    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = somebody(line, "visitor", Role.VIEWER, now)
+    app = opened(line, monkeypatch, "review", viewer)
+    assert "score <b>0.500</b>" in shown(app)
+    for label in ("Defect", "False alarm", "Unsure", "Good, and", "Undo", "dent"):
+        assert button(app, label).disabled
+    press(app, "Next")
+    assert "score <b>0.510</b>" in shown(app)
+    with line.database.read() as session:
+        assert {one.claimed_by for one in review_queue.list_queued(session, QueueFilter())} == {None}
+
+
+def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
+    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspector = somebody(line, "ann", Role.INSPECTOR, now)
+    app = opened(line, monkeypatch, "review", inspector)
+    with line.database.begin() as session:
+        users.set_role(session, "ann", Role.VIEWER)
+    press(app, "Defect")
+    assert words(line) == {}
+    assert "may not do review.label" in text(app)
+
+
+def test_many_chosen_frames_get_one_word(line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(line, monkeypatch, "review", how="Grid")
+    assert button(app, "Defect").disabled
+    for frame_id in queue[1:4]:
+        app.checkbox(key=f"choose-{frame_id}").check()
+    app.run()
+    press(app, "False alarm")
+    assert set(words(line)) == set(queue[1:4])
+    press(app, "Undo")  # what was said by one press is taken back by one
+    assert words(line) == {}
+    press(app, "Choose all")
+    press(app, "Unsure")
+    assert len(words(line)) == FRAMES
+
+
+def test_an_escape_is_found_and_explained(
+    line: Line, s1: Station, normal_set: NormalSet, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = verdict(line, s1, normal_set, 50, now - timedelta(minutes=2), 0.2)
+    line.verdicts(missed, *(verdict(line, s1, normal_set, 60 + n, now, 0.3) for n in range(3)))
+    app = opened(line, monkeypatch, "review", how="Find a frame", frame=str(missed.frame_id))
+    said = text(app)
+    assert "It scored 0.200 and the threshold was 0.410, so it passed 51 % below it." in said
+    assert "flagged 3 more frames of the 10" in said
+    press(app, "Defect")
+    with line.database.read() as session:
+        (counts,) = labels.counts(session)
+    assert counts.passed_defect == 1
+    press(app, "Good part")  # the frame stays on the page, and a person may change their mind
+    assert words(line)[missed.frame_id] == ("false_alarm", ())
+
+
+def test_the_same_sight_of_a_frame_makes_the_same_saying_in_every_tab() -> None:
+    sight = ShownFrame(UUID(int=7), 0)
+    assert labelling.idempotency_key(sight, "ann") == labelling.idempotency_key(ShownFrame(UUID(int=7), 0), "ann")
+    others = [ShownFrame(UUID(int=8), 0), ShownFrame(UUID(int=7), 3)]
+    ids = {
+        labelling.idempotency_key(sight, "ann"),
+        labelling.idempotency_key(sight, "ben"),
+        *(labelling.idempotency_key(o, "ann") for o in others),
+    }
+    assert len(ids) == 4
+
+
+def test_a_hundred_words_said_twice_each_are_a_hundred_words(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+) -> None:
+    line.verdicts(*(verdict(line, s1, normal_set, 100 + n, now - timedelta(seconds=n), 0.6) for n in range(100)))
+    who = Actor(SINGLE_USER, Role.ADMIN)
+    for number in range(100):
+        with line.database.begin() as session:
+            (frame,) = actions.claim(session, who, QueueFilter(), now)
+            (sight,) = labelling.shown(session, [frame.frame_id])
+        for _ in range(2):  # a reload sends it again
+            with line.database.begin() as session:
+                labelling.say(session, who, [sight], "defect", now + timedelta(seconds=number))
+    with line.database.read() as session:
+        assert len(reviews.recent(session, limit=1000)) == 100
+        assert labels.counts(session)[0].flagged_defect == 100
+        assert review_queue.count(session, QueueFilter()) == 0

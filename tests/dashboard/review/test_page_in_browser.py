@@ -1,0 +1,224 @@
+"""Review as an inspector meets it: a real Chromium, keys, a reload, a second tab and the way back, and nothing lost."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.app.settings import DashboardSettings
+from storage.blobs.anomaly_maps import encode_map
+from storage.line import normal_candidates, normal_sets
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
+from storage.review import labels, review_queue, reviews
+from storage.review.review_queue import QueueFilter
+from testing.chromium import running_dashboard
+from tests.dashboard.seeding import Line, Scene, jpeg, verdict
+
+pytestmark = pytest.mark.browser
+FRAMES = 24
+
+
+@pytest.fixture(autouse=True)
+def patience() -> None:
+    expect.set_options(timeout=30_000)
+
+
+@pytest.fixture
+def queue(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[float]:
+    """24 flagged frames, newest first scores 0.50, 0.51, …; their scores."""
+    chance = np.random.default_rng(5)
+    heat = line.images.put(encode_map(np.eye(12, 16, dtype=np.float32)))
+    line.verdicts(
+        *(
+            verdict(
+                line,
+                s1,
+                normal_set,
+                number,
+                now - timedelta(minutes=number + 1),
+                0.5 + number / 100,
+                image_reference=line.images.put(jpeg(coins.frame(chance))),
+                map_reference=heat,
+                part_id=f"P-{number}",
+            )
+            for number in range(FRAMES)
+        )
+    )
+    return [0.5 + number / 100 for number in range(FRAMES)]
+
+
+@pytest.fixture
+def address(line: Line, queue: list[float]) -> Iterator[str]:
+    with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as at:
+        yield at
+
+
+def shows(page: Page, score: float) -> None:
+    """The page shows the frame of that score, with buttons that hear keys."""
+    expect(page.locator(".st-key-card-review .andon-scale")).to_contain_text(f"score {score:.3f}")
+    expect(page.get_by_role("button", name=re.compile("Defect"))).to_be_enabled()
+    drawn(page)
+
+
+def drawn(page: Page) -> None:
+    """Nothing of the page is still to come."""
+    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
+
+
+def words(line: Line) -> list[tuple[float, str, tuple[str, ...]]]:
+    """Every word that counts: (score, word, types), in the order of the frames."""
+    with line.database.read() as session:
+        said = labels.recent(session, 1, limit=1000)
+    return [(0.5 + (one.frame_id.int & 0xFFFF) / 100, one.label, one.tags) for one in said]
+
+
+def entries(line: Line) -> int:
+    with line.database.read() as session:
+        return len(reviews.recent(session, limit=1000))
+
+
+def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_double_none(
+    page: Page, address: str, line: Line, queue: list[float]
+) -> None:
+    page.goto(f"{address}/review")
+    for number in range(6):
+        shows(page, queue[number])
+        page.keyboard.press("dfu"[number % 3])
+    shows(page, queue[6])
+    assert [label for _, label, _ in words(line)] == ["defect", "false_alarm", "unsure"] * 2
+
+    page.keyboard.press("d")  # the browser goes away before it hears the answer
+    page.reload()
+    shows(page, queue[7])
+    page.keyboard.press("d")
+    page.keyboard.press("d")  # twice in a row says it once, of the frame that was seen
+    shows(page, queue[8])
+
+    tab = page.context.new_page()
+    tab.goto(f"{address}/review")
+    shows(tab, queue[8])  # the same person, so the same frame
+    tab.keyboard.press("f")
+    shows(tab, queue[9])
+    page.bring_to_front()
+    page.keyboard.press("f")  # the first tab still shows the frame that has its word
+    shows(page, queue[9])
+    tab.close()
+
+    page.keyboard.press("d")
+    shows(page, queue[10])
+    page.get_by_role("link", name="Live wall").click()
+    expect(page.locator(".st-key-tile-1")).to_be_visible()
+    page.go_back()
+    shows(page, queue[10])
+    for number in range(10, 20):
+        shows(page, queue[number])
+        page.keyboard.press("d")
+    shows(page, queue[20])
+
+    said = words(line)
+    assert [score for score, _, _ in said] == pytest.approx(queue[:20])
+    assert [label for _, label, _ in said[:6]] == ["defect", "false_alarm", "unsure"] * 2
+    assert [label for _, label, _ in said[6:]] == ["defect"] * 2 + ["false_alarm"] + ["defect"] * 11
+    assert entries(line) == 20
+    with line.database.read() as session:
+        assert review_queue.count(session, QueueFilter()) == FRAMES - 20
+
+
+def test_types_undo_next_and_the_normal_set_by_keyboard(
+    page: Page, address: str, line: Line, queue: list[float]
+) -> None:
+    page.goto(f"{address}/review")
+    shows(page, queue[0])
+    for key, name in (("2", "dent"), ("3", "crack")):
+        kind = page.get_by_role("button", name=re.compile(name))
+        expect(kind).to_be_enabled()  # types are drawn last
+        page.keyboard.press(key)
+        expect(kind).to_have_attribute("data-testid", "stBaseButton-primary")
+        drawn(page)
+    page.keyboard.press("d")
+    shows(page, queue[1])
+    assert words(line) == [(0.5, "defect", ("dent", "crack"))]
+
+    page.keyboard.press("z")
+    shows(page, queue[0])
+    assert words(line) == []
+
+    page.keyboard.press("n")
+    shows(page, queue[1])
+    page.keyboard.press("ArrowRight")
+    shows(page, queue[2])
+    page.keyboard.press("g")
+    shows(page, queue[3])
+    assert words(line) == [(0.52, "false_alarm", ())]
+    with line.database.read() as session:
+        assert [pick.proposed_by for pick in normal_candidates.list_all(session, 1)] == ["single user"]
+        assert normal_sets.list_all(session, 1)[0].version == 1
+    slider = page.get_by_role("slider", name="Anomaly map opacity")
+    slider.press("ArrowRight")  # moves the slider, and skips no frame
+    expect(page.locator("img.heat")).to_have_css("opacity", "0.61")
+    shows(page, queue[3])
+
+
+def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was_seen(
+    page: Page, address: str, line: Line, queue: list[float]
+) -> None:
+    page.goto(f"{address}/review")
+    for number in range(3):
+        shows(page, queue[number])
+        drawn(page)
+        for key in "123dfu":  # the last two come when the frame has its word
+            page.keyboard.press(key)
+        shows(page, queue[number + 1])
+    drawn(page)
+    assert [label for _, label, _ in words(line)] == ["defect"] * 3
+    assert [len(types) for _, _, types in words(line)] == [3, 3, 3]
+    assert entries(line) == 3
+
+
+def test_many_frames_get_one_word_and_one_undo_takes_all_back(
+    page: Page, address: str, line: Line, queue: list[float]
+) -> None:
+    page.goto(f"{address}/review?how=Grid")
+    boxes = page.locator('[class*="st-key-choice-"]')
+    expect(boxes).to_have_count(12)
+    boxes.nth(0).locator("label").click()
+    expect(page.locator(".st-key-words")).to_contain_text("1 of 12 chosen")
+    boxes.nth(2).locator("label").click()
+    expect(page.locator(".st-key-words")).to_contain_text("2 of 12 chosen")
+    drawn(page)
+    page.keyboard.press("f")
+    expect(page.locator(".st-key-words")).to_contain_text("0 of 12 chosen")
+    drawn(page)
+    assert [(score, label) for score, label, _ in words(line)] == [(0.5, "false_alarm"), (0.52, "false_alarm")]
+    page.keyboard.press("z")
+    expect(page.locator(".andon-tally")).to_contain_text("0 said by you")
+    assert words(line) == []
+
+
+def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
+    page: Page, address: str, line: Line, s1: Station, normal_set: NormalSet
+) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=30)
+    line.verdicts(verdict(line, s1, normal_set, 500, at, 0.2, part_id="ESC-7"))
+    page.goto(f"{address}/station?station=s1&show=Passed")
+    page.get_by_role("link", name="A defect? Why was it missed").click()
+    expect(page.locator(".st-key-card-why")).to_contain_text("It scored 0.200 and the threshold was 0.410")
+    page.goto(f"{address}/station?station=s1")
+    page.get_by_role("link", name="A bad part was found later? Find its frame").click()
+    expect(page.locator(".st-key-card-why")).to_have_count(0)
+    page.get_by_placeholder("any").fill("ESC-7")
+    page.get_by_placeholder("any").press("Enter")
+    page.locator(".st-key-thumb-0").click()
+    why = page.locator(".st-key-card-why")
+    expect(why).to_contain_text("It scored 0.200 and the threshold was 0.410")
+    expect(why.locator("img")).to_have_count(6)
+    shows(page, 0.2)  # the words are drawn last
+    page.keyboard.press("d")
+    expect(page.locator(".st-key-card-review .andon-said")).to_contain_text("Defect")
+    with line.database.read() as session:
+        (counts,) = labels.counts(session)
+    assert counts.passed_defect == 1

@@ -1,0 +1,159 @@
+"""What the pages say, run by Streamlit's own test harness without a browser."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import formatting
+from storage.blobs.image_store import ImageStore
+from storage.database.engine import Database
+from storage.line import drops
+from storage.line.drops import DropReport
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
+from tests.dashboard.seeding import Line, letters, park, verdict
+
+APP = str(Path(__file__).parents[2] / "dashboard/app/main.py")
+
+
+def opened(line: Line, monkeypatch: pytest.MonkeyPatch, screen: str = "", **query: str) -> AppTest:
+    monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", line.database_url)
+    monkeypatch.setenv("ANDON_STORAGE__IMAGES_URL", line.images_url)
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.run()
+    if screen:
+        app.switch_page(f"../{screen}/page.py")
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+    assert not app.exception
+    return app
+
+
+def text(app: AppTest) -> str:
+    kinds = (app.html, app.markdown, app.code, app.subheader, app.title, app.error, app.info, app.success, app.caption)
+    return "\n".join(str(getattr(element, "value", None) or element.proto) for kind in kinds for element in kind)
+
+
+def test_an_empty_wall_says_what_to_do(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = text(opened(line, monkeypatch))
+    assert "No stations yet" in said
+    assert "andon station add s1" in said
+
+
+def test_the_strip_counts_today_and_tells_which_scorers_live(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2), verdict(line, s1, normal_set, 2, now, 0.9))
+    line.worker("scorer-1", now, lag=7)
+    line.worker("scorer-2", now - timedelta(hours=1))
+    said = text(opened(line, monkeypatch))
+    assert "<span>Frames today</span><b>2</b>" in said
+    assert "<span>Flagged today</span><b>50 %</b><small>1 frame</small>" in said
+    assert "<span>Scorers</span><b>1</b><small>1 worker gone</small>" in said
+    assert "<span>Lag</span><b>7</b>" in said
+
+
+def test_no_scorer_running_is_told_apart_from_a_silent_camera(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(minutes=9), 0.2))
+    assert "No scorer running" in text(opened(line, monkeypatch))
+    line.worker("scorer-1", now + timedelta(minutes=5))
+    assert "Silent for 9 min" in text(opened(line, monkeypatch))
+
+
+def test_frames_that_wait_are_counted_on_the_tile(
+    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park(line, s1, 37, now)
+    said = text(opened(line, monkeypatch))
+    assert "37 frames wait for it." in said
+    assert "andon normals add s1 FOLDER --activate" in said
+
+
+def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
+    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = timedelta(hours=1)
+    with line.database.begin() as session:
+        drops.record(session, [DropReport(UUID(int=1), "s1", "spool-full", 9, now - 26 * hour, now - 25 * hour)])
+        drops.record(session, [DropReport(UUID(int=2), "s1", "spool-full", 3, now - hour, now)])
+    said = text(opened(line, monkeypatch))
+    assert f"3 frames dropped since {formatting.clock(now - hour, now, UTC)}" in said
+
+
+def test_a_schema_that_is_not_there_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    bare = Line(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
+    (error,) = opened(bare, monkeypatch).error
+    assert "andon db upgrade" in error.value
+
+
+def test_a_station_page_without_station_asks_for_one(line: Line, s1: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Choose a station above" in text(opened(line, monkeypatch, "station"))
+
+
+def test_a_station_page_says_when_there_is_nothing_in_the_range(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=3), 0.2))
+    said = text(opened(line, monkeypatch, "station", station="s1"))
+    assert "Nothing was scored in the last 1 h." in said
+    assert "Nothing was flagged in the last 1 h." in said
+    assert "andon produce s1 --source folder:PATH" in said
+
+
+def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = "sha256:" + 64 * "0"
+    line.verdicts(verdict(line, s1, normal_set, 1, now, 0.9, image_reference=gone, map_reference=gone))
+    app = opened(line, monkeypatch, "station", station="s1")
+    assert "not in the image store" in app.warning[0].value
+    assert "above the threshold" in text(app)
+
+
+def test_a_frame_without_reference_is_not_given_a_score(
+    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unscored = verdict(
+        line,
+        s1,
+        normal_set,
+        1,
+        now,
+        None,
+        decision="no_reference",
+        threshold=None,
+        normal_set_id=None,
+        detector=None,
+        model_id=None,
+        weights_sha256=None,
+    )
+    line.verdicts(unscored)
+    app = opened(line, monkeypatch, "station", station="s1", show="All")
+    assert "This frame was not scored" in text(app)
+
+
+def test_dead_letters_say_why_and_how_they_are_replayed(
+    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No dead letters wait" in text(opened(line, monkeypatch, "dead_letters"))
+    letters(line, now)
+    app = opened(line, monkeypatch, "dead_letters")
+    rows = app.dataframe[0].value
+    assert list(rows["Reason"]) == ["unknown-station", "not-an-image", "no-headers", "too-large"]
+    assert "andon dead-letters replay 1" in text(app)
+
+
+def test_normal_sets_show_versions_with_the_promise_of_their_threshold(
+    line: Line, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = text(opened(line, monkeypatch, "normals"))
+    assert "Version 1" in said
+    assert "3 good parts" in said
+    assert "can only be promised from 99 good parts on" in said

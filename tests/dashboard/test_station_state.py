@@ -1,0 +1,70 @@
+from datetime import UTC, datetime, timedelta
+
+from dashboard.station_state import StationState, alive, station_state
+from storage.line.stations import Station, StationSettings
+from storage.line.verdicts import StationSummary
+from storage.line.workers import WorkerState, WorkerStatus
+from tests.dashboard.seeding import bare
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def worker(state: WorkerState = "running", lag: int = 0, seen_s_ago: float = 1, message: str = "") -> WorkerStatus:
+    return WorkerStatus("scorer-1", state, message, "nearest-patch", lag, NOW, NOW - timedelta(seconds=seen_s_ago))
+
+
+def state(
+    *,
+    age_s: float | None = 1,
+    parked: int = 0,
+    active: bool = True,
+    workers: tuple[WorkerStatus, ...] = (worker(),),
+    without_normals: str = "wait",
+) -> StationState:
+    """Of a station that counts as silent after 60 s and whose last frame is `age_s` old (None: there is none)."""
+    station = Station(1, "s1", StationSettings(without_normals=without_normals, stale_after_s=60), NOW)  # type: ignore[arg-type]
+    at = NOW - timedelta(seconds=age_s or 0)
+    latest = bare(at, 0.2)
+    summary = StationSummary(1, None if age_s is None else latest, 5, 0, 0, parked, ())
+    return station_state(station, summary, active, workers, NOW)
+
+
+def test_a_station_runs_while_its_last_frame_is_fresh() -> None:
+    assert state(age_s=60).kind == "running"
+    assert state(age_s=60, workers=()).kind == "running"  # the scorer may just have stopped
+
+
+def test_silence_is_the_cameras_when_the_scorers_are_well() -> None:
+    silent = state(age_s=190)
+    assert (silent.kind, silent.tone, silent.headline) == ("stale", "bad", "Silent for 3 min")
+    assert silent.icon
+    assert silent.explanation == "A frame is expected at least every 1 min."
+    assert state(age_s=190, workers=(worker(lag=3),)).kind == "stale"
+
+
+def test_silence_is_the_scorers_when_none_runs_or_all_wait() -> None:
+    assert state(age_s=190, workers=()).kind == "no_scorer"
+    waits = state(age_s=190, workers=(worker("waiting", message="The bus is away."),))
+    assert (waits.kind, waits.explanation) == ("scorer_waits", "The bus is away.")
+
+
+def test_a_backlog_explains_silence() -> None:
+    behind = state(age_s=190, workers=(worker(lag=1200),))
+    assert (behind.kind, behind.explanation) == ("catching_up", "1,200 frames still to be scored.")
+    assert state(age_s=None, parked=90).kind == "catching_up"
+
+
+def test_a_station_without_normal_set_says_what_happens_to_its_frames() -> None:
+    assert state(active=False, age_s=None, parked=37).explanation == "37 frames wait for it."
+    assert state(active=False, age_s=None).explanation == "It needs 2 to 64 good parts."
+    assert state(active=False, without_normals="no_reference").headline == "No normal set"
+    assert state(active=False, without_normals="no_reference", age_s=190).kind == "stale"
+
+
+def test_a_station_that_never_saw_a_frame_is_not_called_silent() -> None:
+    assert state(age_s=None).kind == "no_frames"
+
+
+def test_a_worker_is_alive_when_it_was_seen_lately_and_has_not_stopped() -> None:
+    workers = [worker(seen_s_ago=29), worker(seen_s_ago=31), worker("stopped"), worker("waiting")]
+    assert alive(workers, NOW, timedelta(seconds=30)) == [workers[0], workers[3]]

@@ -1,0 +1,124 @@
+"""A replay shows a dataset once, in an order that is the same everywhere."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import SourceError
+from ingest.frame import Frame
+from ingest.settings import IngestSettings
+from ingest.sources.replay import Replay, open_replay
+from testing.images import png
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def dataset(root: Path, goods: int = 8, cracks: int = 4) -> Path:
+    """A dataset in MVTec layout, with things in it that are not test pictures."""
+    for folder, count in (("test/good", goods), ("test/crack", cracks), ("train/good", 3), ("ground_truth/crack", 2)):
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            (root / folder / f"{number:03d}.png").write_bytes(png(number))
+    (root / "test" / "good" / "notes.txt").write_text("no picture")
+    (root / "test" / "good" / ".hidden.png").write_bytes(png(0))
+    (root / "test" / "stray.png").write_bytes(png(0))
+    return root
+
+
+def replayed(root: Path, seed: int = 0) -> list[Frame]:
+    return list(Replay(root, "s1", seed, lambda: NOW).frames(threading.Event()))
+
+
+def test_every_test_picture_comes_once_with_its_truth(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    frames = replayed(root)
+
+    assert len(frames) == 12
+    assert {frame.part_id for frame in frames if frame.truth == "crack"} == {f"test/crack/00{i}.png" for i in range(4)}
+    assert {frame.part_id for frame in frames if frame.truth == "good"} == {f"test/good/00{i}.png" for i in range(8)}
+    for frame in frames:
+        assert frame.image == (root / str(frame.part_id)).read_bytes()
+        assert (frame.captured_at, frame.content_type, frame.station) == (NOW, "image/png", "s1")
+
+
+def test_good_and_defective_come_mixed_in_a_known_order(tmp_path: Path) -> None:
+    """The order is part of the contract: two set-ups that replay the same dataset are compared part by part."""
+    order = [str(frame.part_id).removeprefix("test/").removesuffix(".png") for frame in replayed(dataset(tmp_path))]
+
+    assert order == ORDER
+
+
+# sorted by coreutils' b2sum of "0", a NUL and the relative path
+ORDER = [
+    "good/007",
+    "good/006",
+    "good/000",
+    "good/005",
+    "crack/003",
+    "crack/000",
+    "good/002",
+    "good/003",
+    "good/001",
+    "good/004",
+    "crack/002",
+    "crack/001",
+]
+
+
+def test_the_order_does_not_depend_on_where_the_dataset_lies(tmp_path: Path) -> None:
+    here, there = dataset(tmp_path / "here"), dataset(tmp_path / "a" / "place" / "elsewhere")
+
+    assert [frame.part_id for frame in replayed(here)] == [frame.part_id for frame in replayed(there)]
+
+
+def test_another_seed_is_another_order_of_the_same_pictures(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    one, other = ([frame.part_id for frame in replayed(root, seed)] for seed in (1, 2))
+
+    assert one != other
+    assert sorted(one, key=str) == sorted(other, key=str)
+
+
+def test_it_stops_when_told(tmp_path: Path) -> None:
+    stop = threading.Event()
+    frames = Replay(dataset(tmp_path), "s1", 0, lambda: NOW).frames(stop)
+    next(frames)
+    stop.set()
+
+    assert list(frames) == []
+
+
+def test_a_picture_that_cannot_be_read_ends_it_with_its_name(tmp_path: Path) -> None:
+    replay = Replay(dataset(tmp_path), "s1", 0, lambda: NOW)
+    (tmp_path / "test" / "crack" / "002.png").unlink()
+
+    with pytest.raises(SourceError, match=r"crack/002\.png can't be read"):
+        list(replay.frames(threading.Event()))
+
+
+@pytest.mark.parametrize("folders", [[], ["train/good"]])
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, folders: list[str]) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+
+    with pytest.raises(SourceError, match="MVTec layout"):
+        open_replay(str(tmp_path), "s1", IngestSettings())
+
+
+def test_a_dataset_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "test" / "good").mkdir(parents=True)
+
+    with pytest.raises(SourceError, match="no picture"):
+        open_replay(str(tmp_path), "s1", IngestSettings())
+
+
+@pytest.mark.data
+def test_real_solar_cells_come_mixed(elpv: Path) -> None:
+    replay = open_replay(str(elpv), "s1", IngestSettings())
+    frames = [frame for frame, _ in zip(replay.frames(threading.Event()), range(500), strict=False)]
+
+    assert len(replay) == 1092
+    assert len({frame.part_id for frame in frames}) == 500
+    assert {frame.truth for frame in frames[:20]} == {"good", "mono", "poly"}

@@ -1,0 +1,29 @@
+from scorer.detectors.clip.prompts import prompt_ensemble
+
+
+def test_a_thing_is_asked_about_in_seven_normal_and_four_anomalous_states_and_22_templates() -> None:
+    asked = prompt_ensemble("solar cell")
+    assert len(asked.normal) == len(set(asked.normal)) == 7 * 22
+    assert len(asked.anomaly) == len(set(asked.anomaly)) == 4 * 22
+    assert asked.normal[0] == "a cropped photo of the solar cell."
+    assert asked.normal[-1] == "a photo of the solar cell without damage for anomaly detection."
+    assert asked.anomaly[0] == "a cropped photo of the damaged solar cell."
+    assert asked.anomaly[22] == "a cropped photo of the solar cell with flaw."
+
+
+def test_an_underscore_counts_as_a_space() -> None:
+    assert prompt_ensemble("metal_nut") == prompt_ensemble("metal nut")
+
+
+def test_a_cifar_class_and_animal_have_a_pair_of_their_own() -> None:
+    for noun in ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck", "animal"):
+        assert prompt_ensemble(noun).normal == (f"a photo of {noun} for anomaly detection.",)
+        assert prompt_ensemble(noun).anomaly == (f"a photo without {noun} for anomaly detection.",)
+
+
+def test_a_noun_that_only_looks_like_a_class_is_a_thing() -> None:
+    assert len(prompt_ensemble("Cat").normal) == len(prompt_ensemble("cat litter").normal) == 7 * 22
+
+
+def test_braces_in_a_name_are_kept_as_they_are() -> None:
+    assert prompt_ensemble("bracket {left}").normal[0] == "a cropped photo of the bracket {left}."

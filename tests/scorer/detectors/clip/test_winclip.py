@@ -1,0 +1,411 @@
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import torch as kept
+
+from scorer.backbones import clip_windows
+from scorer.backbones.clip_loader import LoadedClip
+from scorer.backbones.clip_windows import ClipWindows, window_cells
+from scorer.backbones.openclip import Architecture, OpenClip, build_network
+from scorer.backbones.weights.import_openclip import ImportOptions, import_file
+from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash
+from scorer.detectors import registry
+from scorer.detectors.clip import winclip
+from scorer.detectors.clip.prompts import prompt_ensemble
+from scorer.detectors.clip.winclip import WinClipDetector, WinClipModel, load
+from scorer.detectors.protocol import Detector, RgbImage, Scores
+from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable, UnsupportedBackbone
+from scorer.imaging.framing import Framing
+from scorer.settings import ScorerSettings
+from tests.scorer.backbones.tiny_clip import CONFIG, tiny_backbone, tiny_pixels
+
+CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SQUARE = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [32, 40]}}
+"""A grid of 4 × 5: the smallest on which windows of 3 × 3 have several rows and columns."""
+
+
+def square_backbone(seed: int = 0) -> OpenClip:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        chosen = Architecture("tiny", SQUARE)
+        network = build_network(chosen)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return OpenClip(network, chosen, CPU, "fp32")
+
+
+@pytest.fixture(scope="module")
+def model() -> WinClipModel:
+    card = WeightsCard("openclip", "tiny", "ours", source="here", contents="tiny")
+    return WinClipModel(
+        LoadedClip(square_backbone(), StoredWeights(Path("tiny.safetensors"), card, "of the towers", 0))
+    )
+
+
+@pytest.fixture(scope="module")
+def detector(model: WinClipModel) -> WinClipDetector:
+    return WinClipDetector(model, Framing())
+
+
+def pictures(count: int, seed: int, size: tuple[int, int] = (32, 40)) -> list[RgbImage]:
+    return list(tiny_pixels(count, seed, size).permute(0, 2, 3, 1).numpy())
+
+
+def shapes(seed: int = 0) -> list[RgbImage]:
+    """A picture of the tower's shape, a wide one, a high one and a thin line: bars on every side."""
+    return [pictures(1, seed + place, size)[0] for place, size in enumerate([(32, 40), (20, 90), (70, 30), (3, 200)])]
+
+
+def close(one: Scores, place: int, alone: Scores) -> None:
+    torch.testing.assert_close(one.image[place], alone.image[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(one.maps[place], alone.maps[0], atol=1e-5, rtol=0)
+    for name, values in one.components.items():
+        torch.testing.assert_close(values[place], alone.components[name][0], atol=1e-5, rtol=0)
+
+
+def test_windows_are_all_squares_of_cells_row_by_row() -> None:
+    assert window_cells((2, 3), 2).tolist() == [[0, 1, 3, 4], [1, 2, 4, 5]]
+    assert window_cells((15, 15), 2).shape == (196, 4)
+    assert window_cells((15, 15), 3).shape == (169, 9)
+
+
+@torch.no_grad()
+def embedded_by_hand(backbone: OpenClip, picture: torch.Tensor, rows: range, columns: range) -> torch.Tensor:
+    """One window by OpenCLIP's own modules: every token embedded, all but the class and the window's taken away."""
+    visual = backbone.network.visual
+    tokens = visual.conv1(backbone.normalised(picture[None]))[0]  # (W, rows, columns)
+    positions = visual.positional_embedding
+    places = [(row, column) for row in rows for column in columns]
+    window = [tokens[:, row, column] + positions[1 + row * backbone.grid[1] + column] for row, column in places]
+    states = visual.transformer(visual.ln_pre(torch.stack([visual.class_embedding + positions[0], *window]))[None])
+    return visual.ln_post(states[0, 0]) @ visual.proj
+
+
+@pytest.mark.parametrize("at_once", [1, 30, 10_000])
+def test_every_window_is_embedded_as_if_it_were_alone(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setitem(clip_windows.WINDOW_TOKEN_BATCH, "cpu", at_once)
+    backbone = square_backbone()
+    pixels = tiny_pixels(2, 1, (32, 40))
+    left_out = torch.zeros(2, 6, dtype=torch.bool)
+    left_out[0, 4] = left_out[1, 2] = True
+    seen = ClipWindows(backbone, (2, 3)).encode(pixels, (torch.ones(2, 12, dtype=torch.bool), ~left_out))
+    assert (seen.windows[1][left_out] == 0).all()
+    for windows, side in zip(seen.windows, (2, 3), strict=True):
+        by_hand = [
+            [
+                embedded_by_hand(backbone, picture, range(row, row + side), range(column, column + side))
+                for row in range(4 - side + 1)
+                for column in range(5 - side + 1)
+            ]
+            for picture in pixels
+        ]
+        expected = torch.stack([torch.stack(one) for one in by_hand])
+        if side == 3:
+            expected[left_out] = 0
+        torch.testing.assert_close(windows, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_image_and_patches_are_those_of_the_whole_tower() -> None:
+    backbone = square_backbone()
+    pixels = tiny_pixels(2, 1, (32, 40))
+    seen = ClipWindows(backbone, (2,)).encode(pixels, [torch.ones(2, 12, dtype=torch.bool)])
+    images = backbone.normalised(pixels)
+    torch.testing.assert_close(seen.embedding, backbone.embed_images(images), atol=1e-6, rtol=1e-5)
+    last = backbone.encode_images(images, (4,)).tokens[0]
+    torch.testing.assert_close(seen.patches, backbone.network.visual.ln_post(last), atol=1e-6, rtol=1e-5)
+
+
+def scored_by_hand(
+    model: WinClipModel, query: torch.Tensor, normals: torch.Tensor, noun: str
+) -> tuple[float, np.ndarray]:
+    """The paper's scores of one picture, one patch and one window at a time, in float64."""
+    backbone, (rows, columns) = model.towers, model.towers.grid
+    asked = prompt_ensemble(noun)
+    texts = [backbone.encode_texts(side).double().mean(dim=0).numpy() for side in (asked.normal, asked.anomaly)]
+
+    def cosine(one: np.ndarray, other: np.ndarray) -> float:
+        return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+    def text_score(embedding: np.ndarray) -> float:
+        normal, anomaly = (np.exp(cosine(embedding, text) / 0.07) for text in texts)
+        return float(anomaly / (normal + anomaly))
+
+    def windows_of(picture: torch.Tensor, side: int) -> dict[tuple[int, int], np.ndarray]:
+        return {
+            (row, column): embedded_by_hand(backbone, picture, range(row, row + side), range(column, column + side))
+            .double()
+            .numpy()
+            for row in range(rows - side + 1)
+            for column in range(columns - side + 1)
+        }
+
+    def patches_of(picture: torch.Tensor) -> np.ndarray:
+        tokens = backbone.encode_images(backbone.normalised(picture[None]), (backbone.blocks,)).tokens[0, 0]
+        return backbone.network.visual.ln_post(tokens).detach().double().numpy()
+
+    def harmonic(values: dict[tuple[int, int], float], side: int, row: int, column: int) -> float:
+        covering = [
+            value for (top, left), value in values.items() if top <= row < top + side and left <= column < left + side
+        ]
+        return len(covering) / sum(1 / value for value in covering)
+
+    whole = text_score(backbone.embed_images(backbone.normalised(query[None]))[0].double().numpy())
+    own_patches, their_patches = patches_of(query), np.concatenate([patches_of(normal) for normal in normals])
+    zero_shot = {side: {at: text_score(one) for at, one in windows_of(query, side).items()} for side in (2, 3)}
+    associated = {}
+    for side in (2, 3):
+        theirs = [one for normal in normals for one in windows_of(normal, side).values()]
+        associated[side] = {
+            at: min(0.5 * (1 - cosine(one, other)) for other in theirs) for at, one in windows_of(query, side).items()
+        }
+    few_shot, maps = np.zeros((rows, columns)), np.zeros((rows, columns))
+    for row in range(rows):
+        for column in range(columns):
+            patch = own_patches[row * columns + column]
+            of_patch = min(0.5 * (1 - cosine(patch, other)) for other in their_patches)
+            few_shot[row, column] = (
+                of_patch + harmonic(associated[2], 2, row, column) + harmonic(associated[3], 3, row, column)
+            ) / 3
+            text = 3 / (
+                1 / whole + 1 / harmonic(zero_shot[2], 2, row, column) + 1 / harmonic(zero_shot[3], 3, row, column)
+            )
+            maps[row, column] = (text + few_shot[row, column]) / 2
+    return (whole + few_shot.max()) / 2, maps
+
+
+def test_scores_are_the_papers_computed_one_window_at_a_time(model: WinClipModel, detector: WinClipDetector) -> None:
+    normals, queries = tiny_pixels(2, 1, (32, 40)), tiny_pixels(2, 2, (32, 40))
+    scores = detector.score(pictures(2, 2), detector.references(pictures(2, 1), "bolt"))
+    for place, query in enumerate(queries):
+        image, maps = scored_by_hand(model, query, normals, "bolt")
+        assert float(scores.image[place]) == pytest.approx(image, abs=1e-5)
+        np.testing.assert_allclose(scores.maps[place].numpy(), maps, atol=1e-5)
+
+
+def test_it_is_a_detector(detector: Detector) -> None:
+    assert (detector.name, detector.weights_sha256) == ("winclip", "of the towers")
+    assert len(detector.model_id) == 64
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(2, 4), st.integers(0, 1000))
+def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: WinClipDetector, normals: int, seed: int) -> None:
+    references = detector.references(shapes(seed + 1)[:normals], "bolt")
+    queries = [*shapes(seed), *pictures(6, seed)]
+    together = detector.score(queries, references)
+    for place, query in enumerate(queries):
+        close(together, place, detector.score([query], references))
+
+
+def test_some_pictures_of_a_mixed_batch_score_as_they_do_alone(detector: WinClipDetector) -> None:
+    references = detector.references(pictures(2, 1), "bolt")
+    encoded = detector.encode([detector.prepare(one) for one in shapes()])
+    chosen = detector.judge(encoded.take([2, 0]), references)
+    for place, one in enumerate((2, 0)):
+        close(chosen, place, detector.score([shapes()[one]], references))
+
+
+@pytest.mark.parametrize("most", [40, 4096])
+def test_the_order_of_the_normals_does_not_matter(model: WinClipModel, most: int) -> None:
+    detector = WinClipDetector(model, Framing(), coreset_patches=most)
+    normals = [*shapes(1), *pictures(2, 9)]
+    order = random.Random(3).sample(range(6), 6)
+    before, after = detector.references(normals, "bolt"), detector.references([normals[i] for i in order], "bolt")
+    assert kept.save(dict(before.tensors)) == kept.save(dict(after.tensors))
+    assert after.normal_scores == tuple(before.normal_scores[i] for i in order)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_normal_scores_as_it_would_against_references_of_the_others(detector: WinClipDetector, count: int) -> None:
+    normals = [*shapes(1), *pictures(2, 5)][: count + 1]
+    for left_out, score in enumerate(detector.references(normals, "bolt").normal_scores):
+        others = detector.references([one for place, one in enumerate(normals) if place != left_out], "bolt")
+        assert float(detector.score([normals[left_out]], others).image) == pytest.approx(score, abs=1e-5)
+
+
+def test_a_normal_itself_is_associated_with_itself(detector: WinClipDetector) -> None:
+    normals = pictures(3, 1)
+    scores = detector.score(normals, detector.references(normals, "bolt"))
+    torch.testing.assert_close(scores.components["largest association"], torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores.image, scores.components["text"] / 2, atol=1e-6, rtol=0)
+
+
+def test_bars_of_a_letterbox_take_no_part(detector: WinClipDetector) -> None:
+    wide = [pictures(1, seed, (10, 90))[0] for seed in range(3)]
+    references = detector.references(wide[:2], "bolt")
+    cells = Framing().valid_mask(*wide[2].shape[:2], (32, 40), (4, 5))
+    assert cells.sum() == 5
+    scores = detector.score(wide[2:], references)
+    assert (scores.maps[0].numpy()[~cells] == 0).all()
+    assert (scores.maps[0].numpy()[cells] > 0).all()
+    rows = int(np.flatnonzero(cells.any(axis=1))[0])
+    touching = sum(1 for row in range(3) if row <= rows < row + 2) * 4
+    assert [len(references.tensors[f"scale {scale}"]) for scale in (0, 1)] == [2 * 5, 2 * touching]
+
+
+def test_above_the_set_number_views_are_reduced_and_associations_can_only_rise(model: WinClipModel) -> None:
+    whole, reduced = WinClipDetector(model, Framing()), WinClipDetector(model, Framing(), coreset_patches=40)
+    normals, queries = pictures(5, 1), pictures(3, 2)
+    small = reduced.references(normals, "bolt")
+    assert [len(small.tensors[f"scale {scale}"]) for scale in range(3)] == [40, 40, 5 * 6]
+    less, more = reduced.score(queries, small), whole.score(queries, whole.references(normals, "bolt"))
+    assert (less.maps >= more.maps - 1e-6).all()
+    assert np.isfinite(small.normal_scores).all()
+
+
+def test_flat_grey_and_equal_pictures_get_finite_scores(detector: WinClipDetector) -> None:
+    flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 0, 128, 255)]
+    references = detector.references(flat, "bolt")
+    scores = detector.score([*flat, *pictures(1, 1)], references)
+    assert torch.isfinite(scores.image).all()
+    assert torch.isfinite(scores.maps).all()
+    assert np.isfinite(references.normal_scores).all()
+
+
+def test_the_objects_name_is_asked_about(detector: WinClipDetector) -> None:
+    normals = pictures(2, 1)
+    assert detector.references(normals, "bolt").normal_scores != detector.references(normals, "nut").normal_scores
+
+
+@pytest.mark.parametrize("count", [0, 1, 65])
+def test_too_few_and_too_many_normals_are_refused(detector: WinClipDetector, count: int) -> None:
+    with pytest.raises(InvalidNormalSet, match=f"2 to 64 normal images; this set has {count}"):
+        detector.references(pictures(1, 1) * count, "bolt")
+
+
+def test_tiles_are_refused_with_what_to_choose(model: WinClipModel) -> None:
+    with pytest.raises(InvalidNormalSet, match="framing is tiles_2; choose letterbox, stretch or centre_crop"):
+        WinClipDetector(model, Framing("tiles_2")).references(pictures(2, 1), "bolt")
+
+
+def test_the_model_id_changes_with_everything_that_changes_scores(model: WinClipModel) -> None:
+    ids = {
+        WinClipDetector(model, framing, most).model_id
+        for framing in (Framing("letterbox"), Framing("stretch"))
+        for most in (100, 200)
+    }
+    assert len(ids) == 4
+
+
+def test_a_coreset_smaller_than_two_normals_is_refused_by_the_settings_name(model: WinClipModel) -> None:
+    with pytest.raises(ModelUnavailable, match=r"scorer\.coreset_patches is 39; with tiny it must be at least 40"):
+        WinClipDetector(model, Framing(), coreset_patches=39)
+
+
+def test_a_tower_with_too_few_patches_or_of_another_kind_is_refused() -> None:
+    small = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [16, 32]}}
+    chosen = Architecture("flat", small)
+    with pytest.raises(UnsupportedBackbone, match="windows of 3 × 3 patches, and flat has only 2 × 4"):
+        ClipWindows(OpenClip(build_network(chosen), chosen, CPU, "fp32"), (2, 3))
+    pooled = Architecture("pooled", {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "pool_type": "avg"}})
+    with pytest.raises(UnsupportedBackbone, match=r"CLIP's own image tower, which pooled doesn't have"):
+        ClipWindows(OpenClip(build_network(pooled), pooled, CPU, "fp32"), (2, 3))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> WeightsStore:
+    folder = WeightsStore(tmp_path / "weights")
+    torch.save(dict(tiny_backbone().network.state_dict()), tmp_path / "fetched.pt")
+    import_file(folder, tmp_path / "fetched.pt", ImportOptions("tiny", "ours", CONFIG))
+    return folder
+
+
+def settings_of(folder: WeightsStore, backbone: str = "openclip/tiny") -> ScorerSettings:
+    return ScorerSettings(
+        engine="torch", detector="winclip", backbone=backbone, device="cpu", weights_path=folder.path, precision="fp32"
+    )
+
+
+@pytest.mark.parametrize("backbone", ["openclip/tiny", "openclip/tiny:ours"])
+def test_it_loads_on_a_kept_clip_by_its_name(folder: WeightsStore, backbone: str) -> None:
+    detector = registry.load(settings_of(folder, backbone), Framing())
+    assert detector.weights_sha256 == folder.tower("tiny:ours").sha256
+    scores = detector.score(pictures(1, 2), detector.references(pictures(2, 1), "bolt"))
+    assert 0 <= float(scores.image) <= 1
+    assert scores.maps.shape == (1, 3, 4)
+
+
+def test_a_method_on_clips_patches_in_bf16_is_held_to_the_same_weights_in_fp32(folder: WeightsStore) -> None:
+    exact, rounded = (
+        registry.load(
+            settings_of(folder).model_copy(update={"detector": "nearest-patch", "precision": precision}), Framing()
+        )
+        for precision in ("fp32", "bf16")
+    )
+    first, second = (one.references(pictures(3, 1), "bolt").tensors for one in (exact, rounded))
+    assert all(torch.equal(first[name].to(second[name].dtype), second[name]) for name in first)
+    assert exact.model_id != rounded.model_id
+
+
+def test_detectors_of_several_framings_share_one_model(folder: WeightsStore) -> None:
+    stretched, boxed = (load(settings_of(folder), CPU, Framing(kind)) for kind in ("stretch", "letterbox"))
+    assert stretched._model is boxed._model
+    assert stretched.model_id != boxed.model_id
+    del stretched, boxed
+    assert len(winclip._in_use) == 0
+
+
+@pytest.mark.parametrize("backbone", ["andon-tiny", "timm/vit_small_patch14_dinov2.lvd142m"])
+def test_a_backbone_without_a_text_tower_is_refused_with_what_to_set(folder: WeightsStore, backbone: str) -> None:
+    with pytest.raises(UnsupportedBackbone) as told:
+        registry.load(settings_of(folder, backbone), Framing())
+    assert str(told.value) == (
+        f"The detector winclip compares images with texts, and the backbone {backbone} has no text tower; set "
+        "scorer.backbone to a CLIP that andon weights list shows, such as openclip/ViT-B-16-plus-240."
+    )
+
+
+def test_a_clip_that_is_not_kept_says_how_to_get_it(folder: WeightsStore) -> None:
+    with pytest.raises(ModelUnavailable, match="run andon weights fetch ViT-B-16-plus-240, or copy"):
+        registry.load(settings_of(folder, "openclip/ViT-B-16-plus-240"), Framing())
+
+
+def test_of_two_tags_one_must_be_named(folder: WeightsStore) -> None:
+    tower = folder.tower("tiny")
+    tensors = folder.tensors(tower)
+    folder.keep(
+        WeightsCard("openclip", "tiny", "theirs", "here", content_hash(tensors), CONFIG, (0.5,) * 3, (0.5,) * 3),
+        tensors,
+    )
+    with pytest.raises(ModelUnavailable, match="has tiny:ours, tiny:theirs; say which, as in tiny:ours"):
+        registry.load(settings_of(folder), Framing())
+
+
+def test_weights_of_another_width_and_a_changed_file_are_refused(folder: WeightsStore) -> None:
+    tower = folder.tower("tiny")
+    tensors = folder.tensors(tower)
+    folder.keep(tower.card, {**tensors, "visual.proj": torch.zeros(24, 3)})
+    with pytest.raises(InvalidWeights, match=r"of another width: visual\.proj is 24×3 where 24×16 is needed"):
+        registry.load(settings_of(folder), Framing())
+    content = bytearray(tower.path.read_bytes())
+    tower.path.write_bytes(content[:-1])
+    with pytest.raises(InvalidWeights, match="is cut short"):
+        registry.load(settings_of(folder), Framing())
+
+
+def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches(folder: WeightsStore) -> None:
+    asked = ScorerSettings(
+        engine="torch",
+        detector="nearest-patch",
+        backbone="openclip/tiny",
+        backbone_blocks="4",
+        device="cpu",
+        weights_path=folder.path,
+        precision="fp32",
+    )
+    detector = registry.load(asked, Framing())
+    assert detector.weights_sha256 == folder.tower("tiny").sha256
+    references = detector.references(pictures(2, 1), "bolt")
+    rows, normals, columns, width = references.tensors["layer 0"].shape
+    assert "layer 1" not in references.tensors  # one block
+    assert (normals, columns, width) == (2, 4, 24)
+    assert int(references.tensors["valid_mask"].any(dim=2).any(dim=1).sum()) == 3 <= rows

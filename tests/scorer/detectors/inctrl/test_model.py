@@ -1,0 +1,82 @@
+import dataclasses
+
+import pytest
+import torch
+
+from scorer.detectors.clip.prompts import prompt_ensemble
+from scorer.detectors.inctrl.detector import InCtrlModel, InCtrlScores, NormalContext, compared_blocks
+from scorer.errors import ModelUnavailable
+from tests.scorer.backbones.tiny_clip import BLOCKS, tiny_inctrl, tiny_pixels
+from tests.scorer.detectors.inctrl import one_query_at_a_time as by_hand
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def model() -> InCtrlModel:
+    return tiny_inctrl()
+
+
+@pytest.fixture(scope="module")
+def context(model: InCtrlModel) -> NormalContext:
+    return model.context(model.encode(tiny_pixels(3, seed=1)), "cat")
+
+
+def outputs(reading: InCtrlScores) -> dict[str, torch.Tensor]:
+    return {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
+
+
+def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel, context: NormalContext) -> None:
+    tensors, learned = by_hand.doubles(model.backbone.network.state_dict()), by_hand.doubles(model.heads.state_dict())
+    queries, normals = tiny_pixels(2, seed=2), tiny_pixels(3, seed=1)
+
+    def encoded(pixels: torch.Tensor) -> by_hand.Image:
+        return by_hand.image_tower(pixels, tensors, patch=8, heads=2, wanted=BLOCKS)
+
+    asked, tokenizer = prompt_ensemble("cat"), model.backbone._tokenizer()
+    texts = tuple(
+        [by_hand.text_tower(ids, tensors, heads=2) for ids in tokenizer(list(side)).tolist()]
+        for side in (asked.normal, asked.anomaly)
+    )
+    expected = [by_hand.reading(encoded(query), [encoded(one) for one in normals], texts, learned) for query in queries]
+    found = outputs(model.read(model.encode(queries), context))
+    assert 0.01 < float(found["text_score"][0]) < 0.99, "a saturated score pins nothing"
+    for name, values in found.items():
+        by_loops = torch.stack([one[name] for one in expected]).float()
+        torch.testing.assert_close(values, by_loops, atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_thing_is_compared_with_the_mean_of_its_ensemble(model: InCtrlModel) -> None:
+    asked = prompt_ensemble("metal nut")
+    sides = []
+    for side in (asked.normal, asked.anomaly):
+        embedded = model.backbone.encode_texts(side)
+        mean = torch.stack([one / one.norm() for one in embedded]).mean(dim=0)
+        sides.append(mean / mean.norm())
+    torch.testing.assert_close(model.texts("metal_nut"), torch.stack(sides), atol=1e-6, rtol=0)
+
+
+def test_a_batch_reads_as_its_images_do_one_by_one(model: InCtrlModel, context: NormalContext) -> None:
+    queries = tiny_pixels(9, seed=3)
+    batch = outputs(model.read(model.encode(queries), context))
+    singles = [outputs(model.read(model.encode(query[None]), context)) for query in queries]
+    for name, values in batch.items():
+        torch.testing.assert_close(values, torch.cat([one[name] for one in singles]), atol=1e-5, rtol=0)
+
+
+def test_one_normal_is_enough_for_the_model(model: InCtrlModel) -> None:
+    normal = model.encode(tiny_pixels(1, seed=1))
+    reading = model.read(normal, model.context(normal, "bolt"))
+    torch.testing.assert_close(reading.patch_residual_map, torch.zeros(1, 12), atol=1e-6, rtol=0)
+
+
+def test_texts_are_embedded_once_a_noun(model: InCtrlModel) -> None:
+    assert model.texts("washer") is model.texts("washer")
+
+
+def test_the_published_blocks_are_taken_and_their_shares_of_a_shorter_tower() -> None:
+    assert compared_blocks(12) == compared_blocks(24) == (7, 9, 11)
+    assert compared_blocks(6) == (3, 4, 6)
+    assert compared_blocks(3) == (1, 2, 3)
+    with pytest.raises(ModelUnavailable, match="has 2 in all"):
+        compared_blocks(2)

@@ -1,0 +1,108 @@
+"""AnomalyDINO: distances by hand, and when the part alone is judged."""
+
+import pytest
+import torch
+
+from scorer.detectors import anomalydino
+from scorer.detectors.anomalydino import (
+    AnomalyDino,
+    central_cells,
+    first_principal_component,
+    fit_foreground,
+    rim_cells,
+)
+from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from tests.scorer.detectors.patch_samples import of, patches
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GRID = (8, 8)
+
+
+def part_before_a_background(pictures: int, side: int = 4, seed: int = 0) -> Patches:
+    """A square of patches along the first axis, others along the second, a little noisy."""
+    noise = 0.05 * torch.randn(pictures, *GRID, 5, generator=torch.Generator().manual_seed(seed))
+    noise[..., 1] += 1
+    first = (GRID[0] - side) // 2
+    middle = noise[:, first : first + side, first : first + side]
+    middle[..., 0] += 1
+    middle[..., 1] -= 1
+    return of(noise.flatten(1, 2), GRID)
+
+
+def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest():
+    normals, queries = patches(2, grid=(16, 16), layers=2), patches(1, grid=(16, 16), layers=2, seed=4)
+    judged = AnomalyDino().judge(queries, AnomalyDino().fit(normals))
+    unit = [torch.nn.functional.normalize(some.tokens, dim=-1) for some in (queries, normals)]
+    cosines = (unit[0][:, 0] @ unit[1].flatten(1, 2).transpose(1, 2)).mean(dim=0)  # mean over layers, (P, K·P)
+    expected = (1 - cosines.amax(dim=1)) / 2
+    torch.testing.assert_close(judged.maps[0], expected)
+    torch.testing.assert_close(judged.image[0], expected.topk(3).values.mean())  # 1 % of 256
+
+
+def test_the_middle_and_the_rim_are_those_of_the_picture_not_of_its_bars():
+    valid_mask = torch.ones(1, 8, 6, dtype=torch.bool)
+    valid_mask[:, 6:] = False
+    pictures = Patches(torch.zeros(1, 1, 48, 1), valid_mask.flatten(1), (8, 6))
+    rows = central_cells(pictures).view(8, 6)
+    assert rows[1:5, 1:5].all()
+    assert rows.sum() == 16
+    assert rim_cells(pictures).view(8, 6)[1:5, 1:5].sum() == 12  # the ring around two by two
+    assert rim_cells(pictures).sum() == 12
+
+
+def test_the_first_component_is_that_of_singular_values():
+    deviations = torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 1, 1, 1, 1, 1])
+    deviations -= deviations.mean(dim=0)
+    found = first_principal_component(deviations)
+    assert abs(float(found @ torch.linalg.svd(deviations).Vh[0])) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_part_before_a_background_is_judged_alone():
+    normals = part_before_a_background(3)
+    method = AnomalyDino()
+    fitted = method.fit(normals)
+    assert bool(fitted["shown"])
+    query = part_before_a_background(1, seed=7)
+    dusty = query.tokens.clone()
+    dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # something in the corner of the background
+    judged = method.judge(Patches(dusty, query.valid_mask, GRID), fitted)
+    assert judged.maps[0, 0] == 0
+    assert judged.components["share judged"].item() == pytest.approx(36 / 64)  # 4 × 4 and one cell around
+    scratched = query.tokens.clone()
+    scratched[:, 0, 3 * 8 + 3] = -1
+    assert method.judge(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * judged.image
+
+
+def test_a_part_without_background_or_a_background_without_part_is_judged_whole():
+    assert not fit_foreground(patches(3, grid=GRID)).shown
+    assert not fit_foreground(part_before_a_background(3, side=8)).shown
+    assert not fit_foreground(part_before_a_background(3, side=6)).shown  # reaches into the rim
+
+
+def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_pictures():
+    tokens = part_before_a_background(3).tokens
+    tokens[:, 2] = tokens[:, 2, :1]  # shows background alone
+    assert not fit_foreground(Patches(tokens, torch.ones(3, 64, dtype=torch.bool), GRID)).shown
+
+
+def test_a_picture_in_which_no_part_is_found_is_judged_whole():
+    fitted = AnomalyDino().fit(part_before_a_background(3))
+    empty = of(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
+    assert AnomalyDino().judge(empty, fitted).components["share judged"].item() == 1
+
+
+def test_leaving_one_out_searches_the_others_and_their_copies():
+    normals = patches(4, copies=2, bars=(3,))
+    method = AnomalyDino()
+    torch.testing.assert_close(
+        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+    )
+
+
+def test_of_too_many_patches_a_seeded_choice_is_kept(monkeypatch):
+    monkeypatch.setattr(anomalydino, "MAX_PATCHES", 20)
+    first, second = (AnomalyDino().fit(patches(3)) for _ in range(2))
+    assert len(first["memory"]) == 20
+    assert torch.equal(first["memory"], second["memory"])
+    assert torch.isfinite(AnomalyDino().left_out(patches(3), first)).all()

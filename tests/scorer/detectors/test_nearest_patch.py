@@ -1,0 +1,204 @@
+"""Nearest patch on the filterbank: what it scores, and what must not change a score."""
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from scorer.backbones.filterbank import Filterbank
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patch_detector import PatchDetector, Patches
+from scorer.detectors.registry import load
+from scorer.errors import InvalidNormalSet, ModelUnavailable, UnknownDetector
+from scorer.imaging.framing import Framing
+from scorer.settings import ScorerSettings
+from testing.line import part
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def detector() -> PatchDetector:
+    return PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing("letterbox"))
+
+
+def shapes() -> list[np.ndarray]:
+    return [part(1), part(2, size=(64, 96)), part(3, defect=True, size=(300, 200)), part(4, size=(20, 200))]
+
+
+def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_lies(detector):
+    references = detector.references([part(number) for number in range(4)], "part")
+    good = detector.score([part(number) for number in range(10, 20)], references)
+    bad = detector.score([part(number, defect=True) for number in range(20, 25)], references)
+    assert bad.image.min() > 2 * good.image.max()
+    row, column = np.unravel_index(int(bad.maps[0].argmax()), bad.maps[0].shape)
+    assert abs(row - 7.5) <= 3
+    assert abs(column - 7.5) <= 3
+
+
+def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector):
+    references = detector.references([part(number) for number in range(4)], "part")
+    stained = part(30)
+    red = stained.astype(int)
+    red[20:40, 20:40] += np.array([40, -20, -2])  # luma stays: .299 × 40 - .587 × 20 - .114 × 2 = 0
+    scores = detector.score([stained, red.clip(0, 255).astype(np.uint8)], references).image
+    assert scores[1] > 2 * scores[0]
+
+
+def test_a_batch_scores_as_its_pictures_one_by_one(detector):
+    references = detector.references([part(number, size=(64, 80)) for number in range(3)], "part")
+    together = detector.score(shapes(), references)
+    for place, picture in enumerate(shapes()):
+        alone = detector.score([picture], references)
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-5, rtol=0)
+    assert together.image.dtype == together.maps.dtype == torch.float32
+
+
+def test_the_order_of_the_normals_says_nothing(detector):
+    normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
+    shuffled = random.Random(3).sample(range(5), 5)
+    first = detector.references(normals, "part")
+    second = detector.references([normals[place] for place in shuffled], "part")
+    assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
+    assert torch.equal(detector.score(shapes(), first).image, detector.score(shapes(), second).image)
+
+
+def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector):
+    normals = [part(number) for number in range(3)]
+    references = detector.references(normals, "part")
+    assert detector.score(normals, references).image.max() < 1e-5
+    assert min(references.normal_scores) > 1e-4
+
+
+def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector):
+    def dotted(number: int, row: int, column: int) -> np.ndarray:
+        picture = part(number, size=(256, 256))
+        picture[row : row + 40, column : column + 40] = 20
+        return picture
+
+    aligned = detector.references([dotted(number, 100, 100) for number in range(4)], "part")
+    places = [(10, 10), (10, 200), (200, 10), (120, 120)]
+    scattered = detector.references([dotted(number, *place) for number, place in enumerate(places)], "part")
+    assert int(aligned.tensors["window"]) == 2
+    assert int(scattered.tensors["window"]) == 0
+
+
+@pytest.fixture
+def always_aligned(monkeypatch):
+    """Every set is searched in windows of two cells."""
+    monkeypatch.setattr("scorer.detectors.nearest_patch.ALIGNED_RATIO", math.inf)
+
+
+@pytest.mark.parametrize("grid", [(6, 6), (4, 9)])
+def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid, always_aligned):
+    rows, columns = grid
+    normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
+    normals.valid_mask[0, : 2 * columns] = False
+    normals.valid_mask[1, 3] = normals.valid_mask[2, 0] = False
+    kept = dict(NearestPatch().fit(normals))
+    found = NearestPatch().judge(queries, kept).maps
+    unit = torch.nn.functional.normalize
+    for query, place in itertools.product(range(2), range(rows * columns)):
+        by_hand = torch.zeros(())
+        for layer, share in enumerate(kept["shares"]):
+            near = [
+                float(unit(queries.tokens[layer, query, place], dim=0) @ unit(normals.tokens[layer, k, other], dim=0))
+                for k, other in itertools.product(range(3), range(rows * columns))
+                if normals.valid_mask[k, other]
+                and abs(place // columns - other // columns) <= 2
+                and abs(place % columns - other % columns) <= 2
+            ]
+            by_hand += share * (1 - max(near)) / 2 / len(kept["shares"])
+        assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
+
+
+@pytest.mark.parametrize("windows", [(2, 2, 2), (2, 0, 2), (0, 0, 0)])
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 1, 3)])
+def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_bars_and_its_normals(
+    windows: tuple[int, ...], counts: tuple[int, ...], always_aligned: None
+) -> None:
+    kept = []
+    for station, window in enumerate(windows):
+        normals = patches((3, 4, 3)[station], (8, 8), seed=station)
+        normals.valid_mask[:, : 8 * station] = False
+        kept.append(dict(NearestPatch().fit(normals)) | {"window": torch.tensor(window)})
+    queries = patches(sum(counts), (8, 8), seed=9)
+    queries.valid_mask[-1, -16:] = False
+    together = NearestPatch().score_groups(queries, list(zip(counts, kept, strict=True)))
+    of_stations = [station for station, count in enumerate(counts) for _ in range(count)]
+    for place, station in enumerate(of_stations):
+        alone = NearestPatch().judge(queries.take([place]), kept[station])
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-6, rtol=0)
+
+
+def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned):
+    normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
+    normals.valid_mask[:, : 5 * 8] = False
+    kept = dict(NearestPatch().fit(normals))
+    anywhere = NearestPatch().judge(query, kept | {"window": torch.tensor(0)}).maps
+    near = NearestPatch().judge(query, kept).maps
+    torch.testing.assert_close(near[0, : 3 * 8], anywhere[0, : 3 * 8])
+    assert (near[0, 3 * 8 :] > anywhere[0, 3 * 8 :] + 1e-4).any()
+
+
+def patches(count: int, grid: tuple[int, int], seed: int) -> Patches:
+    draw = torch.Generator().manual_seed(seed)
+    cells = grid[0] * grid[1]
+    tokens = torch.randn(2, count, cells, 12, generator=draw)
+    return Patches(tokens, torch.ones(count, cells, dtype=torch.bool), grid)
+
+
+def test_bars_of_a_letterbox_take_no_part(detector):
+    wide = [part(number, size=(40, 160)) for number in range(4)]
+    references = detector.references(wide[:3], "part")
+    scores = detector.score(wide[3:], references)
+    valid_mask = Framing("letterbox").valid_mask(*wide[3].shape[:2], (256, 256), (16, 16))
+    assert valid_mask.sum() == 4 * 16
+    assert (scores.maps[0].numpy()[~valid_mask] == 0).all()
+
+
+def test_what_is_kept_of_a_station_has_no_bars(detector):
+    references = detector.references([part(number, size=(40, 160)) for number in range(2)], "part")
+    assert references.tensors["layer 0"].shape[:3] == (4, 2, 16)
+    assert references.tensors["place"].tolist() == [6, 0]
+
+
+def test_equal_configurations_have_equal_ids_and_another_framing_another():
+    device = torch.device("cpu")
+    ids = [
+        PatchDetector(NearestPatch(), Filterbank(device), Framing(kind)).model_id
+        for kind in ("stretch", "stretch", "letterbox")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert len(ids[0]) == 64
+
+
+@pytest.mark.parametrize("count", [0, 1, 65])
+def test_a_set_of_another_size_is_refused(detector, count):
+    with pytest.raises(InvalidNormalSet, match=f"this set has {count}"):
+        detector.references([part(number) for number in range(count)], "part")
+
+
+def test_flat_and_black_pictures_get_finite_scores(detector):
+    flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
+    references = detector.references(flat, "part")
+    assert torch.isfinite(detector.score([*flat, part(1)], references).image).all()
+
+
+def test_the_registry_loads_by_name():
+    assert (
+        load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing()).name == "nearest-patch"
+    )
+    with pytest.raises(UnknownDetector, match="nearest-patch"):
+        load(ScorerSettings(detector="crystal-ball"), Framing())
+
+
+def test_a_missing_device_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
+        load(ScorerSettings(device="cuda"), Framing())

@@ -1,0 +1,82 @@
+"""Nearest patch on `andon-tiny`, the default: both of its outputs count alike, and nothing else changes a score."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+
+from scorer.backbones.tiny import SHA256
+from scorer.detectors.protocol import Detector
+from scorer.detectors.registry import load
+from scorer.imaging.framing import Framing
+from scorer.settings import ScorerSettings
+from testing.line import part
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing("stretch"))
+
+
+def test_the_default_detector_stands_on_the_packaged_weights(detector):
+    filterbank = load(ScorerSettings(backbone="filterbank", device="cpu", engine="torch"), Framing("stretch"))
+
+    assert detector.weights_sha256 == SHA256
+    assert filterbank.weights_sha256 is None
+    assert detector.model_id != filterbank.model_id
+
+
+def test_each_output_counts_by_the_normals_own_level_in_it(detector):
+    references = detector.references([part(1), part(2)], "part")
+
+    levels = []
+    for layer in (references.tensors[f"layer {number}"].double().numpy() for number in range(2)):
+        first, second = rearrange(layer[references.tensors["valid_mask"].any(dim=(1, 2))], "r k c w -> k (r c) w")
+        cosines = first @ second.T
+        to_nearest = np.concatenate([1 - cosines.max(axis=1), 1 - cosines.max(axis=0)])
+        levels.append(0.5 * to_nearest.mean())
+    assert len(levels) == 2
+    assert references.tensors["shares"].numpy() == pytest.approx(np.mean(levels) / np.array(levels), rel=1e-3)
+
+
+def test_a_defect_scores_above_every_good_part(detector):
+    references = detector.references([part(number) for number in range(4)], "part")
+    good = detector.score([part(number) for number in range(10, 14)], references)
+    bad = detector.score([part(number, defect=True) for number in range(20, 23)], references)
+
+    assert bad.image.min() > good.image.max()
+
+
+def test_a_batch_scores_as_its_pictures_one_by_one(detector):
+    references = detector.references([part(number) for number in range(3)], "part")
+    pictures = [part(4), part(5, defect=True), part(6, size=(300, 200))]
+
+    together = detector.score(pictures, references)
+
+    for place, picture in enumerate(pictures):
+        alone = detector.score([picture], references)
+        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-5, rtol=0)
+
+
+def test_the_order_of_the_normals_says_nothing(detector):
+    normals = [part(number) for number in range(4)]
+    shuffled = random.Random(3).sample(range(4), 4)
+
+    first = detector.references(normals, "part")
+    second = detector.references([normals[place] for place in shuffled], "part")
+
+    assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
+    assert torch.equal(detector.score([part(9)], first).image, detector.score([part(9)], second).image)
+
+
+def test_copies_of_one_picture_as_normals_still_tell_a_defect(detector):
+    references = detector.references([part(1)] * 3, "part")
+    scores = detector.score([part(1), part(1, defect=True)], references).image
+
+    assert torch.isfinite(scores).all()
+    assert scores[1] > scores[0] + 0.01

@@ -1,0 +1,123 @@
+"""A letterbox's bars are not computed by a backbone that takes pictures of any number of cells (docs/adr/0030)."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.backbones.protocol import PatchBackbone, scatter_to_grid
+from scorer.backbones.tiny import TinyBackbone, load_tiny
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patch_detector import PatchDetector
+from scorer.imaging.framing import CellBox, Framing
+from testing.line import part
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZE, GRID = (256, 256), (16, 16)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TinyBackbone:
+    return load_tiny()
+
+
+def on(backbone: PatchBackbone, kind: str = "letterbox") -> PatchDetector:
+    return PatchDetector(NearestPatch(), backbone, Framing(kind))
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((960, 1280), CellBox(2, 14, 0, 16)),  # a 4:3 camera: a quarter of the square is bars
+        ((1080, 1920), CellBox(3, 12, 0, 16)),  # 16:9 leaves 144 rows of 256, from row 56 on: 9 cells
+        ((300, 200), CellBox(0, 16, 3, 13)),
+        ((256, 256), CellBox(0, 16, 0, 16)),
+        ((9, 5000), CellBox(6, 10, 0, 16)),  # one pixel high, in row 7: at least four cells, with some of the bars
+        ((5000, 1200), CellBox(0, 16, 6, 10)),
+        ((5000, 900), CellBox(0, 16, 6, 10)),  # two columns, from 7 on
+    ],
+)
+def test_the_network_is_given_the_cells_that_hold_the_picture(shape, box):
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    whole = Framing("letterbox").prepare(picture, SIZE, GRID)
+    framed = Framing("letterbox").prepare(picture, SIZE, GRID, crop_padding=True)
+    assert framed.box == box
+    assert framed.cells.sum() == framed.cells[box.rows, box.columns].sum()
+    pixels = box.of_pixels(16, 16)
+    assert (framed.tiles[0] == whole.tiles[0][pixels.rows, pixels.columns]).all()
+    assert (framed.height, framed.width) == shape
+
+
+@pytest.mark.parametrize("kind", ["stretch", "centre_crop", "tiles_2"])
+def test_other_framings_are_as_they_were(kind):
+    framed = Framing(kind).prepare(part(1, size=(60, 80)), SIZE, GRID, crop_padding=True)
+    assert framed.box is None
+    assert framed.tiles.shape[1:] == (*SIZE, 3)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data):
+    grid = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    top, left = (data.draw(st.integers(0, side - 1)) for side in grid)
+    bottom, right = data.draw(st.integers(top + 1, grid[0])), data.draw(st.integers(left + 1, grid[1]))
+    cells = (bottom - top) * (right - left)
+    layers = [torch.rand(2, cells, width) + 1 for width in (5, 3)]
+    tokens = scatter_to_grid(layers, CellBox(top, bottom, left, right), grid)
+    assert tokens.shape == (2, 2, grid[0] * grid[1], 5)
+    for found, layer in zip(tokens, layers, strict=True):
+        at = [row * grid[1] + column for row in range(top, bottom) for column in range(left, right)]
+        assert torch.equal(found[:, at, : layer.shape[2]], layer)
+        assert found.sum() == pytest.approx(float(layer.sum()))
+
+
+def test_tokens_in_the_middle_are_those_that_a_square_has(tiny):
+    """A cell sees a few cells around it: what lies further off, bars or nothing, is not in its tokens."""
+    square = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 256, 256), dtype=np.uint8))
+    box = CellBox(2, 14, 0, 16)
+    whole = tiny.tokens(square).view(2, 16, 16, 256)
+    within = tiny.tokens_within(square[:, :, 32:224], box).view(2, 16, 16, 256)
+    assert (within[:, :2] == 0).all()
+    assert (within[:, 14:] == 0).all()
+    cosines = torch.nn.functional.cosine_similarity(whole, within, dim=3)
+    torch.testing.assert_close(cosines[:, 7:9], torch.ones(2, 2, 16), atol=2e-3, rtol=0)
+    torch.testing.assert_close(tiny.tokens_within(square, CellBox(0, 16, 0, 16)), tiny.tokens(square), atol=0, rtol=0)
+
+
+def test_pictures_of_many_shapes_go_through_it_together(tiny):
+    model = on(tiny)
+    sizes = [(60, 80), (80, 60), (60, 80), (80, 80), (8, 400), (80, 60)]
+    pictures = [part(number, size=size) for number, size in enumerate(sizes)]
+    together = model.patches(pictures)
+    for place, picture in enumerate(pictures):
+        alone = model.patches([picture])
+        torch.testing.assert_close(together.tokens[:, [place]], alone.tokens, atol=1e-5, rtol=1e-5)
+        assert torch.equal(together.valid_mask[[place]], alone.valid_mask)
+
+
+def test_a_defect_beside_a_bar_is_found_where_it_is(tiny):
+    model = on(tiny)
+    references = model.references([part(number, size=(192, 256)) for number in range(3)], "part")
+    spoilt = part(9, size=(192, 256))
+    spoilt[176:, 112:144] = 255 - spoilt[176:, 112:144]  # the last row of cells above the lower bar, columns 7 and 8
+    scores = model.score([spoilt], references)
+    row, column = divmod(int(scores.maps[0].argmax()), 16)
+    assert abs(row - 13) <= 1
+    assert column in range(6, 10)
+    assert (scores.maps[0, :2] == 0).all()
+    assert (scores.maps[0, 14:] == 0).all()
+
+
+class SeesBars:
+    """The same backbone, of whole squares alone."""
+
+    def __init__(self, tiny: TinyBackbone) -> None:
+        self.name, self.weights_sha256, self.configuration = tiny.name, tiny.weights_sha256, tiny.configuration
+        self.size, self.grid, self.device, self.tokens = tiny.size, tiny.grid, tiny.device, tiny.tokens
+
+
+def test_a_model_id_tells_whether_bars_are_seen(tiny):
+    assert on(SeesBars(tiny)).model_id != on(tiny).model_id
+    assert on(SeesBars(tiny), "stretch").model_id == on(tiny, "stretch").model_id

@@ -1,0 +1,97 @@
+"""PaDiM against numpy's inverses."""
+
+import numpy as np
+import pytest
+import torch
+
+from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, select_channels, smooth_maps
+from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from tests.scorer.detectors.patch_samples import of, patches
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def mahalanobis_by_numpy(normals: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """(K, P, D) and (P, D) to (P,), one inverse a place."""
+    found = []
+    for place in range(normals.shape[1]):
+        deviations = normals[:, place] - normals[:, place].mean(axis=0)
+        covariance = deviations.T @ deviations / max(len(normals) - 1, 1) + CONSTANT * np.eye(normals.shape[2])
+        difference = query[place] - normals[:, place].mean(axis=0)
+        found.append(np.sqrt(difference @ np.linalg.inv(covariance) @ difference))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 12])
+def test_distances_are_those_of_the_inverted_covariance(count):
+    normals, queries = patches(count, seed=1), patches(2, seed=2)
+    method = Padim()
+    judged = method.judge(queries, method.fit(normals))
+    for place in range(2):
+        by_numpy = mahalanobis_by_numpy(normals.tokens[0].double().numpy(), queries.tokens[0, place].double().numpy())
+        np.testing.assert_allclose(judged.maps[place], by_numpy, rtol=1e-4)
+        assert float(judged.image[place]) == pytest.approx(by_numpy.max(), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 12])
+def test_leaving_one_out_in_closed_form_is_fitting_the_others(count):
+    normals = patches(count, seed=3, bars=(2,))
+    method = Padim()
+    closed = method.left_out(normals, method.fit(normals))
+    torch.testing.assert_close(closed, leave_one_out_by_refitting(method, normals), rtol=1e-4, atol=1e-4)
+
+
+def test_the_map_is_smoothed_over_four_of_256_pixels_and_no_wider():
+    odd = torch.zeros(1, 64 * 64)
+    odd[0, 30 * 64 + 30] = 1
+    found = smooth_maps(odd, torch.ones_like(odd, dtype=torch.bool), (64, 64)).view(
+        64, 64
+    )  # a cell is a deviation wide
+    bell = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    by_hand = np.outer(bell, bell) / bell.sum() ** 2
+    np.testing.assert_allclose(found[26:35, 26:35], by_hand, rtol=1e-4)
+    coarse = torch.rand(1, 256)
+    torch.testing.assert_close(smooth_maps(coarse, coarse >= 0, (16, 16)), coarse, atol=2e-3, rtol=0)
+
+
+def test_cells_that_are_not_judged_have_no_say_in_the_smoothing():
+    judged = torch.arange(64 * 64)[None] % 64 < 32
+    found = smooth_maps(torch.where(judged, 1.0, 1000.0), judged, (64, 64))
+    torch.testing.assert_close(found, judged.float())
+
+
+def test_equal_normals_leave_no_distance():
+    normals = of(torch.ones(3, 4, 5), (2, 2))
+    method = Padim()
+    fitted = method.fit(normals)
+    assert method.left_out(normals, fitted).tolist() == [0, 0, 0]
+    off = method.judge(of(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
+    torch.testing.assert_close(off.maps, torch.full((1, 4), (5 * 0.01 / CONSTANT) ** 0.5))
+
+
+def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in():
+    tokens = torch.arange(4.0).view(1, 4, 1).expand(3, 4, 2) + torch.randn(3, 1, 2)
+    normals = Patches(tokens[None], torch.tensor([[True, True, False, False]] * 3), (1, 4))
+    fitted = Padim().fit(normals)
+    torch.testing.assert_close(fitted["means"][2], fitted["means"][1])
+    torch.testing.assert_close(fitted["means"][3], fitted["means"][1])
+
+
+def test_a_normal_is_not_judged_where_it_looks_alone():
+    valid_mask = torch.tensor([[True, True], [True, False], [True, False]])
+    tokens = torch.zeros(3, 2, 2)
+    tokens[0, 1] = 1000  # what only the first shows
+    normals = Patches(tokens[None], valid_mask, (1, 2))
+    method = Padim()
+    assert method.left_out(normals, method.fit(normals)).tolist() == [0, 0, 0]
+
+
+def test_channels_are_chosen_by_seed_and_never_among_the_zeros_that_fill_a_layer_up():
+    tokens = torch.randn(2, 3, 4, 90)
+    tokens[1, :, :, 60:] = 0
+    chosen = select_channels(tokens)
+    assert len(chosen) == CHANNELS
+    assert torch.equal(chosen, select_channels(tokens + (tokens != 0)))
+    assert chosen.unique().equal(chosen)
+    assert chosen.max() < 90 + 60
+    assert len(select_channels(tokens[:1])) == 90

@@ -1,0 +1,100 @@
+"""PatchCore against figures worked out by hand and by numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scorer.detectors import patchcore
+from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patchcore import NEIGHBOURS, WIDTH, PatchCore, neighbourhood_weight
+from scorer.distances.euclidean import used_channels
+from tests.scorer.detectors.patch_samples import of, patches
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def aware(pictures: Patches) -> torch.Tensor:
+    return patchcore.locally_aware_patches(pictures, used_channels(pictures.tokens))
+
+
+def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as_zero():
+    pictures = of(torch.arange(9.0).view(1, 9, 1), (3, 3))
+    assert aware(pictures)[0, 4, 0] == 4  # mean of 0 … 8
+    torch.testing.assert_close(aware(pictures)[0, 0, 0], torch.tensor(8 / 9))  # 0, 1, 3, 4 and five zeros
+    without_last_row = Patches(pictures.tokens, torch.tensor([[True] * 6 + [False] * 3]), (3, 3))
+    torch.testing.assert_close(aware(without_last_row)[0, 4, 0], torch.tensor(15 / 9))  # 0 … 5 and three zeros
+
+
+def test_layers_stand_side_by_side_and_wide_ones_are_averaged_over_neighbouring_channels():
+    assert aware(patches(1, width=5, layers=2)).shape == (1, 16, 10)
+    wide = of(torch.arange(2.0 * WIDTH).expand(1, 1, -1), (1, 1))
+    torch.testing.assert_close(aware(wide)[0, 0], (torch.arange(WIDTH) * 2 + 0.5) / 9)  # alone among eight zeros
+
+
+def test_the_weight_is_equation_7():
+    kept = torch.tensor([[0.0], [1.0], [3.0]])
+    # The patch 5 is nearest to 3, whose neighbours are all three: distances 2 (3 itself), 4 and 5.
+    by_hand = 1 - math.exp(2) / (math.exp(2) + math.exp(4) + math.exp(5))
+    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(2), kept)) == pytest.approx(by_hand)
+    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(0), kept[:1])) == 1
+
+
+def test_only_the_nearest_neighbours_of_the_nearest_weigh():
+    near = torch.arange(NEIGHBOURS).float()[:, None] / 10
+    with_far = torch.cat([near, torch.full((5, 1), 1000.0)])
+    patch = torch.tensor([-3.0])
+    torch.testing.assert_close(
+        neighbourhood_weight(patch, torch.tensor(0), with_far), neighbourhood_weight(patch, torch.tensor(0), near)
+    )
+
+
+def test_scores_are_those_of_numpy():
+    normals, queries = patches(3, layers=2, seed=1), patches(2, layers=2, seed=2)
+    method = PatchCore(kept_share=1.0)
+    judged = method.judge(queries, method.fit(normals))
+    kept, looked = aware(normals).flatten(0, 1).numpy(), aware(queries).numpy()
+    distances = np.linalg.norm(looked[:, :, None] - kept, axis=-1)
+    np.testing.assert_allclose(judged.maps, distances.min(-1), rtol=1e-4)
+    for place in range(2):
+        patch = distances[place].min(-1).argmax()
+        nearest = distances[place, patch].argmin()
+        around = np.argsort(np.linalg.norm(kept - kept[nearest], axis=-1))[:NEIGHBOURS]
+        share = np.exp(distances[place, patch, nearest]) / np.exp(distances[place, patch, around]).sum()
+        np.testing.assert_allclose(judged.image[place], (1 - share) * distances[place].min(-1).max(), rtol=1e-4)
+
+
+def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are():
+    normals = patches(4, grid=(8, 8))
+    fitted = PatchCore(kept_share=0.25).fit(normals)
+    assert fitted["kept"].shape == (64, 6)
+    everything = aware(normals)
+    for patch, owner in zip(fitted["kept"], fitted["owners"], strict=True):
+        assert (everything[owner] == patch).all(dim=1).any()
+
+
+def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others():
+    normals = patches(4, bars=(0, 5))
+    method = PatchCore(kept_share=1.0)
+    torch.testing.assert_close(
+        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+    )
+
+
+def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_the_same():
+    normals = of(torch.cat([torch.randn(1, 64, 4), torch.zeros(1, 64, 4)]), (8, 8))
+    method = PatchCore()
+    fitted = method.fit(normals)
+    assert fitted["owners"].unique().tolist() == [0]
+    assert torch.isfinite(method.left_out(normals, fitted)).all()
+
+
+def test_bars_enter_neither_memory_nor_surroundings():
+    method = PatchCore(kept_share=1.0)
+    fitted = method.fit(patches(2, bars=(0, 1, 2, 3)))
+    assert len(fitted["kept"]) == 24
+    assert fitted["kept"].abs().max() < 10
+    judged = method.judge(patches(1, seed=3, bars=(0, 1, 2, 3)), fitted)
+    assert judged.maps[0, :4].tolist() == [0] * 4
+    assert judged.image[0] < 100

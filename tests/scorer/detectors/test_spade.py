@@ -1,0 +1,48 @@
+"""SPADE against figures worked out by hand."""
+
+import pytest
+import torch
+
+from scorer.detectors import spade
+from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.spade import Spade
+from tests.scorer.detectors.patch_samples import of, patches
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def flat(*values: float) -> Patches:
+    """Pictures of one value each, two cells, one channel."""
+    return of(torch.tensor(values)[:, None, None].expand(-1, 2, 1), (1, 2))
+
+
+def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_features(monkeypatch):
+    monkeypatch.setattr(spade, "NEAREST_NORMALS", 2)
+    method = Spade()
+    judged = method.judge(flat(1.0), method.fit(flat(0.0, 3.0, 10.0)))
+    assert judged.image.tolist() == [(1 + 4) / 2]
+
+
+def test_the_map_searches_the_nearest_normals_alone(monkeypatch):
+    monkeypatch.setattr(spade, "NEAREST_NORMALS", 1)
+    far = torch.tensor([[[0.0], [0.0]], [[5.0], [50.0]]])
+    method = Spade()
+    judged = method.judge(of(torch.tensor([[[5.0], [1.0]]]), (1, 2)), method.fit(of(far, (1, 2))))
+    assert judged.maps.tolist() == [[5, 1]]  # the 5 of the other normal is out of reach: its mean is farther
+    assert judged.components["farthest patch"].tolist() == [5]
+
+
+def test_bars_enter_neither_mean_nor_gallery():
+    normals = patches(3, bars=(0, 7))
+    fitted = Spade().fit(normals)
+    assert fitted["means"].abs().max() < 10
+    judged = Spade().judge(patches(1, seed=5, bars=(0, 7)), fitted)
+    assert judged.maps[0, [0, 7]].tolist() == [0, 0]
+    assert judged.maps.max() < 100
+
+
+def test_leaving_one_out_is_fitting_the_others():
+    normals = patches(4)
+    torch.testing.assert_close(
+        Spade().left_out(normals, Spade().fit(normals)), leave_one_out_by_refitting(Spade(), normals)
+    )

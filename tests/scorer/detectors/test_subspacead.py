@@ -1,0 +1,71 @@
+"""SubspaceAD against numpy's singular values."""
+
+import numpy as np
+import pytest
+import torch
+
+from scorer.detectors.patch_detector import leave_one_out_by_refitting
+from scorer.detectors.subspacead import EXPLAINED_VARIANCE, SubspaceAD, fit_subspace, patch_moments
+from tests.scorer.detectors.patch_samples import patches
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def residuals_by_numpy(normals: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """(N, W) and (M, W) to (M,)."""
+    normals, queries = (some / np.linalg.norm(some, axis=1, keepdims=True) for some in (normals, queries))
+    deviations = normals - normals.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(deviations, full_matrices=False)
+    shares = np.cumsum(lengths**2) / np.sum(lengths**2)
+    kept = axes[: int(np.searchsorted(shares, EXPLAINED_VARIANCE)) + 1]
+    outside = queries - normals.mean(axis=0)
+    outside = outside - outside @ kept.T @ kept
+    return (outside**2).sum(axis=1) / (np.sum(lengths**2) / len(normals))
+
+
+def test_the_map_is_the_mean_of_each_layers_residual():
+    normals, queries = patches(5, width=12, layers=2, seed=1, copies=2), patches(2, width=12, layers=2, seed=2)
+    normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all
+    judged = SubspaceAD().judge(queries, SubspaceAD().fit(normals))
+    for place in range(2):
+        by_numpy = [
+            residuals_by_numpy(layer.flatten(0, 1).double().numpy(), query.double().numpy())
+            for layer, query in zip(normals.tokens, queries.tokens[:, place], strict=True)
+        ]
+        np.testing.assert_allclose(judged.maps[place], np.mean(by_numpy, axis=0), rtol=1e-4)
+        assert float(judged.image[place]) == pytest.approx(float(judged.maps[place].max()))  # 1 % of 16 is one patch
+
+
+def test_axes_explain_what_they_should_and_no_more_are_kept():
+    normals = patches(4, width=10)
+    found = fit_subspace(patch_moments(normals.tokens[0], normals.valid_mask))
+    unit = torch.nn.functional.normalize(normals.tokens[0].flatten(0, 1), dim=1) - found.mean
+    along = (unit @ found.axes.T).square().sum(dim=0) / unit.square().sum()
+    assert along.sum() >= EXPLAINED_VARIANCE > along[:-1].sum()
+    torch.testing.assert_close(found.axes @ found.axes.T, torch.eye(len(found.axes)), atol=1e-5, rtol=0)
+
+
+def test_sums_less_a_normals_own_are_fitting_the_others():
+    normals = patches(4, width=10, layers=2, bars=(1, 2), copies=3)
+    method = SubspaceAD()
+    torch.testing.assert_close(
+        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+    )
+
+
+def test_normals_without_any_variance_have_no_axes_and_all_else_is_far():
+    normals = patches(2)
+    normals.tokens[:] = torch.tensor([1.0, 0, 0, 0, 0, 0])
+    fitted = SubspaceAD().fit(normals)
+    assert fitted["axes 0"].shape == (0, 6)
+    assert SubspaceAD().judge(normals, fitted).image.max() == 0
+    assert SubspaceAD().judge(patches(1, seed=9), fitted).image.min() > 1
+
+
+def test_bars_take_no_part():
+    fitted = SubspaceAD().fit(patches(3, bars=(4,)))
+    judged = SubspaceAD().judge(patches(1, bars=(4,), seed=1), fitted)
+    assert judged.maps[0, 4] == 0
+    unmarred = patches(3, bars=(4,))
+    unmarred.tokens[:, :, 4] = 0
+    torch.testing.assert_close(fitted["mean 0"], SubspaceAD().fit(unmarred)["mean 0"])

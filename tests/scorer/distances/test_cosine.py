@@ -1,0 +1,80 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.distances import cosine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def tokens(*shape: int, seed: int = 0) -> torch.Tensor:
+    return cosine.to_unit_length(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
+
+
+def by_loops(queries: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    layers, batch, patches, _ = queries.shape
+    found = torch.zeros(batch, patches)
+    for image in range(batch):
+        for patch in range(patches):
+            gaps = [
+                min(float(0.5 * (1 - queries[layer, image, patch] @ normal)) for normal in normals[layer])
+                for layer in range(layers)
+            ]
+            found[image, patch] = sum(gaps) / layers
+    return found
+
+
+def test_a_token_among_the_normals_has_no_residual_and_its_opposite_has_one() -> None:
+    normals = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    queries = torch.tensor([[[[0.0, 1.0], [-(0.5**0.5), -(0.5**0.5)], [0.6, 0.8]]]])
+    expected = torch.tensor([[0.0, 0.5 * (1 + 0.5**0.5), 0.1]])
+    torch.testing.assert_close(cosine.nearest_residual(queries, normals), expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 9), st.integers(0, 1000))
+def test_one_product_gives_what_loops_over_patches_give(
+    layers: int, batch: int, patches: int, many: int, seed: int
+) -> None:
+    queries, normals = tokens(layers, batch, patches, 6, seed=seed), tokens(layers, many, 6, seed=seed + 1)
+    torch.testing.assert_close(cosine.nearest_residual(queries, normals), by_loops(queries, normals), atol=1e-6, rtol=0)
+
+
+def test_parts_change_no_value(monkeypatch) -> None:
+    queries, normals, images = tokens(2, 5, 7, 8), tokens(2, 11, 8, seed=1), tokens(3, 6, 4, 8, seed=2)
+    whole, others = cosine.nearest_residual(queries, normals), cosine.leave_one_out_residual(images)
+    monkeypatch.setattr(cosine, "MAX_COSINES", 20)
+    torch.testing.assert_close(cosine.nearest_residual(queries, normals), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(cosine.leave_one_out_residual(images), others, atol=1e-6, rtol=0)
+
+
+def test_each_image_is_compared_with_all_others_and_never_with_itself() -> None:
+    images = tokens(3, 5, 4, 8)
+    expected = [
+        cosine.nearest_residual(images[:, [image]], images[:, [i for i in range(5) if i != image]].flatten(1, 2))[0]
+        for image in range(5)
+    ]
+    torch.testing.assert_close(cosine.leave_one_out_residual(images), torch.stack(expected), atol=1e-6, rtol=0)
+
+
+def test_with_every_token_kept_the_reduced_comparison_is_the_whole_one() -> None:
+    images = tokens(2, 4, 3, 8)
+    owners = torch.arange(4).repeat_interleave(3).expand(2, -1)
+    found = cosine.leave_one_out_coreset_residual(images, images.flatten(1, 2), owners)
+    torch.testing.assert_close(found, cosine.leave_one_out_residual(images), atol=1e-6, rtol=0)
+
+
+def test_a_coreset_takes_one_token_of_every_cluster_before_a_second_of_any() -> None:
+    centres = 10 * torch.eye(4, 300)
+    clusters = torch.arange(4).repeat(25)
+    crowd = centres[clusters] + 0.01 * torch.randn(100, 300, generator=torch.Generator().manual_seed(0))
+    assert sorted(clusters[cosine.greedy_coreset(crowd, 4)].tolist()) == [0, 1, 2, 3]
+
+
+def test_a_coreset_of_everything_is_everything_once() -> None:
+    assert sorted(cosine.greedy_coreset(tokens(9, 5), 9).tolist()) == list(range(9))
+
+
+def test_a_coreset_of_equal_tokens_takes_none_twice() -> None:
+    assert len(set(cosine.greedy_coreset(torch.ones(6, 5), 4).tolist())) == 4

@@ -1,0 +1,155 @@
+"""The engine is what a short measurement finds the fastest, or what the settings say."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from structlog.testing import capture_logs
+
+from scorer.engines import selection
+from scorer.engines.measurements import FILE, EngineConfig, read_measurements
+from scorer.engines.selection import MIN_SPEEDUP, measure_engines, select_engine
+from scorer.errors import UnsupportedEngine
+from scorer.settings import ScorerSettings
+
+CPU = torch.device("cpu")
+PICTURES = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+PLAIN, OPENVINO, ONNX = (EngineConfig(engine, "fp32") for engine in ("torch", "openvino", "onnxruntime"))
+
+
+class Bench:
+    """Backbones whose speed is told by a clock that only they move."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes_s: dict[EngineConfig, float]) -> None:
+        self.takes_s = takes_s
+        self.built: list[EngineConfig] = []
+        self.now_s = 0.0
+        monkeypatch.setattr(selection.time, "perf_counter", lambda: self.now_s)
+
+    def build(self, running: EngineConfig):  # type: ignore[no-untyped-def]
+        self.built.append(running)
+
+        def tokens(pictures: torch.Tensor) -> torch.Tensor:
+            self.now_s += self.takes_s[running]
+            return torch.ones(len(pictures), 2)
+
+        return tokens
+
+    def measured(self, *candidates: EngineConfig):  # type: ignore[no-untyped-def]
+        return measure_engines("tiny", "here", candidates, self.build, PICTURES, 1)
+
+
+def test_the_fastest_is_chosen_and_the_rates_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25}).measured(PLAIN, OPENVINO, ONNX)
+    assert found.running == ONNX
+    assert found.images_per_s == {"torch fp32": 4, "openvino fp32": 5, "onnxruntime fp32": 8}
+
+
+def test_torch_stays_where_the_gain_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.5 / MIN_SPEEDUP}).measured(PLAIN, ONNX).running == PLAIN
+
+
+def test_of_torchs_precisions_the_faster_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    rough = EngineConfig("torch", "bf16")
+    assert Bench(monkeypatch, {rough: 0.49, PLAIN: 0.5}).measured(rough, PLAIN).running == rough
+
+
+def test_what_fails_or_computes_something_else_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.1})
+
+    def build(running: EngineConfig):  # type: ignore[no-untyped-def]
+        if running == ONNX:
+            raise RuntimeError("no such operator")
+        tokens = bench.build(running)
+        return tokens if running == PLAIN else lambda pictures: tokens(pictures) * 1.01
+
+    found = measure_engines("tiny", "here", (PLAIN, OPENVINO, ONNX), build, PICTURES, 1)
+    assert found.running == PLAIN
+    assert found.left_out == {
+        "openvino fp32": "its tokens differ from torch's by 0.01 of the largest",
+        "onnxruntime fp32": "RuntimeError: no such operator",
+    }
+
+
+def chosen(settings: ScorerSettings, bench: Bench) -> EngineConfig:
+    return select_engine(settings, CPU, "tiny", "abc", (4, 4), bench.build)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ScorerSettings:
+    return ScorerSettings(device="cpu", precision="fp32", engines_path=tmp_path / "engines", score_threads=1)
+
+
+def test_it_is_measured_once_a_machine_and_kept(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    bench = Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})
+    assert chosen(settings, bench) == ONNX
+    built = len(bench.built)
+    assert chosen(settings, bench) == ONNX
+    assert len(bench.built) == built
+    assert chosen(settings.model_copy(update={"score_threads": 2}), bench) == ONNX  # another way to call: anew
+    assert len(bench.built) > built
+    assert len(read_measurements(settings.engines_path / FILE)) == 2
+
+
+def test_a_spoilt_file_is_measured_anew_and_said(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    file = settings.engines_path / FILE
+    file.parent.mkdir()
+    file.write_text('{"key": {"engine": 7')
+    with capture_logs() as said:
+        assert chosen(settings, Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
+    assert said[0]["event"] == "measurements of engines can't be read, all are made anew"
+    assert len(json.loads(file.read_text())) == 1
+
+
+def test_what_the_settings_say_is_not_measured(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    bench = Bench(monkeypatch, {})
+    assert chosen(settings.model_copy(update={"engine": "openvino"}), bench) == OPENVINO
+    assert chosen(settings.model_copy(update={"engine": "torch", "precision": "bf16"}), bench).precision == "bf16"
+    assert bench.built == []
+
+
+def test_an_engine_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    monkeypatch.setattr("scorer.engines.onnx_graph.find_spec", lambda package: None)
+    with pytest.raises(
+        UnsupportedEngine, match=r"openvino, onnx, onnxscript is not installed: pip install 'andon\[engines\]'"
+    ):
+        chosen(settings.model_copy(update={"engine": "openvino"}), Bench(monkeypatch, {}))
+    bench = Bench(monkeypatch, {PLAIN: 0.5})
+    assert chosen(settings, bench) == PLAIN  # alone, it need not be measured
+    assert bench.built == []
+
+
+def test_an_engine_of_fp32_refuses_bf16(settings: ScorerSettings) -> None:
+    asked = settings.model_copy(update={"engine": "onnxruntime", "precision": "bf16"})
+    with pytest.raises(UnsupportedEngine, match=r"onnxruntime, which computes in fp32, and scorer\.precision bf16"):
+        select_engine(asked, CPU, "tiny", "abc", (4, 4), lambda running: torch.Tensor)
+
+
+def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.1})
+
+    def build(running: EngineConfig):  # type: ignore[no-untyped-def]
+        tokens = bench.build(running)
+        return tokens if running == PLAIN else lambda pictures: tokens(pictures) * float("nan")
+
+    found = measure_engines("tiny", "here", (PLAIN, ONNX), build, PICTURES, 1)
+    assert found.running == PLAIN
+    assert list(found.left_out) == ["onnxruntime fp32"]
+
+
+def test_where_nothing_can_be_used_it_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, rough = Bench(monkeypatch, {PLAIN: 0.5}), EngineConfig("torch", "bf16")
+    with pytest.raises(
+        UnsupportedEngine, match=r"Nothing here computes tiny as scorer.precision asks .torch bf16: KeyError"
+    ):
+        bench.measured(rough)
+
+
+def test_a_folder_that_can_t_be_written_does_not_stop_the_line(
+    monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings
+) -> None:
+    settings.engines_path.write_text("a file where the folder should be")
+    with capture_logs() as said:
+        assert chosen(settings, Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
+    assert "what was made of a network can't be kept" in [line["event"] for line in said]

@@ -1,0 +1,69 @@
+"""How pictures of any shape meet a square model, and how maps find back."""
+
+import numpy as np
+import pytest
+
+from scorer.imaging.framing import Framing
+
+EIGHT = np.arange(64, dtype=np.float32).reshape(8, 8)
+
+
+def blank(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 100, np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["letterbox", "stretch", "centre_crop"])
+@pytest.mark.parametrize("shape", [(64, 64), (50, 100), (300, 200), (9, 5000), (5000, 9)])
+def test_every_shape_is_framed_and_a_flat_picture_stays_flat(kind, shape):
+    framed = Framing(kind).frame(blank(*shape), (64, 96))
+    assert framed.shape == (64, 96, 3)
+    assert (framed == 100).all()
+
+
+def test_a_square_map_over_a_square_picture_stays_as_it_is():
+    for kind in ("letterbox", "stretch", "centre_crop"):
+        assert (Framing(kind).over_picture(EIGHT, blank(100, 100)) == EIGHT).all()
+
+
+def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars():
+    wide = blank(50, 100)
+    cells = Framing("letterbox").valid_mask(*wide.shape[:2], (128, 128), (8, 8))
+    assert cells[2:6].all()
+    assert not cells[:2].any()
+    assert not cells[6:].any()
+    assert (Framing("letterbox").over_picture(EIGHT, wide) == EIGHT[2:6]).all()
+
+
+def test_a_centre_crop_says_where_it_did_not_look():
+    wide = blank(50, 100)
+    over = Framing("centre_crop").over_picture(EIGHT, wide)
+    assert over.shape == (8, 16)
+    assert np.isnan(over[:, :4]).all()
+    assert np.isnan(over[:, 12:]).all()
+    assert (over[:, 4:12] == EIGHT).all()
+
+
+def test_a_defect_lies_where_it_was_after_framing_and_mapping_back():
+    picture = blank(90, 160)
+    picture[60:75, 20:40] = 255
+    for kind in ("letterbox", "stretch"):
+        framed = Framing(kind).frame(picture, (128, 128)).mean(axis=2)
+        cells = framed.reshape(8, 16, 8, 16).mean(axis=(1, 3)).astype(np.float32)
+        over = Framing(kind).over_picture(cells, picture)
+        row, column = np.unravel_index(over.argmax(), over.shape)
+        cell_height, cell_width = 90 / over.shape[0], 160 / over.shape[1]
+        assert abs((row + 0.5) * cell_height - 67.5) < cell_height
+        assert abs((column + 0.5) * cell_width - 30) < cell_width
+
+
+@pytest.mark.parametrize("kind", ["letterbox", "centre_crop"])
+def test_a_strip_keeps_at_least_one_cell(kind):
+    strip = blank(8, 20_000)
+    assert Framing(kind).valid_mask(*strip.shape[:2], (64, 64), (8, 8)).any()
+    assert not np.isnan(Framing(kind).over_picture(EIGHT, strip)).all()
+
+
+def test_what_model_ids_hold_of_a_framing_says_how_it_resizes():
+    """Scores of pictures that Pillow resized must not meet references of pictures that torch did."""
+    assert Framing("letterbox").identity == "letterbox, resized by torch"
+    assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, as ever

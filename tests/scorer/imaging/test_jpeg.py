@@ -1,0 +1,94 @@
+"""The quick way to a camera's JPEG: the same pixels as Pillow's, or none."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from PIL import Image
+
+from ingest.errors import BadFrame
+from scorer.imaging import decode
+from scorer.imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
+from scorer.settings import ScorerSettings
+from tests.scorer.worker.test_hostile import edits, mutated
+
+LIMITS = ScorerSettings()
+
+
+def jpeg(height: int, width: int, mode: str = "RGB", **options: object) -> bytes:
+    """Soft shapes and some grain."""
+    draw = np.random.default_rng(0)
+    coarse = Image.fromarray(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((width, height))
+    pixels = np.asarray(coarse) + draw.normal(0, 8, (height, width, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def by_pillow(data: bytes, scale: int = 1) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft(None, (image.width // scale, image.height // scale))
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"}, {"progressive": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize(("height", "width"), [(240, 320), (241, 323)])
+def test_its_pixels_are_pillows_at_every_scale(
+    options: dict[str, object], mode: str, scale: int, height: int, width: int
+) -> None:
+    data = jpeg(height, width, mode, **options)
+    assert plain_jpeg_size(data) == (height, width)
+    picture = decode_plain_jpeg(data, (height, width), (height // scale, width // scale))
+    assert picture is not None
+    assert np.array_equal(picture, by_pillow(data, scale))
+
+
+@pytest.mark.parametrize(
+    ("enough", "shape"),
+    [((240, 320), (240, 320)), ((239, 300), (240, 320)), ((120, 160), (120, 160)), ((61, 80), (120, 160))],
+)
+def test_it_is_never_smaller_than_is_enough(enough: tuple[int, int], shape: tuple[int, int]) -> None:
+    picture = decode_plain_jpeg(jpeg(240, 320), (240, 320), enough)
+    assert picture is not None
+    assert picture.shape == (*shape, 3)
+
+
+def test_what_is_not_plain_is_left_to_pillow() -> None:
+    held_sideways = Image.Exif()
+    held_sideways[0x0112] = 6
+    turned = jpeg(24, 32, exif=held_sideways)
+    assert plain_jpeg_size(turned) is None
+    before_exif = turned.index(b"\xff\xe1")
+    for filling in (b"\xff", b"\xff\x01", b"\xff\xd0"):  # a fill byte, and markers that are no segments
+        assert plain_jpeg_size(turned[:before_exif] + filling + turned[before_exif:]) is None
+    assert plain_jpeg_size(jpeg(24, 32, "CMYK")) is None
+    assert plain_jpeg_size(b"\x89PNG\r\n\x1a\n") is None
+    assert plain_jpeg_size(b"\xff\xd8") is None
+    assert plain_jpeg_size(b"") is None
+
+
+def test_a_torn_stream_has_no_picture_here_and_is_refused_as_ever() -> None:
+    data = jpeg(240, 320)
+    torn = data[: len(data) // 2]
+    assert plain_jpeg_size(torn) == (240, 320)
+    assert decode_plain_jpeg(torn, (240, 320), (240, 320)) is None
+    with pytest.raises(BadFrame, match="truncated"):
+        decode.decode(torn, LIMITS)
+
+
+PLAIN = jpeg(24, 32)
+
+
+@settings(max_examples=2000, deadline=None, database=None, derandomize=True)
+@given(edits)
+def test_of_hostile_bytes_it_makes_what_pillow_makes_or_nothing(changes: list[tuple[str, float, object]]) -> None:
+    data = mutated(PLAIN, changes)
+    size = plain_jpeg_size(data)
+    if size is None or size[0] * size[1] > 1_000_000:
+        return
+    picture = decode_plain_jpeg(data, size, size)
+    if picture is not None:
+        assert np.array_equal(picture, by_pillow(data))

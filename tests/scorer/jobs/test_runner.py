@@ -1,0 +1,221 @@
+"""What a scorer does for the people at the desk, on a real line."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scorer.images import RetriableImageStore
+from scorer.jobs.recalibration import ThresholdRecalibration
+from scorer.jobs.runner import JobRunner
+from scorer.recipes.loader import RecipeLoader
+from storage.actions import golden_frames as golden_frame_actions
+from storage.actions import jobs as job_actions
+from storage.actions import reviews as review_actions
+from storage.auth.actors import Actor, Role
+from storage.line import golden_frames, jobs, normal_sets, stations, thresholds
+from storage.line.jobs import Job
+from storage.line.thresholds import Threshold
+from storage.line.what_if import WhatIfResult
+from storage.review.reviews import LabelSubmission
+from testing.line import START, Line, encoded, part, working
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NOW = START + timedelta(hours=1)
+ENGINEER = Actor("ada", Role.ENGINEER)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    made = Line(tmp_path)
+    made.station("s1")
+    made.normals("s1")
+    return made
+
+
+def desk_of(line: Line) -> JobRunner:
+    kept = RetriableImageStore(line.images)
+    standards = RecipeLoader(line.database, kept, line.settings, "w1", lambda: NOW)
+    return JobRunner(line.database, kept, line.settings, "w1", lambda: NOW, standards)
+
+
+def recalibration_of(line: Line) -> ThresholdRecalibration:
+    standards = RecipeLoader(line.database, RetriableImageStore(line.images), line.settings, "w1", lambda: NOW)
+    return ThresholdRecalibration(line.database, "w1", lambda: NOW, standards)
+
+
+def job(line: Line, number: int) -> Job:
+    with line.database.read() as session:
+        return jobs.get(session, number)
+
+
+def asked_what_if(line: Line, version: int, last: int = 50) -> int:
+    with line.database.begin() as session:
+        return job_actions.start_what_if(session, ENGINEER, "s1", version, NOW, last).id
+
+
+def say(line: Line, frame_id: object, word: str) -> None:
+    with line.database.begin() as session:
+        review_actions.label(session, ENGINEER, [LabelSubmission(frame_id, frame_id, word)], NOW)  # type: ignore[arg-type]
+
+
+def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Line) -> None:
+    """The dark blot is how some good parts look; a person called it a false alarm."""
+    line.frames("s1", 10, defect=lambda number: number in (3, 7))
+    line.drain()
+    flagged = [verdict for verdict in line.verdicts("s1") if verdict.decision == "flag"]
+    assert len(flagged) == 2
+    for verdict in flagged:
+        say(line, verdict.frame_id, "false_alarm")
+    with line.database.begin() as session:
+        station = stations.get(session, "s1")
+        now = normal_sets.active(session, station.id)
+        assert now is not None
+        odd = [normal_sets.NormalImage(line.images.put(encoded(part(n, defect=True))), f"{n}.png") for n in (3, 40, 41)]
+        draft = normal_sets.add(session, station.id, [*now.images, *odd], "", NOW)
+    number = asked_what_if(line, draft.version)
+    assert desk_of(line).turn()
+    done = job(line, number)
+    assert (done.state, done.progress, done.total) == ("done", 10, 10)
+    result = WhatIfResult.from_json(done.result)
+    assert (result.rescored, result.not_rescored, result.good, result.defects) == (10, 0, 2, 0)
+    assert {flip.frame_id for flip in result.to_pass} == {verdict.frame_id for verdict in flagged}
+    assert (result.before.false_rejects, result.after.false_rejects) == (2, 0)
+    assert len(result.normal_scores) == 7
+    assert [verdict.decision for verdict in line.verdicts("s1")].count("flag") == 2
+
+
+def test_with_the_same_set_nothing_would_change(line: Line) -> None:
+    line.frames("s1", 6, defect=lambda number: number == 2)
+    line.drain()
+    number = asked_what_if(line, 1)
+    assert desk_of(line).turn()
+    result = WhatIfResult.from_json(job(line, number).result)
+    assert (result.to_pass, result.to_flag, result.rescored) == ((), (), 6)
+    assert result.threshold == line.verdicts("s1")[0].threshold
+
+
+def test_a_frame_whose_image_is_gone_is_counted_and_the_rest_is_scored(line: Line) -> None:
+    line.frames("s1", 4)
+    line.drain()
+    lost = line.verdicts("s1")[1].image_reference
+    next(path for path in line.folder.rglob("*") if path.name.startswith(lost[7:20])).unlink()
+    number = asked_what_if(line, 1)
+    desk_of(line).turn()
+    result = WhatIfResult.from_json(job(line, number).result)
+    assert (result.rescored, result.not_rescored) == (3, 1)
+
+
+def test_a_draft_that_allows_no_references_fails_with_the_reason(line: Line) -> None:
+    line.frames("s1", 2)
+    line.drain()
+    draft = line.normals("s1", first=2000, activate=False)
+    first = draft.images[0].reference
+    next(path for path in line.folder.rglob("*") if path.name.startswith(first[7:20])).unlink()
+    number = asked_what_if(line, draft.version)
+    desk_of(line).turn()
+    failed = job(line, number)
+    assert failed.state == "failed"
+    assert "The normal image 0.png can't be used" in (failed.error or "")
+
+
+def test_a_cancelled_job_is_not_done(line: Line) -> None:
+    number = asked_what_if(line, 1)
+    with line.database.begin() as session:
+        job_actions.cancel(session, ENGINEER, number, NOW)
+    assert not desk_of(line).turn()
+    assert job(line, number).state == "cancelled"
+
+
+def test_the_golden_frame_scores_what_it_scored(line: Line) -> None:
+    line.frames("s1", 3)
+    line.drain()
+    chosen = line.verdicts("s1")[1]
+    with line.database.begin() as session:
+        golden_frame_actions.choose(session, ENGINEER, chosen.frame_id, NOW)
+        number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
+    line.normals("s1", first=3000)  # another set is in force by now
+    desk_of(line).turn()
+    done = job(line, number)
+    assert done.state == "done"
+    assert done.result["score"] == pytest.approx(chosen.score, abs=1e-5)
+    with line.database.read() as session:
+        frame = golden_frames.find(session, chosen.station_id)
+    assert frame is not None
+    assert frame.agrees
+
+
+def test_a_golden_frame_of_another_model_is_refused_in_words(line: Line) -> None:
+    line.frames("s1", 1)
+    line.drain()
+    with line.database.begin() as session:
+        golden_frame_actions.choose(session, ENGINEER, line.verdicts("s1")[0].frame_id, NOW)
+        number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
+    line.settings = line.settings.model_copy(update={"detector": "padim"})
+    desk_of(line).turn()
+    assert "scored by another model" in (job(line, number).error or "")
+
+
+def test_a_running_worker_does_jobs_beside_the_line(line: Line) -> None:
+    line.frames("s1", 4)
+    with working(line.worker()) as counted:
+        counted.wait_for(lambda done: done.verdicts == 4)
+        number = asked_what_if(line, 1)
+        line.frames("s1", 30)
+        counted.wait_for(lambda done: done.verdicts == 34)
+        made = 34
+        while not job(line, number).is_over and made < 400:
+            line.frames("s1", 1)
+            made += 1
+            counted.wait_for(lambda done, wanted=made: done.verdicts == wanted)
+    assert job(line, number).state == "done"
+
+
+def reviewed_line(line: Line, frames: int) -> list[float]:
+    line.frames("s1", frames)
+    line.drain()
+    return [verdict.score or 0.0 for verdict in line.verdicts("s1")]
+
+
+def thresholds_of(line: Line) -> list[Threshold]:
+    with line.database.read() as session:
+        return thresholds.history(session, stations.get(session, "s1").id)
+
+
+def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
+    scores = reviewed_line(line, 120)
+    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    assert recalibration_of(line).turn() == 1
+    newest, first = thresholds_of(line)
+    assert (first.kind, newest.kind) == ("calibrated", "reviewed")
+    with line.database.read() as session:
+        normals = normal_sets.active(session, newest.station_id)
+    assert normals is not None
+    # 120 accepted frames and 4 normals: at 1 % the rank is ⌈0.99 × 125⌉ = 124 of 124, the largest of all.
+    assert newest.value >= max(scores)
+    assert "these 124" in newest.guarantee
+    assert recalibration_of(line).turn() == 0
+
+
+def test_without_a_word_from_anybody_the_threshold_stays(line: Line) -> None:
+    reviewed_line(line, 120)
+    assert recalibration_of(line).turn() == 0
+
+
+def test_while_flagged_frames_wait_for_a_word_the_threshold_stays(line: Line) -> None:
+    line.frames("s1", 120, defect=lambda number: number == 60)
+    line.drain()
+    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    assert recalibration_of(line).turn() == 0
+
+
+def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
+    reviewed_line(line, 120)
+    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    with line.database.begin() as session:
+        found = thresholds.history(session, stations.get(session, "s1").id)[0]
+        thresholds.record(session, replace(found, value=0.5, kind="by_hand", reason="trial"))
+    assert recalibration_of(line).turn() == 0
+    assert thresholds_of(line)[0].kind == "by_hand"

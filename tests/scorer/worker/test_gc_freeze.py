@@ -1,0 +1,20 @@
+"""What is loaded is left out of later collections, once a process."""
+
+import gc
+
+from scorer.worker.gc_freeze import freeze_loaded_objects
+
+
+def test_what_is_loaded_is_collected_once_and_then_left_alone() -> None:
+    freeze_loaded_objects.cache_clear()
+    try:
+        freeze_loaded_objects()
+        frozen = gc.get_freeze_count()
+        assert frozen > 0
+        assert len(gc.get_objects()) < frozen  # what a collection still looks at
+        later = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+        freeze_loaded_objects()
+        assert gc.get_freeze_count() <= frozen
+        assert later
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,241 @@
+"""Whoever can publish to the topic can send anything: each message is a verdict or a dead letter, soon, in little room.
+
+Ten thousand cases: five thousand of headers, five thousand of image bytes in four formats.
+"""
+
+import io
+import os
+import resource
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ingest import schema
+from ingest.bus.protocol import Message, Record, RecordPosition
+from ingest.frame import Frame, mint_frame_id
+from scorer.backbones.filterbank import Filterbank
+from scorer.detectors.nearest_patch import NearestPatch
+from scorer.detectors.patch_detector import PatchDetector
+from scorer.images import RetriableImageStore
+from scorer.imaging.framing import Framing
+from scorer.settings import ScorerSettings
+from scorer.worker.decode import Decoded, FrameDecoder, Parsed, Rejected, parse
+from storage.blobs.image_store import ImageStore
+from testing.line import START, Line, encoded, part
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CASES_OF_A_KIND = 5000
+LONGEST_S = 2.0
+MOST_GROWTH_BYTES = 300 << 20
+LIMITS = ScorerSettings(max_image_pixels=1_000_000, max_decoded_bytes=16 << 20)
+KINDS = ("JPEG", "plain JPEG", "PNG", "TIFF", "WEBP")
+
+FRAME = Frame("s1", START, encoded(part(1)), "image/png")
+GOOD = schema.encode(FRAME, mint_frame_id(FRAME), START, None)
+REFERRED = schema.refer(GOOD, "sha256:" + "0" * 64)
+
+cases = settings(
+    max_examples=CASES_OF_A_KIND,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def seeds() -> dict[str, bytes]:
+    """One small picture in each format, with what makes its container rich: EXIF, a palette, tags, transparency."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options: dict[str, dict[str, object]] = {
+        "JPEG": {"exif": exif, "progressive": True},
+        "plain JPEG": {},
+        "PNG": {"exif": exif},
+        "TIFF": {"compression": "tiff_lzw"},
+        "WEBP": {"exif": exif, "lossless": True},
+    }
+    made = {}
+    for kind in KINDS:
+        buffer = io.BytesIO()
+        encoder = kind.removeprefix("plain ")
+        Image.fromarray(pixels[:, :, : 3 if encoder == "JPEG" else 4]).save(buffer, encoder, **options[kind])
+        made[kind] = buffer.getvalue()
+    return made
+
+
+SEEDS = seeds()
+edits = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.floats(0, 1), st.binary(min_size=1, max_size=6)),
+        st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=40)),
+        st.tuples(st.just("cut"), st.floats(0, 1), st.integers(1, 60)),
+        st.tuples(st.just("repeat"), st.floats(0, 1), st.integers(1, 200)),
+        st.tuples(
+            st.just("huge"), st.floats(0, 1), st.sampled_from([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0"])
+        ),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def mutated(data: bytes, changes: list[tuple[str, float, object]]) -> bytes:
+    for what, where, how in changes:
+        place = int(where * len(data))
+        if what in ("put", "huge"):
+            assert isinstance(how, bytes)
+            data = data[:place] + how + data[place + len(how) :]
+        elif what == "insert":
+            assert isinstance(how, bytes)
+            data = data[:place] + how + data[place:]
+        elif what == "cut":
+            assert isinstance(how, int)
+            data = data[:place] + data[place + how :]
+        else:
+            assert isinstance(how, int)
+            data = data[:place] + data[place : place + how] * 2 + data[place + how :]
+    return data
+
+
+@contextmanager
+def soon_and_in_little_room() -> Iterator[None]:
+    """Processor time and not the clock's, for other processes are none of its business."""
+    before_s, before_bytes = time.process_time(), peak_bytes()
+    yield
+    assert time.process_time() - before_s < LONGEST_S
+    assert peak_bytes() - before_bytes < MOST_GROWTH_BYTES
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.fixture(scope="module")
+def intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameDecoder]:
+    with ThreadPoolExecutor(1) as threads:
+        store = ImageStore(str(tmp_path_factory.mktemp("hostile") / "images"))
+        store.put(b"something")
+        yield FrameDecoder(RetriableImageStore(store), LIMITS, threads, threads)
+
+
+@pytest.fixture(scope="module")
+def detector() -> PatchDetector:
+    return PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing())
+
+
+names = st.sampled_from([name for name, _ in REFERRED.headers]) | st.text(max_size=12)
+odd_values = [
+    *(b"", b"1", b"2", b"99999999999999999999", b"\xff", b"\0", b"A" * 10_000, "s1\u202egnp".encode()),
+    *(b"../../etc/passwd", b"s1/../s2", b"file:///etc/passwd", b"s3://elsewhere/x"),
+    *(b"sha256:" + b"0" * 64, b"sha256:../../../../etc/passwd"),
+    *(b"-0001-01-01T00:00:00Z", b"0001-01-01T00:00:00+14:00", b"9999-12-31T23:59:59.999999999-14:00"),
+]
+values = st.binary(max_size=300) | st.sampled_from(odd_values)
+
+
+@cases
+@given(
+    base=st.sampled_from([(), GOOD.headers, REFERRED.headers]),
+    headers=st.lists(st.tuples(names, values), max_size=12),
+    value=st.binary(max_size=40) | st.just(GOOD.value),
+    key=st.none() | st.text(max_size=40),
+)
+def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(intake, base, headers, value, key):
+    record = Record(RecordPosition("t", 0, 0), key, value, (*base, *headers), START)
+    with soon_and_in_little_room():
+        parsed = parse(record)
+        if isinstance(parsed, Rejected):
+            assert parsed.error
+        else:
+            (found,) = intake.pictured([parsed], lambda _: None)
+            assert isinstance(found, Rejected | Decoded)
+            assert isinstance(found, Decoded) or found.reason
+
+
+@cases
+@given(kind=st.sampled_from(KINDS), changes=edits)
+def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(intake, detector, kind, changes):
+    data = mutated(SEEDS[kind], changes)
+    frame = Frame("s1", START, data or b"\0", "image/png")
+    parsed = parse(as_read(schema.encode(frame, mint_frame_id(frame), START, None)))
+    assert isinstance(parsed, Parsed)
+    with soon_and_in_little_room():
+        (found,) = intake.pictured([parsed], lambda _: detector)
+    if isinstance(found, Decoded):
+        assert found.prepared.framed is not None
+        assert found.prepared.framed.tiles.shape == (1, 256, 256, 3)
+    else:
+        assert found.reason
+        assert found.error.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("../../../../etc/passwd", "image-missing"),
+        ("/etc/passwd", "image-missing"),
+        ("sha256:" + "../" * 12 + "etc/passwd", "image-missing"),
+        ("file:///etc/passwd", "image-missing"),
+        ("sha256:" + "A" * 64, "image-missing"),
+        ("sha256:" + "0" * 10_000, "bad-header"),
+    ],
+)
+def test_a_reference_that_leads_out_of_the_image_store_is_refused(intake, reference, reason):
+    parsed = parse(as_read(schema.refer(GOOD, reference)))
+    found = parsed if isinstance(parsed, Rejected) else intake.pictured([parsed], lambda _: None)[0]
+    assert isinstance(found, Rejected)
+    assert found.reason == reason
+
+
+def test_a_referenced_image_above_the_limit_is_refused(tmp_path):
+    store = ImageStore(str(tmp_path / "images"))
+    reference = store.put(os.urandom(2_000_000))
+    with ThreadPoolExecutor(1) as threads:
+        limited = FrameDecoder(RetriableImageStore(store), ScorerSettings(max_image_bytes=1_000_000), threads, threads)
+        (found,) = limited.pictured([parse(as_read(schema.refer(GOOD, reference)))], lambda _: None)
+    assert isinstance(found, Rejected)
+    assert found.reason == "too-many-bytes"
+
+
+def test_a_worker_answers_every_hostile_message_and_the_good_ones_between_them(tmp_path: Path):
+    line = Line(tmp_path, batch_frames=16, max_image_pixels=1_000_000)
+    line.station("s1")
+    line.normals("s1")
+    draw = np.random.default_rng(5)
+    messages, good = [], 0
+    for number in range(200):
+        kind = KINDS[number % len(KINDS)]
+        if number % 4 == 0:
+            image, good = encoded(part(number)), good + 1
+        else:
+            changed = bytearray(SEEDS[kind])
+            for place in draw.integers(2, len(changed), 6):
+                changed[place] = draw.integers(256)
+            image = bytes(changed)
+        frame = Frame("../../s1" if number % 10 == 3 else "s1", START, image, "image/png")
+        made = schema.encode(frame, mint_frame_id(frame), START, None)
+        if number % 10 == 7:
+            made = replace(made, headers=made.headers[: number % 5])
+        messages.append(made)
+    line.send(messages)
+    done = line.drain()
+    assert done.frames == 200
+    assert done.verdicts + done.dead_letters == 200
+    assert done.verdicts >= good - 20
+    assert len(line.letters()) == done.dead_letters
+
+
+def as_read(message: Message) -> Record:
+    return Record(RecordPosition("t", 0, 0), message.key, message.value, message.headers, START)

@@ -1,0 +1,206 @@
+"""What people do at the desk, and that there is no way around it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from storage.actions import golden_frames as golden_frame_actions
+from storage.actions import normal_sets as normal_set_actions
+from storage.actions import stations as station_actions
+from storage.actions import thresholds as threshold_actions
+from storage.auth import audit_log
+from storage.auth.actors import Actor, Role
+from storage.database.engine import Database
+from storage.errors import InvalidChange
+from storage.line import golden_frames, normal_candidates, normal_sets, stations, thresholds, verdicts
+from storage.line.normal_sets import NormalSetDiff
+from storage.line.stations import StationSettings
+from storage.line.thresholds import Threshold
+from tests.storage.examples import IMAGE, NOON, a_station, a_verdict, an_active_set, good_images
+
+ROOT = Path(__file__).resolve().parents[3]
+MIA = Actor("mia", Role.ENGINEER)
+FRAME = UUID(int=7)
+
+CHANGING = {
+    "stations": {"add", "edit"},
+    "normal_sets": {"add", "activate", "rollback"},
+    "thresholds": {"record"},
+    "dead_letters": {"record", "mark_replayed"},
+    "verdicts": {"record"},
+    "parked": {"park", "take", "release"},
+    "workers": {"beat"},
+    "users": {"add", "set_role", "set_password", "disable", "enable"},
+    "logins": {"end_all"},
+    "audit": {"record"},
+    "reviews": {"say", "say_all", "take_back"},
+    "review_queue": {"add", "put_back", "take_out", "claim", "renew", "release"},
+    "picks": {"add", "remove"},
+    "golden": {"choose", "scored"},
+    "jobs": {"add", "take", "beat", "finish", "fail", "cancel"},
+    "alerts": {"open_episode", "still_holds", "acknowledge", "resolve"},
+    "alert_rules": {"put"},
+    "mutes": {"mute", "unmute"},
+    "channels": {"add", "set_enabled", "remove"},
+    "notifications": {"enqueue", "take_due", "sent", "failed"},
+    "tallies": {"add", "rebuild"},
+    "score_tallies": {"add", "rebuild"},
+}
+COUNTED_BY_A_CAMERA = {("drops", "record")}
+WRITES = {"insert", "update", "delete", "insert_into", "insert_new"}
+OPENS_A_BROWSER_S_LOGIN = {("logins", "check"), ("logins", "begin"), ("logins", "seen"), ("logins", "end")}
+
+
+def test_a_draft_of_picks_adds_them_to_the_active_set_and_drops_what_is_named(database: Database) -> None:
+    with database.begin() as session:
+        station = a_station(session, "s1")
+        active = an_active_set(session, station)
+        verdicts.record(session, [a_verdict(active, frame_id=FRAME, decision="flag", score=0.7)])
+        assert normal_set_actions.propose(session, MIA, FRAME, NOON)
+        assert not normal_set_actions.propose(session, MIA, FRAME, NOON)
+        stays, leaves = active.images
+        made = normal_set_actions.draft_from_candidates(session, MIA, "s1", "glare", NOON, drop=[leaves.reference])
+        assert (made.state, made.version) == ("draft", 2)
+        assert [image.reference for image in made.images] == [stays.reference, IMAGE]
+        assert str(FRAME) in made.images[1].name
+        assert normal_sets.diff(active, made) == NormalSetDiff((made.images[1],), (leaves,), (stays,))
+        assert normal_sets.diff(None, made) == NormalSetDiff(made.images, (), ())
+        assert normal_candidates.list_all(session, station.id) == []
+        entry = audit_log.list_entries(session)[0]
+        assert (entry.action, entry.after["added"], entry.after["left"]) == (
+            "normal_set.add",
+            [IMAGE],
+            [leaves.reference],
+        )
+
+
+def test_a_draft_builds_on_the_version_named_and_never_equals_it(database: Database) -> None:
+    with database.begin() as session:
+        active = an_active_set(session, a_station(session, "s1"))
+        bigger = normal_set_actions.draft(session, MIA, "s1", good_images(5, 3), "", NOON)
+        biggest = normal_set_actions.draft(session, MIA, "s1", good_images(5, 4), "", NOON, base=bigger.version)
+        assert len(biggest.images) == len(active.images) + 4
+        with pytest.raises(InvalidChange, match="the same as normal set 1"):
+            normal_set_actions.draft(session, MIA, "s1", active.images, "", NOON)
+
+
+def test_unpicked_frames_stay_out(database: Database) -> None:
+    with database.begin() as session:
+        active = an_active_set(session, a_station(session, "s1"))
+        verdicts.record(session, [a_verdict(active, frame_id=FRAME)])
+        normal_set_actions.propose(session, MIA, FRAME, NOON)
+        assert normal_set_actions.withdraw(session, MIA, "s1", [IMAGE], NOON) == 1
+        assert normal_set_actions.withdraw(session, MIA, "s1", [IMAGE], NOON) == 0
+        with pytest.raises(InvalidChange, match="the same as"):
+            normal_set_actions.draft_from_candidates(session, MIA, "s1", "", NOON)
+
+
+def test_a_threshold_by_hand_is_in_force_with_its_reason(database: Database) -> None:
+    with database.begin() as session:
+        station = a_station(session, "s1")
+        with pytest.raises(InvalidChange, match="no active normal set"):
+            threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
+        active = an_active_set(session, station)
+        with pytest.raises(InvalidChange, match="No scorer has calibrated"):
+            threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
+        calibrated = Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "a promise", NOON, "worker-1")
+        thresholds.record(session, calibrated)
+        with pytest.raises(InvalidChange, match="has a reason"):
+            threshold_actions.set_manually(session, MIA, "s1", 0.6, " ", NOON)
+        made = threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
+        assert thresholds.current(session, station.id, active.id, "0c5f") == made
+        assert (made.kind, made.reason, made.made_by, made.false_reject_rate) == ("by_hand", "glare", "mia", 0.01)
+        assert thresholds.history(session, station.id) == [made, calibrated]
+        entry = audit_log.list_entries(session)[0]
+        assert (entry.before, entry.after["value"], entry.reason) == (
+            {"value": 0.5, "kind": "calibrated"},
+            0.6,
+            "glare",
+        )
+
+
+def test_a_golden_frame_agrees_while_it_scores_the_same(database: Database) -> None:
+    with database.begin() as session:
+        active = an_active_set(session, a_station(session, "s1"))
+        bare = UUID(int=8)
+        verdicts.record(
+            session,
+            [a_verdict(active, frame_id=FRAME, score=0.25), a_verdict(active, frame_id=bare, decision="no_reference")],
+        )
+        with pytest.raises(InvalidChange, match="was not scored"):
+            golden_frame_actions.choose(session, MIA, bare, NOON)
+        chosen = golden_frame_actions.choose(session, MIA, FRAME, NOON)
+        assert golden_frames.find(session, active.station_id) == chosen
+        assert chosen.agrees is None
+        assert golden_frames.record_score(session, active.station_id, 0.25001, "worker-1", NOON).agrees is True
+        assert golden_frames.record_score(session, active.station_id, 0.26, "worker-1", NOON).agrees is False
+
+
+def test_what_changes_nothing_is_no_entry(database: Database) -> None:
+    with database.begin() as session:
+        station_actions.add(session, MIA, "s1", StationSettings(), NOON)
+        station_actions.edit(session, MIA, "s1", StationSettings(), NOON)
+        threshold_actions.set_false_reject_rate(session, MIA, "s1", 0.02, "fewer alarms", NOON)
+        assert stations.get(session, "s1").settings.false_reject_rate == 0.02
+        assert [entry.action for entry in audit_log.list_entries(session)] == ["threshold.set", "station.add"]
+
+
+def uses_of_storage(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, module and function of every mention of a function of one of storage's own modules (not the desk's)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    rest = ast.Module([node for node in tree.body if node not in functions], [])
+    everywhere = names_of_modules(rest)
+    for scope in (rest, *functions):
+        known = everywhere | names_of_modules(scope)
+        for node in ast.walk(scope):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                yield node.lineno, known.get(node.value.id, ""), node.attr
+            elif isinstance(node, ast.ImportFrom):
+                module = (node.module or "").removeprefix("storage.")
+                yield from ((node.lineno, module, alias.name) for alias in node.names)
+
+
+def names_of_modules(scope: ast.AST) -> dict[str, str]:
+    """What a scope calls storage's modules; a name that means something else there means nothing here."""
+    return {
+        alias.asname or alias.name: alias.name if node.module == "storage" else ""
+        for node in ast.walk(scope)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("room", ["dashboard", "andon/cli", "andon"])
+def test_pages_and_commands_change_nothing_past_the_desk(room: str) -> None:
+    files = (ROOT / room).rglob("*.py") if room != "andon" else (ROOT / room).glob("*.py")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} uses {module}.{function}"
+        for path in sorted(files)
+        for line, module, function in uses_of_storage(path)
+        if function in CHANGING.get(module, set())
+    ]
+    assert wrong == []
+
+
+def test_every_function_that_changes_something_is_known_to_this_test() -> None:
+    found = {
+        (path.stem, node.name)
+        for path in sorted((ROOT / "storage").glob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and writes(node)
+    }
+    known = {(module, function) for module, functions in CHANGING.items() for function in functions}
+    by_nobody = {("rows", "insert_into"), ("rows", "insert_new")} | OPENS_A_BROWSER_S_LOGIN | COUNTED_BY_A_CAMERA
+    assert found - by_nobody <= known
+
+
+def writes(function: ast.FunctionDef) -> bool:
+    """Whether it makes a statement that changes rows, by itself."""
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WRITES
+        for node in ast.walk(function)
+    )

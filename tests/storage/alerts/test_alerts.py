@@ -1,0 +1,197 @@
+"""Alerts open once an episode, and tell each channel once an event."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from storage.actions import alerts as actions
+from storage.alerts import alert_rules, alerts, channels, mutes, notifications
+from storage.alerts.alert_rules import AlertRule
+from storage.alerts.alerts import Alert
+from storage.auth import audit_log
+from storage.auth.actors import Actor, Role
+from storage.database.engine import Database
+from storage.errors import InvalidChange, NotFound
+from tests.storage.examples import NOON, a_station, is_one_sentence
+
+LATER, EVEN_LATER = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
+LEASE = timedelta(minutes=5)
+MIA = Actor("mia", Role.ENGINEER)
+
+
+def opened(database: Database, station_id: int | None = None, severity: alerts.Severity = "warning") -> Alert | None:
+    with database.begin() as session:
+        return alerts.open_episode(session, station_id, "silent", severity, "No frame came.", {"for_s": 90}, NOON)
+
+
+def station(database: Database) -> int:
+    with database.begin() as session:
+        return a_station(session).id
+
+
+def test_an_alert_is_opened_acknowledged_and_resolved_with_names_and_times(database: Database) -> None:
+    alert = opened(database, station(database))
+    assert alert is not None
+    assert (alert.state, alert.opened_at, dict(alert.evidence)) == ("opened", NOON, {"for_s": 90})
+    with database.begin() as session:
+        taken = alerts.acknowledge(session, alert.id, "mia", LATER, "I go and look")
+        assert (taken.state, taken.acknowledged_by, taken.acknowledged_at) == ("acknowledged", "mia", LATER)
+        assert alerts.acknowledge(session, alert.id, "leo", EVEN_LATER) == taken
+        alerts.refresh(session, alert.id, {"for_s": 120}, EVEN_LATER)
+        done = alerts.resolve(session, alert.id, None, EVEN_LATER)
+        assert (done.state, done.resolved_by, done.condition_seen_at, done.note) == (
+            "resolved",
+            None,
+            EVEN_LATER,
+            "I go and look",
+        )
+        assert alerts.resolve(session, alert.id, "leo", EVEN_LATER) == done
+        with pytest.raises(InvalidChange, match="resolved already") as caught:
+            alerts.acknowledge(session, alert.id, "leo", EVEN_LATER)
+        assert is_one_sentence(caught.value)
+        with pytest.raises(NotFound, match="no alert 99"):
+            alerts.resolve(session, 99, None, NOON)
+
+
+@pytest.mark.parametrize("of_line", [False, True])
+def test_a_station_and_the_line_have_one_episode_of_a_rule_at_a_time(database: Database, of_line: bool) -> None:
+    where = None if of_line else station(database)
+    first = opened(database, where)
+    assert first is not None
+    assert opened(database, where) is None
+    assert opened(database, station(database) if of_line else None) is not None
+    with database.begin() as session:
+        assert alerts.find_unresolved(session, where, "silent") == first
+        alerts.resolve(session, first.id, None, LATER)
+        assert alerts.find_unresolved(session, where, "silent") is None
+    assert opened(database, where) is not None
+    with database.read() as session:
+        assert alerts.count(session, states=["resolved"]) == 1
+        assert len(alerts.unresolved(session)) == 2
+        assert [alert.id for alert in alerts.recent(session, states=["resolved"], since=NOON, until=LATER)] == [
+            first.id
+        ]
+
+
+def test_two_that_open_the_same_at_once_open_one(database: Database) -> None:
+    where = station(database)
+    together, made = threading.Barrier(2), []
+
+    def run() -> None:
+        together.wait(60)
+        made.append(opened(database, where))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(alert is None for alert in made) == [False, True]
+
+
+def test_a_rule_is_set_once_a_station_and_once_for_the_line(database: Database) -> None:
+    where = station(database)
+    rules = [
+        AlertRule(where, "silent", {"after_s": 30}, True),
+        AlertRule(where, "silent", {"after_s": 60}, False),
+        AlertRule(None, "dead_letters", {"most": 5}, True),
+        AlertRule(None, "dead_letters", {"most": 9}, True),
+    ]
+    with database.begin() as session:
+        for rule in rules:
+            alert_rules.put(session, rule)
+        assert alert_rules.get(session, where, "silent") == rules[1]
+        assert alert_rules.get(session, None, "dead_letters") == rules[3]
+        assert alert_rules.get(session, None, "silent") is None
+        assert len(alert_rules.list_all(session)) == 2
+
+
+def test_a_mute_lasts_until_its_time_or_until_it_is_ended(database: Database) -> None:
+    where, other = station(database), station(database)
+    with database.begin() as session:
+        with pytest.raises(InvalidChange, match="in the future"):
+            mutes.mute(session, where, NOON, "lamp", "mia", NOON)
+        made = mutes.mute(session, where, EVEN_LATER, "lamp", "mia", NOON)
+        assert mutes.in_force(session, LATER) == {where: made}
+        assert mutes.current(session, other, LATER) is None
+        assert mutes.current(session, where, EVEN_LATER) is None
+        assert mutes.unmute(session, where, "leo", LATER) == made
+        assert mutes.current(session, where, LATER) is None
+        assert mutes.unmute(session, where, "leo", LATER) is None
+        assert [(mute.ended_by, mute.ended_at) for mute in mutes.history(session, where)] == [("leo", LATER)]
+
+
+def test_channels_are_told_by_severity_once_an_event_and_not_of_muted_stations(database: Database) -> None:
+    where = station(database)
+    alert = opened(database, where)
+    assert alert is not None
+    with database.begin() as session:
+        channels.add(session, "all", "json://secret@host", "info", NOON)
+        channels.add(session, "grave", "json://secret@host", "critical", NOON)
+        channels.add(session, "off", "json://secret@host", "info", NOON)
+        channels.set_enabled(session, "off", False)
+        assert notifications.enqueue(session, alert, "opened", NOON) == 1
+        assert notifications.enqueue(session, alert, "opened", LATER) == 0
+        mutes.mute(session, where, EVEN_LATER, "lamp", "mia", NOON)
+        assert notifications.enqueue(session, alert, "resolved", LATER) == 0
+        assert notifications.enqueue(session, alert, "resolved", EVEN_LATER) == 1
+        assert "secret" not in repr(channels.list_all(session))
+
+
+def test_a_notification_is_tried_until_told_or_given_up(database: Database) -> None:
+    alert = opened(database)
+    assert alert is not None
+    with database.begin() as session:
+        channels.add(session, "all", "json://host", "info", NOON)
+        notifications.enqueue(session, alert, "opened", NOON)
+        notifications.enqueue(session, alert, "resolved", LATER)
+        (first,) = notifications.claim_due(session, NOON, LEASE)
+        assert (first.event, first.tries) == ("opened", 1)
+        assert notifications.claim_due(session, NOON, LEASE) == []
+        notifications.mark_failed(session, first.id, "no route", EVEN_LATER)
+        due = notifications.claim_due(session, EVEN_LATER, LEASE)
+        assert [(one.event, one.tries) for one in due] == [("opened", 2), ("resolved", 1)]
+        notifications.mark_sent(session, due[0].id, EVEN_LATER)
+        notifications.mark_failed(session, due[1].id, "refused", None)
+        assert notifications.claim_due(session, NOON + timedelta(days=1), LEASE) == []
+        assert notifications.count_pending(session) == 0
+        assert [one.error for one in notifications.recent(session, alert_id=alert.id)] == ["refused", None]
+
+
+def test_a_sender_that_died_is_followed_by_another(database: Database) -> None:
+    alert = opened(database)
+    assert alert is not None
+    with database.begin() as session:
+        channels.add(session, "all", "json://host", "info", NOON)
+        notifications.enqueue(session, alert, "opened", NOON)
+        notifications.claim_due(session, NOON, LEASE)
+        assert notifications.claim_due(session, NOON + LEASE - timedelta(seconds=1), LEASE) == []
+        assert [one.tries for one in notifications.claim_due(session, NOON + LEASE, LEASE)] == [2]
+
+
+def test_a_removed_channel_leaves_nothing_to_tell(database: Database) -> None:
+    alert = opened(database)
+    assert alert is not None
+    with database.begin() as session:
+        channels.add(session, "all", "json://host", "info", NOON)
+        with pytest.raises(InvalidChange, match="there already"):
+            channels.add(session, "all", "json://host", "info", NOON)
+        notifications.enqueue(session, alert, "opened", NOON)
+        channels.remove(session, "all")
+        assert notifications.count_pending(session) == 0
+        with pytest.raises(NotFound, match="there is none yet"):
+            channels.get(session, "all")
+
+
+def test_acknowledging_twice_tells_and_enters_it_once(database: Database) -> None:
+    alert = opened(database)
+    assert alert is not None
+    with database.begin() as session:
+        channels.add(session, "all", "json://host", "info", NOON)
+        for _ in range(2):
+            actions.acknowledge(session, MIA, alert.id, LATER)
+        for _ in range(2):
+            actions.resolve(session, MIA, alert.id, EVEN_LATER)
+        assert [one.event for one in notifications.recent(session)] == ["resolved", "acknowledged"]
+        assert [entry.action for entry in audit_log.list_entries(session)] == ["alert.resolve", "alert.acknowledge"]

@@ -1,0 +1,259 @@
+"""Who may do what: the table itself, and every desk function asked by every role."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.orm import Session
+
+from storage.actions import alerts as alert_actions
+from storage.actions import channels as channel_actions
+from storage.actions import dead_letters as dead_letter_actions
+from storage.actions import golden_frames as golden_frame_actions
+from storage.actions import jobs as job_actions
+from storage.actions import normal_sets as normal_set_actions
+from storage.actions import reviews as review_actions
+from storage.actions import stations as station_actions
+from storage.actions import thresholds as threshold_actions
+from storage.actions import users as user_actions
+from storage.alerts import alerts
+from storage.alerts.alert_rules import AlertRule
+from storage.auth import audit_log, rights, users
+from storage.auth.actors import SINGLE_USER, Actor, Role
+from storage.auth.rights import ACTIONS, MIN_ROLE, Action
+from storage.database.engine import Database
+from storage.errors import PermissionDenied
+from storage.line import dead_letters, jobs, normal_sets, stations, thresholds, verdicts
+from storage.line.stations import StationSettings
+from storage.line.thresholds import Threshold
+from storage.review import reviews
+from storage.review.review_queue import QueueFilter
+from storage.review.reviews import LabelSubmission
+from tests.storage.examples import (
+    NOON,
+    a_dead_letter,
+    a_station,
+    a_verdict,
+    an_active_set,
+    good_images,
+    is_one_sentence,
+)
+
+LATER = NOON + timedelta(hours=1)
+FRAME = UUID(int=7)
+PEOPLE = {role: Actor(f"the {role}", role) for role in Role}
+NOBODY_S = {"settings.change"}  # no setting lies in the database yet
+
+MAY: dict[Role, set[Action]] = {
+    Role.VIEWER: {"user.own_password"},
+    Role.INSPECTOR: {"review.claim", "review.label", "review.undo", "normal_set.propose", "alert.acknowledge"},
+    Role.ENGINEER: {
+        "normal_set.add",
+        "normal_set.activate",
+        "normal_set.rollback",
+        "threshold.set",
+        "golden_frame.set",
+        "station.add",
+        "station.edit",
+        "job.start",
+        "job.cancel",
+        "dead_letter.replay",
+        "alert.resolve",
+        "alert.mute",
+        "alert.unmute",
+        "alert_rule.set",
+    },
+    Role.ADMIN: {
+        "channel.add",
+        "channel.set",
+        "channel.remove",
+        "channel.test",
+        "settings.change",
+        "user.add",
+        "user.role",
+        "user.password",
+        "user.disable",
+        "user.enable",
+    },
+}
+
+Deed = Callable[[Session, Actor], object]
+DEEDS: dict[Action, list[Deed]] = {
+    "review.claim": [
+        lambda s, who: review_actions.claim(s, who, QueueFilter(), LATER),
+        lambda s, who: review_actions.renew(s, who, [FRAME], LATER),
+        lambda s, who: review_actions.release(s, who),
+    ],
+    "review.label": [lambda s, who: review_actions.label(s, who, [LabelSubmission(uuid4(), FRAME, "defect")], LATER)],
+    "review.undo": [
+        lambda s, who: review_actions.undo(
+            s,
+            who,
+            uuid4(),
+            LATER,
+            reviews.submit(s, LabelSubmission(uuid4(), FRAME, "defect"), who.name, LATER).review.id,
+        )
+    ],
+    "normal_set.propose": [
+        lambda s, who: normal_set_actions.propose(s, who, FRAME, LATER),
+        lambda s, who: normal_set_actions.withdraw(s, who, "s1", ["sha256:0"], LATER),
+    ],
+    "normal_set.add": [
+        lambda s, who: normal_set_actions.add(s, who, "s1", good_images(5), "", LATER),
+        lambda s, who: normal_set_actions.draft(s, who, "s1", good_images(5), "", LATER),
+    ],
+    "normal_set.activate": [lambda s, who: normal_set_actions.activate(s, who, "s1", 1, LATER)],
+    "normal_set.rollback": [lambda s, who: normal_set_actions.rollback(s, who, "s1", LATER)],
+    "threshold.set": [
+        lambda s, who: threshold_actions.set_manually(s, who, "s1", 0.6, "glare", LATER),
+        lambda s, who: threshold_actions.set_false_reject_rate(s, who, "s1", 0.02, "glare", LATER),
+    ],
+    "golden_frame.set": [lambda s, who: golden_frame_actions.choose(s, who, FRAME, LATER)],
+    "station.add": [lambda s, who: station_actions.add(s, who, "s2", StationSettings(), LATER)],
+    "station.edit": [lambda s, who: station_actions.edit(s, who, "s1", StationSettings("bolt"), LATER)],
+    "job.start": [
+        lambda s, who: job_actions.start_what_if(s, who, "s1", 1, LATER),
+        lambda s, who: job_actions.start_golden(s, who, "s1", LATER),
+    ],
+    "job.cancel": [lambda s, who: job_actions.cancel(s, who, 1, LATER)],
+    "dead_letter.replay": [
+        lambda s, who: dead_letter_actions.require_replay(s, who),
+        lambda s, who: dead_letter_actions.mark_replayed(s, who, [1], LATER),
+    ],
+    "alert.acknowledge": [lambda s, who: alert_actions.acknowledge(s, who, 1, LATER)],
+    "alert.resolve": [lambda s, who: alert_actions.resolve(s, who, 1, LATER)],
+    "alert.mute": [lambda s, who: alert_actions.mute(s, who, "s1", LATER + timedelta(hours=1), "new lamp", LATER)],
+    "alert.unmute": [lambda s, who: alert_actions.unmute(s, who, "s1", LATER)],
+    "alert_rule.set": [lambda s, who: alert_actions.set_rule(s, who, AlertRule(1, "silent", {}, False), LATER)],
+    "channel.add": [lambda s, who: channel_actions.add(s, who, "second", "json://host", "info", LATER)],
+    "channel.set": [lambda s, who: channel_actions.set_enabled(s, who, "first", False, LATER)],
+    "channel.remove": [lambda s, who: channel_actions.remove(s, who, "first", LATER)],
+    "channel.test": [lambda s, who: channel_actions.get_for_test(s, who, "first", LATER)],
+    "user.add": [lambda s, who: user_actions.add(s, who, "new", Role.VIEWER, None, LATER)],
+    "user.role": [lambda s, who: user_actions.set_role(s, who, "spare", Role.ENGINEER, LATER)],
+    "user.password": [lambda s, who: user_actions.set_password(s, who, "spare", "long enough", LATER)],
+    "user.own_password": [lambda s, who: user_actions.set_password(s, who, who.name, "long enough", LATER)],
+    "user.disable": [lambda s, who: user_actions.disable(s, who, "spare", LATER)],
+    "user.enable": [lambda s, who: user_actions.enable(s, who, "spare", LATER)],
+}
+EVERY = [
+    pytest.param(role, action, number, id=f"{role}-{action}-{number}")
+    for action, deeds in DEEDS.items()
+    for number in range(len(deeds))
+    for role in Role
+]
+
+
+def allowed(role: Role, action: Action) -> bool:
+    return any(action in MAY[each] for each in Role if each.rank <= role.rank)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_may_what_it_and_the_lesser_ones_may(role: Role, action: Action) -> None:
+    actor = PEOPLE[role]
+    assert rights.is_allowed(actor, action) == allowed(role, action)
+    if allowed(role, action):
+        rights.require(actor, action)
+    else:
+        with pytest.raises(PermissionDenied, match=str(MIN_ROLE[action])) as caught:
+            rights.require(actor, action)
+        assert is_one_sentence(caught.value)
+
+
+def test_every_action_is_in_the_table_and_has_a_deed() -> None:
+    assert set(MIN_ROLE) == set(ACTIONS) == set(DEEDS) | NOBODY_S
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A line on which every deed can be done; each test rolls its own deed back."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('line')}/andon.db")
+    database.upgrade()
+    with database.begin() as session:
+        station = a_station(session, "s1")
+        an_active_set(session, station)
+        normal_sets.add(session, station.id, good_images(2), "", NOON)
+        active = normal_sets.activate(session, station.id, 2, NOON)
+        thresholds.record(session, Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "", NOON, "worker-1"))
+        verdicts.record(session, [a_verdict(active, decision="flag", score=0.7, frame_id=FRAME)])
+        for role in reversed(Role):  # the first user is an admin
+            users.add(session, PEOPLE[role].name, role, None, NOON)
+        users.add(session, "spare", Role.VIEWER, None, NOON)
+        golden_frame_actions.choose(session, PEOPLE[Role.ADMIN], FRAME, NOON)
+        jobs.enqueue(session, "golden", station.id, {}, "the engineer", NOON)
+        alerts.open_episode(session, station.id, "silent", "warning", "No frame came.", {}, NOON)
+        channel_actions.add(session, PEOPLE[Role.ADMIN], "first", "json://secret@host", "info", NOON)
+        dead_letters.record(session, [a_dead_letter()])
+    return database
+
+
+class Undone(Exception):
+    """Rolls a deed back."""
+
+
+@pytest.fixture
+def session(line: Database) -> Iterator[Session]:
+    """A transaction on the line that leaves nothing behind."""
+    with contextlib.suppress(Undone), line.begin() as opened:
+        yield opened
+        raise Undone
+
+
+@pytest.mark.parametrize(("role", "action", "number"), EVERY)
+def test_the_desk_lets_each_role_do_what_it_may_and_nothing_else(
+    session: Session, role: Role, action: Action, number: int
+) -> None:
+    before = audit_log.list_entries(session)
+    if allowed(role, action):
+        DEEDS[action][number](session, PEOPLE[role])
+    else:
+        with pytest.raises(PermissionDenied):
+            DEEDS[action][number](session, PEOPLE[role])
+        assert audit_log.list_entries(session) == before
+
+
+@pytest.mark.parametrize("action", [action for action in DEEDS if action not in {"review.claim", "dead_letter.replay"}])
+def test_every_deed_that_changes_something_is_in_the_audit_log(session: Session, action: Action) -> None:
+    admin = PEOPLE[Role.ADMIN]
+    idle = {"alert.unmute", "user.enable"}  # there is nothing to unmute or enable here
+    DEEDS[action][0](session, admin)
+    newest = audit_log.list_entries(session, audit_log.AuditFilter(since=LATER))
+    assert [(entry.actor, entry.role, entry.action) for entry in newest] == (
+        [] if action in idle else [(admin.name, "admin", action)]
+    )
+    assert "secret" not in str(newest)
+
+
+def test_without_users_everybody_may_do_everything_and_with_them_the_database_says_who(database: Database) -> None:
+    everybody, engineer = Actor(SINGLE_USER, Role.ADMIN), Actor("m.weber", Role.ENGINEER)
+    with database.begin() as session:
+        station_actions.add(session, everybody, "s1", StationSettings(), NOON)
+        user_actions.add(session, everybody, "boss", Role.ADMIN, None, NOON)
+        with pytest.raises(PermissionDenied, match="No user here is named single user"):
+            station_actions.add(session, everybody, "s2", StationSettings(), NOON)
+        with pytest.raises(PermissionDenied, match="log in"):
+            station_actions.add(session, engineer, "s2", StationSettings(), NOON)
+        boss = Actor("boss", Role.ADMIN)
+        user_actions.add(session, boss, "m.weber", Role.ENGINEER, None, NOON)
+        station_actions.add(session, engineer, "s2", StationSettings(), NOON)
+        user_actions.set_role(session, boss, "m.weber", Role.VIEWER, NOON)
+        with pytest.raises(
+            PermissionDenied, match=r"The viewer m\.weber may not"
+        ):  # the page still thinks of an engineer
+            station_actions.add(session, engineer, "s3", StationSettings(), NOON)
+        user_actions.set_role(session, boss, "m.weber", Role.ENGINEER, NOON)
+        user_actions.disable(session, boss, "m.weber", NOON)
+        with pytest.raises(PermissionDenied, match="not any more"):
+            station_actions.add(session, engineer, "s3", StationSettings(), NOON)
+        assert [station.name for station in stations.list_all(session)] == ["s1", "s2"]
+
+
+def test_another_persons_word_is_taken_back_by_an_engineer_only(session: Session) -> None:
+    inspector, engineer = PEOPLE[Role.INSPECTOR], PEOPLE[Role.ENGINEER]
+    (said,) = review_actions.label(session, PEOPLE[Role.ADMIN], [LabelSubmission(uuid4(), FRAME, "defect")], LATER)
+    with pytest.raises(PermissionDenied, match="only they or an engineer"):
+        review_actions.undo(session, inspector, uuid4(), LATER, said.review.id)
+    assert review_actions.undo(session, engineer, uuid4(), LATER, said.review.id).is_new

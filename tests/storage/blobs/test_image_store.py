@@ -1,0 +1,163 @@
+import errno
+import hashlib
+import os
+import shutil
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from storage.blobs.image_store import ImageStore
+from storage.errors import NotFound, StorageError, StorageUnavailable
+from tests.storage.examples import is_one_sentence
+
+PICTURE = b"\x89PNG and so on"
+REFERENCE = f"sha256:{hashlib.sha256(PICTURE).hexdigest()}"
+UNKNOWN = f"sha256:{'0' * 64}"
+
+
+@pytest.fixture(params=["folder", "file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
+    return ImageStore(
+        {
+            "folder": str(tmp_path / "images"),
+            "file": f"file://{tmp_path}/images/",
+            "memory": f"memory://{uuid4()}/images",
+        }[request.param]
+    )
+
+
+def test_bytes_come_back_by_their_hash(store: ImageStore) -> None:
+    assert REFERENCE not in store
+    assert store.put(PICTURE) == store.put(PICTURE) == REFERENCE
+    assert REFERENCE in store
+    assert store.get(REFERENCE) == PICTURE
+    assert store.get(store.put(b"")) == b""
+
+
+def test_an_unknown_image_is_not_found(store: ImageStore) -> None:
+    store.put(PICTURE)
+    with pytest.raises(NotFound, match="has no image sha256:000") as caught:
+        store.get(UNKNOWN)
+    assert is_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "sha256:",
+        "sha256:../../../../etc/passwd",
+        f"sha256:{'A' * 64}",
+        f"sha256:{'0' * 63}",
+        f"sha256:{'0' * 64}\n",
+        f"sha256:{'0' * 64}/..",
+        f"md5:{'0' * 64}",
+        f"sha256:{'٠' * 64}",
+        "/etc/passwd",
+    ],
+)
+def test_an_ill_formed_reference_never_becomes_a_path(store: ImageStore, reference: str) -> None:
+    assert reference not in store
+    with pytest.raises(NotFound, match="is no image reference"):
+        store.get(reference)
+
+
+def test_images_lie_in_256_folders_with_nothing_left_beside(tmp_path: Path) -> None:
+    ImageStore(str(tmp_path)).put(PICTURE)
+    digest = REFERENCE.removeprefix("sha256:")
+    files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == [f"{digest[:2]}/{digest}"]
+
+
+def test_a_link_out_of_the_store_is_not_followed(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path / "images"))
+    store.put(PICTURE)
+    outside = tmp_path / "outside"
+    outside.write_bytes(PICTURE)
+    kept = next(path for path in (tmp_path / "images").rglob("*") if path.is_file())
+    kept.unlink()
+    kept.symlink_to(outside)
+    with pytest.raises(NotFound, match="leads out of the image store"):
+        store.get(REFERENCE)
+
+
+def test_a_damaged_image_is_told(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    store.put(PICTURE)
+    kept = next(path for path in tmp_path.rglob("*") if path.is_file())
+    kept.write_bytes(PICTURE[:-1])
+    with pytest.raises(NotFound, match="is damaged") as caught:
+        store.get(REFERENCE)
+    assert is_one_sentence(caught.value)
+
+
+def test_an_image_that_a_power_cut_left_half_written_is_written_anew(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    store.put(PICTURE)
+    kept = next(path for path in tmp_path.rglob("*") if path.is_file())
+    kept.write_bytes(PICTURE[:1])
+    assert store.put(PICTURE) == REFERENCE
+    assert store.get(REFERENCE) == PICTURE
+
+
+def test_a_store_that_vanished_is_away_and_not_empty(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path / "images"))
+    store.put(PICTURE)
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(StorageUnavailable, match="can't be used") as caught:
+        store.get(REFERENCE)
+    assert is_one_sentence(caught.value)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tiny_disk: Path) -> None:
+    store = ImageStore(str(tiny_disk / "images"))
+    first = store.put(os.urandom(100_000))
+    too_large = os.urandom(4_000_000)
+    with pytest.raises(StorageUnavailable, match="no disk space left") as caught:
+        store.put(too_large)
+    assert is_one_sentence(caught.value)
+    assert [path.name for path in tiny_disk.rglob("*") if path.is_file()] == [first.removeprefix("sha256:")]
+    assert f"sha256:{hashlib.sha256(too_large).hexdigest()}" not in store
+
+
+def test_an_image_whose_sync_failed_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    store = ImageStore(str(tmp_path))
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        store.put(PICTURE)
+    assert REFERENCE not in store
+
+
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("")
+    with pytest.raises(StorageUnavailable, match="can't be used"):
+        ImageStore(str(tmp_path / "images")).put(PICTURE)
+
+
+def test_many_threads_may_put_the_same_image(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    together = threading.Barrier(8)
+    found: list[str] = []
+
+    def put() -> None:
+        together.wait(30)
+        found.append(store.put(PICTURE))
+
+    threads = [threading.Thread(target=put) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == [REFERENCE] * 8
+    assert store.get(REFERENCE) == PICTURE
+
+
+@pytest.mark.parametrize("url", ["", "nonsense://bucket/andon"])
+def test_an_address_that_can_not_be_used_is_told(url: str) -> None:
+    with pytest.raises(StorageError):
+        ImageStore(url)

@@ -1,0 +1,187 @@
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from storage.database.engine import Database
+from storage.errors import InvalidChange, SchemaMismatch, StorageError, StorageUnavailable
+from storage.line import stations
+from testing.postgres import PASSWORD, PostgresServer
+from tests.storage.examples import a_station, is_one_sentence
+
+
+def add_stations(database: Database, how_many: int) -> None:
+    with database.begin() as session:
+        for _ in range(how_many):
+            a_station(session)
+
+
+def add_twice(database: Database) -> None:
+    with database.begin() as session:
+        a_station(session, "s1")
+        a_station(session, "s1")
+
+
+def setting(database: Database, name: str) -> object:
+    with database.begin() as session:
+        return session.scalar(text(f"PRAGMA {name}"))
+
+
+def test_sqlite_is_durable_and_checks_references(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/a/new/folder/andon.db")
+    database.upgrade()
+    assert setting(database, "journal_mode") == "wal"
+    assert setting(database, "synchronous") == 2  # FULL: a commit is on the disk
+    assert setting(database, "foreign_keys") == 1
+    assert setting(database, "busy_timeout") == 10_000
+    database.close()
+
+
+def test_what_fails_is_undone(database: Database) -> None:
+    with pytest.raises(InvalidChange):
+        add_twice(database)
+    with database.read() as session:
+        assert stations.list_all(session) == []
+
+
+def test_a_reader_can_not_write_and_does_not_wait_for_a_writer(database: Database) -> None:
+    with database.begin() as writing:
+        a_station(writing, "s1")
+        with database.read() as session:
+            assert stations.list_all(session) == []
+    with pytest.raises(StorageUnavailable), database.read() as session:
+        a_station(session, "s2")
+
+
+def test_a_reader_sees_one_moment(database: Database) -> None:
+    with database.read() as reading:
+        assert stations.list_all(reading) == []
+        add_stations(database, 1)
+        assert stations.list_all(reading) == []
+
+
+def test_a_locked_sqlite_file_is_told(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/andon.db", lock_timeout_s=0.1)
+    database.upgrade()
+    holder = sqlite3.connect(tmp_path / "andon.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailable, match=r"andon\.db is locked by another process") as caught:
+        add_stations(database, 1)
+    assert is_one_sentence(caught.value)
+    holder.execute("ROLLBACK")
+    holder.close()
+    add_stations(database, 1)
+    database.close()
+
+
+def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(tiny_disk: Path) -> None:
+    database = Database(f"sqlite:///{tiny_disk}/andon.db")
+    database.upgrade()
+    filler = tiny_disk / "filler"
+    fill(filler)
+    with pytest.raises(StorageUnavailable, match="no disk space left") as caught:
+        add_stations(database, 2000)
+    assert is_one_sentence(caught.value)
+    filler.unlink()
+    add_stations(database, 1)
+    database.close()
+
+
+def fill(path: Path) -> None:
+    """Write until the disk says no."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_a_sqlite_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "andon.db"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    for part in tmp_path.iterdir():
+        part.unlink()
+    with pytest.raises(SchemaMismatch, match="andon db upgrade") as caught, database.begin() as session:
+        a_station(session)
+    assert is_one_sentence(caught.value)
+    database.upgrade()
+    with database.begin() as session:
+        a_station(session)
+    database.close()
+
+
+def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    database = Database(f"sqlite:///{tmp_path}/file/andon.db")
+    with pytest.raises(StorageUnavailable, match="can't be made") as caught:
+        database.upgrade()
+    assert is_one_sentence(caught.value)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "andon.db").write_bytes(b"not a database at all " * 100)
+    database = Database(f"sqlite:///{tmp_path}/andon.db")
+    with pytest.raises(SchemaMismatch, match="no SQLite database") as caught:
+        database.upgrade()
+    assert is_one_sentence(caught.value)
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_goes_and_comes_back(postgres_server: PostgresServer, postgres_url: str) -> None:
+    database = Database(postgres_url)
+    database.upgrade()
+    with database.begin() as session:
+        a_station(session, "before")
+    try:
+        with pytest.raises(StorageUnavailable) as cut:
+            be_cut_off(database, postgres_server)
+        with pytest.raises(StorageUnavailable, match="can't be reached") as away:
+            add_stations(database, 1)
+    finally:
+        postgres_server.start()
+    for caught in (cut, away):
+        assert is_one_sentence(caught.value)
+        assert PASSWORD not in str(caught.value)
+    with database.begin() as session:
+        assert [station.name for station in stations.list_all(session)] == ["before"]
+    database.close()
+
+
+def be_cut_off(database: Database, server: PostgresServer) -> None:
+    with database.begin() as session:
+        a_station(session, "cut-off")
+        server.stop()
+        stations.list_all(session)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("line-3", "line-4"), "refuses this user or password"),
+        (("/test_", "/nobodys_"), "does not exist on that server"),
+    ],
+)
+def test_a_wrong_postgres_address_is_told(postgres_url: str, change: tuple[str, str], said: str) -> None:
+    database = Database(postgres_url.replace(*change))
+    with pytest.raises(StorageUnavailable) as caught:
+        database.upgrade()
+    assert is_one_sentence(caught.value)
+    assert "line-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://root:secret@host/andon", "sqlite://", "sqlite:///:memory:", "andon.db", "postgresql://u:p@h:port/x"],
+)
+def test_an_address_that_can_not_be_used_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        Database(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_hides_the_password() -> None:
+    assert Database("postgresql://andon:secret@host/andon").name == "postgresql+psycopg://andon:***@host/andon"

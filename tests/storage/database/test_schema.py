@@ -1,0 +1,84 @@
+import multiprocessing
+from multiprocessing.synchronize import Barrier
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from storage.database.engine import Database
+from storage.database.schema import VERSION_TABLE, newest
+from storage.database.tables import Base
+from storage.errors import SchemaMismatch
+from tests.storage.examples import is_one_sentence
+
+
+def test_models_and_migrations_agree(database: Database, database_url: str) -> None:
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_upgrading_twice_changes_nothing(database: Database) -> None:
+    database.upgrade()
+    database.require_current_schema()
+
+
+def test_an_empty_database_is_told(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(SchemaMismatch, match="is empty: run `andon db upgrade`") as caught:
+        database.require_current_schema()
+    assert is_one_sentence(caught.value)
+    with pytest.raises(SchemaMismatch, match="run `andon db upgrade`"), database.read() as session:
+        session.execute(text("SELECT * FROM stations"))
+    database.close()
+
+
+def test_somebody_elses_database_is_left_alone(database_url: str) -> None:
+    database = Database(database_url)
+    with database.begin() as session:
+        session.execute(text("CREATE TABLE invoices (id INTEGER)"))
+    for use in (database.require_current_schema, database.upgrade):
+        with pytest.raises(SchemaMismatch, match=r"not Andon's \(invoices\)") as caught:
+            use()
+        assert is_one_sentence(caught.value)
+    with database.read() as session:
+        assert inspect(session.connection()).get_table_names() == ["invoices"]
+    database.close()
+
+
+def test_a_schema_from_the_future_is_left_alone(database: Database) -> None:
+    with database.begin() as session:
+        session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    for use in (database.require_current_schema, database.upgrade):
+        with pytest.raises(SchemaMismatch, match=f"at 9999, newer than this Andon knows \\({newest()}\\)") as caught:
+            use()
+        assert is_one_sentence(caught.value)
+
+
+def migrate(url: str, together: Barrier) -> None:
+    database = Database(url)
+    together.wait(120)
+    database.upgrade()
+    database.require_current_schema()
+    database.close()
+
+
+def test_processes_that_migrate_at_once_agree(database_url: str) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    together = spawning.Barrier(3)
+    processes = [spawning.Process(target=migrate, args=(database_url, together)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(150)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    database = Database(database_url)
+    database.require_current_schema()
+    with database.read() as session:
+        assert session.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).all() == [(newest(),)]
+    database.close()

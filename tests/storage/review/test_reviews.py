@@ -1,0 +1,265 @@
+"""A person's word on a verdict: nothing is lost, nothing counts twice, and what counts follows from what was said."""
+
+import multiprocessing
+from collections import Counter
+from datetime import timedelta
+from multiprocessing.synchronize import Barrier
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from storage.database.engine import Database
+from storage.database.tables import ReviewRow
+from storage.errors import InvalidChange, NotFound
+from storage.line import accepted_scores, verdicts
+from storage.line.normal_sets import NormalSet
+from storage.review import labels, review_queue, reviews
+from storage.review.labels import Label, LabelCounts
+from storage.review.review_queue import QueueFilter
+from storage.review.reviews import LabelSubmission
+from tests.storage.examples import NOON, a_station, a_verdict, an_active_set
+
+LATER = NOON + timedelta(minutes=1)
+
+
+def frames(session: Session, of: NormalSet, *scores: float, threshold: float = 0.5) -> list[UUID]:
+    """One verdict a score, a second apart, oldest first; flagged above the threshold."""
+    made = [
+        a_verdict(
+            of,
+            at=NOON + timedelta(seconds=number),
+            score=score,
+            threshold=threshold,
+            decision="flag" if score > threshold else "pass",
+        )
+        for number, score in enumerate(scores)
+    ]
+    verdicts.record(session, made)
+    return [verdict.frame_id for verdict in made]
+
+
+def said(session: Session, frame: UUID, label: Label, by: str = "mia", tags: tuple[str, ...] = ()) -> int:
+    return reviews.submit(session, LabelSubmission(uuid4(), frame, label, tags), by, LATER).review.id
+
+
+def words(session: Session, *which: UUID) -> list[str | None]:
+    found = labels.current(session, which)
+    return [found[frame].label if frame in found else None for frame in which]
+
+
+def test_flagged_and_borderline_frames_wait_newest_or_most_uncertain_first(database: Database) -> None:
+    with database.begin() as session:
+        of = an_active_set(session, a_station(session))
+        far, clear, near, border = frames(session, of, 0.75, 0.3, 0.52, 0.46)
+        verdicts.record(session, [a_verdict(of, decision="no_reference")])
+        assert [one.frame_id for one in review_queue.list_queued(session, QueueFilter())] == [border, near, far]
+        uncertain = review_queue.list_queued(session, QueueFilter(order="most_uncertain"))
+        assert [one.frame_id for one in uncertain] == [near, border, far]
+        assert [one.margin for one in uncertain] == pytest.approx([0.04, 0.08, 0.5])
+        assert review_queue.count(session, QueueFilter(borderline=0.05)) == 2
+        said(session, near, "defect")
+        said(session, clear, "defect")  # one that never waited: found later on, it was missed
+        assert [one.frame_id for one in review_queue.list_queued(session, QueueFilter())] == [border, far]
+
+
+def test_recording_a_frame_again_does_not_make_it_wait_again(database: Database) -> None:
+    with database.begin() as session:
+        of = an_active_set(session, a_station(session))
+        verdict = a_verdict(of, decision="flag", score=0.7)
+        verdicts.record(session, [verdict])
+        said(session, verdict.frame_id, "defect")
+        verdicts.record(session, [verdict])
+        assert review_queue.count(session, QueueFilter()) == 0
+
+
+def test_a_threshold_of_nothing_has_a_margin_too() -> None:
+    assert review_queue.relative_margin(0.25, 0.0) == 0.25
+    assert review_queue.relative_margin(-1.5, -1.0) == 0.5
+
+
+def test_the_newest_word_counts_and_taking_it_back_brings_the_one_before(database: Database) -> None:
+    with database.begin() as session:
+        (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
+        first, second = said(session, frame, "defect"), said(session, frame, "false_alarm", by="leo")
+        assert words(session, frame) == ["false_alarm"]
+        with pytest.raises(InvalidChange, match="Only the newest word"):
+            reviews.retract(session, uuid4(), first, "mia", LATER)
+        assert reviews.retract(session, uuid4(), second, "leo", LATER).is_new
+        assert words(session, frame) == ["defect"]
+        assert review_queue.count(session, QueueFilter()) == 0
+        reviews.retract(session, uuid4(), first, "mia", LATER)
+        assert words(session, frame) == [None]
+        (waiting,) = review_queue.list_queued(session, QueueFilter())
+        assert (waiting.frame_id, waiting.claimed_by) == (frame, "mia")  # undo shows it again, to who undid
+        assert [one.label for one in reviews.history(session, frame)] == [
+            "retracted",
+            "retracted",
+            "false_alarm",
+            "defect",
+        ]
+
+
+def test_taking_back_twice_takes_back_once(database: Database) -> None:
+    with database.begin() as session:
+        (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
+        said(session, frame, "defect")
+        second = said(session, frame, "unsure")
+        once = reviews.retract(session, uuid4(), second, "mia", LATER)
+        again = reviews.retract(session, uuid4(), second, "mia", LATER)
+        assert (again.review, again.is_new) == (once.review, False)
+        assert words(session, frame) == ["defect"]
+
+
+def test_what_is_said_again_with_its_id_counts_once_even_after_an_undo(database: Database) -> None:
+    with database.begin() as session:
+        (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
+        saying = LabelSubmission(uuid4(), frame, "defect", ("scratch", "scratch", "dent"), "left edge")
+        first = reviews.submit(session, saying, "mia", LATER)
+        assert reviews.submit(session, saying, "mia", LATER).is_new is False
+        assert first.review.tags == ("scratch", "dent")
+        reviews.retract(session, uuid4(), first.review.id, "mia", LATER)
+        assert reviews.submit(session, saying, "mia", LATER).is_new is False  # a second tab that was left behind
+        assert words(session, frame) == [None]
+        assert review_queue.count(session, QueueFilter()) == 1
+        with pytest.raises(InvalidChange, match="used for another word already"):
+            reviews.submit(session, LabelSubmission(saying.idempotency_key, frame, "unsure"), "mia", LATER)
+
+
+def test_words_are_kept_all_or_none(database: Database) -> None:
+    with database.begin() as session:
+        known = frames(session, an_active_set(session, a_station(session)), 0.75, 0.8)
+    with pytest.raises(NotFound, match="no verdict on frame"), database.begin() as session:
+        reviews.submit_all(
+            session, [LabelSubmission(uuid4(), frame, "defect") for frame in (*known, uuid4())], "mia", LATER
+        )
+    with database.read() as session:
+        assert words(session, *known) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("label", "tags"), [("good", ()), ("defect", ("",)), ("defect", tuple(str(number) for number in range(17)))]
+)
+def test_a_word_that_can_not_be_meant_is_refused(database: Database, label: Label, tags: tuple[str, ...]) -> None:
+    with database.begin() as session:
+        (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
+        with pytest.raises(InvalidChange):
+            reviews.submit(session, LabelSubmission(uuid4(), frame, label, tags), "mia", LATER)
+
+
+@pytest.mark.parametrize("change", ["UPDATE reviews SET word = 'unsure'", "DELETE FROM reviews"])
+def test_what_was_said_can_not_be_unsaid_even_by_hand(database: Database, change: str) -> None:
+    with database.begin() as session:
+        (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
+        said(session, frame, "defect")
+    with pytest.raises(IntegrityError, match="reviews is append-only"), database.begin() as session:
+        session.execute(text(change))
+
+
+def test_counts_tell_false_rejects_and_escapes_of_a_span(database: Database) -> None:
+    with database.begin() as session:
+        one, other = a_station(session), a_station(session)
+        flagged, caught, missed, good, late = frames(session, an_active_set(session, one), 0.7, 0.8, 0.4, 0.3, 0.9)
+        (elsewhere,) = frames(session, an_active_set(session, other), 0.7)
+        said(session, flagged, "false_alarm")
+        said(session, caught, "defect", tags=("scratch", "dent"))
+        escape = said(session, missed, "defect", tags=("scratch",))
+        said(session, good, "false_alarm")
+        said(session, late, "defect")
+        said(session, elsewhere, "unsure")
+        until = NOON + timedelta(seconds=4)
+        assert labels.counts(session, one.id, until=until) == [
+            LabelCounts(one.id, flagged_defect=1, flagged_false_alarm=1, passed_defect=1, passed_false_alarm=1)
+        ]
+        assert [counts.station_id for counts in labels.counts(session)] == sorted([one.id, other.id])
+        assert labels.tag_counts(session, one.id) == Counter({"scratch": 2, "dent": 1, "": 1})
+        assert reviews.get(session, escape).is_escape
+        assert [each.frame_id for each in labels.recent(session, one.id, label="defect")] == [late, missed, caught]
+
+
+def test_accepted_scores_leave_out_defects_and_say_what_is_missing(database: Database) -> None:
+    with database.begin() as session:
+        station = a_station(session)
+        of = an_active_set(session, station)
+        alarm, _, _, missed = frames(session, of, 0.7, 0.9, 0.3, 0.4)
+        said(session, alarm, "false_alarm")
+        said(session, missed, "defect")
+        found = accepted_scores.recent(session, station.id, of.id, "0c5f", NOON)
+        assert (found.scores, found.flagged_unreviewed) == ((0.3, 0.7), 1)
+        assert accepted_scores.recent(session, station.id, of.id, "another", NOON).scores == ()
+
+
+def test_pages_of_words_follow_one_another(database: Database) -> None:
+    with database.begin() as session:
+        station = a_station(session)
+        for frame in frames(session, an_active_set(session, station), 0.7, 0.8, 0.9):
+            said(session, frame, "defect")
+        first = reviews.recent(session, station.id, by="mia", limit=2)
+        rest = reviews.recent(session, station.id, by="mia", before_id=first[-1].id)
+        assert len(first) == 2
+        assert [one.id for one in (*first, *rest)] == sorted((one.id for one in (*first, *rest)), reverse=True)
+        assert len(rest) == 1
+
+
+Steps = st.lists(st.tuples(st.sampled_from(["defect", "false_alarm", "unsure", "undo", "again"]), st.integers(0, 2)))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=Steps)
+def test_whatever_is_said_taken_back_and_said_again_the_stack_says_what_counts(
+    database: Database, steps: list[tuple[str, int]]
+) -> None:
+    with database.begin() as session:
+        which = frames(session, an_active_set(session, a_station(session)), 0.6, 0.7, 0.8)
+        stacks: dict[UUID, list[tuple[int, str]]] = {frame: [] for frame in which}
+        last: LabelSubmission | None = None
+        for step, number in steps:
+            frame = which[number]
+            if step == "undo":
+                if stacks[frame]:
+                    reviews.retract(session, uuid4(), stacks[frame].pop()[0], "mia", LATER)
+            elif step == "again":
+                if last is not None:
+                    assert not reviews.submit(session, last, "mia", LATER).is_new
+            else:
+                last = LabelSubmission(uuid4(), frame, step)  # type: ignore[arg-type]
+                stacks[frame].append((reviews.submit(session, last, "mia", LATER).review.id, step))
+        assert words(session, *which) == [stack[-1][1] if stack else None for stack in stacks.values()]
+        waiting = {one.frame_id for one in review_queue.list_queued(session, QueueFilter())} & set(which)
+        assert waiting == {frame for frame, stack in stacks.items() if not stack}
+
+
+def speak(url: str, sayings: list[LabelSubmission], by: str, together: Barrier) -> None:
+    database = Database(url)
+    together.wait(120)
+    for saying in sayings:
+        with database.begin() as session:
+            reviews.submit(session, saying, by, LATER)
+    database.close()
+
+
+def test_a_hundred_words_of_two_tabs_and_two_people_are_all_kept_once(database: Database, database_url: str) -> None:
+    with database.begin() as session:
+        which = frames(session, an_active_set(session, a_station(session)), *[0.7] * 50)
+    mine = [LabelSubmission(uuid4(), frame, "defect") for frame in which]
+    theirs = [LabelSubmission(uuid4(), frame, "false_alarm") for frame in which]
+    spawning = multiprocessing.get_context("spawn")
+    together = spawning.Barrier(3)
+    processes = [
+        spawning.Process(target=speak, args=(database_url, sayings, by, together))
+        for sayings, by in ((mine, "mia"), (mine, "mia"), (theirs, "leo"))
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(150)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(ReviewRow)) == 100
+        newest = {frame: reviews.history(session, frame)[0].label for frame in which}
+        assert words(session, *which) == [newest[frame] for frame in which]
+        assert review_queue.count(session, QueueFilter()) == 0

@@ -44,11 +44,12 @@ format: .venv/dev.stamp  ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: | $(BIN)/uv  ## Pin every package by hash, for every platform
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --extra s3 --extra oidc --extra engines pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --extra s3 --extra oidc --extra engines --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+lock: | $(BIN)/uv  ## Pin every package by hash, for every platform: everything, the core alone, and the development tools
+	$(COMPILE) --extra all pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock pyproject.toml -o requirements-core.lock
+	$(COMPILE) --extra all --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 kafka:  ## Fetch a real Apache Kafka into .kafka (Java 17 and Maven)
 	@mvn --batch-mode --quiet --file deploy/kafka/pom.xml process-resources

@@ -49,7 +49,9 @@ def test_a_room_imports_only_the_rooms_that_the_design_lets_it(room: str) -> Non
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", [room for room in sorted(MAY_IMPORT) if room not in {"scorer", "testing", "benchmarks"}])
+@pytest.mark.parametrize(
+    "room", [room for room in sorted(MAY_IMPORT) if room not in {"scorer", "testing", "benchmarks"}]
+)
 def test_only_the_scorer_knows_torch(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from einops import rearrange
 from PIL import Image
@@ -62,6 +63,31 @@ class Patches:
         """The pictures as they are, without turned copies."""
         exact = None if self.exact is None else self.exact[:, :: self.copies]
         return Patches(self.tokens[:, :: self.copies], self.valid_mask[:: self.copies], self.grid, exact=exact)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tokens and masks in memory."""
+        return self.tokens.nbytes + self.valid_mask.nbytes + (0 if self.exact is None else self.exact.nbytes)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Patches"], copies: int = 1) -> "Patches":
+        """Join batches of one grid, none of them with `exact` tokens; `copies` is that of the result."""
+        tokens = torch.cat([part.tokens for part in parts], dim=1)
+        return cls(tokens, torch.cat([part.valid_mask for part in parts]), parts[0].grid, copies)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> "Patches":
+        """Return what `to_arrays` gave, on the CPU."""
+        rows, columns = arrays["grid"].tolist()
+        return cls(torch.from_numpy(arrays["tokens"]), torch.from_numpy(arrays["valid_mask"]), (rows, columns))
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return tokens (L, B, P, W), float32, valid_mask (B, P), bool, and grid (2,), without `exact` and `copies`."""
+        return {
+            "tokens": self.tokens.cpu().numpy(),
+            "valid_mask": self.valid_mask.cpu().numpy(),
+            "grid": np.array(self.grid),
+        }
 
     def exactly(self) -> "Patches":
         """What decides a choice among normals, such as a coreset, that hangs on the last digits (docs/adr/0029)."""

@@ -19,6 +19,24 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def set_torch_threads(count: int) -> None:
+    """Set how many threads one torch operation may use on the CPU, in the whole process."""
+    torch.set_num_threads(count)
+
+
+def torch_threads() -> int:
+    """Return how many threads one torch operation may use on the CPU."""
+    return torch.get_num_threads()
+
+
+def runs_single_threaded(wanted: Device) -> bool:
+    """Return whether torch computes on the calling thread alone: on the CPU, with one thread per operation.
+
+    An engine other than torch has threads of its own.
+    """
+    return resolve_device(wanted).type == "cpu" and torch_threads() == 1
+
+
 def processor_name() -> str:
     """The processor's name, with the widest arithmetic that it has for networks."""
     information = Path("/proc/cpuinfo")

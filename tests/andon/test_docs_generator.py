@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from andon.docs_generator import commands_page, example_file, settings_page
+from andon.docs_generator import commands_page
 from andon.settings import Settings, load_settings
+from andon.settings_reference import example_file, settings_page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOW = "write it again with: python -m andon.docs_generator docs"

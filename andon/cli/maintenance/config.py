@@ -22,10 +22,10 @@ def config(
     ] = False,
 ) -> None:
     """Show the settings in force and where each came from; secrets are masked."""
-    from andon import docs_generator, settings
+    from andon import settings, settings_reference
 
     if example:
-        typer.echo(docs_generator.example_file(), nl=False)
+        typer.echo(settings_reference.example_file(), nl=False)
         return
     in_force = command_context(context).in_force()
     measured = read_measurements(in_force.settings.scorer.engines_path / FILE)

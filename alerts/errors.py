@@ -1,8 +1,10 @@
-"""What can go wrong with alerts; every message is one sentence for a person."""
+"""Errors of rules and notifications; `foundation.errors` draws the whole tree."""
+
+from foundation.errors import AndonError
 
 
-class AlertsError(Exception):
-    """Root of this room's errors."""
+class AlertsError(AndonError):
+    """Root of the errors of rules and notifications."""
 
 
 class UnknownRule(AlertsError):

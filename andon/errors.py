@@ -1,8 +1,6 @@
-"""What can go wrong at the front door; every message is one sentence for a person."""
+"""Errors of the `andon` command; `foundation.errors` draws the whole tree."""
 
-
-class AndonError(Exception):
-    """Root of this room's errors."""
+from foundation.errors import AndonError
 
 
 class InvalidSettings(AndonError):

@@ -1,12 +1,18 @@
-"""What can go wrong between a frame and its verdict; every message is one sentence for a person."""
+"""Errors between a frame and its verdict; `foundation.errors` draws the whole tree."""
+
+from typing import ClassVar
+
+from foundation.errors import AndonError, Retriable
 
 
-class ScorerError(Exception):
-    """Root of this room's errors."""
+class ScorerError(AndonError):
+    """Root of the errors of models, recipes and evaluation."""
 
 
-class ModelUnavailable(ScorerError):
-    """Weights or device are missing; retriable: the worker waits and tries again."""
+class ModelUnavailable(ScorerError, Retriable):
+    """Weights or the device are missing."""
+
+    cause: ClassVar[str] = "model"
 
 
 class InvalidWeights(ModelUnavailable):
@@ -33,5 +39,7 @@ class UnsupportedEngine(ScorerError):
     """The settings name an engine that can't be used on this machine; no waiting helps."""
 
 
-class ImageStoreUnavailable(ScorerError):
-    """The image store can't be reached or is full; retriable."""
+class ImageStoreUnavailable(ScorerError, Retriable):
+    """The image store can't be reached or is full."""
+
+    cause: ClassVar[str] = "images"

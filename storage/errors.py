@@ -1,12 +1,18 @@
-"""What can go wrong with what is kept; every message is one sentence for a person."""
+"""Errors of the database and the image store; `foundation.errors` draws the whole tree."""
+
+from typing import ClassVar
+
+from foundation.errors import AndonError, Retriable
 
 
-class StorageError(Exception):
-    """Root of this room's errors."""
+class StorageError(AndonError):
+    """Root of the errors of the database and the image store."""
 
 
-class StorageUnavailable(StorageError):
-    """The database or the image store can't be reached or is full; retriable."""
+class StorageUnavailable(StorageError, Retriable):
+    """The database or the image store can't be reached or is full."""
+
+    cause: ClassVar[str] = "database"
 
 
 class SchemaMismatch(StorageError):

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing", "benchmarks", "tests")
+ROOMS = ("foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing", "benchmarks", "tests")
 MAY_IMPORT: dict[str, set[str]] = {
-    "ingest": set(),
-    "storage": set(),
-    "scorer": {"ingest", "storage"},
-    "alerts": {"storage"},
-    "dashboard": {"storage", "alerts"},
-    "andon": {"ingest", "storage", "scorer", "alerts", "dashboard"},
-    "testing": {"ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
-    "benchmarks": {"ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
+    "foundation": set(),
+    "ingest": {"foundation"},
+    "storage": {"foundation"},
+    "scorer": {"foundation", "ingest", "storage"},
+    "alerts": {"foundation", "storage"},
+    "dashboard": {"foundation", "storage", "alerts"},
+    "andon": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard"},
+    "testing": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
+    "benchmarks": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
 }
 ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
 
@@ -101,6 +102,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_the_folders_the_user_asked_for_stand_at_the_top() -> None:
     wanted = ("ingest", "scorer", "dashboard", "storage", "tests", "docker-compose.yml")
     assert [name for name in wanted if not (ROOT / name).exists()] == []
+
+
+def test_foundation_loads_the_standard_library_alone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules("foundation")
+        for line, name in imported_roots(path)
+        if name not in sys.stdlib_module_names
+    ]
+    assert [found for found in wrong if not found.endswith(" imports foundation")] == []
 
 
 def heavy_modules_loaded_by(statement: str) -> set[str]:

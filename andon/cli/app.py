@@ -12,7 +12,6 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from alerts.errors import AlertsError
 from andon.cli import output
 from andon.cli.context import CommandContext, command_context
 from andon.cli.line import dashboard, demo, produce, score
@@ -20,10 +19,7 @@ from andon.cli.maintenance import bench, config, db, train, user, weights
 from andon.cli.options import json_keys_help
 from andon.cli.results import alerts, audit, dead_letters, kpi, report, review, verdicts
 from andon.cli.stations import normals, station, threshold
-from andon.errors import AndonError
-from ingest.errors import IngestError
-from scorer.errors import ScorerError
-from storage.errors import StorageError
+from foundation.errors import AndonError
 
 COMMAND_ORDER = (
     "station",
@@ -127,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if asked.debug:
             raise
         sys.exit(_show_usage(error))
-    except (AlertsError, AndonError, IngestError, ScorerError, StorageError) as error:
+    except AndonError as error:
         if asked.debug:
             raise
         output.note(f"andon: {_one_line(error)}")

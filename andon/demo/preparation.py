@@ -13,7 +13,8 @@ from pathlib import Path
 
 from alerts.rules.score_drift import ScoreDrift
 from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
-from andon.errors import AndonError
+from andon.errors import CommandFailed
+from foundation.errors import AndonError
 from ingest.sources import simulated
 from storage.actions import alerts, normal_sets, stations
 from storage.alerts.alert_rules import AlertRule
@@ -97,7 +98,7 @@ def _free_port(first: int) -> int:
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port
-    raise AndonError(f"No free port between {first} and {first + 99} for the dashboard; choose one with --port.")
+    raise CommandFailed(f"No free port between {first} and {first + 99} for the dashboard; choose one with --port.")
 
 
 def prepare(home: DemoHome) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Self
 
 import structlog
 
-from andon.errors import AndonError
+from foundation.errors import AndonError
 
 log = structlog.get_logger()
 

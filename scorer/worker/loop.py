@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 import structlog
 import torch
 
+from foundation.errors import Retriable
 from ingest.bus.protocol import Bus, Consumer, Record
 from ingest.errors import BusUnavailable
 from scorer import metrics
@@ -46,7 +47,6 @@ from scorer.worker.heartbeat import Heartbeat
 from scorer.worker.lookup import BatchStages
 from scorer.worker.persist import BatchWriter
 from scorer.worker.progress import Progress
-from scorer.worker.retriable import CAUSES, RETRIABLE, cause_of
 from scorer.worker.score import MicroBatchScorer
 from scorer.worker.stages import Stage, StagePipeline
 from storage.blobs.image_store import ImageStore
@@ -131,7 +131,7 @@ class ScoringWorker:
                         self._all_is_well()
                     if drain and not worked and self._is_drained():
                         break
-                except RETRIABLE as error:
+                except Retriable as error:
                     self._wait_out(error, stop)
             self._finish(progress)
         return self._done
@@ -170,8 +170,8 @@ class ScoringWorker:
             while self._consumer is not None and self._under_way:
                 if not self._settle(self._consumer, progress):
                     self._wait_for_room(self._consumer)
-        except RETRIABLE as error:
-            log.warning("stopped before all was committed, nothing is lost", cause=cause_of(error), error=str(error))
+        except Retriable as error:
+            log.warning("stopped before all was committed, nothing is lost", cause=error.cause, error=str(error))
 
     def _enter(self, records: Sequence[Record] | None, frames: int) -> None:
         self._under_way.append(records)
@@ -283,22 +283,22 @@ class ScoringWorker:
             log.info("all is there again", waited_for=self._waiting_for)
         self._failures = 0
         self._waiting_for = ""
-        for cause in CAUSES.values():
+        for cause in _SPOKEN:
             metrics.DEPENDENCY_UNAVAILABLE.labels(cause).set(0)
         self._heart.say("running")
 
-    def _wait_out(self, error: Exception, stop: threading.Event) -> None:
+    def _wait_out(self, error: Retriable, stop: threading.Event) -> None:
         """Say what is away, once, and wait; the batches under way will be read again."""
         self._flow.give_up()
         self._under_way.clear()
-        cause, message = cause_of(error), f"Waiting for the {_SPOKEN[cause_of(error)]}: {error}"
+        cause, message = error.cause, f"Waiting for the {_SPOKEN[error.cause]}: {error}"
         self._must_rewind = self._consumer is not None
         delay_s = min(self._settings.retry_backoff_max_s, self._settings.retry_backoff_s * 2 ** min(self._failures, 30))
         self._failures += 1
         if message != self._waiting_for:
             log.warning("waiting, nothing is lost", cause=cause, error=str(error), next_try_in_s=delay_s)
         self._waiting_for = message
-        for known in CAUSES.values():
+        for known in _SPOKEN:
             metrics.DEPENDENCY_UNAVAILABLE.labels(known).set(known == cause)
         self._heart.say("waiting", message)
         self._idle(stop, delay_s)

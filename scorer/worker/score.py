@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from foundation.errors import Retriable
 from scorer.chunks import chunks
 from scorer.detectors.protocol import Detector
 from scorer.imaging.framing import Framed
 from scorer.recipes.loader import Recipe
 from scorer.worker.decode import Decoded, Rejected, reject
-from scorer.worker.retriable import RETRIABLE
 from storage.blobs.anomaly_maps import encode_map
 
 log = structlog.get_logger()
@@ -90,7 +90,7 @@ def _by_detector(frames: Sequence[Scorable]) -> Iterator[tuple[Detector, list[in
 def _micro_batch(detector: Detector, frames: Sequence[Scorable]) -> list[Scored | Rejected]:
     try:
         return list(_scored(detector, frames))
-    except RETRIABLE:
+    except Retriable:
         raise
     except Exception:
         log.exception("scoring failed, each frame is tried alone", frames=len(frames))
@@ -100,7 +100,7 @@ def _micro_batch(detector: Detector, frames: Sequence[Scorable]) -> list[Scored 
 def _scored_alone(detector: Detector, frame: Scorable) -> Scored | Rejected:
     try:
         return _scored(detector, [frame])[0]
-    except RETRIABLE:
+    except Retriable:
         raise
     except Exception as error:
         arrived = frame.pictured.arrived

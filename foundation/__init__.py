@@ -1,0 +1,1 @@
+"""What every room may use: errors, the clock, atomic files, back-off and background threads."""

@@ -1,0 +1,29 @@
+"""The clock: how code asks for the time, and how a time becomes an integer and back."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns the present time, aware and in UTC; code takes one as an argument, so that tests can set the time."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def utc_now() -> datetime:
+    """Return the present time of the system's clock, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+def to_epoch_us(at: datetime) -> int:
+    """Return whole microseconds from 1970-01-01 UTC to `at`, an aware time; exact, also before 1970."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def from_epoch_us(microseconds: int) -> datetime:
+    """Return the time in UTC that lies `microseconds` after 1970-01-01.
+
+    Raises:
+        OverflowError: The time lies outside the years 1 to 9999.
+    """
+    return EPOCH + microseconds * _MICROSECOND

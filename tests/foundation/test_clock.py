@@ -1,0 +1,23 @@
+"""Times as integers and back."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from foundation.clock import EPOCH, from_epoch_us, to_epoch_us, utc_now
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, -1, 1_700_000_000_123_457, -62_135_596_800_000_000])
+def test_a_time_survives_the_way_to_an_integer_and_back(microseconds: int) -> None:
+    assert to_epoch_us(from_epoch_us(microseconds)) == microseconds
+
+
+def test_a_time_of_another_zone_is_the_same_instant() -> None:
+    noon = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+    assert to_epoch_us(noon.astimezone(timezone(timedelta(hours=5)))) == to_epoch_us(noon)
+    assert from_epoch_us(to_epoch_us(noon)).tzinfo is UTC
+
+
+def test_the_present_is_aware_and_after_the_epoch() -> None:
+    assert utc_now() > EPOCH

@@ -1,4 +1,4 @@
-"""What the alert watch tells Prometheus; docs/alerts.md lists it."""
+"""What the alert watch tells Prometheus; docs/reference/metrics.md lists it."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,4 +1,4 @@
-"""Generator of the reference pages that come from the code: commands.md and settings.md.
+"""Generator of the reference pages that come from the code: docs/reference/{commands,settings}.md.
 
 ``python -m andon.docs_generator FOLDER`` writes both into a folder; a test compares them with the code.
 """
@@ -54,8 +54,8 @@ def _cell(text: str) -> str:
 def main() -> None:
     """Write the pages into the folder that the command line names, docs by default."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    (folder / "settings.md").write_text(settings_page(), encoding="utf-8")
-    (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "reference" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (folder / "reference" / "commands.md").write_text(commands_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

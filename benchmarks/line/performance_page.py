@@ -1,6 +1,6 @@
-"""The plots and tables of docs/performance.md, out of what the benchmarks of the line wrote with ``--json``.
+"""The plots and tables of docs/explanation/performance.md, out of what the benchmarks of the line wrote with ``--json``.
 
-``python -m benchmarks.line.performance_page FOLDER [--markdown docs/performance.md] [--plots docs/images]``
+``python -m benchmarks.line.performance_page FOLDER [--markdown docs/explanation/performance.md] [--plots docs/images]``
 
 FOLDER holds files named after the command and the bus, such as ``pipeline-embedded.json`` or ``latency-kafka.json``;
 what is not there is left as it was on the page.
@@ -35,7 +35,7 @@ def main() -> None:
     """Read, draw and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.line.performance_page", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--markdown", type=Path, default=Path("docs/performance.md"))
+    parser.add_argument("--markdown", type=Path, default=Path("docs/explanation/performance.md"))
     parser.add_argument("--plots", type=Path, default=Path("docs/images"))
     asked = parser.parse_args()
     for command, (table, plot) in PAGES.items():

@@ -47,7 +47,7 @@ def _coop(settings: ScorerSettings, device: torch.device, framing: Framing) -> D
 
 AUTO = "auto"
 DEFAULT_DETECTOR = "nearest-patch"
-"""What needs no download: the best of docs/accuracy.md, chosen leaving out each set in turn."""
+"""What needs no download: the best of docs/explanation/accuracy.md, chosen leaving out each set in turn."""
 
 PATCH_METHODS: Mapping[str, Callable[[ScorerSettings], PatchMethod]] = {
     "anomalydino": lambda _: AnomalyDino(),

@@ -14,11 +14,11 @@ HOW = "write it again with: python -m andon.docs_generator docs"
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page(), HOW
+    assert (DOCS / "reference" / "settings.md").read_text(encoding="utf-8") == settings_page(), HOW
 
 
 def test_the_commands_page_is_what_the_code_says() -> None:
-    assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
+    assert (DOCS / "reference" / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
 
 
 def test_the_example_file_sets_nothing_until_a_line_is_uncommented(workplace: Path) -> None:

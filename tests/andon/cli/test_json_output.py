@@ -1,4 +1,4 @@
-"""What --json writes has the keys that the command's help and docs/commands.md promise."""
+"""What --json writes has the keys that the command's help and docs/reference/commands.md promise."""
 
 import json
 from datetime import UTC, datetime

@@ -21,8 +21,8 @@ from storage.line import stations, verdicts
 from testing.command_line import Andon, Start, free_port
 
 PATIENCE_S = 150.0
-SILENCE_TOLD_WITHIN_S = 8.0 + 8.0  # docs/alerts.md: stale_after_s, a look, and what a busy machine takes
-DRIFT_TOLD_WITHIN_FRAMES = 40  # docs/alerts.md: from the first frame under the fading lamp
+SILENCE_TOLD_WITHIN_S = 8.0 + 8.0  # docs/reference/alerts.md: stale_after_s, a look, and what a busy machine takes
+DRIFT_TOLD_WITHIN_FRAMES = 40  # docs/reference/alerts.md: from the first frame under the fading lamp
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:

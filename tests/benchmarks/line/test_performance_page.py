@@ -49,7 +49,7 @@ def test_what_was_measured_is_written_and_drawn_and_the_rest_stays(
 
 
 def test_every_table_has_its_place_on_the_page() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "performance.md").read_text()
+    page = (Path(__file__).resolve().parents[3] / "docs" / "explanation" / "performance.md").read_text()
     for command in performance_page.PAGES:
         assert f"<!-- {command} -->" in page
         assert f"<!-- end of {command} -->" in page

@@ -1,6 +1,6 @@
 """N frames in, exactly N verdicts or dead letters out, whatever dies or goes wrong in the scorer, on both lines.
 
-Buses and databases that go away are in the modules beside this one; docs/delivery.md lists all of it.
+Buses and databases that go away are in the modules beside this one; docs/explanation/delivery.md lists all of it.
 """
 
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The examples in docs/extending.md work as they stand there."""
+"""The examples in docs/how-to/extend.md work as they stand there."""
 
 import re
 import sys
@@ -27,7 +27,7 @@ from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from tests.alerts.examples import seen, station
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
 EXAMPLES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
 
 
@@ -49,7 +49,7 @@ def test_the_source_yields_its_picture_when_asked_for_by_name(tmp_path: Path, mo
     source = sources.open_source(f"still:{tmp_path / 'part.jpg'}", "s1", IngestSettings())
     frames = list(islice(source.frames(threading.Event()), 3))
     assert [(frame.station, frame.image) for frame in frames] == [("s1", encoded.getvalue())] * 3
-    with pytest.raises(SourceError, match=r"There is no picture .*missing\.jpg"):
+    with pytest.raises(SourceError, match=r"There is no image .*missing\.jpg"):
         sources.open_source(f"still:{tmp_path / 'missing.jpg'}", "s1", IngestSettings())
 
 
@@ -88,6 +88,6 @@ def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Database(url).upgrade()
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", url)
     monkeypatch.setattr(sys, "argv", ["dashboard"])
-    page = AppTest.from_string(EXAMPLES["dashboard/screens/newest.py"], default_timeout=60).run()
+    page = AppTest.from_string(EXAMPLES["dashboard/newest/page.py"], default_timeout=60).run()
     assert not page.exception
     assert page.title[0].value == "Newest"

@@ -1,0 +1,1 @@
+"""Tests of the documentation: examples run, links lead somewhere, tables agree with the code."""

@@ -1,4 +1,4 @@
-"""The accuracy table: ``python -m benchmarks.accuracy.__main__ …`` is ``andon bench accuracy …`` (docs/explanation/accuracy.md).
+"""Entry point: ``python -m benchmarks.accuracy …`` runs ``andon bench accuracy …`` (docs/explanation/accuracy.md).
 
 The work is done in `scorer.evaluation`, which is installed with the product, so that anybody can measure on their own
 images; this module only stands where benchmarks are looked for.

@@ -1,4 +1,4 @@
-"""The plots and tables of docs/explanation/performance.md, out of what the benchmarks of the line wrote with ``--json``.
+"""Write the plots and tables of docs/explanation/performance.md from the JSON that the benchmarks of the line wrote.
 
 ``python -m benchmarks.line.performance_page FOLDER [--markdown docs/explanation/performance.md] [--plots docs/images]``
 

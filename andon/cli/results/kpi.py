@@ -52,7 +52,7 @@ def kpi(
 ) -> None:
     """Show the quality figures, with 95 % intervals for what is known from reviews only.
 
-    Frames are those with a verdict other than no_reference. docs/reference/kpis.md says what each figure and interval means.
+    Counts frames whose verdict is not no_reference. docs/reference/kpis.md defines each figure and its interval.
     """
     from alerts.kpis.kpis import InspectionCounts, escape_estimate_basis
     from alerts.kpis.queries import kpi_rows

@@ -18,6 +18,7 @@ from dashboard import theme
 from dashboard.app.command import settings_from
 from dashboard.app.settings import DashboardSettings
 from dashboard.components import images
+from foundation.clock import utc_now
 from storage.blobs.anomaly_maps import AnomalyMap, decode_map
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
@@ -36,7 +37,7 @@ class _Environment(BaseSettings):
 
 
 def now() -> datetime:
-    return datetime.now(UTC)
+    return utc_now()
 
 
 @st.cache_resource

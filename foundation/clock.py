@@ -7,7 +7,7 @@ Clock = Callable[[], datetime]
 """Returns the present time, aware and in UTC; code takes one as an argument, so that tests can set the time."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def utc_now() -> datetime:
@@ -17,7 +17,7 @@ def utc_now() -> datetime:
 
 def to_epoch_us(at: datetime) -> int:
     """Return whole microseconds from 1970-01-01 UTC to `at`, an aware time; exact, also before 1970."""
-    return (at - EPOCH) // _MICROSECOND
+    return (at - EPOCH) // MICROSECOND
 
 
 def from_epoch_us(microseconds: int) -> datetime:
@@ -26,4 +26,4 @@ def from_epoch_us(microseconds: int) -> datetime:
     Raises:
         OverflowError: The time lies outside the years 1 to 9999.
     """
-    return EPOCH + microseconds * _MICROSECOND
+    return EPOCH + microseconds * MICROSECOND

@@ -19,6 +19,7 @@ from alerts import metrics
 from alerts.monitor.snapshot_reader import SnapshotReader
 from alerts.monitor.transitions import AlertChange, OpenAlert, ResolveAlert, UpdateAlert, evaluate_rules
 from alerts.views import DiskUsage
+from foundation.clock import Clock
 from storage.alerts import alerts, notifications
 from storage.alerts.alerts import Alert
 from storage.database.engine import Database
@@ -43,7 +44,7 @@ class AlertMonitor:
     """Over one database. `disk_usages` is asked in each round how full disks and spools are."""
 
     def __init__(
-        self, database: Database, clock: Callable[[], datetime], disk_usages: Callable[[], Sequence[DiskUsage]] = tuple
+        self, database: Database, clock: Clock, disk_usages: Callable[[], Sequence[DiskUsage]] = tuple
     ) -> None:
         self._database = database
         self._clock = clock

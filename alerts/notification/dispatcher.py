@@ -16,6 +16,7 @@ import structlog
 
 from alerts import metrics
 from alerts.errors import NotificationFailed
+from foundation.clock import Clock
 from storage.alerts import alerts, channels, notifications
 from storage.alerts.alerts import Alert
 from storage.alerts.channels import Channel
@@ -105,7 +106,7 @@ def send_test(channel: Channel, by: str, at: datetime, send: Send = send) -> Non
 class NotificationDispatcher:
     """Empties the outbox: at least once, each try counted, and in the end given up with its last error kept."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], send: Send = send) -> None:
+    def __init__(self, database: Database, clock: Clock, send: Send = send) -> None:
         self._database = database
         self._clock = clock
         self._send = send

@@ -3,8 +3,9 @@
 import getpass
 import os
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.auth.actors import Actor
@@ -25,7 +26,7 @@ def current_actor(database: "Database") -> "Actor":
     if not single_user and sys.stdin.isatty():
         name = name or input("User: ")
         password = password or getpass.getpass("Password: ")
-    return identity.actor_of_command(database, _system_name(), name, password, datetime.now(UTC))
+    return identity.actor_of_command(database, _system_name(), name, password, utc_now())
 
 
 def read_new_password(from_stdin: bool) -> str:

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from alerts.rules.score_drift import ScoreDrift
 from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
 from andon.errors import CommandFailed
+from foundation.clock import utc_now
 from foundation.errors import AndonError
 from ingest.sources import simulated
 from storage.actions import alerts, normal_sets, stations
@@ -138,7 +138,7 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
     with closing(database):
         drift = AlertRule(None, ScoreDrift.kind, {"in_control_frames": plan.in_control_frames}, enabled=True)
         with database.begin() as session:
-            alerts.set_rule(session, DEMO_ACTOR, drift, datetime.now(UTC), "the demo's frames are few")
+            alerts.set_rule(session, DEMO_ACTOR, drift, utc_now(), "the demo's frames are few")
         for station in plan.stations:
             normals = [
                 NormalImage(images.put(picture), f"good part {number}")
@@ -146,7 +146,7 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
                     simulated.normals(station.simulation, NORMALS_PER_STATION, plan.seed + NORMALS_SEED_OFFSET), start=1
                 )
             ]
-            now = datetime.now(UTC)
+            now = utc_now()
             with database.begin() as session:
                 settings = StationSettings(
                     object_name=station.object_name,

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,7 +16,7 @@ from andon.demo.plan import DemoPlan
 from andon.demo.preparation import DemoHome, locked_home, prepare, seed
 from andon.demo.report import DemoFrame, StationReport, report
 from andon.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor
-from andon.services.alert_service import utc_now
+from foundation.clock import utc_now
 from ingest.bus.registry import open_bus
 from ingest.schema import decode
 from ingest.settings import IngestSettings
@@ -184,7 +184,7 @@ def scorer_runs(database: Database) -> bool:
 def summaries(database: Database) -> list[tuple[str, StationSummary]]:
     with database.read() as session:
         names = {station.id: station.name for station in stations.list_all(session)}
-        since = datetime.now(UTC) - timedelta(hours=1)
+        since = utc_now() - timedelta(hours=1)
         return [(names[row.station_id], row) for row in verdicts.summaries(session, since, sparkline=40)]
 
 

@@ -1,12 +1,12 @@
 """The alert watch and the courier as one process; the courier has a thread of its own, as services may answer late."""
 
 import threading
-from datetime import UTC, datetime
 
 from alerts.monitor.monitor import AlertMonitor
 from alerts.notification.dispatcher import NotificationDispatcher
 from andon.services.disk_usage import disk_usages
 from andon.settings import Settings
+from foundation.clock import utc_now
 from storage.database.engine import Database
 
 STOP_TIMEOUT_S = 10.0  # a message that takes longer is sent again by the next watch
@@ -36,7 +36,3 @@ def create_alert_service(settings: Settings, database: Database) -> AlertService
     return AlertService(
         AlertMonitor(database, utc_now, lambda: disk_usages(settings)), NotificationDispatcher(database, utc_now)
     )
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -17,6 +17,7 @@ from andon.errors import CommandIncomplete, PortInUse
 from andon.settings import environment_variable
 from dashboard.app.command import command
 from dashboard.app.settings import DashboardSettings
+from foundation.clock import utc_now
 from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import dead_letters, stations, verdicts
@@ -109,7 +110,7 @@ class DatabaseCollector(Collector):
             "andon_station_parked_frames", "Frames that wait for a normal set.", labels=["station"]
         )
         letters = GaugeMetricFamily("andon_dead_letters_pending", "Dead letters that were not replayed.")
-        now = datetime.now(UTC)
+        now = utc_now()
         try:
             with self._database.read() as session:
                 names = {station.id: station.name for station in stations.list_all(session)}

@@ -7,16 +7,17 @@ the database does not have yet also lies in a file beside the spool, for the nex
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import structlog
 
 from andon.settings import Settings
+from foundation.clock import Clock, utc_now
 from ingest import metrics
 from storage.errors import StorageError
 from storage.line import drops
@@ -81,9 +82,7 @@ class DropLedger:
 
 
 class _Teller:
-    def __init__(
-        self, settings: Settings, ledger: DropLedger, clock: Callable[[], datetime], look_every_s: float
-    ) -> None:
+    def __init__(self, settings: Settings, ledger: DropLedger, clock: Clock, look_every_s: float) -> None:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
@@ -127,7 +126,7 @@ class _Teller:
 def report_drops(
     settings: Settings,
     station: str,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Clock = utc_now,
     look_every_s: float = REPORT_INTERVAL_S,
 ) -> Iterator[None]:
     """While inside, and once at the end, tell the database what this process dropped.

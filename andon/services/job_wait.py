@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from andon.errors import CommandFailed
+from foundation.clock import Clock
 from storage.database.engine import Database
 from storage.line import jobs, workers
 from storage.line.jobs import Job
@@ -22,7 +23,7 @@ def require_running_scorer(database: Database, now: datetime) -> None:
 def wait_for_job(
     database: Database,
     job_id: int,
-    clock: Callable[[], datetime],
+    clock: Clock,
     pause: Callable[[float], bool],
     progress: Callable[[int], None],
 ) -> Job:

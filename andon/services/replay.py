@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 
 from andon.errors import CommandFailed
+from foundation.clock import utc_now
 from ingest.bus.protocol import Bus, Message, RecordPosition
 from storage.actions import dead_letters as actions
 from storage.auth.actors import Actor
@@ -75,7 +75,7 @@ def replay(
 
 def _mark(database: Database, letter_ids: Sequence[int], actor: Actor) -> None:
     with database.begin() as session:
-        actions.mark_replayed(session, actor, letter_ids, datetime.now(UTC))
+        actions.mark_replayed(session, actor, letter_ids, utc_now())
 
 
 def _outcome(

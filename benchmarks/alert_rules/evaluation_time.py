@@ -9,13 +9,14 @@ import argparse
 import random
 import statistics
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.progress import track
 
 from alerts.monitor.monitor import AlertMonitor
 from benchmarks.storage.seeded_database import CHUNK, describe_engine, empty_database, load, random_verdict
+from foundation.clock import utc_now
 from storage.database.engine import Database
 from storage.line import normal_sets, stations, verdicts
 from storage.line.normal_sets import NormalImage
@@ -86,7 +87,7 @@ def main() -> int:
     with empty_database(given.database) as url:
         database = Database(url)
         database.upgrade()
-        now = datetime.now(UTC)
+        now = utc_now()
         fill(database, rows, given.stations, now)
         first, *others = time_evaluations(database, now, given.stations, repeats)
         backend = describe_engine(database)

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 
 from benchmarks.line.timed_bus import TimedBus
+from foundation.clock import utc_now
 from ingest import schema
 from ingest.bus.protocol import Bus, Message
 from ingest.bus.registry import open_bus
@@ -80,7 +80,7 @@ class BenchmarkLine:
 
     def station(self, name: str, normals: Sequence[bytes]) -> None:
         """Add one with an active normal set."""
-        now = datetime.now(UTC)
+        now = utc_now()
         kept = [NormalImage(self.images.put(data), f"{number}.jpg") for number, data in enumerate(normals)]
         with self.database.begin() as session:
             station = stations.add(session, name, StationSettings(), now)
@@ -122,8 +122,8 @@ class BenchmarkLine:
 
 def encode_message(station: str, image: bytes) -> Message:
     """A frame captured now, ready for the bus."""
-    frame = Frame(station, datetime.now(UTC), image, "image/jpeg")
-    return schema.encode(frame, mint_frame_id(frame), datetime.now(UTC), None)
+    frame = Frame(station, utc_now(), image, "image/jpeg")
+    return schema.encode(frame, mint_frame_id(frame), utc_now(), None)
 
 
 @contextmanager

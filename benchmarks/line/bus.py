@@ -13,7 +13,6 @@ import tempfile
 import time
 import uuid
 from contextlib import closing
-from datetime import UTC, datetime
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from benchmarks.line.benchmark_line import kafka_bootstrap
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import add_bus_arguments, report_results
+from foundation.clock import utc_now
 from ingest.bus.protocol import Bus, Message
 from ingest.bus.registry import open_bus
 from ingest.frame import Frame
@@ -57,7 +57,7 @@ def produce(bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_b
     with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
         began = time.perf_counter()
         for number in range(frames):
-            producer.send(Frame(f"s{number % stations}", datetime.now(UTC), image, "image/jpeg"), lambda _: None)
+            producer.send(Frame(f"s{number % stations}", utc_now(), image, "image/jpeg"), lambda _: None)
         producer.flush(120)
         return frames / (time.perf_counter() - began)
 
@@ -92,7 +92,7 @@ def at_once(
     began = time.perf_counter()
     with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
         for number in range(frames):
-            producer.send(Frame(f"s{number % stations}", datetime.now(UTC), image, "image/jpeg"), lambda _: None)
+            producer.send(Frame(f"s{number % stations}", utc_now(), image, "image/jpeg"), lambda _: None)
         producer.flush(120)
         seen: int = counted.get(timeout=120)
         took = time.perf_counter() - began

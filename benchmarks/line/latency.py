@@ -11,7 +11,7 @@ import multiprocessing
 import threading
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from benchmarks.line.benchmark_line import (
 from benchmarks.line.throughput import DIFFERENT_FRAMES, NORMALS, QUICK_DIFFERENT_FRAMES, time_line
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
+from foundation.clock import utc_now
 from ingest.bus.registry import open_bus
 from ingest.settings import IngestSettings
 from scorer.settings import ScorerSettings
@@ -76,7 +77,7 @@ def _latencies(line: BenchmarkLine, pictures: list[bytes], rate: float, frames: 
     stop = threading.Event()
 
     def told(progress: Progress) -> None:
-        committed.append((progress.verdicts, datetime.now(UTC)))
+        committed.append((progress.verdicts, utc_now()))
         if progress.verdicts >= frames:
             stop.set()
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from sqlalchemy import func, select, text
 
+from foundation.clock import utc_now
 from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.auth.actors import Actor, Role
@@ -58,7 +59,7 @@ class SeededLine:
 
 def seed_database(database: Database, rows: int, station_count: int, span: timedelta, console: Console) -> SeededLine:
     """Stations with one active normal set each, and `rows` verdicts, the busiest station having twice a mean share."""
-    now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=17.3)
+    now = utc_now().replace(microsecond=0) + timedelta(seconds=17.3)
     chance = random.Random(7)
     with database.begin() as session:
         for number in range(1, station_count + 1):

@@ -1,7 +1,6 @@
 """The dashboard's server: Streamlit's pages, and a route that keeps a login in a cookie (docs/adr/0026)."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from starlette.requests import Request
@@ -11,12 +10,13 @@ from streamlit.starlette import App
 
 from dashboard.app.command import settings_from
 from dashboard.auth.login_handover import HANDOVER, HEADER, ROUTE, cookie_name
+from foundation.clock import utc_now
 from storage.auth import logins
 
 
 async def keep_login(request: Request) -> Response:
     """Answers a code with its login's token in a cookie that no script can read and no other site's page can use."""
-    token = HANDOVER.take(request.headers.get(HEADER, ""), datetime.now(UTC))
+    token = HANDOVER.take(request.headers.get(HEADER, ""), utc_now())
     if token is None:
         return Response("This code is not good, or not any more: log in again.", status_code=403)
     answer = Response(status_code=204)

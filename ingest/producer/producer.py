@@ -7,13 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
+from foundation.clock import Clock, utc_now
 from ingest import metrics, schema
 from ingest.bus.protocol import Publisher, RecordPosition
 from ingest.errors import BusMisconfigured, BusUnavailable, MessageTooLarge, SpoolFull
@@ -38,10 +38,6 @@ class ClaimCheckStore(Protocol):
         """Keep `data` and return the reference it can be got by. Any exception means: not now."""
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Producer:
     """Publishes frames; owns `publisher` and `spool` and closes them.
 
@@ -55,7 +51,7 @@ class Producer:
         settings: IngestSettings,
         spool: Spool,
         claim_check_store: ClaimCheckStore,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self._publisher = publisher
         self._settings = settings

@@ -3,10 +3,10 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from collections.abc import Generator
 from pathlib import Path
 
+from foundation.clock import Clock, utc_now
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.settings import IngestSettings
@@ -21,7 +21,7 @@ class Replay:
     path, `captured_at` the moment the picture is handed out.
     """
 
-    def __init__(self, root: Path, station: str, seed: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, root: Path, station: str, seed: int, now: Clock) -> None:
         self._root = root
         self._station = station
         self._now = now
@@ -78,4 +78,4 @@ def _in_order(root: Path, seed: int) -> list[Path]:
 def open_replay(place: str, station: str, settings: IngestSettings) -> Replay:
     """Open ``replay:PATH``; it needs no settings."""
     del settings
-    return Replay(Path(place), station, seed=0, now=lambda: datetime.now(UTC))
+    return Replay(Path(place), station, seed=0, now=utc_now)

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -15,6 +14,7 @@ from typing import Literal
 import structlog
 import torch
 
+from foundation.clock import utc_now
 from scorer.engines.devices import default_score_threads, processor_name, usable_cores
 from scorer.engines.measurements import FILE, EngineConfig, EngineMeasurement, read_measurements, record_measurement
 from scorer.engines.precision import has_fast_bf16
@@ -107,7 +107,7 @@ def measure_engines(
         _best(rates),
         {str(one): round(rate, 2) for one, rate in rates.items()},
         left_out,
-        datetime.now(UTC).isoformat(timespec="seconds"),
+        utc_now().isoformat(timespec="seconds"),
     )
 
 

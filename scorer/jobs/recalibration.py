@@ -4,12 +4,12 @@ Nothing is promised from frames that nobody looked at: while flagged ones wait f
 their upper end, and the threshold stays. One set by hand stays until somebody changes it (docs/adr/0007).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
+from foundation.clock import Clock
 from scorer.errors import InvalidNormalSet
 from scorer.recipes.calibration import calibrate
 from scorer.recipes.loader import Recipe, RecipeLoader
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 class ThresholdRecalibration:
     """Looks at all stations in turn; used from one thread."""
 
-    def __init__(self, database: Database, name: str, clock: Callable[[], datetime], standards: RecipeLoader) -> None:
+    def __init__(self, database: Database, name: str, clock: Clock, standards: RecipeLoader) -> None:
         self._database = database
         self._name = name
         self._clock = clock

@@ -6,13 +6,13 @@ a sign of life, and stopped when it was cancelled.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from uuid import UUID
 
 import structlog
 
+from foundation.clock import Clock
 from ingest.errors import BadFrame
 from scorer.errors import ScorerError
 from scorer.images import RetriableImageStore
@@ -47,7 +47,7 @@ class JobRunner:
         images: RetriableImageStore,
         settings: ScorerSettings,
         name: str,
-        clock: Callable[[], datetime],
+        clock: Clock,
         standards: RecipeLoader,
     ) -> None:
         self._database = database

@@ -2,12 +2,12 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
+from foundation.clock import Clock
 from ingest.errors import BadFrame
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector, References, RgbImage
@@ -52,7 +52,7 @@ class RecipeLoader:
         images: RetriableImageStore,
         settings: ScorerSettings,
         name: str,
-        clock: Callable[[], datetime],
+        clock: Clock,
         load: registry.LoadDetector = registry.load,
     ) -> None:
         self._database = database

@@ -1,13 +1,12 @@
 """Signs of life in the workers table, so that the wall can tell a quiet line from a dead scorer."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from types import TracebackType
 
 import structlog
 
+from foundation.clock import Clock
 from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import workers
@@ -19,9 +18,7 @@ log = structlog.get_logger()
 class Heartbeat:
     """Beats from a thread of its own while entered, for one batch may take long; says at once what changed."""
 
-    def __init__(
-        self, database: Database, name: str, detector: str, heartbeat_interval_s: float, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, name: str, detector: str, heartbeat_interval_s: float, clock: Clock) -> None:
         now = clock()
         self._database = database
         self._beat_every_s = heartbeat_interval_s

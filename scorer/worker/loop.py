@@ -24,11 +24,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 import structlog
 import torch
 
+from foundation.clock import Clock, utc_now
 from foundation.errors import Retriable
 from ingest.bus.protocol import Bus, Consumer, Record
 from ingest.errors import BusUnavailable
@@ -73,7 +73,7 @@ class ScoringWorker:
         settings: ScorerSettings,
         topic: str,
         name: str,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         wait_for: Callable[[threading.Event, float], bool] = threading.Event.wait,
         load: registry.LoadDetector = registry.load,
     ) -> None:

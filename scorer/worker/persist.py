@@ -1,11 +1,11 @@
 """Steps 4 and 5 of the worker: keep what was seen, and write what it came to in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
+from foundation.clock import Clock
 from scorer import metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
@@ -41,7 +41,7 @@ class BatchWriter:
         database: Database,
         images: RetriableImageStore,
         name: str,
-        clock: Callable[[], datetime],
+        clock: Clock,
         threads: Executor,
         at_once: int,
     ) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement, SQLColumnExpression
 from sqlalchemy.sql.functions import FunctionElement
 
-from storage.database.tables import MICROSECOND, UtcDateTime
+from foundation.clock import MICROSECOND
+from storage.database.tables import UtcDateTime
 
 
 class _BucketStart(FunctionElement[datetime]):

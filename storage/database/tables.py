@@ -1,6 +1,6 @@
 """The tables, the same on SQLite and PostgreSQL. Every time is UTC and ends in `_at`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +21,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+from foundation.clock import from_epoch_us, to_epoch_us
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -43,12 +42,12 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"naive time {value.isoformat()}: times are kept in UTC and must say so")
-        return (value - EPOCH) // MICROSECOND if dialect.name == "sqlite" else value.astimezone(UTC)
+        return to_epoch_us(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        kept: datetime = EPOCH + value * MICROSECOND if dialect.name == "sqlite" else value
+        kept: datetime = from_epoch_us(value) if dialect.name == "sqlite" else value
         return kept.astimezone(UTC)
 
 

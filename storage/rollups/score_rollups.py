@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Insert, Select, delete, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
+from foundation.clock import EPOCH
 from storage.database.rows import insert_for
 from storage.database.sql_functions import integer_part
-from storage.database.tables import EPOCH, ScoreRollupRow, VerdictRow
+from storage.database.tables import ScoreRollupRow, VerdictRow
 from storage.rollups.verdict_rollups import RangePart, RollupInput, split_range
 
 WIDTHS = (timedelta(days=1), timedelta(hours=1))

@@ -14,9 +14,10 @@ from sqlalchemy import Insert, Select, Subquery, case, delete, func, literal, se
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from foundation.clock import EPOCH
 from storage.database.rows import insert_for, insert_into
 from storage.database.sql_functions import bucket_start
-from storage.database.tables import EPOCH, StationRow, VerdictRollupRow, VerdictRow
+from storage.database.tables import StationRow, VerdictRollupRow, VerdictRow
 
 Ts = TypeVarTuple("Ts")
 WIDTHS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1))  # each a whole multiple of the next

@@ -1,6 +1,5 @@
 """`andon user`: people and their roles."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from andon.cli import authentication, output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.auth.users import User
@@ -45,7 +45,7 @@ def add(
         actor = authentication.current_actor(database)
         password = None if without_password else authentication.read_new_password(password_stdin)
         with database.begin() as session:
-            made = users.add(session, actor, name, Role(role), password, datetime.now(UTC))
+            made = users.add(session, actor, name, Role(role), password, utc_now())
     output.say(f"User {made.name} is there, role {made.role}.")
 
 
@@ -84,7 +84,7 @@ def role(
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            changed = users.set_role(session, actor, name, Role(role), datetime.now(UTC))
+            changed = users.set_role(session, actor, name, Role(role), utc_now())
     output.say(f"User {changed.name} has the role {changed.role}.")
 
 
@@ -98,7 +98,7 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
         actor = authentication.current_actor(database)
         new = authentication.read_new_password(password_stdin)
         with database.begin() as session:
-            users.set_password(session, actor, name, new, datetime.now(UTC))
+            users.set_password(session, actor, name, new, utc_now())
     output.say(f"User {name} has a new password.")
 
 
@@ -111,7 +111,7 @@ def disable(context: typer.Context, name: Name) -> None:
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            users.disable(session, actor, name, datetime.now(UTC))
+            users.disable(session, actor, name, utc_now())
     output.say(f"User {name} can't log in any more.")
 
 
@@ -124,7 +124,7 @@ def enable(context: typer.Context, name: Name) -> None:
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            users.enable(session, actor, name, datetime.now(UTC))
+            users.enable(session, actor, name, utc_now())
     output.say(f"User {name} can log in again.")
 
 

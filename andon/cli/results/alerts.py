@@ -3,7 +3,7 @@
 import json as json_module
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -12,6 +12,7 @@ from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json, MetricsPort, json_keys_help
 from andon.cli.results import channels
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.alerts.alert_rules import AlertRule
@@ -61,7 +62,7 @@ def list_alerts(
         station_id = stations.get(session, station).id if station is not None else None
         states: Sequence[Literal["opened", "acknowledged"]] = () if every else ("opened", "acknowledged")
         found = alerts.recent(session, station_id, states=states, limit=limit)
-        muted = mutes.in_force(session, datetime.now(UTC))
+        muted = mutes.in_force(session, utc_now())
     if json:
         output.write_json([json_of(names, alert) for alert in found])
         return
@@ -96,7 +97,7 @@ def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            alert = actions.acknowledge(session, who, alert_id, datetime.now(UTC), note)
+            alert = actions.acknowledge(session, who, alert_id, utc_now(), note)
     output.say(f"Alert {alert.id} is acknowledged by {alert.acknowledged_by}.")
 
 
@@ -110,7 +111,7 @@ def resolve(context: typer.Context, alert_id: Number, note: Note = "") -> None:
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            alert = actions.resolve(session, who, alert_id, datetime.now(UTC), note)
+            alert = actions.resolve(session, who, alert_id, utc_now(), note)
     output.say(f"Alert {alert.id} is resolved{f' by {alert.resolved_by}' if alert.resolved_by else ''}.")
 
 
@@ -126,7 +127,7 @@ def mute(
     from andon.cli import authentication
     from storage.actions import alerts as actions
 
-    now = datetime.now(UTC)
+    now = utc_now()
     until = now + _span(span)
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
@@ -145,7 +146,7 @@ def unmute(context: typer.Context, station: StationName) -> None:
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            ended = actions.unmute(session, who, station, datetime.now(UTC))
+            ended = actions.unmute(session, who, station, utc_now())
     output.say(f"{station} is not muted any more." if ended else f"{station} was not muted.")
 
 
@@ -218,7 +219,7 @@ def set_rule(
             registry.create_rule(rule, merged)
             was_on = before.enabled if before else known is not None and known.on_by_default
             made = AlertRule(station_id, rule, merged, was_on if on is None else on)
-            actions.set_rule(session, who, made, datetime.now(UTC), reason)
+            actions.set_rule(session, who, made, utc_now(), reason)
     output.say(f"The rule {rule} is set and {'on' if made.enabled else 'off'}; the watch takes it up in its next look.")
 
 
@@ -230,7 +231,7 @@ def test_channel(context: typer.Context, channel: channels.Name) -> None:
     from andon.cli import authentication
     from storage.actions import channels as actions
 
-    now = datetime.now(UTC)
+    now = utc_now()
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
@@ -295,7 +296,7 @@ def rules_shown(kept: Sequence["AlertRule"], station_id: int | None, station: st
 
 
 def _span(text: str) -> timedelta:
-    now = datetime.now(UTC)
+    now = utc_now()
     try:
         return now - times.parse_time(text, now)
     except ValueError as error:

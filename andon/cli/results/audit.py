@@ -3,7 +3,7 @@
 import csv
 import json as to_json
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ import typer
 from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.auth.audit_log import AuditEntry
@@ -107,6 +108,6 @@ def _moment(text: str | None, option: str) -> datetime | None:
     if text is None:
         return None
     try:
-        return times.parse_time(text, datetime.now(UTC))
+        return times.parse_time(text, utc_now())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None

@@ -1,7 +1,6 @@
 """`andon alerts channel`: where people are told of alerts; addresses are secrets."""
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from andon.cli import output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.alerts.channels import Channel
@@ -55,7 +55,7 @@ def add(
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            made = actions.add(session, who, channel, url, min_severity, datetime.now(UTC))
+            made = actions.add(session, who, channel, url, min_severity, utc_now())
     output.say(f"The channel {made.name} is there; try it: andon alerts test '{made.name}'")
 
 
@@ -73,7 +73,7 @@ def set_channel(
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            made = actions.set_enabled(session, who, channel, on, datetime.now(UTC))
+            made = actions.set_enabled(session, who, channel, on, utc_now())
     output.say(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
 
 
@@ -87,7 +87,7 @@ def remove(context: typer.Context, channel: Name) -> None:
     with wiring.database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
-            actions.remove(session, who, channel, datetime.now(UTC))
+            actions.remove(session, who, channel, utc_now())
     output.say(f"The channel {channel} is gone.")
 
 

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from alerts.kpis.kpis import KpiRow
@@ -60,7 +61,7 @@ def kpi(
     from storage.line import stations
 
     settings = command_context(context).settings()
-    now = datetime.now(UTC)
+    now = utc_now()
     start, end = _moment(since, now, "--since"), _moment(until, now, "--until") if until else now
     with wiring.database(settings) as database, database.read() as session:
         chosen = stations.list_all(session) if station is None else [stations.get(session, station)]

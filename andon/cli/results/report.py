@@ -1,6 +1,5 @@
 """`andon report`: what happened, on a page to print."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.errors import CommandFailed
+from foundation.clock import utc_now
 
 app = typer.Typer(help="Write reports to print or to keep.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def shift(
     from storage.line import stations
 
     settings = command_context(context).settings()
-    now = datetime.now(UTC)
+    now = utc_now()
     try:
         moment = times.parse_time(at, now)
     except ValueError as error:

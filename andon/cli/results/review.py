@@ -1,6 +1,5 @@
 """`andon review`: frames that wait for a person's word, and the words."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
 
@@ -9,6 +8,7 @@ import typer
 from andon.cli import authentication, output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.line.verdicts import Verdict
@@ -73,7 +73,7 @@ def next_frames(
             names = {one.id: one.name for one in stations.list_all(session)}
             first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
             wanted = QueueFilter(station_id, first, only_sampled=sample)
-            frames = reviews.claim(session, actor, wanted, datetime.now(UTC), how_many=count)
+            frames = reviews.claim(session, actor, wanted, utc_now(), how_many=count)
             found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
         output.write_json([waiting_json_of(names[frame.station_id], frame, verdict) for frame, verdict in found])
@@ -126,7 +126,7 @@ def say(
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            said = reviews.label(session, actor, sayings, datetime.now(UTC))
+            said = reviews.label(session, actor, sayings, utc_now())
     for one in said:
         again = "" if one.is_new else " (it was said before)"
         output.say(f"Review {one.review.id}: frame {one.review.frame_id} is {_words(one.review.label)}{again}.")
@@ -147,7 +147,7 @@ def undo(
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            taken = reviews.undo(session, actor, uuid4(), datetime.now(UTC), review).review
+            taken = reviews.undo(session, actor, uuid4(), utc_now(), review).review
             now = labels.current(session, [taken.frame_id]).get(taken.frame_id)
     left = "it waits for a word again" if now is None else f"it is {_words(now.label)} again"
     output.say(f"Review {taken.retracts_id} is taken back: frame {taken.frame_id}, {left}.")
@@ -162,7 +162,7 @@ def pick(context: typer.Context, frames: Frames) -> None:
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            new = sum([normal_sets.propose(session, actor, frame, datetime.now(UTC)) for frame in frames])
+            new = sum([normal_sets.propose(session, actor, frame, utc_now()) for frame in frames])
     output.say(f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} picked, the others were before.")
 
 

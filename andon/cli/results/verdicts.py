@@ -1,6 +1,6 @@
 """`andon verdicts`: what was decided."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.line.verdicts import Verdict
@@ -89,7 +90,7 @@ def _since(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return times.parse_time(text, datetime.now(UTC))
+        return times.parse_time(text, utc_now())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from None
 

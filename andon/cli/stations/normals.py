@@ -1,6 +1,5 @@
 """`andon normals`: a station's normal sets, numbered versions of its good images."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from andon.cli import authentication, output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from andon.good_images import CollectedImages
@@ -68,7 +68,7 @@ def add(
         gathered = _gather(paths, limit, settings)
         store = wiring.images(settings)
         kept = [NormalImage(store.put(image.data), image.name) for image in gathered.images]
-        now = datetime.now(UTC)
+        now = utc_now()
         with database.begin() as session:
             before = normal_sets.active(session, station_id)
             made = actions.add(session, actor, station, kept, note, now)
@@ -156,7 +156,7 @@ def activate(
         actor = authentication.current_actor(database)
         with database.begin() as session:
             before = normal_sets.active(session, stations.get(session, station).id)
-            now_active = actions.activate(session, actor, station, version, datetime.now(UTC), reason)
+            now_active = actions.activate(session, actor, station, version, utc_now(), reason)
     if before is not None and before.version == version:
         output.say(f"Normal set {version} of {station} is active already.")
         return
@@ -174,7 +174,7 @@ def rollback(context: typer.Context, station: Station, reason: Reason = "") -> N
         actor = authentication.current_actor(database)
         with database.begin() as session:
             before = normal_sets.active(session, stations.get(session, station).id)
-            now_active = actions.rollback(session, actor, station, datetime.now(UTC), reason)
+            now_active = actions.rollback(session, actor, station, utc_now(), reason)
     output.say(_activated(station, now_active, before))
 
 
@@ -199,7 +199,7 @@ def draft(
         actor = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.draft_from_candidates(
-                session, actor, station, note, datetime.now(UTC), drop=frozenset(drop or ()), base=base
+                session, actor, station, note, utc_now(), drop=frozenset(drop or ()), base=base
             )
     output.say(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
     output.say(f"andon normals what-if {station} {made.version} shows what it would change.")
@@ -223,14 +223,14 @@ def what_if(
 
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
-        job_wait.require_running_scorer(database, datetime.now(UTC))
+        job_wait.require_running_scorer(database, utc_now())
         with database.begin() as session:
-            job = jobs.start_what_if(session, actor, station, version, datetime.now(UTC), last)
+            job = jobs.start_what_if(session, actor, station, version, utc_now(), last)
         with (
             stop_on_signal(f"job {job.id} goes on in the scorer") as stop,
             progress_counter("frames re-scored") as advance,
         ):
-            done = job_wait.wait_for_job(database, job.id, lambda: datetime.now(UTC), stop.wait, advance)
+            done = job_wait.wait_for_job(database, job.id, utc_now, stop.wait, advance)
     if json:
         output.write_json({"job": done.id, "station": station, **done.result})
         return

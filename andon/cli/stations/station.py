@@ -1,7 +1,6 @@
 """`andon station`: camera positions and their settings."""
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from andon.cli import authentication, output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.line.stations import Station, StationSettings
@@ -83,7 +83,7 @@ def add(
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            made = stations.add(session, actor, name, chosen, datetime.now(UTC))
+            made = stations.add(session, actor, name, chosen, utc_now())
     output.say(
         f"Station {made.name} is there; give it good images next: andon normals add {made.name} FOLDER --activate"
     )
@@ -113,7 +113,7 @@ def edit(
             chosen = _change(
                 before.settings, object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
             )
-            actions.edit(session, actor, name, chosen, datetime.now(UTC), reason)
+            actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
         output.say(f"Station {name} is as it was.")
         return

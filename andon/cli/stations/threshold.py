@@ -1,6 +1,5 @@
 """`andon threshold`: above which score a station's frames are flagged, and why."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from andon.cli import authentication, output
 from andon.cli.context import command_context
 from andon.cli.options import Json, json_keys_help
+from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from storage.line.thresholds import Threshold
@@ -89,7 +89,7 @@ def set_by_hand(
     with wiring.database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            made = thresholds.set_manually(session, actor, station, value, reason, datetime.now(UTC), model)
+            made = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
     output.say(f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon.")
 
 

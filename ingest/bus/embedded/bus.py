@@ -5,13 +5,13 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
+from foundation.clock import Clock, to_epoch_us, utc_now
 from ingest.bus.embedded import retention
 from ingest.bus.embedded.consumer import EmbeddedConsumer, TopicLog, to_record
 from ingest.bus.embedded.database import (
@@ -34,14 +34,10 @@ _TIDY_EVERY_BYTES = 4_000_000
 log = structlog.get_logger()
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class EmbeddedBus:
     """Keeps the contract of `ingest.bus.protocol.Bus` on `settings.embedded_path`."""
 
-    def __init__(self, settings: IngestSettings, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: IngestSettings, clock: Clock = utc_now) -> None:
         self._settings = settings
         self._clock = clock
 
@@ -91,7 +87,7 @@ class _HandedOver:
 class EmbeddedPublisher:
     """Writes what is handed over in as few transactions as keep up, each on the disk before it is acknowledged."""
 
-    def __init__(self, log_: TopicLog, settings: IngestSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(self, log_: TopicLog, settings: IngestSettings, clock: Clock) -> None:
         self._log = log_
         self._settings = settings
         self._clock = clock
@@ -168,7 +164,7 @@ class EmbeddedPublisher:
         return batch
 
     def _write(self, batch: Sequence[_HandedOver]) -> list[RecordPosition]:
-        number, appended_us = self._log.number, int(self._clock().timestamp() * 1_000_000)
+        number, appended_us = self._log.number, to_epoch_us(self._clock())
         places: list[RecordPosition] = []
         if not batch:
             return places

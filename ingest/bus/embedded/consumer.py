@@ -3,14 +3,14 @@
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from foundation.clock import Clock, from_epoch_us
 from ingest.bus.embedded import membership as group_
 from ingest.bus.embedded.database import open_database, read_transaction, translate_errors, write_transaction
 from ingest.bus.header_codec import unpack_headers
@@ -19,7 +19,6 @@ from ingest.errors import BusUnavailable
 
 _LOOK_EVERY_S = 0.002
 _POLL_BYTES = 64_000_000  # handed out by one poll, and one record more
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
 
@@ -37,14 +36,14 @@ class TopicLog:
 def to_record(topic: str, partition: int, row: tuple[int, int, str | None, bytes, bytes]) -> Record:
     """A record from the columns offset, appended_us, key, headers, value."""
     offset, appended_us, key, headers, value = row
-    appended_at = _EPOCH + timedelta(microseconds=appended_us)
+    appended_at = from_epoch_us(appended_us)
     return Record(RecordPosition(topic, partition, offset), key, value, unpack_headers(headers), appended_at)
 
 
 class EmbeddedConsumer:
     """Keeps the contract of `ingest.bus.protocol.Consumer`; the lease is renewed by `poll` and by nothing else."""
 
-    def __init__(self, log_: TopicLog, group: str, lease_s: float, clock: Callable[[], datetime]) -> None:
+    def __init__(self, log_: TopicLog, group: str, lease_s: float, clock: Clock) -> None:
         self._log = log_
         self._lease_s = lease_s
         self._clock = clock

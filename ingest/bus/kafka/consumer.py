@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
+from foundation.clock import from_epoch_us
 from ingest.bus.kafka.connection import KafkaConnection, translate_errors
 from ingest.bus.protocol import Record, RecordPosition
 from ingest.errors import BusUnavailable
@@ -21,7 +21,6 @@ _LISTEN_EVERY_S = 2.0  # in silence, how often to ask the brokers whether they a
 _BROKERS_SHORTEST_LEASE_S = 6.0  # group.min.session.timeout.ms
 _LONGEST_BETWEEN_POLLS_S = 30.0  # as long as a member that vanished while joining can hold the others up
 _JOIN_WITHIN_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FETCH_CONFIG = {
     "max_partition_fetch_bytes": 4_000_000,  # some 20 images of a partition; a larger single one still comes
@@ -40,7 +39,7 @@ def to_record(raw: Any) -> Record:
         key=None if raw.key is None else bytes(raw.key).decode("utf-8", "backslashreplace"),
         value=b"" if raw.value is None else bytes(raw.value),
         headers=tuple((name, b"" if value is None else bytes(value)) for name, value in raw.headers),
-        appended_at=_EPOCH + timedelta(milliseconds=max(raw.timestamp, 0)),
+        appended_at=from_epoch_us(1000 * max(raw.timestamp, 0)),
     )
 
 

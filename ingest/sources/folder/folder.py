@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
+from foundation.clock import EPOCH, from_epoch_us, utc_now
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FILES_IGNORED, FRAMES_DROPPED
@@ -25,7 +26,6 @@ RESCAN_SHARE = 10  # a scan that took t seconds is not repeated before 10 t: slo
 RETRY_AFTER_S = 5.0
 SLOW_TO_SETTLE_S = 60.0
 FORGET_AFTER = timedelta(days=30)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
 
@@ -254,7 +254,7 @@ class Folder:
     def _forget_gone(self) -> None:
         """Drop old memories of files that no longer exist; an empty folder may be a share that is not mounted."""
         if _why_not_listed(self._root) is None and any(self._root.iterdir()):
-            before = datetime.now(UTC) - FORGET_AFTER
+            before = utc_now() - FORGET_AFTER
             self._memory.forget(before, lambda path: not (self._root / path).exists())
 
 
@@ -269,7 +269,7 @@ def _read(path: Path, root: Path, max_bytes: int) -> tuple[FileVersion, bytes]:
 
 def _captured_at(mtime_ns: int) -> datetime:
     try:
-        return EPOCH + timedelta(microseconds=mtime_ns // 1000)
+        return from_epoch_us(mtime_ns // 1000)
     except OverflowError:  # a hostile time stamp
         return EPOCH
 

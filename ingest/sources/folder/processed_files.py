@@ -6,9 +6,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from foundation.clock import utc_now
 from ingest.errors import SourceError
 from ingest.sources.image_files import display_path
 
@@ -69,7 +70,7 @@ class ProcessedFiles:
         with self._lock:
             self._connection.execute(
                 "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)",
-                (os.fsencode(state.path), state.size, state.mtime_ns, datetime.now(UTC).isoformat()),
+                (os.fsencode(state.path), state.size, state.mtime_ns, utc_now().isoformat()),
             )
 
     def forget(self, taken_before: datetime, gone: Callable[[Path], bool]) -> int:

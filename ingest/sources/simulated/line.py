@@ -4,11 +4,11 @@ import hashlib
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 import numpy as np
 
+from foundation.clock import Clock, utc_now
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.settings import IngestSettings
@@ -54,7 +54,7 @@ class SimulatedLine:
         station: str,
         options: SimulationOptions,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._name = name

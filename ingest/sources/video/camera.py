@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import av
 import av.error
 import structlog
 
+from foundation.clock import Clock, utc_now
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FRAMES_DROPPED, SOURCE_RECONNECTS
@@ -147,7 +148,7 @@ class Camera:
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
         backoff: Backoff | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
         now_s: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:

@@ -1,9 +1,9 @@
 """Video: a recording on disk, or the address of a live camera."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ import av
 import av.error
 import structlog
 
+from foundation.clock import Clock, utc_now
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FRAMES_DROPPED
@@ -28,7 +29,7 @@ class Recording:
     in the past, so no picture of it claims to come from the future.
     """
 
-    def __init__(self, path: Path, station: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, path: Path, station: str, now: Clock = utc_now) -> None:
         self._path = path
         self._station = station
         self._now = now

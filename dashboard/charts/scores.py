@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard import formatting
 from dashboard.theme import Palette
+from storage.line.decision import decide
 from storage.line.verdicts import TrendPoint, Verdict
 
 Option = dict[str, Any]
@@ -21,7 +22,11 @@ def sparkline(scores: Sequence[float], threshold: float | None, colours: Palette
     line = _line("scores", list(enumerate(scores)), colours.accent, width=2)
     if threshold is not None:
         line["markLine"] = _level(threshold, colours, label=False)
-    flagged = [(place, score) for place, score in enumerate(scores) if threshold is not None and score > threshold]
+    flagged = [
+        (index, score)
+        for index, score in enumerate(scores)
+        if threshold is not None and decide(score, threshold) == "flag"
+    ]
     return {
         "animation": False,
         "grid": {"left": 4, "right": 6, "top": 6, "bottom": 6},

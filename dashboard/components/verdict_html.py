@@ -32,7 +32,7 @@ def score_bar(verdict: Verdict) -> str:
         return '<div class="andon-against">This frame was not scored: its station had no normal set.</div>'
     tone = "flag" if verdict.decision == "flag" else "good"
     reach = 50.0 if verdict.threshold <= 0 else min(100.0, max(0.0, 50 * verdict.score / verdict.threshold))
-    relation = "above" if verdict.score > verdict.threshold else "not above"
+    relation = "above" if verdict.decision == "flag" else "not above"
     return (
         f'<div class="andon-bar {tone}"><i style="width:{reach:.1f}%"></i><u></u></div>'
         f'<div class="andon-against"><span>score <b>{formatting.score(verdict.score)}</b></span>'

@@ -5,6 +5,7 @@ from html import escape
 
 from dashboard import formatting
 from dashboard.components import elements
+from storage.line.decision import decide
 from storage.line.verdicts import Verdict
 from storage.review.labels import LabelCounts
 from storage.review.reviews import Review
@@ -57,10 +58,11 @@ def big_bar(verdict: Verdict) -> str:
 
 def relation(score: float, threshold: float) -> str:
     """How far above or below the threshold, in words."""
+    flagged = decide(score, threshold) == "flag"
     if threshold <= 0:
-        return "Above the threshold." if score > threshold else "Not above the threshold."
+        return "Above the threshold." if flagged else "Not above the threshold."
     away = abs(score - threshold) / threshold
-    if score > threshold:
+    if flagged:
         return f"{formatting.share_of(away)} above the threshold: flagged."
     return "Exactly at the threshold: passed." if score == threshold else f"{formatting.share_of(away)} below: passed."
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from storage.errors import NotFound
 from storage.line import verdicts
-from storage.line.verdicts import Decision, Verdict
+from storage.line.decision import Decision
+from storage.line.verdicts import Verdict
 
 PAGE_SIZE = 12
 MOST_PAGES = 200  # further back a database would have to skip too many rows a look; a shorter time range reaches them

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from scorer.evaluation.token_cache import TokenCache
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
+from storage.line.decision import decide
 
 FALSE_REJECT_RATE = 0.01
 """What thresholds are calibrated for: a station's default."""
@@ -226,8 +227,8 @@ def _figures(
         auprc=average_precision(good, bad),
         pixel_auroc=None if pixels is None else pixels.auroc,
         aupro=None if pixels is None else pixels.aupro,
-        flagged=float((good > threshold).mean()),
-        caught=float((bad > threshold).mean()),
+        flagged=_flagged_fraction(good, threshold),
+        caught=_flagged_fraction(bad, threshold),
         log_score_std=float(np.log(good).std()) if (good > 0).all() else None,
         encode_ms=exam.encode_ms(),
         score_ms=median(took_ms),
@@ -235,6 +236,11 @@ def _figures(
         good=len(good),
         bad=len(bad),
     )
+
+
+def _flagged_fraction(scores: npt.NDArray[np.float64], threshold: float) -> float:
+    """Return the fraction of scores, (N,), that the threshold flags."""
+    return fmean(decide(score, threshold) == "flag" for score in scores.tolist())
 
 
 def _on_tokens(detector: PatchDetector, shelf: TokenCache, exact: TokenCache | None, clock: Timer) -> _Exam:

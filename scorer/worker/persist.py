@@ -100,17 +100,19 @@ class BatchWriter:
             parked_frames.release(session, outcome.released)
             failpoint("writing")
         failpoint("written")
-        # Frames read again come first in their batch, so the new ones are the last.
-        self._count(outcome.verdicts[len(outcome.verdicts) - new_verdicts :], names)
-        for letter in outcome.letters[len(outcome.letters) - new_letters :]:
+        new = {verdict.frame_id: verdict for verdict in outcome.verdicts if verdict.frame_id in new_verdicts}.values()
+        self._count(list(new), names)
+        for letter in new_letters:
             metrics.DEAD_LETTERS.labels(letter.reason).inc()
-        for frame in outcome.parked[len(outcome.parked) - new_parked :]:
-            metrics.PARKED_FRAMES.labels(names[frame.station_id]).inc()
+        for station_id in {
+            frame.frame_id: frame.station_id for frame in outcome.parked if frame.frame_id in new_parked
+        }.values():
+            metrics.PARKED_FRAMES.labels(names[station_id]).inc()
         return Progress(
-            verdicts=new_verdicts,
-            flagged=sum(one.decision == "flag" for one in outcome.verdicts[len(outcome.verdicts) - new_verdicts :]),
-            dead_letters=new_letters,
-            parked=new_parked,
+            verdicts=len(new_verdicts),
+            flagged=sum(verdict.decision == "flag" for verdict in new),
+            dead_letters=len(new_letters),
+            parked=len(new_parked),
         )
 
     def _count(self, new: Sequence[Verdict], names: Mapping[int, str]) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from scorer.worker.decode import Decoded, Rejected
 from scorer.worker.score import Scored
 from storage.line.dead_letters import DeadLetter
+from storage.line.decision import decide
 from storage.line.parked_frames import ParkedFrame
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
@@ -20,7 +21,7 @@ def scored_verdict(judged: Scored, image_reference: str, map_reference: str, wor
         captured_at=frame.captured_at,
         published_at=frame.published_at,
         decided_at=at,
-        decision="flag" if judged.score > standard.threshold.value else "pass",
+        decision=decide(judged.score, standard.threshold.value),
         score=judged.score,
         threshold=standard.threshold.value,
         components=judged.components,

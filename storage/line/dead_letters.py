@@ -34,12 +34,14 @@ class DeadLetter:
     replayed_at: datetime | None
 
 
-def record(session: Session, letters: Sequence[DeadLetter]) -> int:
-    """Write a batch, leaving out those already there (same place, same payload); return how many were new.
+def record(session: Session, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Write a batch, leaving out those that exist (same position, same payload); return the new ones, with their ids.
 
     What is too long for its column is cut, and characters that can't be kept are replaced: these are foreign bytes.
     """
-    return len(insert_new(session, DeadLetterRow, [_row(letter) for letter in letters], "id"))
+    new_ids = insert_new(session, DeadLetterRow, [_row(letter) for letter in letters], "id")
+    query = select(*_COLUMNS).where(DeadLetterRow.id.in_(new_ids)).order_by(DeadLetterRow.id)
+    return [_letter(row) for row in session.execute(query)] if new_ids else []
 
 
 def get(session: Session, letter_id: int) -> DeadLetter:

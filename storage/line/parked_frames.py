@@ -30,12 +30,12 @@ class ParkedFrame:
     offset: int
 
 
-def park(session: Session, frames: Sequence[ParkedFrame]) -> int:
-    """Idempotent by frame id, and leaves out frames that already have a verdict; return how many were new."""
+def park(session: Session, frames: Sequence[ParkedFrame]) -> set[UUID]:
+    """Park frames, leaving out those that are parked or have a verdict; return the ids of the frames that are new."""
     frame_ids = [frame.frame_id for frame in frames]
     decided = set(session.scalars(select(VerdictRow.frame_id).where(VerdictRow.frame_id.in_(frame_ids))))
     rows = [_row(frame) for frame in frames if frame.frame_id not in decided]
-    return len(insert_new(session, ParkedFrameRow, rows, "frame_id"))
+    return insert_new(session, ParkedFrameRow, rows, "frame_id")
 
 
 def stations_ready(session: Session) -> list[int]:

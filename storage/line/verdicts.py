@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVarTuple
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
 from sqlalchemy import Integer, Select, bindparam, func, select
@@ -16,12 +16,12 @@ from storage.database.tables import ParkedFrameRow, StationRow, UtcDateTime, Ver
 from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
+from storage.line.decision import Decision
 from storage.review import review_queue
 from storage.review.random_sample import is_sampled
 from storage.rollups import score_rollups, verdict_rollups
 
 Ts = TypeVarTuple("Ts")
-Decision = Literal["pass", "flag", "no_reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class StationSummary:
     recent_scores: tuple[float, ...]  # oldest first, at most `sparkline`
 
 
-def record(session: Session, verdicts: Sequence[Verdict]) -> int:
-    """Write a batch, leaving out frames that already have a verdict; return how many were new.
+def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
+    """Write a batch, leaving out frames that already have a verdict; return the ids of the frames that are new.
 
     Raises `InvalidChange` for a score, threshold or component that is not finite, or that is missing or there against
     the decision.
@@ -97,7 +97,7 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> int:
     verdict_rollups.add(session, counted)
     score_rollups.add(session, counted)
     review_queue.enqueue(session, [_decided(first_of_frame[frame_id], frame_id in drawn) for frame_id in new])
-    return len(new)
+    return new
 
 
 def get(session: Session, frame_id: UUID) -> Verdict:

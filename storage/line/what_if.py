@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from storage.database.tables import ReviewedFrameRow, VerdictRow
 from storage.errors import InvalidChange
+from storage.line.decision import decide
 from storage.review.labels import Label
 
 DEFAULT_FRAMES = 200  # frames, unless said otherwise
@@ -137,7 +138,7 @@ def compare(
     """Compare verdicts with what they would be; frames that have no new score are counted and left out of the rest."""
     scored = [frame for frame in frames if frame.frame_id in new_scores]
     flagged_now = {frame.frame_id for frame in scored if frame.decision == "flag"}
-    flagged_then = {frame.frame_id for frame in scored if new_scores[frame.frame_id] > threshold}
+    flagged_then = {frame.frame_id for frame in scored if decide(new_scores[frame.frame_id], threshold) == "flag"}
     flips = [_flip(frame, new_scores) for frame in scored]
     good = {frame.frame_id for frame in scored if frame.label == "false_alarm"}
     defects = {frame.frame_id for frame in scored if frame.label == "defect"}

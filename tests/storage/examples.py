@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from storage.line import normal_sets, stations
 from storage.line.dead_letters import DeadLetter
+from storage.line.decision import Decision
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.parked_frames import ParkedFrame
 from storage.line.stations import Station, StationSettings
-from storage.line.verdicts import Decision, Verdict
+from storage.line.verdicts import Verdict
 
 NOON = datetime(2026, 3, 14, 12, 0, 0, 250_001, tzinfo=UTC)
 IMAGE = f"sha256:{'a' * 64}"

@@ -7,7 +7,8 @@ from uuid import UUID
 from rich.console import Console
 
 from andon.demo.report import DemoFrame, alert_lines, as_table, quantile, report
-from storage.line.verdicts import Decision, Verdict
+from storage.line.decision import Decision
+from storage.line.verdicts import Verdict
 from tests.alerts.examples import an_alert
 
 CAPTURED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

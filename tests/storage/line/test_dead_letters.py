@@ -14,8 +14,10 @@ OTHER_PAYLOAD = f"sha256:{'c' * 64}"
 def test_a_letter_is_kept_whole_and_once(database: Database) -> None:
     letter = a_dead_letter()
     with database.begin() as session:
-        assert dead_letters.record(session, [letter, letter]) == 1
-        assert dead_letters.record(session, [letter, a_dead_letter(payload=OTHER_PAYLOAD)]) == 1
+        (new,) = dead_letters.record(session, [letter, letter])
+        assert replace(new, id=None) == letter
+        (new,) = dead_letters.record(session, [letter, a_dead_letter(payload=OTHER_PAYLOAD)])
+        assert new.payload_reference == OTHER_PAYLOAD
     with database.read() as session:
         found = dead_letters.recent(session)
         assert {replace(each, id=None) for each in found} == {letter, a_dead_letter(payload=OTHER_PAYLOAD)}

@@ -12,9 +12,9 @@ def test_a_frame_is_parked_once(database: Database) -> None:
     with database.begin() as session:
         station = a_station(session)
         first, second = a_parked_frame(station), a_parked_frame(station)
-        assert parked_frames.park(session, [first, first]) == 1
-        assert parked_frames.park(session, [first, second]) == 1
-        assert parked_frames.park(session, []) == 0
+        assert parked_frames.park(session, [first, first]) == {first.frame_id}
+        assert parked_frames.park(session, [first, second]) == {second.frame_id}
+        assert parked_frames.park(session, []) == set()
     with database.begin() as session:
         assert parked_frames.count(session) == parked_frames.count(session, station.id) == 2
         assert parked_frames.count(session, station.id + 1) == 0
@@ -27,7 +27,7 @@ def test_a_frame_that_has_its_verdict_is_not_parked_again(database: Database) ->
     with database.begin() as session:
         station = a_station(session)
         verdicts.record(session, [a_verdict(an_active_set(session, station), frame_id=frame_id)])
-        assert parked_frames.park(session, [a_parked_frame(station, frame_id)]) == 0
+        assert parked_frames.park(session, [a_parked_frame(station, frame_id)]) == set()
 
 
 def test_a_station_is_ready_when_frames_wait_and_a_set_is_active(database: Database) -> None:

@@ -22,7 +22,7 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
     with database.begin() as session:
         active = an_active_set(session, a_station(session))
         scored, bare = a_verdict(active, score=0.1 + 0.2), a_verdict(active, decision="no_reference")
-        assert verdicts.record(session, [scored, bare]) == 2
+        assert verdicts.record(session, [scored, bare]) == {scored.frame_id, bare.frame_id}
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
         assert verdicts.get(session, bare.frame_id) == bare
@@ -34,9 +34,9 @@ def test_the_first_verdict_on_a_frame_stays(database: Database) -> None:
     with database.begin() as session:
         active = an_active_set(session, a_station(session))
         first = a_verdict(active, score=0.1)
-        assert verdicts.record(session, [first, replace(first, score=0.9)]) == 1
-        assert verdicts.record(session, [replace(first, score=0.9, decision="flag")]) == 0
-        assert verdicts.record(session, []) == 0
+        assert verdicts.record(session, [first, replace(first, score=0.9)]) == {first.frame_id}
+        assert verdicts.record(session, [replace(first, score=0.9, decision="flag")]) == set()
+        assert verdicts.record(session, []) == set()
         assert verdicts.get(session, first.frame_id) == first
         assert verdicts.count(session) == 1
         assert verdicts.count(session, decision="flag") == 0
@@ -51,7 +51,7 @@ def test_any_mixture_of_repeated_batches_gives_each_frame_once(database: Databas
     new = 0
     for batch in batches:
         with database.begin() as session:
-            new += verdicts.record(session, [frames[number] for number in batch])
+            new += len(verdicts.record(session, [frames[number] for number in batch]))
     expected = sorted({number for batch in batches for number in batch}, reverse=True)
     with database.read() as session:
         assert verdicts.recent(session, active.station_id) == [frames[number] for number in expected]

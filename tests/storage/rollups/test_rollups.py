@@ -14,7 +14,8 @@ from storage.database.engine import Database
 from storage.database.tables import ScoreRollupRow, VerdictRollupRow
 from storage.errors import InvalidChange
 from storage.line import verdicts
-from storage.line.verdicts import Decision, Verdict
+from storage.line.decision import Decision
+from storage.line.verdicts import Verdict
 from storage.rollups import score_rollups, totals, verdict_rollups
 from storage.rollups.score_rollups import rounded_down, step_of
 from storage.rollups.verdict_rollups import WIDTHS, RangePart, split_range

@@ -1,0 +1,16 @@
+"""The decision on a frame: the one place where an anomaly score meets a threshold.
+
+The worker decides with it, and so does everything that asks what a decision was or would be: what-if, evaluation,
+charts. The threshold is the part of a station's recipe that decides; the rest of the recipe made the score.
+"""
+
+from typing import Literal
+
+Decision = Literal["pass", "flag", "no_reference"]
+"""``no_reference`` is the verdict on a frame whose station has no active normal set: it has neither score nor
+threshold."""
+
+
+def decide(score: float, threshold: float) -> Decision:
+    """Return ``flag`` for an anomaly score above the recipe's threshold, else ``pass``."""
+    return "flag" if score > threshold else "pass"

@@ -32,7 +32,7 @@ def main() -> None:
 def _cells(path: Path) -> dict[str, dict[Cell, float]]:
     """AUROC × 100 by method, dataset and shots."""
     found: dict[str, dict[Cell, float]] = {}
-    for line in json.loads(path.read_text("utf-8"))["lines"]:
+    for line in json.loads(path.read_text("utf-8"))["rows"]:
         found.setdefault(line["method"], {})[line["dataset"], line["shots"]] = 100 * line["auroc"]["mean"]
     return found
 

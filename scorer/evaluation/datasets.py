@@ -1,4 +1,4 @@
-"""Folders in MVTec AD layout: which pictures are tested, which are drawn as shots, and the masks of defects."""
+"""Datasets in MVTec AD layout: the images to test, the normals to draw shots from, and the masks of defects."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,21 @@ from scorer.evaluation.errors import EvaluationError
 from scorer.imaging.decode import decode
 from scorer.settings import ScorerSettings
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What is tested and what shots are drawn from; `contents` is a hash of which files these are, and their sizes."""
+    """The files of one dataset.
+
+    Attributes:
+        name: The folder's name.
+        folder: The folder.
+        pool: All of ``train/good``, from which shots are drawn.
+        good: The normals of ``test/good`` that are tested.
+        bad: The anomalies of ``test/DEFECT`` that are tested.
+        contents: A hash of these files' names and sizes.
+    """
 
     name: str
     folder: Path
@@ -28,74 +37,93 @@ class Dataset:
     contents: str
 
     @property
+    def tested(self) -> tuple[Path, ...]:
+        """The images that are scored: all normals, then all anomalies."""
+        return self.good + self.bad
+
+    @property
     def has_masks(self) -> bool:
+        """Whether any anomaly has a mask."""
         return any(self.mask_of(path) is not None for path in self.bad)
 
     def mask_of(self, anomaly: Path) -> Path | None:
-        """The mask of an anomaly, where there is one."""
+        """Return the path of an anomaly's mask, or None if it has none."""
         mask = self.folder / "ground_truth" / anomaly.parent.name / f"{anomaly.stem}_mask.png"
         return mask if mask.is_file() else None
 
     def draw(self, shots: int, seed: int) -> list[Path]:
-        """The normals of one draw: the same for every method, since dataset, number and seed alone decide."""
+        """Return `shots` normals; the draw depends on dataset, `shots` and `seed` alone, so methods share it.
+
+        Raises:
+            EvaluationError: There are fewer than `shots` normals.
+        """
         if shots > len(self.pool):
             raise EvaluationError(
                 f"{self.folder}/train/good has {len(self.pool)} images; {shots} shots can't be drawn."
             )
         order = np.random.default_rng([seed, shots]).permutation(len(self.pool))
-        return [self.pool[place] for place in order[:shots]]
+        return [self.pool[index] for index in order[:shots]]
 
 
 def read_dataset(folder: Path, limit: int | None = None) -> Dataset:
-    """List a folder, with at most `limit` normals and `limit` anomalies to test, always the same ones.
+    """List a dataset's files; of more than `limit` normals or anomalies to test always the same subset.
 
-    Raises `EvaluationError` for a folder that lacks `train/good`, `test/good` or an anomaly.
+    Raises:
+        EvaluationError: The folder lacks ``train/good``, ``test/good`` or an anomaly.
     """
     folder = folder.resolve()
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
 
-    def some(paths: list[Path]) -> tuple[Path, ...]:
-        order = draw.permutation(len(paths))
-        return tuple(paths[place] for place in sorted(order[:limit]))
+    def subset(paths: list[Path]) -> tuple[Path, ...]:
+        order = generator.permutation(len(paths))
+        return tuple(paths[index] for index in sorted(order[:limit]))
 
-    pool = _pictures(folder / "train" / "good")
-    good = some(_pictures(folder / "test" / "good"))
+    pool = _require_images(folder / "train" / "good")
+    good = subset(_require_images(folder / "test" / "good"))
     defects = sorted(path for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good")
-    bad = some(sorted(picture for defect in defects for picture in _listed(defect)))
+    bad = subset(sorted(image for defect in defects for image in list_images(defect)))
     if not bad:
-        raise EvaluationError(f"{folder}/test has no images beside good; anomalies lie in test/NAME-OF-THE-DEFECT.")
-    contents = _digest(folder, [*pool, *good, *bad])
-    return Dataset(folder.name, folder, tuple(pool), good, bad, contents)
+        raise EvaluationError(f"{folder}/test has no images beside good; put anomalies into test/DEFECT.")
+    return Dataset(folder.name, folder, tuple(pool), good, bad, _digest(folder, [*pool, *good, *bad]))
 
 
 def find_datasets(folders: Sequence[Path]) -> list[Path]:
-    """The folders themselves, or, of a folder that holds datasets, all of those."""
+    """Return the dataset folders among `folders` and directly inside them.
+
+    Raises:
+        EvaluationError: A folder does not exist.
+    """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise EvaluationError(f"There is no folder {folder}.")
+            raise EvaluationError(f"The folder {folder} does not exist.")
         inside = [path for path in sorted(folder.iterdir()) if (path / "train" / "good").is_dir()]
         found += [folder] if (folder / "train" / "good").is_dir() or not inside else inside
     return found
 
 
 def read_image(path: Path, limits: ScorerSettings) -> RgbImage:
-    """Decode a file as a frame is; raises `EvaluationError` with its name where that can't be done."""
+    """Decode an image file as the worker decodes a frame: (height, width, 3), uint8, RGB.
+
+    Raises:
+        EvaluationError: The file is not an image within the limits; the message names it.
+    """
     try:
         return decode(path.read_bytes(), limits).picture
     except BadFrame as error:
         raise EvaluationError(f"{path}: {error}") from error
 
 
-def _pictures(folder: Path) -> list[Path]:
-    listed = _listed(folder) if folder.is_dir() else []
-    if not listed:
-        raise EvaluationError(f"There are no images in {folder}; a dataset has train/good, test/good and test/DEFECT.")
-    return listed
-
-
-def _listed(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder by their suffix, sorted by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _require_images(folder: Path) -> list[Path]:
+    images = list_images(folder) if folder.is_dir() else []
+    if not images:
+        raise EvaluationError(f"{folder} has no images; a dataset has train/good, test/good and test/DEFECT.")
+    return images
 
 
 def _digest(folder: Path, paths: Iterable[Path]) -> str:

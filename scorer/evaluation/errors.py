@@ -1,7 +1,7 @@
-"""What can be wrong with what somebody asks to be measured."""
+"""The error of the accuracy evaluation."""
 
 from scorer.errors import ScorerError
 
 
 class EvaluationError(ScorerError):
-    """A folder, a file or an option that nothing can be measured with; the message says which and what would do."""
+    """Raised for a folder, file or option that cannot be evaluated; the message names it and what would do."""

@@ -1,21 +1,21 @@
-"""Measure cells: every method on every dataset, number of shots and seed, skipping those that are remembered."""
+"""Evaluate every method on every backbone and dataset, for every number of shots and seed, once."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, PatchDetector, crops_padding
-from scorer.detectors.protocol import Detector, References, Scores
-from scorer.engines.devices import resolve_device, usable_cores
+from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, crops_padding
+from scorer.engines.devices import set_torch_threads, usable_cores
 from scorer.errors import ModelUnavailable, UnsupportedBackbone
-from scorer.evaluation.datasets import Dataset, read_dataset, read_image
+from scorer.evaluation.datasets import Dataset, read_dataset
+from scorer.evaluation.detector_runs import CachedTokensRun, DetectorRun, EncodingRun
 from scorer.evaluation.errors import EvaluationError
 from scorer.evaluation.metrics import auroc, average_precision
 from scorer.evaluation.pixel_ground_truth import PixelGroundTruth, evaluate_maps, read_ground_truth
@@ -29,7 +29,7 @@ from scorer.evaluation.specs import (
     load_patch_detector,
     load_whole_image_detector,
 )
-from scorer.evaluation.timing import Timer, timer_for
+from scorer.evaluation.timing import timer_for
 from scorer.evaluation.token_cache import TokenCache
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate
@@ -37,14 +37,24 @@ from scorer.settings import ScorerSettings
 from storage.line.decision import decide
 
 FALSE_REJECT_RATE = 0.01
-"""What thresholds are calibrated for: a station's default."""
+"""The rate that thresholds are calibrated for, a station's default."""
+
+LoadGroundTruth = Callable[[], PixelGroundTruth | None]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What is to be measured: every method on every backbone, folder, number of shots and seed from 0.
+    """What to evaluate: the product of folders, methods, backbones, shots and seeds.
 
-    tokens: a folder to keep tokens in, so that a later run need not encode again.
+    Attributes:
+        folders: Datasets in MVTec AD layout.
+        methods: Method specs.
+        backbones: Backbone specs.
+        framing: How images are framed.
+        shots: Numbers of normals to compute references from.
+        seeds: How many draws of the shots, with seeds from 0.
+        limit: The most normals and the most anomalies to test per dataset; None for all.
+        tokens: A folder that keeps patch tokens for later evaluations; None for memory alone.
     """
 
     folders: tuple[Path, ...]
@@ -59,179 +69,171 @@ class EvaluationConfig:
 
 @dataclass(slots=True)
 class EvaluationResults:
-    """All cells that were asked for, in order, and the methods that can't be measured here, each with the reason."""
+    """The outcome of an evaluation.
 
-    cells: dict[ResultKey, EvaluationMetrics] = field(default_factory=dict)
+    Attributes:
+        metrics: The metrics of every draw, in the order of evaluation.
+        missing: The methods that cannot be evaluated on this machine, with the reason.
+    """
+
+    metrics: dict[ResultKey, EvaluationMetrics] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Exam:
-    """One detector before one dataset: how it learns normals, and scores pictures in how many milliseconds."""
-
-    references: Callable[[Sequence[Path]], References]
-    scores: Callable[[Sequence[Path], References], tuple[Scores, float]]
-    encode_ms: Callable[[], float]
-    clock: Timer
-
-
-def measure(
-    asked: EvaluationConfig,
-    journal: ResultsLog,
+def evaluate(
+    config: EvaluationConfig,
+    log: ResultsLog,
     settings: ScorerSettings,
     advance: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResults:
-    """Measure what the journal doesn't have; `advance` is told the number of cells done, remembered ones included.
+    """Evaluate what the log does not have yet, and add it to the log.
 
-    Raises `EvaluationError` for folders or words that nothing can be measured with, before anything is measured.
+    Args:
+        config: What to evaluate.
+        log: Results of earlier evaluations, which are not computed again.
+        settings: The scorer's settings, for device, engine, weights and limits.
+        advance: Called with the number of results after each, results of the log included.
+
+    Raises:
+        EvaluationError: A dataset or a spec cannot be evaluated; raised before the first result where possible.
     """
-    torch.set_num_threads(settings.torch_threads or usable_cores())
-    datasets = [read_dataset(folder, asked.limit) for folder in asked.folders]
+    set_torch_threads(settings.torch_threads or usable_cores())
+    datasets = [read_dataset(folder, config.limit) for folder in config.folders]
     for dataset in datasets:
-        dataset.draw(max(asked.shots), 0)
-    measured = EvaluationResults()
-    for key, figures in _cells(asked, datasets, journal, settings, measured.missing):
-        measured.cells[key] = figures
-        advance(len(measured.cells))
-    return measured
+        dataset.draw(max(config.shots), 0)
+    return _Evaluation(config, datasets, log, settings).run(advance)
 
 
-def _cells(
-    asked: EvaluationConfig,
-    datasets: Sequence[Dataset],
-    journal: ResultsLog,
-    settings: ScorerSettings,
-    missing: dict[str, str],
-) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
-    on_patches = [word for word in asked.methods if is_patch_method(word)]
-    for backbone in asked.backbones if on_patches else ():
-        ground = load_backbone_setup(backbone, asked.framing, settings)
-        clock = timer_for(ground.backbone.device)
-        for dataset in datasets:
-            truth = _Once(dataset, settings)
-            shelf: TokenCache | None = None
-            exact: TokenCache | None = None
-            for word in on_patches:
-                try:
-                    detector = load_patch_detector(word, dataset.name, ground, settings)
-                except (ModelUnavailable, UnsupportedBackbone) as error:
-                    missing[f"{word} on {ground.backbone.name}"] = str(error)
-                    continue
-                # Tokens are the ground's, whichever method asks.
-                shelf = shelf or TokenCache(detector.patches, settings, clock, _tokens_of(asked, ground, dataset))
-                if ground.exact is not None:
-                    exact = exact or TokenCache(detector.exact_patches, settings, clock)
-                exam = _on_tokens(detector, shelf, exact, clock)
-                yield from _of_one(asked, dataset, word, detector, ground.backbone.name, exam, truth, journal)
-    for word in (word for word in asked.methods if not is_patch_method(word)):
-        for dataset in datasets:
-            yield from _of_whole(asked, word, dataset, journal, settings, missing)
-
-
-def _of_whole(
-    asked: EvaluationConfig,
-    word: str,
-    dataset: Dataset,
-    journal: ResultsLog,
-    settings: ScorerSettings,
-    missing: dict[str, str],
-) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
-    """A detector that compares more than patches: on each CLIP that was asked for, else on what it brings."""
-    clips: list[str | None] = [backbone for backbone in asked.backbones if backbone.startswith(CLIP_PREFIX)]
-    for clip in clips or [None]:
-        try:
-            whole = load_whole_image_detector(word, dataset.name, clip, asked.framing, settings)
-        except (ModelUnavailable, UnsupportedBackbone) as error:
-            missing[word if clip is None else f"{word} on {clip}"] = str(error)
-            continue
-        clock = timer_for(resolve_device(settings.device))
-        exam = _on_pictures(whole, dataset.name.replace("_", " "), settings, clock)
-        truth = _Once(dataset, settings)
-        yield from _of_one(asked, dataset, word, whole, clip or BUILT_IN_BACKBONE, exam, truth, journal)
-
-
-def _tokens_of(asked: EvaluationConfig, ground: BackboneSetup, dataset: Dataset) -> Path | None:
-    if asked.tokens is None:
-        return None
-    decides: list[object] = [ground.backbone.name, ground.backbone.weights_sha256, dict(ground.backbone.configuration)]
-    decides += [ground.framing.identity, crops_padding(ground.backbone, ground.framing), str(dataset.folder)]
-    return asked.tokens / f"{dataset.name}-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}"
-
-
-class _Once:
-    """Masks are read when the first cell needs them."""
-
-    def __init__(self, dataset: Dataset, settings: ScorerSettings) -> None:
-        self._dataset = dataset
+class _Evaluation:
+    def __init__(
+        self, config: EvaluationConfig, datasets: Sequence[Dataset], log: ResultsLog, settings: ScorerSettings
+    ) -> None:
+        self._config = config
+        self._datasets = datasets
+        self._log = log
         self._settings = settings
-        self._read: list[PixelGroundTruth | None] = []
+        self._timer = timer_for(settings.device)
+        self._results = EvaluationResults()
 
-    def __call__(self) -> PixelGroundTruth | None:
-        if not self._read:
-            self._read.append(read_ground_truth(self._dataset, self._settings))
-        return self._read[0]
+    def run(self, advance: Callable[[int], None]) -> EvaluationResults:
+        for key, metrics in self._evaluate_all():
+            self._results.metrics[key] = metrics
+            advance(len(self._results.metrics))
+        return self._results
 
+    def _evaluate_all(self) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
+        patch_methods = [spec for spec in self._config.methods if is_patch_method(spec)]
+        for backbone in self._config.backbones if patch_methods else ():
+            setup = load_backbone_setup(backbone, self._config.framing, self._settings)
+            for dataset in self._datasets:
+                yield from self._evaluate_patch_methods(patch_methods, setup, dataset)
+        for spec in (spec for spec in self._config.methods if not is_patch_method(spec)):
+            for dataset in self._datasets:
+                yield from self._evaluate_whole_image(spec, dataset)
 
-def _of_one(
-    asked: EvaluationConfig,
-    dataset: Dataset,
-    word: str,
-    detector: Detector,
-    backbone: str,
-    exam: _Exam,
-    truth: Callable[[], PixelGroundTruth | None],
-    journal: ResultsLog,
-) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
-    for shots in asked.shots:
-        for seed in range(asked.seeds):
-            key = ResultKey(
-                method=word,
-                backbone=backbone,
-                model_id=detector.model_id,
-                framing=str(asked.framing),
-                dataset=dataset.name,
-                contents=dataset.contents,
-                limit=asked.limit,
-                shots=shots,
-                seed=seed,
+    def _evaluate_patch_methods(
+        self, specs: Sequence[str], setup: BackboneSetup, dataset: Dataset
+    ) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
+        """Evaluate all methods on one set of tokens, which depends on the setup but not on the method."""
+        ground_truth = self._ground_truth(dataset)
+        tokens: TokenCache | None = None
+        fp32_tokens: TokenCache | None = None
+        for spec in specs:
+            try:
+                detector = load_patch_detector(spec, dataset.name, setup, self._settings)
+            except (ModelUnavailable, UnsupportedBackbone) as error:
+                self._results.missing[f"{spec} on {setup.backbone.name}"] = str(error)
+                continue
+            tokens = tokens or TokenCache(
+                detector.patches, self._settings, self._timer, self._tokens_folder(setup, dataset)
             )
-            if key not in journal:
-                journal.add(key, _figures(exam, dataset, dataset.draw(shots, seed), asked.framing, truth()))
-            yield key, journal[key]
+            if setup.fp32_twin is not None:
+                fp32_tokens = fp32_tokens or TokenCache(detector.exact_patches, self._settings, self._timer)
+            run = CachedTokensRun(detector, tokens, fp32_tokens, self._timer)
+            yield from self._evaluate_draws(spec, setup.backbone.name, dataset, run, ground_truth)
+
+    def _evaluate_whole_image(self, spec: str, dataset: Dataset) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
+        """Evaluate a detector on every CLIP of the configuration, else on the backbone that it brings."""
+        clips: list[str | None] = [name for name in self._config.backbones if name.startswith(CLIP_PREFIX)]
+        for clip in clips or [None]:
+            try:
+                detector = load_whole_image_detector(spec, dataset.name, clip, self._config.framing, self._settings)
+            except (ModelUnavailable, UnsupportedBackbone) as error:
+                self._results.missing[spec if clip is None else f"{spec} on {clip}"] = str(error)
+                continue
+            run = EncodingRun(detector, dataset.name.replace("_", " "), self._settings, self._timer)
+            yield from self._evaluate_draws(spec, clip or BUILT_IN_BACKBONE, dataset, run, self._ground_truth(dataset))
+
+    def _evaluate_draws(
+        self, spec: str, backbone: str, dataset: Dataset, run: DetectorRun, ground_truth: LoadGroundTruth
+    ) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
+        for shots in self._config.shots:
+            for seed in range(self._config.seeds):
+                key = ResultKey(
+                    method=spec,
+                    backbone=backbone,
+                    model_id=run.model_id,
+                    framing=str(self._config.framing),
+                    dataset=dataset.name,
+                    contents=dataset.contents,
+                    limit=self._config.limit,
+                    shots=shots,
+                    seed=seed,
+                )
+                if key not in self._log:
+                    normals = dataset.draw(shots, seed)
+                    self._log.add(key, evaluate_draw(run, dataset, normals, self._config.framing, ground_truth()))
+                yield key, self._log[key]
+
+    def _ground_truth(self, dataset: Dataset) -> LoadGroundTruth:
+        """Return a function that reads the masks at its first call, which a result of the log never makes."""
+        return cache(lambda: read_ground_truth(dataset, self._settings))
+
+    def _tokens_folder(self, setup: BackboneSetup, dataset: Dataset) -> Path | None:
+        if self._config.tokens is None:
+            return None
+        backbone, framing = setup.backbone, setup.framing
+        identity: list[object] = [backbone.name, backbone.weights_sha256, dict(backbone.configuration)]
+        identity += [framing.identity, crops_padding(backbone, framing), str(dataset.folder)]
+        return self._config.tokens / f"{dataset.name}-{sha256(json.dumps(identity).encode()).hexdigest()[:16]}"
 
 
-def _figures(
-    exam: _Exam, dataset: Dataset, normals: Sequence[Path], framing: Framing, truth: PixelGroundTruth | None
+def evaluate_draw(
+    run: DetectorRun, dataset: Dataset, normals: Sequence[Path], framing: Framing, ground_truth: PixelGroundTruth | None
 ) -> EvaluationMetrics:
-    begun_s = exam.clock()
-    references = exam.references(normals)
-    fit_ms = 1000 * (exam.clock() - begun_s)
-    tested = [*dataset.good, *dataset.bad]
-    images: list[torch.Tensor] = []
+    """Fit `normals`, score all tested images in batches, and return the metrics.
+
+    Raises:
+        EvaluationError: An image's score is not a finite number.
+    """
+    started_s = run.timer()
+    references = run.fit(normals)
+    fit_ms = 1000 * (run.timer() - started_s)
+    image_scores: list[npt.NDArray[np.float64]] = []
     maps: list[npt.NDArray[np.float32]] = []
-    took_ms: list[float] = []
-    for first in range(0, len(tested), ENCODE_BATCH_SIZE):
-        batch = tested[first : first + ENCODE_BATCH_SIZE]
-        scores, score_ms = exam.scores(batch, references)
-        images.append(scores.image)
-        maps += list(scores.maps.float().cpu().numpy())
-        took_ms.append(score_ms / len(batch))
-    values = torch.cat(images).double().cpu().numpy()
+    score_ms: list[float] = []
+    for first in range(0, len(dataset.tested), ENCODE_BATCH_SIZE):
+        batch = dataset.tested[first : first + ENCODE_BATCH_SIZE]
+        scores, batch_ms = run.score(batch, references)
+        image_scores.append(np.asarray(scores.image, np.float64))
+        maps += list(np.asarray(scores.maps, np.float32))
+        score_ms.append(batch_ms / len(batch))
+    values = np.concatenate(image_scores)
     if not np.isfinite(values).all():
-        raise EvaluationError(f"A score of an image in {dataset.folder} is no number; no figure is made of that.")
+        raise EvaluationError(f"The score of an image in {dataset.folder} is not a finite number.")
     good, bad = values[: len(dataset.good)], values[len(dataset.good) :]
     threshold = calibrate(references.normal_scores, FALSE_REJECT_RATE).value
-    pixels = None if truth is None else evaluate_maps(maps, framing, truth)
+    pixels = None if ground_truth is None else evaluate_maps(maps, framing, ground_truth)
     return EvaluationMetrics(
         auroc=auroc(good, bad),
         auprc=average_precision(good, bad),
         pixel_auroc=None if pixels is None else pixels.auroc,
         aupro=None if pixels is None else pixels.aupro,
-        flagged=_flagged_fraction(good, threshold),
-        caught=_flagged_fraction(bad, threshold),
+        false_reject_rate=_flagged_fraction(good, threshold),
+        detection_rate=_flagged_fraction(bad, threshold),
         log_score_std=float(np.log(good).std()) if (good > 0).all() else None,
-        encode_ms=exam.encode_ms(),
-        score_ms=median(took_ms),
+        encode_ms=run.encode_ms,
+        score_ms=median(score_ms),
         fit_ms=fit_ms,
         good=len(good),
         bad=len(bad),
@@ -241,43 +243,3 @@ def _figures(
 def _flagged_fraction(scores: npt.NDArray[np.float64], threshold: float) -> float:
     """Return the fraction of scores, (N,), that the threshold flags."""
     return fmean(decide(score, threshold) == "flag" for score in scores.tolist())
-
-
-def _on_tokens(detector: PatchDetector, shelf: TokenCache, exact: TokenCache | None, clock: Timer) -> _Exam:
-    """A method on tokens from the shelf; of normals there are exact ones too where the backbone rounds."""
-
-    def references(normals: Sequence[Path]) -> References:
-        ordered, turns = shelf.in_order(normals), detector.method.turns
-        patches = shelf.patches(ordered, turns)
-        if exact is not None:
-            patches = replace(patches, exact=exact.patches(ordered, turns).tokens)
-        return detector.references_of(patches)
-
-    def scores(paths: Sequence[Path], references: References) -> tuple[Scores, float]:
-        patches = shelf.patches(paths)
-        begun_s = clock()
-        found = detector.judge(patches, references)
-        found.image.cpu()  # what a GPU still computes has been waited for
-        return found, 1000 * (clock() - begun_s)
-
-    return _Exam(references, scores, lambda: shelf.encode_ms, clock)
-
-
-def _on_pictures(detector: Detector, object_name: str, settings: ScorerSettings, clock: Timer) -> _Exam:
-    """A detector that encodes for itself, each picture each time."""
-    encode_ms: list[float] = []
-
-    def references(normals: Sequence[Path]) -> References:
-        return detector.references([read_image(path, settings) for path in normals], object_name)
-
-    def scores(paths: Sequence[Path], references: References) -> tuple[Scores, float]:
-        pictures = [read_image(path, settings) for path in paths]
-        begun_s = clock()
-        encoded = detector.encode([detector.prepare(picture) for picture in pictures])
-        encoded_s = clock()
-        found = detector.judge(encoded, references)
-        found.image.cpu()
-        encode_ms.append(1000 * (encoded_s - begun_s) / len(paths))
-        return found, 1000 * (clock() - encoded_s)
-
-    return _Exam(references, scores, lambda: median(encode_ms), clock)

@@ -1,12 +1,13 @@
-"""The figures as JSON, for other programs and for a choice made later."""
+"""The results as JSON, for other programs and for choosing a method later."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
-import torch
-
+from scorer.engines.devices import processor_name, torch_threads
 from scorer.evaluation.results_log import EvaluationMetrics, ResultKey
 from scorer.evaluation.summary import (
     MethodOnBackbone,
@@ -18,33 +19,29 @@ from scorer.evaluation.summary import (
 )
 
 
-def write_json_report(path: Path, cells: Mapping[ResultKey, EvaluationMetrics], missing: Mapping[str, str]) -> None:
-    """Write every line of the tables, the choices, what could not be measured, and the machine that times are of."""
-    lines = summarise_by_dataset(cells)
-    auroc = auroc_by_dataset(lines)
-    several = len({line.dataset for line in lines}) > 1
-    result = {
-        "lines": [_plain(line) for line in lines],
-        "means": [_plain(line) for line in summarise_over_datasets(cells)] if several else [],
-        "choices": [asdict(choice) for choice in choose_leaving_one_out(auroc)] if several else [],
+def write_json_report(path: Path, metrics: Mapping[ResultKey, EvaluationMetrics], missing: Mapping[str, str]) -> None:
+    """Write every row of the tables, the choices, what could not be evaluated, and the machine of the times."""
+    rows = summarise_by_dataset(metrics)
+    has_means = len({row.dataset for row in rows}) > 1
+    report = {
+        "rows": [_to_json(row) for row in rows],
+        "means": [_to_json(row) for row in summarise_over_datasets(metrics)] if has_means else [],
+        "choices": [asdict(choice) for choice in choose_leaving_one_out(auroc_by_dataset(rows))] if has_means else [],
         "missing": dict(missing),
-        "machine": {
-            "processor": torch.cpu.get_capabilities().get("cpu_name", "unknown"),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
+        "machine": {"processor": processor_name(), "threads": torch_threads(), "torch": version("torch")},
     }
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def read_auroc(path: Path) -> dict[MethodOnBackbone, dict[str, float]]:
-    """Mean AUROC over all numbers of shots of each entry on each dataset, for `choose_leaving_one_out`."""
+    """Return the mean AUROC over all numbers of shots, by method and dataset, for `choose_leaving_one_out`."""
     found: dict[MethodOnBackbone, dict[str, list[float]]] = {}
-    for line in json.loads(path.read_text(encoding="utf-8"))["lines"]:
-        entry = MethodOnBackbone(line["method"], line["backbone"])
-        found.setdefault(entry, {}).setdefault(line["dataset"], []).append(line["auroc"]["mean"])
-    return {entry: {name: sum(some) / len(some) for name, some in by.items()} for entry, by in found.items()}
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+        by_dataset = found.setdefault(MethodOnBackbone(row["method"], row["backbone"]), {})
+        by_dataset.setdefault(row["dataset"], []).append(row["auroc"]["mean"])
+    return {entry: {name: fmean(values) for name, values in by_dataset.items()} for entry, by_dataset in found.items()}
 
 
-def _plain(line: SummaryRow) -> dict[str, object]:
-    return {**asdict(line.entry), **{name: value for name, value in asdict(line).items() if name != "entry"}}
+def _to_json(row: SummaryRow) -> dict[str, object]:
+    values = asdict(row)
+    return {**values.pop("entry"), **values}

@@ -1,8 +1,8 @@
-"""How well scores tell anomalies from normals: of whole images and of pixels. Pure numpy, ties counted by half.
+"""Metrics of how well scores separate anomalies from normals, for whole images and for pixels; ties count half.
 
-Both pixel figures are one area: each anomalous pixel is found once the false-positive rate has reached the share of
-normal pixels that score above it; integrating that over false-positive rates gives AUROC and, with every region
-weighing the same and the rate bounded, the per-region overlap of MVTec AD (Bergmann et al., IJCV 2021, section 5.1).
+Both pixel metrics are one area. An anomalous pixel is detected once the false-positive rate reaches the share of
+normal pixels that score above it. Integrated over false-positive rates this gives AUROC; with equal weight for every
+region and a bounded rate it gives the per-region overlap of MVTec AD (Bergmann et al., IJCV 2021, section 5.1).
 """
 
 from dataclasses import dataclass
@@ -11,29 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 PRO_LIMIT = 0.3
-"""AUPRO is taken up to this share of normal pixels that are flagged, and divided by it."""
+"""AUPRO is integrated up to this false-positive rate of pixels, and divided by it."""
 
 Values = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
 class PixelMetrics:
-    """Area under the pixels' ROC curve, and under the per-region overlap up to 30 % false positives; in [0, 1]."""
+    """Area under the ROC curve of pixels, and under the per-region overlap up to 30 % false positives; in [0, 1]."""
 
     auroc: float
     aupro: float
 
 
 def auroc(good: npt.ArrayLike, bad: npt.ArrayLike) -> float:
-    """How often an anomaly (N,) scores above a normal (M,), ties by half."""
-    first, last = _overtaken_by(np.asarray(good, np.float64), np.asarray(bad, np.float64))
+    """Return the probability that an anomaly, of `bad` (N,), scores above a normal, of `good` (M,); ties count half."""
+    first, last = _overtaking_rates(np.asarray(good, np.float64), np.asarray(bad, np.float64))
     return float(1 - ((first + last) / 2).mean())
 
 
 def average_precision(good: npt.ArrayLike, bad: npt.ArrayLike) -> float:
-    """AUPRC as the mean over anomalies of the precision at their score: the step-wise sum, without interpolation.
+    """Return the average precision of `bad` (N,) against `good` (M,): a step-wise sum without interpolation.
 
-    Equal scores share one threshold, so neither order of a tie is lucky.
+    It is the mean over anomalies of the precision at their score. Equal scores share one threshold, so the order of
+    ties does not matter.
     """
     normals, anomalies = np.sort(np.asarray(good, np.float64)), np.sort(np.asarray(bad, np.float64))
     true = len(anomalies) - np.searchsorted(anomalies, anomalies, "left")
@@ -42,8 +43,14 @@ def average_precision(good: npt.ArrayLike, bad: npt.ArrayLike) -> float:
 
 
 def compute_pixel_metrics(normal: Values, anomalous: Values, weights: Values) -> PixelMetrics:
-    """Of the scores of normal pixels (N,) and anomalous ones (M,); `weights` (M,): 1 / the size of one's region."""
-    first, last = _overtaken_by(normal, anomalous)
+    """Return the pixel metrics.
+
+    Args:
+        normal: Scores of normal pixels, (N,).
+        anomalous: Scores of anomalous pixels, (M,).
+        weights: One over the size of each anomalous pixel's region, (M,).
+    """
+    first, last = _overtaking_rates(normal, anomalous)
     uniform = np.full(len(anomalous), 1 / len(anomalous))
     return PixelMetrics(
         auroc=_area(uniform, first, last, 1.0),
@@ -51,8 +58,8 @@ def compute_pixel_metrics(normal: Values, anomalous: Values, weights: Values) ->
     )
 
 
-def _overtaken_by(normal: Values, anomalous: Values) -> tuple[Values, Values]:
-    """The share of normals that score above each anomaly, and the share at or above it: (M,) twice."""
+def _overtaking_rates(normal: Values, anomalous: Values) -> tuple[Values, Values]:
+    """Return the share of normals that score above each anomaly, and the share at or above it: (M,) twice."""
     ordered = np.sort(normal)
     above = 1 - np.searchsorted(ordered, anomalous, "right") / len(ordered)
     not_below = 1 - np.searchsorted(ordered, anomalous, "left") / len(ordered)
@@ -60,9 +67,9 @@ def _overtaken_by(normal: Values, anomalous: Values) -> tuple[Values, Values]:
 
 
 def _area(weights: Values, first: Values, last: Values, limit: float) -> float:
-    """The integral, up to a false-positive rate of `limit`, of the weight that is found at each rate.
+    """Integrate the weight that is detected at each false-positive rate, up to `limit`.
 
-    Among ties, between the rates `first` and `last`, what is found grows in proportion: the trapezoid rule.
+    Among ties, between the rates `first` and `last`, detection grows linearly: the trapezoid rule.
     """
     after = np.maximum(0.0, limit - last)
     tie = np.maximum(last - first, np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""AUROC by the number of shots: one small panel a dataset, one line an entry. The only place that knows matplotlib."""
+"""AUROC by the number of shots: one panel per dataset, one line per method. Nothing else imports matplotlib."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,14 @@ from scorer.evaluation.summary import MethodOnBackbone, SummaryRow, summarise_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a6876", "#17212b")
-"""Okabe and Ito's palette, which stays apart for colour-blind people, without its yellow."""
+"""Okabe and Ito's colour-blind safe palette without its yellow, and two greys."""
 
 MARKERS = "os^Dv<>P"
 MARKER_SPACING = 1.012
-"""Lines stand beside each other by this ratio, so that deviations can be told apart."""
+"""The ratio between the abscissae of two lines, so that their error bars do not overlap."""
 
 PANELS_PER_ROW = 3
 PANEL_INCHES = (3.2, 2.5)
@@ -26,8 +27,8 @@ AXIS_COLOUR = "#5a6876"
 PLOT_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
-    "svg.fonttype": "none",  # words stay words, which keeps the files small
-    "svg.hashsalt": "andon",  # equal figures give equal files
+    "svg.fonttype": "none",  # text stays text, which keeps the files small
+    "svg.hashsalt": "andon",  # equal data gives equal files
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": AXIS_COLOUR,
@@ -37,38 +38,41 @@ PLOT_STYLE: Any = {
 }
 
 
-def plot_auroc_by_shots(cells: Mapping[ResultKey, EvaluationMetrics], folder: Path, name: str) -> list[Path]:
-    """Write an SVG for each backbone, and return where they are; raises `EvaluationError` without matplotlib."""
+def plot_auroc_by_shots(metrics: Mapping[ResultKey, EvaluationMetrics], folder: Path, name: str) -> list[Path]:
+    """Write an SVG file ``NAME-BACKBONE.svg`` for each backbone, and return their paths.
+
+    Raises:
+        EvaluationError: matplotlib is not installed.
+    """
     try:
         import matplotlib.figure
     except ImportError as error:
         raise EvaluationError("Plots need matplotlib, which is not installed: pip install matplotlib.") from error
-    lines = summarise_by_dataset(cells)
-    several = len({line.dataset for line in lines}) > 1
-    lines += summarise_over_datasets(cells) if several else []
+    rows = summarise_by_dataset(metrics)
+    rows += summarise_over_datasets(metrics) if len({row.dataset for row in rows}) > 1 else []
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for backbone in dict.fromkeys(line.entry.backbone for line in lines):
+    for backbone in dict.fromkeys(row.entry.backbone for row in rows):
         with matplotlib.rc_context(PLOT_STYLE):
-            figure = _figure([line for line in lines if line.entry.backbone == backbone])
+            figure = _draw_figure([row for row in rows if row.entry.backbone == backbone])
             path = folder / f"{name}-{_slug(backbone)}.svg"
             figure.savefig(path, format="svg", metadata={"Date": None}, bbox_inches="tight")
         written.append(path)
     return written
 
 
-def _figure(lines: Sequence[SummaryRow]) -> Any:
+def _draw_figure(rows: Sequence[SummaryRow]) -> "Figure":
     from matplotlib.figure import Figure
 
-    datasets = list(dict.fromkeys(line.dataset for line in lines))
-    entries = list(dict.fromkeys(line.entry for line in lines))
-    columns = min(PANELS_PER_ROW, len(datasets))
-    rows = math.ceil(len(datasets) / columns)
-    size = columns * PANEL_INCHES[0], rows * PANEL_INCHES[1] + LEGEND_INCHES
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    entries = list(dict.fromkeys(row.entry for row in rows))
+    panel_columns = min(PANELS_PER_ROW, len(datasets))
+    panel_rows = math.ceil(len(datasets) / panel_columns)
+    size = panel_columns * PANEL_INCHES[0], panel_rows * PANEL_INCHES[1] + LEGEND_INCHES
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
+    panels = figure.subplots(panel_rows, panel_columns, squeeze=False)
     for panel, dataset in zip(panels.flat, datasets, strict=False):
-        _panel(panel, [line for line in lines if line.dataset == dataset], entries)
+        _draw_panel(panel, [row for row in rows if row.dataset == dataset], entries)
         panel.set_title(dataset, loc="left", fontsize=10)
     for panel in panels.flat[len(datasets) :]:
         panel.set_visible(False)
@@ -81,17 +85,17 @@ def _figure(lines: Sequence[SummaryRow]) -> Any:
     return figure
 
 
-def _panel(panel: "Axes", lines: Sequence[SummaryRow], entries: Sequence[MethodOnBackbone]) -> None:
-    shots = sorted({line.shots for line in lines})
-    for place, entry in enumerate(entries):
-        own = sorted((line for line in lines if line.entry == entry), key=lambda line: line.shots)
+def _draw_panel(panel: "Axes", rows: Sequence[SummaryRow], entries: Sequence[MethodOnBackbone]) -> None:
+    shots = sorted({row.shots for row in rows})
+    for index, entry in enumerate(entries):
+        own = sorted((row for row in rows if row.entry == entry), key=lambda row: row.shots)
         panel.errorbar(
-            [line.shots * MARKER_SPACING ** (place - len(entries) / 2) for line in own],
-            [100 * line.auroc.mean for line in own],
-            [100 * line.auroc.deviation for line in own],
+            [row.shots * MARKER_SPACING ** (index - len(entries) / 2) for row in own],
+            [100 * row.auroc.mean for row in own],
+            [100 * row.auroc.std for row in own],
             label=entry.method,
-            color=PALETTE[place % len(PALETTE)],
-            marker=MARKERS[place % len(MARKERS)],
+            color=PALETTE[index % len(PALETTE)],
+            marker=MARKERS[index % len(MARKERS)],
             markersize=4,
             linewidth=1.4,
             elinewidth=0.6,

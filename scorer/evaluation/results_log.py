@@ -1,4 +1,4 @@
-"""What is measured once and never again: a cell of the accuracy table, and the file that remembers all of them."""
+"""The results log: one line of JSON per evaluated draw, so that an interrupted evaluation can resume."""
 
 import json
 import os
@@ -11,7 +11,19 @@ from scorer.evaluation.errors import EvaluationError
 
 @dataclass(frozen=True, slots=True)
 class ResultKey:
-    """All that decides a cell: equal keys score equally. `limit` is None where every image is tested."""
+    """Everything that determines a result: equal keys have equal scores.
+
+    Attributes:
+        method: The method's spec, such as ``patchcore`` or ``inctrl:coreset_patches=1024``.
+        backbone: The backbone's name, or ``its own`` for a detector that brings one.
+        model_id: The detector's hash of weights and configuration.
+        framing: The framing's name.
+        dataset: The name of the dataset's folder.
+        contents: A hash of the dataset's file names and sizes.
+        limit: The most normals and the most anomalies tested; None where all are.
+        shots: How many normals the references were computed from.
+        seed: The seed of the draw of the shots.
+    """
 
     method: str
     backbone: str
@@ -26,20 +38,29 @@ class ResultKey:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationMetrics:
-    """What one draw of the shots came to; areas and shares in [0, 1], times in milliseconds.
+    """The metrics of one draw of the shots; areas and rates are in [0, 1].
 
-    pixel_auroc and aupro: None where there are no masks. flagged and caught: shares of good images and of anomalies
-    above the threshold that the shots' own scores calibrate. log_spread: standard deviation of the logarithm of good
-    images' scores, None where one isn't positive. encode_ms: framing and network, an image. judge_ms: the rest, an
-    image. fit_ms: references of all shots, without encoding them where tokens were there already.
+    Attributes:
+        auroc: Area under the ROC curve of image scores.
+        auprc: Average precision of image scores.
+        pixel_auroc: Area under the ROC curve of pixels; None for a dataset without masks.
+        aupro: Area under the per-region overlap up to 30 % false positives; None for a dataset without masks.
+        false_reject_rate: The share of good images above the threshold calibrated on the shots' own scores.
+        detection_rate: The share of anomalies above that threshold.
+        log_score_std: Standard deviation of the logarithm of good images' scores; None if one is not positive.
+        encode_ms: Milliseconds per image for framing and network.
+        score_ms: Milliseconds per image for everything after the network.
+        fit_ms: Milliseconds for the references of all shots; encoding is not counted where tokens are cached.
+        good: How many good images were tested.
+        bad: How many anomalies were tested.
     """
 
     auroc: float
     auprc: float
     pixel_auroc: float | None
     aupro: float | None
-    flagged: float
-    caught: float
+    false_reject_rate: float
+    detection_rate: float
     log_score_std: float | None
     encode_ms: float
     score_ms: float
@@ -49,44 +70,49 @@ class EvaluationMetrics:
 
 
 class ResultsLog:
-    """Cells by key, in a file with one JSON object a line; a cell is written when it is done, so any stop is harmless.
+    """Metrics by key, appended to a JSON-lines file as soon as they are known.
 
-    Several processes may write to one file. A last line that was cut short is dropped; another that can't be read
-    raises `EvaluationError`.
+    Several processes may append to one file. An incomplete last line, as a killed process leaves it, is dropped.
     """
 
     def __init__(self, path: Path) -> None:
+        """Read the file, if it exists.
+
+        Raises:
+            EvaluationError: A complete line is not a result.
+        """
         self.path = path
-        self._cells = dict(self._read()) if path.exists() else {}
+        self._metrics = dict(self._read()) if path.exists() else {}
 
     def __contains__(self, key: ResultKey) -> bool:
-        return key in self._cells
+        return key in self._metrics
 
     def __getitem__(self, key: ResultKey) -> EvaluationMetrics:
-        return self._cells[key]
+        return self._metrics[key]
 
-    def add(self, key: ResultKey, figures: EvaluationMetrics) -> None:
-        """Remember a cell, on disk before this returns."""
-        line = json.dumps({**asdict(key), **asdict(figures)}) + "\n"
+    def add(self, key: ResultKey, metrics: EvaluationMetrics) -> None:
+        """Append a result; it is on disk when this returns."""
+        line = json.dumps({**asdict(key), **asdict(metrics)}) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._cells[key] = figures
+        self._metrics[key] = metrics
 
     def _read(self) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
         content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
-        for number, line in enumerate(whole.splitlines(), 1):
+        complete = content[: content.rfind(b"\n") + 1]
+        if len(complete) < len(content):
+            os.truncate(self.path, len(complete))
+        for number, line in enumerate(complete.splitlines(), 1):
             try:
-                read = json.loads(line)
-                key = ResultKey(**{field.name: read[field.name] for field in fields(ResultKey)})
-                yield key, EvaluationMetrics(**{field.name: read[field.name] for field in fields(EvaluationMetrics)})
+                values = json.loads(line)
+                key = ResultKey(**{field.name: values[field.name] for field in fields(ResultKey)})
+                metrics = EvaluationMetrics(**{field.name: values[field.name] for field in fields(EvaluationMetrics)})
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"Line {number} of {self.path} is no cell of an accuracy table; take the line away, or name "
-                    "another file with --cells."
+                    f"Line {number} of {self.path} is not a result of an evaluation; remove the line, or name another "
+                    "file with --results-log."
                 ) from error
+            yield key, metrics

@@ -1,4 +1,4 @@
-"""The accuracy tables as text: for a terminal, and as markdown between two markers of a page."""
+"""The accuracy tables as text: for a terminal, and as Markdown between two markers of a page."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from scorer.evaluation.summary import (
     summarise_over_datasets,
 )
 
-Value = Callable[[SummaryRow], MeanStd | None]
+Column = Callable[[SummaryRow], MeanStd | None]
 
-IMAGES: tuple[tuple[str, Value], ...] = (("AUROC", lambda line: line.auroc), ("AUPRC", lambda line: line.auprc))
-PIXELS: tuple[tuple[str, Value], ...] = (
-    ("pixel AUROC", lambda line: line.pixel_auroc),
-    ("AUPRO", lambda line: line.aupro),
+IMAGE_COLUMNS: tuple[tuple[str, Column], ...] = (("AUROC", lambda row: row.auroc), ("AUPRC", lambda row: row.auprc))
+PIXEL_COLUMNS: tuple[tuple[str, Column], ...] = (
+    ("pixel AUROC", lambda row: row.pixel_auroc),
+    ("AUPRO", lambda row: row.aupro),
 )
 
-TEXT_COLUMNS = {"method", "backbone", "held out", "best on the others", "why"}
-"""Columns that are no numbers."""
+TEXT_COLUMNS = {"method", "backbone", "held out", "best on the others", "reason"}
+"""Columns that are aligned to the left, because they hold no numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A heading, columns and rows of text; `note` stands below."""
+    """A table of text with a title above and a note, if any, below."""
 
     title: str
     columns: tuple[str, ...]
@@ -40,158 +40,181 @@ class TextTable:
     note: str = ""
 
 
-def build_tables(cells: Mapping[ResultKey, EvaluationMetrics], missing: Mapping[str, str]) -> list[TextTable]:
-    """Means over the datasets and the choice where there are several, thresholds, then every dataset."""
-    lines = summarise_by_dataset(cells)
-    datasets = list(dict.fromkeys(line.dataset for line in lines))
-    tables = []
+def build_tables(metrics: Mapping[ResultKey, EvaluationMetrics], missing: Mapping[str, str]) -> list[TextTable]:
+    """Return the tables of an evaluation.
+
+    With several datasets they are the means, the thresholds, the held-out choices and each dataset; with one dataset
+    its summary and thresholds. Last come the methods that are `missing`, with the reason.
+    """
+    rows = summarise_by_dataset(metrics)
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    tables: list[TextTable] = []
     if len(datasets) > 1:
-        means = summarise_over_datasets(cells)
-        tables += [_summary(f"Mean of {', '.join(datasets)}", means), _thresholds("Thresholds, the same mean", means)]
-        auroc = auroc_by_dataset(lines)
-        backbones = list(dict.fromkeys(entry.backbone for entry in auroc))
-        every = [(one, {entry: by for entry, by in auroc.items() if entry.backbone == one}) for one in backbones]
-        every = [*every, ("any backbone", auroc)] if len(every) > 1 else every
-        tables += [_choice(name, choose_leaving_one_out(some)) for name, some in every if len(some) > 1]
-    else:
-        tables += [_summary(datasets[0], lines), _thresholds("Thresholds", lines)] if datasets else []
-    if len(datasets) > 1:
-        tables += [_dataset(name, [line for line in lines if line.dataset == name]) for name in datasets]
+        means = summarise_over_datasets(metrics)
+        tables += [_summary_table(f"Mean of {', '.join(datasets)}", means)]
+        tables += [_threshold_table("Thresholds, the same mean", means)]
+        tables += _choice_tables(auroc_by_dataset(rows))
+        tables += [_dataset_table(name, [row for row in rows if row.dataset == name]) for name in datasets]
+    elif datasets:
+        tables += [_summary_table(datasets[0], rows), _threshold_table("Thresholds", rows)]
     if missing:
-        rows = tuple((name, " ".join(reason.split())) for name, reason in missing.items())
-        tables.append(TextTable("Not measured here", ("method", "why"), rows))
+        reasons = tuple((name, " ".join(reason.split())) for name, reason in missing.items())
+        tables.append(TextTable("Not evaluated here", ("method", "reason"), reasons))
     return tables
 
 
 def render_markdown(tables: Sequence[TextTable]) -> str:
-    """Headings of the third level and pipe tables."""
-    parts = []
+    """Return headings of the third level with pipe tables."""
+    sections = []
     for table in tables:
         ruler = ["---" if column in TEXT_COLUMNS else "---:" for column in table.columns]
-        rows = ["| " + " | ".join(cells) + " |" for cells in (table.columns, ruler, *table.rows)]
-        parts.append("\n".join([f"### {table.title}", "", *rows, *(["", table.note] if table.note else [])]))
-    return "\n\n".join(parts) + "\n"
+        lines = ["| " + " | ".join(cells) + " |" for cells in (table.columns, ruler, *table.rows)]
+        sections.append("\n".join([f"### {table.title}", "", *lines, *(["", table.note] if table.note else [])]))
+    return "\n\n".join(sections) + "\n"
 
 
 def replace_between_markers(page: Path, name: str, text: str) -> None:
-    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``; `EvaluationError` without them."""
-    begins, ends = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    """Replace what a page has between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
+
+    Raises:
+        EvaluationError: The page lacks one of the markers.
+    """
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     content = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, found, rest = content.partition(begins)
-    _, closed, after = rest.partition(ends)
-    if not (found and closed):
-        raise EvaluationError(
-            f"{page} has no place for the tables; write two lines into it: {begins.strip()} and {ends}"
-        )
-    page.write_text(f"{before}{begins}\n{text}\n{ends}{after}", encoding="utf-8")
+    before, found_start, rest = content.partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise EvaluationError(f"{page} has no markers for the tables; add two lines to it: {start.strip()} and {end}")
+    page.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def _summary(title: str, lines: Sequence[SummaryRow]) -> TextTable:
-    shots = sorted({line.shots for line in lines})
-    means = (*IMAGES[1:], *(PIXELS if any(line.aupro for line in lines) else ()))
+def _summary_table(title: str, rows: Sequence[SummaryRow]) -> TextTable:
+    shots = sorted({row.shots for row in rows})
+    mean_columns = (*IMAGE_COLUMNS[1:], *(PIXEL_COLUMNS if any(row.aupro for row in rows) else ()))
     columns = (
         "method",
         "backbone",
         *(f"AUROC {count}" for count in shots),
         *(("mean",) if len(shots) > 1 else ()),
-        *(title for title, _ in means),
+        *(title for title, _ in mean_columns),
         "encode ms",
         "fit ms",
-        "judge ms",
+        "score ms",
     )
-    rows = []
-    for entry, some in _by_entry(lines):
-        last = some[-1]
-        rows.append(
+    cells = []
+    for entry, own in _by_entry(rows):
+        most_shots = own[-1]
+        cells.append(
             (
                 entry.method,
                 entry.backbone,
-                *_by_shots(some, shots, IMAGES[0][1]),
-                *((f"**{_percent(_auroc(some))}**",) if len(shots) > 1 else ()),
-                *(_over_shots(some, value) for _, value in means),
-                f"{last.encode_ms:.1f}",
-                f"{last.fit_ms:.0f}",
-                f"{last.score_ms:.1f}",
+                *_cells_by_shots(own, shots, IMAGE_COLUMNS[0][1]),
+                *((f"**{_percent(_mean_auroc(own))}**",) if len(shots) > 1 else ()),
+                *(_mean_over_shots(own, column) for _, column in mean_columns),
+                f"{most_shots.encode_ms:.1f}",
+                f"{most_shots.fit_ms:.0f}",
+                f"{most_shots.score_ms:.1f}",
             )
         )
     note = (
-        f"In percent, mean ± deviation over {lines[0].draws} draws of the shots; AUPRC and pixel figures are means "
-        f"over all numbers of shots. Milliseconds an image, but for fit: references of all shots, at {shots[-1]} shots."
+        f"In percent, mean ± standard deviation over {rows[0].draws} draws of the shots; AUPRC and pixel metrics are "
+        "means over all numbers of shots. Milliseconds per image, except fit: references of all shots, at "
+        f"{shots[-1]} shots."
     )
-    return TextTable(title, columns, tuple(rows), note)
+    return TextTable(title, columns, tuple(cells), note)
 
 
-def _dataset(name: str, lines: Sequence[SummaryRow]) -> TextTable:
-    shots = sorted({line.shots for line in lines})
-    figures = (*IMAGES, *(PIXELS if any(line.aupro for line in lines) else ()))
-    columns = ("method", "backbone", *(f"{title} {count}" for title, _ in figures for count in shots))
-    rows = [
-        (entry.method, entry.backbone, *(cell for _, value in figures for cell in _by_shots(some, shots, value)))
-        for entry, some in _by_entry(lines)
+def _dataset_table(name: str, rows: Sequence[SummaryRow]) -> TextTable:
+    shots = sorted({row.shots for row in rows})
+    metrics = (*IMAGE_COLUMNS, *(PIXEL_COLUMNS if any(row.aupro for row in rows) else ()))
+    columns = ("method", "backbone", *(f"{title} {count}" for title, _ in metrics for count in shots))
+    cells = [
+        (entry.method, entry.backbone, *(cell for _, column in metrics for cell in _cells_by_shots(own, shots, column)))
+        for entry, own in _by_entry(rows)
     ]
-    return TextTable(name, columns, tuple(rows))
+    return TextTable(name, columns, tuple(cells))
 
 
-def _thresholds(title: str, lines: Sequence[SummaryRow]) -> TextTable:
-    shots = sorted({line.shots for line in lines})
+def _threshold_table(title: str, rows: Sequence[SummaryRow]) -> TextTable:
+    shots = sorted({row.shots for row in rows})
     columns = (
         "method",
         "backbone",
         *(f"false rejects {count}" for count in shots),
-        *(f"caught {count}" for count in shots),
+        *(f"detected {count}" for count in shots),
         "log-score std",
     )
-    rows = [
+    cells = [
         (
             entry.method,
             entry.backbone,
-            *_by_shots(some, shots, lambda line: line.flagged),
-            *_by_shots(some, shots, lambda line: line.caught),
-            "" if some[-1].log_score_std is None else f"{some[-1].log_score_std:.2f}",
+            *_cells_by_shots(own, shots, lambda row: row.false_reject_rate),
+            *_cells_by_shots(own, shots, lambda row: row.detection_rate),
+            "" if own[-1].log_score_std is None else f"{own[-1].log_score_std:.2f}",
         )
-        for entry, some in _by_entry(lines)
+        for entry, own in _by_entry(rows)
     ]
-    note = "Shares in percent above the threshold that the shots' own scores calibrate for 1 % false rejects."
-    return TextTable(title, columns, tuple(rows), note)
+    note = (
+        "Good images and anomalies above the threshold, in percent of their kind; the threshold is calibrated on the "
+        "shots' own scores for 1 % false rejects."
+    )
+    return TextTable(title, columns, tuple(cells), note)
 
 
-def _choice(backbones: str, choices: Sequence[HeldOutChoice]) -> TextTable:
-    rows = [
-        (choice.held_out, choice.entry.method, choice.entry.backbone, _percent(choice.elsewhere), _percent(choice.here))
+def _choice_tables(auroc: Mapping[MethodOnBackbone, Mapping[str, float]]) -> Iterator[TextTable]:
+    """Yield a table per backbone with several methods, and one over all backbones if there are several."""
+    backbones = list(dict.fromkeys(entry.backbone for entry in auroc))
+    for backbone in backbones:
+        own = {entry: by_dataset for entry, by_dataset in auroc.items() if entry.backbone == backbone}
+        if len(own) > 1:
+            yield _choice_table(backbone, choose_leaving_one_out(own))
+    if len(backbones) > 1:
+        yield _choice_table("any backbone", choose_leaving_one_out(auroc))
+
+
+def _choice_table(backbones: str, choices: Sequence[HeldOutChoice]) -> TextTable:
+    cells = [
+        (
+            choice.held_out,
+            choice.entry.method,
+            choice.entry.backbone,
+            _percent(choice.others_auroc),
+            _percent(choice.held_out_auroc),
+        )
         for choice in choices
     ]
-    mean = f"**{_percent(fmean(choice.here for choice in choices))}**"
+    mean = f"**{_percent(fmean(choice.held_out_auroc for choice in choices))}**"
     return TextTable(
-        f"Chosen without the set it is tested on: {backbones}",
+        f"Chosen without the dataset it is tested on: {backbones}",
         ("held out", "best on the others", "backbone", "mean there", "here"),
-        (*rows, ("mean", "", "", "", mean)),
+        (*cells, ("mean", "", "", "", mean)),
         "AUROC in percent, mean of all numbers of shots.",
     )
 
 
-def _by_entry(lines: Sequence[SummaryRow]) -> Iterator[tuple[MethodOnBackbone, list[SummaryRow]]]:
-    """The best first; the lines of each by shots."""
+def _by_entry(rows: Sequence[SummaryRow]) -> Iterator[tuple[MethodOnBackbone, list[SummaryRow]]]:
+    """Yield every method with its rows by rising number of shots, the best method first."""
     entries: dict[MethodOnBackbone, list[SummaryRow]] = {}
-    for line in sorted(lines, key=lambda line: line.shots):
-        entries.setdefault(line.entry, []).append(line)
-    yield from sorted(entries.items(), key=lambda item: (-_auroc(item[1]), item[0]))
+    for row in sorted(rows, key=lambda row: row.shots):
+        entries.setdefault(row.entry, []).append(row)
+    yield from sorted(entries.items(), key=lambda item: (-_mean_auroc(item[1]), item[0]))
 
 
-def _by_shots(lines: Sequence[SummaryRow], shots: Sequence[int], value: Value) -> Iterator[str]:
-    found = {line.shots: value(line) for line in lines}
+def _cells_by_shots(rows: Sequence[SummaryRow], shots: Sequence[int], column: Column) -> Iterator[str]:
+    by_shots = {row.shots: column(row) for row in rows}
     for count in shots:
-        spread = found.get(count)
-        yield "" if spread is None else f"{_percent(spread.mean)} ± {_percent(spread.deviation)}"
+        value = by_shots.get(count)
+        yield "" if value is None else f"{_percent(value.mean)} ± {_percent(value.std)}"
 
 
-def _over_shots(lines: Sequence[SummaryRow], value: Value) -> str:
-    found = [spread.mean for line in lines if (spread := value(line)) is not None]
-    return _percent(fmean(found)) if found else ""
+def _mean_over_shots(rows: Sequence[SummaryRow], column: Column) -> str:
+    means = [value.mean for row in rows if (value := column(row)) is not None]
+    return _percent(fmean(means)) if means else ""
 
 
-def _auroc(lines: Sequence[SummaryRow]) -> float:
-    return fmean(line.auroc.mean for line in lines)
+def _mean_auroc(rows: Sequence[SummaryRow]) -> float:
+    return fmean(row.auroc.mean for row in rows)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"

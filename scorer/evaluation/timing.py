@@ -1,18 +1,18 @@
-"""Which clock tells what a method costs."""
+"""The timer that tells what a method costs."""
 
 import time
 from collections.abc import Callable
 
-import torch
+from scorer.engines.devices import runs_single_threaded
+from scorer.settings import Device
 
 Timer = Callable[[], float]
-"""Seconds since some moment."""
+"""Returns seconds since an arbitrary moment."""
 
 
-def timer_for(device: torch.device) -> Timer:
-    """The process's own time where one core does the work, so that load isn't counted; else wall time.
+def timer_for(device: Device) -> Timer:
+    """Return the CPU time of this process where one thread does all the work, else wall time.
 
-    Torch computes on the calling thread when it may use one thread on a processor; an engine has threads of its own.
+    CPU time does not count other load on the machine, but it would count every thread of an engine.
     """
-    is_one_core = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.process_time if is_one_core else time.perf_counter
+    return time.process_time if runs_single_threaded(device) else time.perf_counter

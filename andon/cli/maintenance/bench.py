@@ -1,4 +1,4 @@
-"""`andon bench`: how well and how fast detectors do on folders of images."""
+"""`andon bench`: evaluate the accuracy and speed of detectors on folders of images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from andon.cli.context import command_context
 from andon.cli.progress import progress_counter
 from andon.errors import CommandFailed
 
-app = typer.Typer(help="Measure detectors on your own images.", no_args_is_help=True)
+app = typer.Typer(help="Evaluate detectors on your own images.", no_args_is_help=True)
 
 Folders = Annotated[
     list[Path] | None,
@@ -22,15 +22,15 @@ Data = Annotated[
 ]
 Methods = Annotated[
     str,
-    typer.Option(help="Detectors, separated by commas, or all; a setting goes along as NAME:coreset_patches=1024."),
+    typer.Option(help="Detectors, separated by commas, or all; NAME:coreset_patches=1024 sets a setting of one."),
 ]
 Shots = Annotated[str, typer.Option(help="Numbers of normals drawn from train/good, separated by commas.")]
 Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Draws of the shots.")]
 Backbone = Annotated[
     list[str] | None,
     typer.Option(
-        help="A backbone, or teacher:FILE.npz, teacher:FOLDER (both), teacher:FILE.npz:layer2+layer3; give it again "
-        "for several. By default scorer.backbone.",
+        help="A backbone, or teacher:FILE.npz, teacher:FOLDER (both), teacher:FILE.npz:layer2+layer3; repeat it for "
+        "several. By default scorer.backbone.",
         show_default=False,
     ),
 ]
@@ -39,30 +39,30 @@ FramingName = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, help="Test at most so many normals and so many anomalies a folder.", show_default=False),
+    typer.Option(min=1, help="The most normals and the most anomalies to test per folder.", show_default=False),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; else scorer.torch_threads.")]
-Cells = Annotated[Path, typer.Option(help="File of what is measured already; nothing in it is measured again.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default scorer.torch_threads.")]
+ResultsFile = Annotated[Path, typer.Option("--results-log", help="File of results; none in it is computed again.")]
 Tokens = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Keep tokens there, so that a later run need not encode again."),
+    typer.Option(metavar="FOLDER", help="Keep patch tokens there, so that a later run need not encode again."),
 ]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results there.")]
 Markdown = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="Write the tables into this page, between <!-- NAME --> and <!-- end of NAME -->."
     ),
 ]
-Name = Annotated[str, typer.Option(help="What markers and plots are called.")]
+Name = Annotated[str, typer.Option(help="The name of the markers and the plots.")]
 Plots = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Draw AUROC by shots there, as SVG; needs matplotlib.")
+    Path | None, typer.Option(metavar="FOLDER", help="Plot AUROC by shots there, as SVG; needs matplotlib.")
 ]
 
 
 @app.callback()
 def bench() -> None:
-    """Measure detectors on your own images."""
+    """Evaluate detectors on your own images."""
 
 
 @app.command()
@@ -77,25 +77,25 @@ def accuracy(
     framing: FramingName = "letterbox",
     limit: Limit = None,
     threads: Threads = None,
-    cells: Cells = Path(".andon/accuracy.jsonl"),
+    results_log: ResultsFile = Path(".andon/accuracy.jsonl"),
     tokens: Tokens = None,
     json: Json = None,
     markdown: Markdown = None,
     name: Name = "accuracy",
     plots: Plots = None,
 ) -> None:
-    """Make the accuracy table of every method asked for; stopped, it goes on where it was."""
+    """Make the accuracy table of the named methods; an interrupted run resumes where it stopped."""
     settings = command_context(context).settings().scorer
     if threads is not None:
         settings = settings.model_copy(update={"torch_threads": threads})
     from scorer.evaluation import json_report, tables
-    from scorer.evaluation import plots as drawing
+    from scorer.evaluation import plots as auroc_plots
     from scorer.evaluation.datasets import find_datasets
-    from scorer.evaluation.evaluate import EvaluationConfig, measure
+    from scorer.evaluation.evaluate import EvaluationConfig, evaluate
     from scorer.evaluation.results_log import ResultsLog
     from scorer.evaluation.specs import parse_framing, parse_method_specs
 
-    asked = EvaluationConfig(
+    config = EvaluationConfig(
         folders=tuple(find_datasets([*data, *(folders or [])])),
         methods=tuple(parse_method_specs(methods)),
         backbones=tuple(backbone or [settings.backbone]),
@@ -105,25 +105,25 @@ def accuracy(
         limit=limit,
         tokens=tokens,
     )
-    with progress_counter("cells measured") as advance:
-        measured = measure(asked, ResultsLog(cells), settings, advance)
-    made = tables.build_tables(measured.cells, measured.missing)
-    for table in made:
+    with progress_counter("draws evaluated") as advance:
+        results = evaluate(config, ResultsLog(results_log), settings, advance)
+    built = tables.build_tables(results.metrics, results.missing)
+    for table in built:
         output.say(f"\n{table.title}")
-        output.write_table(table.columns, table.rows, empty="Nothing could be measured.")
+        output.write_table(table.columns, table.rows, empty="Nothing could be evaluated.")
     if json is not None:
-        json_report.write_json_report(json, measured.cells, measured.missing)
+        json_report.write_json_report(json, results.metrics, results.missing)
     if markdown is not None:
-        tables.replace_between_markers(markdown, name, tables.render_markdown(made))
-    for path in drawing.plot_auroc_by_shots(measured.cells, plots, name) if plots is not None else ():
-        output.note(f"{path} is drawn.")
+        tables.replace_between_markers(markdown, name, tables.render_markdown(built))
+    for path in auroc_plots.plot_auroc_by_shots(results.metrics, plots, name) if plots is not None else ():
+        output.note(f"Plotted {path}.")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
-        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise CommandFailed(f"--shots takes numbers separated by commas, such as 2,4,8, not {text!r}.") from error
-    if min(found) < 2:
-        raise CommandFailed("--shots begins at 2: a single normal has nothing to be measured against.")
-    return found
+    if min(numbers) < 2:
+        raise CommandFailed("--shots begins at 2: a single normal has no other normal to be scored against.")
+    return numbers

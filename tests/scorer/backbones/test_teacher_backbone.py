@@ -1,10 +1,14 @@
+"""The teachers of `andon-tiny` as backbones."""
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from scorer.backbones.teacher_backbone import load_teacher
 from scorer.backbones.teacher_networks import RESNET_FILE, load_teachers
-from scorer.evaluation.errors import EvaluationError
+from scorer.errors import InvalidWeights, ModelUnavailable
 from scorer.imaging.framing import CellBox
 from testing.datasets import shared_path
 
@@ -18,7 +22,7 @@ def pixels() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 256, 256), dtype=np.uint8))
 
 
-def test_each_teacher_gives_its_own_map_and_a_folder_gives_both(pixels):
+def test_each_teacher_has_one_layer_and_a_folder_has_both(pixels: torch.Tensor) -> None:
     folder = shared_path("weights")
     resnet, mobilenet = load_teachers(folder)
     with torch.inference_mode():
@@ -34,7 +38,7 @@ def test_each_teacher_gives_its_own_map_and_a_folder_gives_both(pixels):
     assert both.weights_sha256 not in (None, alone.weights_sha256)
 
 
-def test_a_teacher_leaves_bars_out_as_its_student_does(pixels):
+def test_a_teacher_crops_padding_as_its_student_does(pixels: torch.Tensor) -> None:
     folder = shared_path("weights")
     both = load_teacher(folder, "", CPU)
     torch.testing.assert_close(both.tokens_within(pixels, CellBox(0, 16, 0, 16)), both.tokens(pixels), atol=0, rtol=0)
@@ -46,7 +50,7 @@ def test_a_teacher_leaves_bars_out_as_its_student_does(pixels):
     assert float(cosines[..., 7:9].min()) > 0.95
 
 
-def test_layer2_is_a_layer_beside_layer3(pixels):
+def test_layer2_is_a_second_layer(pixels: torch.Tensor) -> None:
     path = shared_path("weights") / RESNET_FILE
     two, one = load_teacher(path, "layer2+layer3", CPU), load_teacher(path, "layer3", CPU)
     tokens = two.tokens(pixels)
@@ -56,11 +60,11 @@ def test_layer2_is_a_layer_beside_layer3(pixels):
     assert two.name == "resnet18 layer2+layer3"
 
 
-def test_what_is_no_teacher_is_refused(tmp_path):
-    with pytest.raises(EvaluationError, match=r"no teacher .*nothing\.npz"):
+def test_a_file_that_is_not_a_teacher_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"nothing\.npz"):
         load_teacher(tmp_path / "nothing.npz", "", CPU)
     np.savez(tmp_path / "other.npz", weight=np.zeros(3))
-    with pytest.raises(EvaluationError, match="neither ResNet-18"):
+    with pytest.raises(InvalidWeights, match=r"other\.npz"):
         load_teacher(tmp_path / "other.npz", "", CPU)
-    with pytest.raises(EvaluationError, match="layer3 or layer2"):
+    with pytest.raises(InvalidWeights, match="layer9"):
         load_teacher(shared_path("weights") / RESNET_FILE, "layer9", CPU)

@@ -1,8 +1,9 @@
-"""A small dataset in MVTec layout, with masks."""
+"""A small dataset in MVTec AD layout, with masks."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from testing.line import part
@@ -11,7 +12,7 @@ SIZE = (64, 80)
 
 
 def write_dataset(folder: Path, pool: int = 6, good: int = 5, bad: int = 4, masks: bool = True) -> Path:
-    """Striped parts; a defect is a dark blot in the middle, its mask the blot."""
+    """Write striped parts; a defect is a dark blot in the middle, and its mask is the blot."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     blot = ((rows - SIZE[0] / 2) ** 2 + (columns - SIZE[1] / 2) ** 2) < 100
     for number in range(pool):
@@ -25,6 +26,6 @@ def write_dataset(folder: Path, pool: int = 6, good: int = 5, bad: int = 4, mask
     return folder
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:
+def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)

@@ -1,4 +1,7 @@
+"""Which files of a folder in MVTec AD layout are drawn as shots and tested."""
+
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +11,7 @@ from scorer.evaluation.errors import EvaluationError
 from tests.scorer.evaluation.dataset_folder import write_dataset
 
 
-def test_shots_are_drawn_from_train_good_alone_and_never_twice(tmp_path):
+def test_shots_are_drawn_from_train_good_alone_and_never_twice(tmp_path: Path) -> None:
     dataset = read_dataset(write_dataset(tmp_path / "parts", pool=9))
     for seed in range(20):
         drawn = dataset.draw(8, seed)
@@ -16,21 +19,21 @@ def test_shots_are_drawn_from_train_good_alone_and_never_twice(tmp_path):
         assert {path.parent for path in drawn} == {dataset.folder / "train" / "good"}
 
 
-def test_a_draw_depends_on_dataset_number_and_seed_alone(tmp_path):
+def test_a_draw_depends_on_dataset_shots_and_seed_alone(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "parts", pool=9)
     first, second = read_dataset(folder, limit=2), read_dataset(folder)
     assert first.draw(4, 3) == second.draw(4, 3)
     assert first.draw(4, 3) != first.draw(4, 4)
 
 
-def test_a_limit_keeps_the_images_that_the_student_was_measured_with(tmp_path):
+def test_a_limit_selects_the_images_that_the_student_was_evaluated_on(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "parts", good=9, bad=8)
     dataset, split = read_dataset(folder, limit=5), read_split(folder, limit=5)
-    assert [*dataset.good, *dataset.bad] == split.tested
+    assert list(dataset.tested) == split.tested
     assert len(dataset.good) == len(dataset.bad) == 5
 
 
-def test_contents_tell_which_files_are_tested(tmp_path):
+def test_contents_depend_on_the_tested_files(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "parts")
     whole = read_dataset(folder)
     shutil.copytree(folder, tmp_path / "copy")
@@ -40,7 +43,7 @@ def test_contents_tell_which_files_are_tested(tmp_path):
     assert read_dataset(folder).contents != whole.contents
 
 
-def test_a_folder_of_datasets_stands_for_all_of_them(tmp_path):
+def test_a_folder_of_datasets_stands_for_all_of_them(tmp_path: Path) -> None:
     folders = [write_dataset(tmp_path / name) for name in ("a", "b")]
     (tmp_path / "notes").mkdir()
     assert find_datasets([tmp_path]) == folders
@@ -48,19 +51,19 @@ def test_a_folder_of_datasets_stands_for_all_of_them(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train/good", "test/good"])
-def test_a_folder_that_is_no_dataset_is_refused_with_what_it_lacks(tmp_path, part):
+def test_a_folder_that_is_not_a_dataset_is_refused_with_what_it_lacks(tmp_path: Path, part: str) -> None:
     folder = write_dataset(tmp_path / "parts")
     shutil.rmtree(folder / part)
-    with pytest.raises(EvaluationError, match=f"no images in .*{part}"):
+    with pytest.raises(EvaluationError, match=part):
         read_dataset(folder)
 
 
-def test_a_dataset_without_anomalies_too_small_a_pool_and_a_missing_folder_are_refused(tmp_path):
+def test_too_few_normals_no_anomalies_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "parts", pool=3)
-    with pytest.raises(EvaluationError, match="has 3 images; 4 shots can't be drawn"):
+    with pytest.raises(EvaluationError, match="4 shots"):
         read_dataset(folder).draw(4, 0)
     shutil.rmtree(folder / "test" / "blot")
-    with pytest.raises(EvaluationError, match="has no images beside good"):
+    with pytest.raises(EvaluationError, match="test/DEFECT"):
         read_dataset(folder)
-    with pytest.raises(EvaluationError, match=r"no folder .*nowhere"):
+    with pytest.raises(EvaluationError, match="nowhere"):
         find_datasets([tmp_path / "nowhere"])

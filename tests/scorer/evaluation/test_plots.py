@@ -1,17 +1,20 @@
+"""Plots of AUROC by shots are complete, small and reproducible."""
+
 import sys
+from pathlib import Path
 
 import pytest
 
 from scorer.evaluation.errors import EvaluationError
 from scorer.evaluation.plots import plot_auroc_by_shots
-from tests.scorer.evaluation.test_summary import CELLS, cell
+from tests.scorer.evaluation.test_summary import RESULTS, result
 
-LARGEST_FILE = 150_000
+MAX_FILE_BYTES = 150_000
 
 
-def test_a_panel_for_each_dataset_and_one_for_the_mean_small_enough_to_keep(tmp_path):
+def test_there_is_a_panel_per_dataset_and_one_for_the_mean_in_a_small_file(tmp_path: Path) -> None:
     many = dict(
-        cell(f"method {method}", f"set {dataset}", shots, seed, 0.5 + 0.01 * method + 0.02 * shots)
+        result(f"method {method}", f"set {dataset}", shots, seed, 0.5 + 0.01 * method + 0.02 * shots)
         for method in range(10)
         for dataset in range(5)
         for shots in (2, 4, 8)
@@ -23,17 +26,17 @@ def test_a_panel_for_each_dataset_and_one_for_the_mean_small_enough_to_keep(tmp_
     assert all(f">set {dataset}<" in drawn for dataset in range(5))
     assert ">mean<" in drawn
     assert all(f">method {method}<" in drawn for method in range(10))
-    assert len(drawn) < LARGEST_FILE
+    assert len(drawn) < MAX_FILE_BYTES
 
 
-def test_equal_figures_are_drawn_to_equal_files(tmp_path):
-    (first,), (second,) = (plot_auroc_by_shots(CELLS, tmp_path / name, "accuracy") for name in "ab")
+def test_equal_results_are_plotted_to_equal_files(tmp_path: Path) -> None:
+    (first,), (second,) = (plot_auroc_by_shots(RESULTS, tmp_path / name, "accuracy") for name in "ab")
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_without_matplotlib_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(EvaluationError, match="pip install matplotlib"):
-        plot_auroc_by_shots(CELLS, tmp_path, "accuracy")
+        plot_auroc_by_shots(RESULTS, tmp_path, "accuracy")

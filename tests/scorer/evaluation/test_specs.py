@@ -1,9 +1,14 @@
+"""Method specs, framings and backbone specs are parsed, or refused with the name of what is wrong."""
+
+from pathlib import Path
+
 import pytest
 
 from scorer.detectors import registry
-from scorer.errors import UnknownBackbone, UnknownDetector
+from scorer.errors import ModelUnavailable, UnknownBackbone, UnknownDetector
 from scorer.evaluation.errors import EvaluationError
 from scorer.evaluation.specs import (
+    BackboneSetup,
     load_backbone_setup,
     load_patch_detector,
     load_whole_image_detector,
@@ -17,48 +22,45 @@ SETTINGS = ScorerSettings(device="cpu", engine="torch")
 
 
 @pytest.fixture(scope="module")
-def ground():
+def setup() -> BackboneSetup:
     return load_backbone_setup("filterbank", Framing(), SETTINGS)
 
 
-def test_all_stands_for_every_detector_there_is_and_none_comes_twice():
+def test_all_stands_for_every_detector_without_repeats() -> None:
     assert parse_method_specs("all") == registry.detector_names()
     assert parse_method_specs("nearest-patch, all").count("nearest-patch") == 1
     with pytest.raises(UnknownDetector, match="patchcoat"):
         parse_method_specs("nearest-patch,patchcoat")
 
 
-def test_a_word_changes_what_a_method_is_made_with_and_so_its_model_id(ground):
-    plain = load_patch_detector("patchcore", "elpv", ground, SETTINGS)
-    half = load_patch_detector("patchcore:kept_share=0.5+coreset_patches=9", "elpv", ground, SETTINGS)
+def test_a_spec_changes_the_method_and_its_model_id(setup: BackboneSetup) -> None:
+    plain = load_patch_detector("patchcore", "elpv", setup, SETTINGS)
+    half = load_patch_detector("patchcore:kept_share=0.5+coreset_patches=9", "elpv", setup, SETTINGS)
     assert half.method.configuration["kept_share"] == 0.5
     assert half.model_id != plain.model_id
-    assert load_patch_detector("patchcore:kept_share=0.1", "elpv", ground, SETTINGS).model_id == plain.model_id
+    assert load_patch_detector("patchcore:kept_share=0.1", "elpv", setup, SETTINGS).model_id == plain.model_id
 
 
-def test_the_dataset_s_name_can_stand_in_a_setting(tmp_path):
+def test_the_dataset_s_name_replaces_the_placeholder_in_a_setting(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"weights_path": tmp_path})
-    with pytest.raises(Exception, match="without-elpv"):
+    with pytest.raises(ModelUnavailable, match="without-elpv"):
         load_whole_image_detector("inctrl:inctrl_heads=without-{dataset}", "elpv", None, Framing(), settings)
 
 
 @pytest.mark.parametrize(
-    ("word", "complaint"),
-    [
-        ("patchcore:kept_share", "write patchcore:coreset_patches=1024, say"),
-        ("patchcore:kept=1", "kept is neither a setting of the scorer nor an argument of patchcore.*kept_share"),
-        ("patchcore:kept_share=many", "could not convert"),
-        ("patchcore:coreset_patches=0", "greater than or equal to 2"),
-    ],
+    "spec",
+    ["patchcore:kept_share", "patchcore:kept=1", "patchcore:kept_share=many", "patchcore:coreset_patches=0"],
 )
-def test_a_word_that_sets_nothing_is_refused(ground, word, complaint):
-    with pytest.raises(EvaluationError, match=complaint):
-        load_patch_detector(word, "elpv", ground, SETTINGS)
+def test_an_invalid_spec_is_refused_by_name(setup: BackboneSetup, spec: str) -> None:
+    with pytest.raises(EvaluationError, match=spec):
+        load_patch_detector(spec, "elpv", setup, SETTINGS)
 
 
-def test_framings_and_backbones_are_known_by_name():
+def test_framings_and_backbones_are_found_by_name() -> None:
     assert parse_framing("centre-crop") == Framing("centre_crop")
-    with pytest.raises(EvaluationError, match="no framing 'squeeze'"):
+    with pytest.raises(EvaluationError, match="squeeze"):
         parse_framing("squeeze")
-    with pytest.raises(UnknownBackbone, match="no backbone 'andon-huge'"):
+    with pytest.raises(UnknownBackbone, match="andon-huge"):
         load_backbone_setup("andon-huge", Framing(), SETTINGS)
+    with pytest.raises(ModelUnavailable, match=r"nothing\.npz"):
+        load_backbone_setup("teacher:nothing.npz", Framing(), SETTINGS)

@@ -27,10 +27,10 @@ def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folde
     assert done.code == 0, done.err
     assert "Mean of bolts, nuts" in done.out
     result = json.loads(Path("out.json").read_text())
-    assert [(line["dataset"], line["shots"]) for line in result["lines"]] == [
+    assert [(row["dataset"], row["shots"]) for row in result["rows"]] == [
         (name, shots) for name in ("bolts", "nuts") for shots in (2, 3)
     ]
-    assert all(line["auroc"]["mean"] == 1 and line["aupro"]["mean"] > 0.8 for line in result["lines"])
+    assert all(row["auroc"]["mean"] == 1 and row["aupro"]["mean"] > 0.8 for row in result["rows"])
     assert "| nearest-patch | filterbank | 100.0 ± 0.0 |" in Path("page.md").read_text()
     assert Path("images/accuracy-filterbank.svg").is_file()
     assert len(Path(".andon/accuracy.jsonl").read_text().splitlines()) == 4
@@ -39,22 +39,22 @@ def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folde
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("options", "complaint"),
     [
-        (("--data", "nowhere"), "There is no folder nowhere"),
-        (("--data", "data/bolts", "--shots", "two"), "--shots takes numbers"),
+        (("--data", "nowhere"), "nowhere"),
+        (("--data", "data/bolts", "--shots", "two"), "two"),
         (("--data", "data/bolts", "--shots", "1,2"), "--shots begins at 2"),
-        (("--data", "data/bolts", "--shots", "64"), "64 shots can't be drawn"),
-        (("--data", "data/bolts", "--shots", "2", "--methods", "wish"), "There is no detector 'wish'"),
-        (("--data", "data/bolts", "--shots", "2", "--backbone", "wish"), "There is no backbone 'wish'"),
-        (("--data", "data/bolts", "--shots", "2", "--framing", "wish"), "There is no framing 'wish'"),
-        (("--data", "data/bolts", "--shots", "2", "--backbone", "teacher:wish.npz"), "There is no teacher wish.npz"),
+        (("--data", "data/bolts", "--shots", "64"), "64 shots"),
+        (("--data", "data/bolts", "--shots", "2", "--methods", "wish"), "wish"),
+        (("--data", "data/bolts", "--shots", "2", "--backbone", "wish"), "wish"),
+        (("--data", "data/bolts", "--shots", "2", "--framing", "wish"), "wish"),
+        (("--data", "data/bolts", "--shots", "2", "--backbone", "teacher:wish.npz"), "wish.npz"),
     ],
 )
-def test_what_can_t_be_measured_is_said_in_one_sentence(
-    andon: Andon, folders: list[Path], words: tuple[str, ...], complaint: str
+def test_an_invalid_option_is_named_in_one_sentence(
+    andon: Andon, folders: list[Path], options: tuple[str, ...], complaint: str
 ) -> None:
-    done = andon("bench", "accuracy", *words)
+    done = andon("bench", "accuracy", *options)
     assert done.code == 1
     assert complaint in done.err
     assert len(done.err.strip().splitlines()) == 1

@@ -19,7 +19,7 @@ from storage.line.thresholds import Threshold
 
 DAY = timedelta(days=1)
 BINS = 400
-KINDS = {"calibrated": "from the normals", "reviewed": "from normals and accepted frames", "by_hand": "by hand"}
+KINDS = {"calibrated": "from the normals", "reviewed": "from normals and accepted frames", "manual": "by hand"}
 VALUE, REASON, RATE, RATE_REASON = "threshold_value", "threshold_reason", "rate_percent", "rate_reason"
 
 

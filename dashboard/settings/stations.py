@@ -144,5 +144,5 @@ def threshold_of(place: Station) -> None:
 
 
 def said_of(threshold: Threshold) -> str:
-    kinds = {"calibrated": "from the normal set", "reviewed": "with reviewed frames", "by_hand": "set by hand"}
+    kinds = {"calibrated": "from the normal set", "reviewed": "with reviewed frames", "manual": "set by hand"}
     return f"{kinds[threshold.kind]}, {100 * threshold.false_reject_rate:g} % false rejects"

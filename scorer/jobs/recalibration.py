@@ -64,7 +64,7 @@ class ThresholdRecalibration:
         key = in_force.station_id, in_force.normal_set_id, in_force.model_id
         with self._database.read() as session:
             found = accepted_scores.recent(session, *key, since=now - LOOKBACK)
-        if in_force.kind == "by_hand" or found.flagged_unreviewed or len(found.scores) < MIN_ACCEPTED_SCORES:
+        if in_force.kind == "manual" or found.flagged_unreviewed or len(found.scores) < MIN_ACCEPTED_SCORES:
             return False
         made = calibrate([*standard.references.normal_scores, *found.scores], in_force.false_reject_rate)
         if abs(made.value - in_force.value) <= MIN_RELATIVE_CHANGE * in_force.value:

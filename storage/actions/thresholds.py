@@ -46,7 +46,7 @@ def set_manually(
         MANUAL_GUARANTEE,
         at,
         who.name,
-        "by_hand",
+        "manual",
         reason,
     )
     thresholds.record(session, made)
@@ -58,7 +58,7 @@ def set_manually(
         station=station,
         subject=f"threshold for normal set {active.version}",
         before=None if before is None else {"value": before.value, "kind": before.kind},
-        after={"value": value, "kind": "by_hand", "model_id": model},
+        after={"value": value, "kind": "manual", "model_id": model},
         reason=reason,
     )
     return made

@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +25,8 @@ def upgrade(engine: Engine, database: str) -> None:
     """Bring an empty or older database to the newest revision, in one transaction behind one lock."""
     if engine.dialect.name == "sqlite":
         _use_write_ahead_log(engine)
-    with engine.begin() as connection:  # on SQLite this holds the write lock from here on
+    with engine.connect() as connection, _foreign_keys_unchecked(connection), connection.begin():
+        # On SQLite the write lock is held from here on.
         if connection.dialect.name == "postgresql":
             _require_postgres_15(connection, database)
             connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
@@ -33,9 +36,15 @@ def upgrade(engine: Engine, database: str) -> None:
             return
         if found is not None:
             _require_known(found, database)
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
+        migrate(connection, "head")
+        _require_foreign_keys(connection, database)
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Execute the migrations up to `revision` over this connection, in its transaction."""
+    configuration = _configuration()
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, revision)
 
 
 def require_current(connection: Connection, database: str) -> None:
@@ -67,6 +76,30 @@ def rendered(kind: str, item: Any, context: AutogenContext) -> str | Literal[Fal
 
 def _configuration() -> Config:
     return Config(Path(__file__).with_name("alembic.ini"))
+
+
+@contextmanager
+def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
+    """Let a migration on SQLite copy and drop a table that others refer to (https://sqlite.org/lang_altertable.html).
+
+    The pragma does nothing inside a transaction, so it is executed before SQLAlchemy begins one.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        cursor.execute("PRAGMA foreign_keys = ON")
+
+
+def _require_foreign_keys(connection: Connection, database: str) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise StorageError(f"Migrating {database} would break a reference of its table {broken[0]}: it was undone.")
 
 
 def _revision(connection: Connection, database: str) -> str | None:

@@ -131,7 +131,7 @@ class ThresholdRow(Base):
     guarantee: Mapped[str] = mapped_column(String(500))  # what can be promised at this number of normals, in words
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
     made_by: Mapped[str] = mapped_column(String(120))
-    kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'by_hand' or 'reviewed'
+    kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'manual' or 'reviewed'
     reason: Mapped[str] = mapped_column(String(500), server_default=text("''"))
 
 
@@ -183,7 +183,7 @@ class VerdictRow(Base):
 class VerdictRollupRow(Base):
     """What one station's verdicts of one minute, hour or day add up to; kept right by whatever records verdicts."""
 
-    __tablename__ = "tallies"
+    __tablename__ = "verdict_rollups"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
@@ -202,7 +202,7 @@ class ScoreRollupRow(Base):
     """How often a score, cut to three digits, came at one station in one hour or day; kept right like
     `VerdictRollupRow`."""
 
-    __tablename__ = "score_tallies"
+    __tablename__ = "score_rollups"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
@@ -412,7 +412,7 @@ class ReviewQueueRow(Base):
 class NormalCandidateRow(Base):
     """A frame that somebody wants in the station's next normal set."""
 
-    __tablename__ = "picked_frames"
+    __tablename__ = "normal_candidates"
 
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"), primary_key=True)
     image_reference: Mapped[str] = mapped_column(String(71), primary_key=True)

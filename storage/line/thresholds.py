@@ -15,7 +15,7 @@ from storage.database.tables import ThresholdRow
 from storage.database.truncate import truncate
 from storage.errors import InvalidChange
 
-ThresholdKind = Literal["calibrated", "by_hand", "reviewed"]
+ThresholdKind = Literal["calibrated", "manual", "reviewed"]
 
 
 @dataclass(frozen=True, slots=True)

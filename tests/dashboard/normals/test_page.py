@@ -200,7 +200,7 @@ def test_a_threshold_is_set_by_hand_with_a_reason(
     press(app, "Put in force")
     with line.database.read() as session:
         newest = thresholds.history(session, s1.id)[0]
-    assert (newest.value, newest.kind, newest.reason) == (0.35, "by_hand", "glare")
+    assert (newest.value, newest.kind, newest.reason) == (0.35, "manual", "glare")
     assert list(app.dataframe[0].value["Threshold"]) == [0.35, 0.41]
 
 

@@ -216,6 +216,6 @@ def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
     say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     with line.database.begin() as session:
         found = thresholds.history(session, stations.get(session, "s1").id)[0]
-        thresholds.record(session, replace(found, value=0.5, kind="by_hand", reason="trial"))
+        thresholds.record(session, replace(found, value=0.5, kind="manual", reason="trial"))
     assert recalibration_of(line).turn() == 0
-    assert thresholds_of(line)[0].kind == "by_hand"
+    assert thresholds_of(line)[0].kind == "manual"

@@ -112,7 +112,7 @@ def test_a_threshold_by_hand_is_in_force_with_its_reason(database: Database) -> 
             threshold_actions.set_manually(session, MIA, "s1", 0.6, " ", NOON)
         made = threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
         assert thresholds.current(session, station.id, active.id, "0c5f") == made
-        assert (made.kind, made.reason, made.made_by, made.false_reject_rate) == ("by_hand", "glare", "mia", 0.01)
+        assert (made.kind, made.reason, made.made_by, made.false_reject_rate) == ("manual", "glare", "mia", 0.01)
         assert thresholds.history(session, station.id) == [made, calibrated]
         entry = audit_log.list_entries(session)[0]
         assert (entry.before, entry.after["value"], entry.reason) == (

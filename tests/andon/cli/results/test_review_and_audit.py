@@ -92,7 +92,7 @@ def test_a_threshold_is_set_by_hand_with_a_reason(andon: Andon, line: Database) 
     assert "above 0.6" in andon("threshold", "set", "s1", "0.6", "--reason", "glare").out
     newest, before = answer(andon, "threshold", "show", "s1")
     assert tuple(newest) == threshold.KEYS
-    assert (newest["value"], newest["kind"], newest["reason"], newest["in_force"]) == (0.6, "by_hand", "glare", True)
+    assert (newest["value"], newest["kind"], newest["reason"], newest["in_force"]) == (0.6, "manual", "glare", True)
     assert (before["value"], before["in_force"]) == (0.5, False)
     assert "by hand" in andon("threshold", "show", "s1").out
     assert andon("threshold", "set", "s1", "0.6").code == 2

@@ -1,6 +1,6 @@
-"""Generator of the reference pages that come from the code: docs/reference/{commands,settings}.md.
+"""Generator of the reference pages that come from the code: docs/reference/{commands,metrics,settings}.md.
 
-``python -m andon.docs_generator FOLDER`` writes both into a folder; a test compares them with the code.
+``python -m andon.docs_generator FOLDER`` writes them below a folder; a test compares them with the code.
 """
 
 import sys
@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from andon.cli import app
+from andon.metrics_reference import metrics_page
 from andon.settings_reference import settings_page
 
 INTRODUCTION = """\
@@ -56,6 +57,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     (folder / "reference" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (folder / "reference" / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "reference" / "metrics.md").write_text(metrics_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

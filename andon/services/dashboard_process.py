@@ -90,6 +90,18 @@ def registry(database: Database) -> CollectorRegistry:
     return made
 
 
+def database_gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+    """Return the gauges that `DatabaseCollector` fills: database up, frame age, parked frames, pending dead letters."""
+    return (
+        GaugeMetricFamily("andon_database_up", "1 while the database answers."),
+        GaugeMetricFamily(
+            "andon_station_last_frame_age_seconds", "Seconds since the newest frame with a verdict.", labels=["station"]
+        ),
+        GaugeMetricFamily("andon_station_parked_frames", "Frames that wait for a normal set.", labels=["station"]),
+        GaugeMetricFamily("andon_dead_letters_pending", "Dead letters that were not replayed."),
+    )
+
+
 class DatabaseCollector(Collector):
     """Age of each station's last frame, parked frames, dead letters that wait, and whether the database answers."""
 
@@ -101,15 +113,8 @@ class DatabaseCollector(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One transaction a scrape; without a database, only that it is away."""
-        up = GaugeMetricFamily("andon_database_up", "1 while the database answers.")
-        age = GaugeMetricFamily(
-            "andon_station_last_frame_age_seconds", "Seconds since the newest frame with a verdict.", labels=["station"]
-        )
-        parked = GaugeMetricFamily(
-            "andon_station_parked_frames", "Frames that wait for a normal set.", labels=["station"]
-        )
-        letters = GaugeMetricFamily("andon_dead_letters_pending", "Dead letters that were not replayed.")
+        """Yield the gauges, read in one transaction; without a database, only that it is unavailable."""
+        up, age, parked, letters = database_gauges()
         now = utc_now()
         try:
             with self._database.read() as session:

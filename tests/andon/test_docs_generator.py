@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from andon.docs_generator import commands_page
+from andon.metrics_reference import metrics_page
 from andon.settings import Settings, load_settings
 from andon.settings_reference import example_file, settings_page
 
@@ -19,6 +20,10 @@ def test_the_settings_page_is_what_the_code_says() -> None:
 
 def test_the_commands_page_is_what_the_code_says() -> None:
     assert (DOCS / "reference" / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
+
+
+def test_the_metrics_page_is_what_the_code_says() -> None:
+    assert (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8") == metrics_page(), HOW
 
 
 def test_the_example_file_sets_nothing_until_a_line_is_uncommented(workplace: Path) -> None:

@@ -1,4 +1,4 @@
-"""The image store as the worker sees it: its being away has a name of its own, apart from the database's."""
+"""The image store as the scorer uses it: its outages are told apart from those of the database."""
 
 from scorer.errors import ImageStoreUnavailable
 from storage.blobs.image_store import ImageStore
@@ -6,20 +6,21 @@ from storage.errors import StorageUnavailable
 
 
 class RetriableImageStore:
-    """Puts and gets bytes from any thread; raises `ImageStoreUnavailable` where the store is away."""
+    """Stores and reads bytes, from any thread."""
 
     def __init__(self, store: ImageStore) -> None:
+        """Use this store."""
         self._store = store
 
     def put(self, data: bytes) -> str:
-        """Keep bytes, return their reference."""
+        """Store bytes and return their reference; raises `ImageStoreUnavailable`."""
         try:
             return self._store.put(data)
         except StorageUnavailable as error:
             raise ImageStoreUnavailable(str(error)) from error
 
     def get(self, reference: str) -> bytes:
-        """Raises `NotFound` for a reference that is not there."""
+        """Return the bytes of a reference; raises `NotFound`, or `ImageStoreUnavailable`."""
         try:
             return self._store.get(reference)
         except StorageUnavailable as error:

@@ -14,11 +14,11 @@ SCORE = Histogram(
 )
 STAGE_SECONDS = Histogram(
     "andon_stage_seconds",
-    "Seconds a batch spent in a stage: take-in, score, write, commit.",
+    "Seconds a batch spent in a stage: decode, score, persist, commit.",
     ["stage"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
 )
-STAGE_FRAMES = Gauge("andon_stage_frames", "Frames in a stage or waiting for it: take-in, score, write.", ["stage"])
+STAGE_FRAMES = Gauge("andon_stage_frames", "Frames in a stage or waiting for it: decode, score, persist.", ["stage"])
 TRIGGER_TO_VERDICT_SECONDS = Histogram(
     "andon_trigger_to_verdict_seconds",
     "Seconds from the capture of a frame to its committed verdict.",

@@ -1,4 +1,4 @@
-"""A bound on bytes that threads hold at once."""
+"""A bound on the bytes that threads hold at once."""
 
 import threading
 from collections.abc import Iterator
@@ -6,22 +6,23 @@ from contextlib import contextmanager
 
 
 class ByteBudget:
-    """Lets at most `most` bytes be held; who asks for more than that alone gets it once nobody holds any."""
+    """Lets threads hold at most `limit_bytes` between them; a larger piece is let through while nobody holds any."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
+    def __init__(self, limit_bytes: int) -> None:
+        """Start with nothing held."""
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
         self._changed = threading.Condition()
 
     @contextmanager
-    def of(self, size: int) -> Iterator[None]:
-        """Wait until so many bytes fit, and hold them; whoever holds some must not ask for more."""
+    def reserve(self, size_bytes: int) -> Iterator[None]:
+        """Wait until this many bytes fit, and hold them for the block; a thread must not reserve twice at once."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held == 0 or self._held + size <= self._most)
-            self._held += size
+            self._changed.wait_for(lambda: self._held_bytes == 0 or self._held_bytes + size_bytes <= self._limit_bytes)
+            self._held_bytes += size_bytes
         try:
             yield
         finally:
             with self._changed:
-                self._held -= size
+                self._held_bytes -= size_bytes
                 self._changed.notify_all()

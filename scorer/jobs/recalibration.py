@@ -1,7 +1,7 @@
-"""Thresholds follow what people accept: the normals' own scores and those of accepted frames, once there are enough.
+"""Let thresholds follow reviews: calibrate from the normals' own scores and those of accepted frames.
 
-Nothing is promised from frames that nobody looked at: while flagged ones wait for a word, the accepted scores lack
-their upper end, and the threshold stays. One set by hand stays until somebody changes it (docs/adr/0007).
+Nothing can be promised from frames that nobody reviewed: while flagged frames wait for a label, the accepted scores
+lack their upper end, and the threshold stays. One that was set by hand stays until a person changes it (docs/adr/0007).
 """
 
 from dataclasses import replace
@@ -12,73 +12,81 @@ import structlog
 from foundation.clock import Clock
 from scorer.errors import InvalidNormalSet
 from scorer.recipes.calibration import calibrate
-from scorer.recipes.loader import Recipe, RecipeLoader
+from scorer.recipes.loader import RecipeLoader
+from scorer.recipes.recipe import Recipe
 from storage.database.engine import Database
 from storage.line import accepted_scores, normal_sets, stations, thresholds
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
+from storage.line.thresholds import Threshold
 from storage.review import labels
 
 LOOKBACK = timedelta(days=30)
 MIN_ACCEPTED_SCORES = 100
 MIN_RELATIVE_CHANGE = 0.01
-"""Of the threshold in force; below that a new one would say nothing new."""
+"""Relative to the current threshold; a smaller change is not worth a new one."""
 
 log = structlog.get_logger()
 
 
 class ThresholdRecalibration:
-    """Looks at all stations in turn; used from one thread."""
+    """Recalibrates stations in turn; used from one thread."""
 
-    def __init__(self, database: Database, name: str, clock: Clock, standards: RecipeLoader) -> None:
+    def __init__(self, database: Database, name: str, clock: Clock, recipes: RecipeLoader) -> None:
+        """Record new thresholds as made by the worker `name`."""
         self._database = database
         self._name = name
         self._clock = clock
-        self._standards = standards
+        self._recipes = recipes
 
-    def turn(self) -> int:
-        """Make new thresholds where they are due; how many were made."""
+    def run(self) -> int:
+        """Make new thresholds where they are due, and return how many."""
         with self._database.read() as session:
-            standing = [
+            active = [
                 (station, normal_set)
                 for station in stations.list_all(session)
                 if (normal_set := normal_sets.active(session, station.id)) is not None
             ]
-        return sum(self._made(station, normal_set) for station, normal_set in standing)
+        return sum(self._recalibrate(station, normal_set) for station, normal_set in active)
 
-    def _made(self, station: Station, normal_set: NormalSet) -> bool:
-        if not self._is_reviewed(station):
+    def _recalibrate(self, station: Station, normal_set: NormalSet) -> bool:
+        if not self._has_reviews(station):
             return False
         try:
-            standard = self._standards.standard(station, normal_set)
-        except InvalidNormalSet:  # each of its frames says so
+            recipe = self._recipes.recipe(station, normal_set)
+        except InvalidNormalSet:  # each frame of the station is rejected with it
             return False
-        return self._follow(standard)
+        threshold = self._recalibrated(recipe)
+        if threshold is None:
+            return False
+        with self._database.begin() as session:
+            thresholds.record(session, threshold)
+        log.info(
+            "threshold follows reviews", station=station.name, value=threshold.value, before=recipe.threshold.value
+        )
+        return True
 
-    def _is_reviewed(self, station: Station) -> bool:
+    def _has_reviews(self, station: Station) -> bool:
         with self._database.read() as session:
             return bool(labels.recent(session, station.id, since=self._clock() - LOOKBACK, limit=1))
 
-    def _follow(self, standard: Recipe) -> bool:
-        now, in_force = self._clock(), standard.threshold
-        key = in_force.station_id, in_force.normal_set_id, in_force.model_id
+    def _recalibrated(self, recipe: Recipe) -> Threshold | None:
+        """Return the threshold that accepted scores lead to; None while they do not allow another one."""
+        now, current = self._clock(), recipe.threshold
+        key = current.station_id, current.normal_set_id, current.model_id
         with self._database.read() as session:
-            found = accepted_scores.recent(session, *key, since=now - LOOKBACK)
-        if in_force.kind == "manual" or found.flagged_unreviewed or len(found.scores) < MIN_ACCEPTED_SCORES:
-            return False
-        made = calibrate([*standard.references.normal_scores, *found.scores], in_force.false_reject_rate)
-        if abs(made.value - in_force.value) <= MIN_RELATIVE_CHANGE * in_force.value:
-            return False
-        new = replace(
-            in_force,
-            value=made.value,
-            guarantee=made.guarantee,
+            accepted = accepted_scores.recent(session, *key, since=now - LOOKBACK)
+        if current.kind == "manual" or accepted.flagged_unreviewed or len(accepted.scores) < MIN_ACCEPTED_SCORES:
+            return None
+        found = calibrate([*recipe.references.normal_scores, *accepted.scores], current.false_reject_rate)
+        if abs(found.value - current.value) <= MIN_RELATIVE_CHANGE * current.value:
+            return None
+        return replace(
+            current,
+            value=found.value,
+            guarantee=found.guarantee,
             made_at=now,
             made_by=self._name,
             kind="reviewed",
-            reason=f"{len(found.scores)} accepted frames of the last {LOOKBACK.days} days",
+            reason=f"{len(accepted.scores)} accepted frames of the last {LOOKBACK.days} days",
         )
-        with self._database.begin() as session:
-            thresholds.record(session, new)
-        log.info("threshold follows reviews", station=standard.station.name, value=new.value, before=in_force.value)
-        return True

@@ -1,9 +1,8 @@
-"""Step 3 of the worker: what a station's frames are judged by."""
+"""Prepare recipes: load the detector, compute or read references, and calibrate the threshold."""
 
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import structlog
 
@@ -17,6 +16,7 @@ from scorer.images import RetriableImageStore
 from scorer.imaging import decode
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate
+from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
@@ -29,22 +29,11 @@ from storage.line.thresholds import Threshold
 log = structlog.get_logger()
 
 MEMORY_DIVISOR = 4
-"""References take one of so many parts of the device's memory, unless the settings say how much."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What all of a station's frames in one batch are judged by."""
-
-    station: Station
-    framing: Framing
-    detector: Detector
-    references: References
-    threshold: Threshold
+"""References take this part of the device's memory, one quarter, unless the settings say how much."""
 
 
 class RecipeLoader:
-    """Holds detectors, one a framing, and references; safe from any thread, one at a time."""
+    """Loads detectors, one per framing, and prepares references and thresholds; from any thread, one at a time."""
 
     def __init__(
         self,
@@ -55,6 +44,7 @@ class RecipeLoader:
         clock: Clock,
         load: registry.LoadDetector = registry.load,
     ) -> None:
+        """Load nothing yet; thresholds that are made here are recorded as made by `name`."""
         self._database = database
         self._images = images
         self._settings = settings
@@ -66,18 +56,26 @@ class RecipeLoader:
         self._alone = threading.RLock()
 
     def detector(self, framing: stations.FramingKind) -> Detector:
-        """The detector that the settings name, for this framing; raises `ModelUnavailable`."""
+        """Return the detector that the settings name, for this framing; raises `ModelUnavailable`."""
         with self._alone:
             if framing not in self._detectors:
                 self._detectors[framing] = self._load(self._settings, Framing(framing))
             return self._detectors[framing]
 
-    def standard(
-        self, station: Station, normal_set: NormalSet, in_force: Mapping[tuple[int, str], Threshold] | None = None
+    def recipe(
+        self, station: Station, normal_set: NormalSet, current: Mapping[tuple[int, str], Threshold] | None = None
     ) -> Recipe:
-        """Get ready to judge; raises `InvalidNormalSet` where the set allows no references or no threshold.
+        """Return the recipe of a station with one of its normal sets, active or not.
 
-        in_force: thresholds as `storage.line.thresholds.in_force` just read them for this set among others, if it did.
+        Args:
+            station: The station, whose settings choose framing, object name and false reject rate.
+            normal_set: The normal images to compare with.
+            current: Thresholds as `storage.line.thresholds.in_force` just read them for this set among others; read
+                here where they are left out.
+
+        Raises:
+            InvalidNormalSet: The set allows no references or no threshold.
+            ModelUnavailable: The detector can't be loaded.
         """
         with self._alone:
             detector = self.detector(station.settings.framing)
@@ -88,10 +86,10 @@ class RecipeLoader:
                     station.settings.object_name,
                 ),
             )
-            found = None if in_force is None else in_force.get((normal_set.id, detector.model_id))
-            if found is None or found.false_reject_rate != station.settings.false_reject_rate:
-                found = self._threshold(station, normal_set, detector, references)
-            return Recipe(station, Framing(station.settings.framing), detector, references, found)
+            threshold = None if current is None else current.get((normal_set.id, detector.model_id))
+            if threshold is None or threshold.false_reject_rate != station.settings.false_reject_rate:
+                threshold = self._threshold(station, normal_set, detector, references)
+            return Recipe(detector, references, Framing(station.settings.framing), threshold)
 
     def _store(self) -> ReferenceStore:
         if self._references is None:
@@ -111,10 +109,10 @@ class RecipeLoader:
     def _threshold(
         self, station: Station, normal_set: NormalSet, detector: Detector, references: References
     ) -> Threshold:
-        """The one in force at the station's false reject rate, made here where there is none.
+        """Return the current threshold at the station's false reject rate, calibrated here where none exists.
 
         It is looked up again in the transaction that records it. Two workers on PostgreSQL may still both record one:
-        they are equal, and the newest is in force.
+        the two are equal, and the newest is current.
         """
         rate = station.settings.false_reject_rate
         key = station.id, normal_set.id, detector.model_id
@@ -136,14 +134,14 @@ class RecipeLoader:
 
 
 def references_budget_bytes(settings: ScorerSettings) -> int:
-    """How much memory references may take: what the settings say, or a part of what the device has."""
+    """Return the bytes of memory that references may take: what the settings say, or a part of the device's memory."""
     if settings.max_references_bytes is not None:
         return settings.max_references_bytes
     return memory_bytes(resolve_device(settings.device)) // MEMORY_DIVISOR
 
 
 def _digest(station: Station, normal_set: NormalSet) -> str:
-    """Of all that references depend on beside the model."""
+    """Return a digest of all that references depend on beside the model."""
     digest = hashlib.sha256(station.settings.object_name.encode())
     for reference in sorted(image.reference for image in normal_set.images):
         digest.update(f"\n{reference}".encode())

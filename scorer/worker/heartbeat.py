@@ -1,12 +1,14 @@
-"""Signs of life in the workers table, so that the wall can tell a quiet line from a dead scorer."""
+"""The worker's heartbeat in the database, by which the dashboard tells a quiet line from a dead scorer."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
 
 import structlog
 
 from foundation.clock import Clock
+from foundation.threads import background_thread
 from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import workers
@@ -16,49 +18,47 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Beats from a thread of its own while entered, for one batch may take long; says at once what changed."""
+    """Writes the worker's row at an interval, from a thread of its own because a batch may take long."""
 
-    def __init__(self, database: Database, name: str, detector: str, heartbeat_interval_s: float, clock: Clock) -> None:
+    def __init__(self, database: Database, name: str, detector: str, interval_s: float, clock: Clock) -> None:
+        """Write nothing yet; `running` does."""
         now = clock()
         self._database = database
-        self._beat_every_s = heartbeat_interval_s
+        self._interval_s = interval_s
         self._clock = clock
-        self._worker = WorkerStatus(name, "starting", "", detector, 0, now, now)
+        self._status = WorkerStatus(name, "starting", "", detector, 0, now, now)
         self._changed = threading.Event()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
 
-    def __enter__(self) -> "Heartbeat":
-        self._thread.start()
-        return self
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Write heartbeats while the block lasts, and at its end that the worker stopped, with its error if any."""
+        with background_thread(self._beat, "heartbeat", on_stop=self._changed.set):
+            try:
+                yield
+            except BaseException as error:
+                self._status = replace(self._status, state="stopped", message=str(error) or repr(error))
+                raise
+            self._status = replace(self._status, state="stopped", message="")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._worker = replace(
-            self._worker, state="stopped", message="" if error is None else str(error) or repr(error)
-        )
-        self._ending.set()
-        self._changed.set()
-        self._thread.join()
-
-    def say(self, state: WorkerState, message: str = "") -> None:
-        """Change state; the row follows at once."""
-        if (state, message) != (self._worker.state, self._worker.message):
-            self._worker = replace(self._worker, state=state, message=message)
+    def report(self, state: WorkerState, message: str = "") -> None:
+        """Change the state; the row follows at once."""
+        if (state, message) != (self._status.state, self._status.message):
+            self._status = replace(self._status, state=state, message=message)
             self._changed.set()
 
-    def lag(self, frames: int) -> None:
-        """How many frames lie ahead; the row follows with the next beat."""
-        self._worker = replace(self._worker, lag=frames)
+    def report_lag(self, frames: int) -> None:
+        """Change the number of uncommitted frames; the row follows with the next heartbeat."""
+        self._status = replace(self._status, lag=frames)
 
-    def _beat(self) -> None:
+    def _beat(self, stop: threading.Event) -> None:
         while True:
             self._changed.clear()
-            ending = self._ending.is_set()
+            is_last = stop.is_set()
             try:
                 with self._database.begin() as session:
-                    workers.heartbeat(session, replace(self._worker, seen_at=self._clock()))
-            except StorageError as error:  # the worker itself meets this too, and says so
-                log.debug("no sign of life written", error=str(error))
-            if ending:
+                    workers.heartbeat(session, replace(self._status, seen_at=self._clock()))
+            except StorageError as error:  # the worker itself meets this too, and reports it
+                log.debug("no heartbeat written", error=str(error))
+            if is_last:
                 return
-            self._changed.wait(self._beat_every_s)
+            self._changed.wait(self._interval_s)

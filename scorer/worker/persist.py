@@ -1,40 +1,43 @@
-"""Steps 4 and 5 of the worker: keep what was seen, and write what it came to in one transaction."""
+"""Step 7 of the worker: store images and anomaly maps, then record what became of a batch in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from foundation.clock import Clock
+from foundation.failpoints import failpoint
 from scorer import metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
 from scorer.worker import records
-from scorer.worker.decode import FRAMES_PER_TASK, Decoded, Rejected
-from scorer.worker.failpoints import failpoint
-from scorer.worker.lookup import FrameBatch
+from scorer.worker.batch import Decided, DecidedBatch, Polled, Scored, Unparked
+from scorer.worker.decode import FRAMES_PER_TASK
 from scorer.worker.progress import Progress
-from scorer.worker.score import Scored
+from storage.blobs.anomaly_maps import encode_map
 from storage.database.engine import Database
 from storage.line import dead_letters, parked_frames, stations, verdicts
 from storage.line.dead_letters import DeadLetter
 from storage.line.parked_frames import ParkedFrame
-from storage.line.stations import Station
 from storage.line.verdicts import Verdict
 
+T = TypeVar("T")
+Row = TypeVar("Row", Verdict, ParkedFrame)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class BatchRecords:
-    """What a batch comes to; written together or not at all."""
+    """What becomes of a batch, written together or not at all; `released` are parked frames that wait no longer."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    parked: list[ParkedFrame] = field(default_factory=list)
-    released: list[UUID] = field(default_factory=list)
+    verdicts: Sequence[Verdict]
+    letters: Sequence[DeadLetter]
+    parked: Sequence[ParkedFrame]
+    released: Sequence[UUID]
 
 
 class BatchWriter:
-    """Turns scored batches into rows; used from one thread, and keeps images in `threads`, `at_once` of them."""
+    """Writes batches, one at a time, as the worker of this name."""
 
     def __init__(
         self,
@@ -42,87 +45,122 @@ class BatchWriter:
         images: RetriableImageStore,
         name: str,
         clock: Clock,
-        threads: Executor,
-        at_once: int,
+        storing: Executor,
+        threads: int,
     ) -> None:
+        """Encode and store maps in the executor `storing`, which has this number of threads."""
         self._database = database
         self._images = images
         self._name = name
         self._clock = clock
+        self._storing = storing
         self._threads = threads
-        self._at_once = at_once
 
-    def write(self, batch: FrameBatch | None) -> Progress | None:
-        """Keep images and maps, then write all rows in one transaction; raises what is retriable, nothing written."""
-        if batch is None:
-            return None
-        outcome = BatchRecords()
-        self._bury(batch.refused, outcome)
-        self._leave_unscored(batch.unscored, outcome)
-        self._keep_judged(batch.judged, outcome)
-        if batch.was_parked:
-            still_parked = {frame.frame_id for frame in outcome.parked}
-            outcome.parked = []
-            outcome.released = [frame_id for frame_id in batch.was_parked if frame_id not in still_parked]
-        failpoint("kept")
-        return Progress(frames=batch.frames) + self._recorded(outcome)
+    def write(self, batch: DecidedBatch) -> Progress:
+        """Store images and maps, then write all rows; return the counts of what is new.
 
-    def _keep_judged(self, judged: Sequence[Scored], outcome: BatchRecords) -> None:
-        parts = chunks(judged, FRAMES_PER_TASK, self._at_once)
-        keep = self._threads.map(lambda some: [self._images.put(one.map_png()) for one in some], parts)
-        maps = [reference for some in keep for reference in some]
-        images = [one.ready.pictured.reference() for one in judged]
-        outcome.verdicts += [
-            records.scored_verdict(one, image, its_map, self._name, self._clock())
-            for one, image, its_map in zip(judged, images, maps, strict=True)
+        Raises:
+            Retriable: The image store or the database is unavailable; no row is written then.
+        """
+        rows = self._records(batch)
+        failpoint("stored")
+        return self._record(rows) + Progress(frames=_frames_read(batch))
+
+    def _records(self, batch: DecidedBatch) -> BatchRecords:
+        """Return the rows of a batch, once all images and maps that they refer to are stored."""
+        letters = self._dead_letters(batch)
+        unscored = [
+            records.unscored_verdict(frame, frame.image_reference.result(), self._name, self._clock())
+            for frame in batch.unscored
+        ]
+        parked = [records.parked_frame(frame, frame.image_reference.result(), self._clock()) for frame in batch.to_park]
+        scored = self._scored_verdicts(batch.decided)
+        if isinstance(batch.source, Polled):
+            return BatchRecords([*unscored, *scored], letters, parked, released=[])
+        return BatchRecords([*unscored, *scored], letters, [], _released(batch.source, parked))
+
+    def _scored_verdicts(self, decided: Sequence[Decided]) -> list[Verdict]:
+        maps = self._in_threads(self._store_map, [each.scored for each in decided])
+        return [
+            records.scored_verdict(each, each.scored.image_reference.result(), map_reference, self._name, self._clock())
+            for each, map_reference in zip(decided, maps, strict=True)
         ]
 
-    def _leave_unscored(self, unscored: Sequence[tuple[Decoded, Station]], outcome: BatchRecords) -> None:
-        for one, station in unscored:
-            image = one.reference()
-            if station.settings.without_normals == "wait":
-                outcome.parked.append(records.parked_frame(one, station, image, self._clock()))
-            else:
-                outcome.verdicts.append(records.unscored_verdict(one, station, image, self._name, self._clock()))
+    def _store_map(self, scored: Scored) -> str:
+        """Store the anomaly map over the whole image as PNG, and return its reference."""
+        whole = scored.recipe.framing.over(scored.anomaly_map, scored.height, scored.width)
+        return self._images.put(encode_map(whole))
 
-    def _bury(self, refused: Sequence[Rejected], outcome: BatchRecords) -> None:
-        payloads = self._threads.map(self._images.put, [one.message.value for one in refused])
-        for one, payload in zip(refused, payloads, strict=True):
-            outcome.letters.append(records.dead_letter(one, payload, self._clock()))
+    def _dead_letters(self, batch: DecidedBatch) -> list[DeadLetter]:
+        payloads = self._in_threads(self._images.put, [rejected.message.value for rejected in batch.rejected])
+        return [
+            records.dead_letter(rejected, payload, self._clock())
+            for rejected, payload in zip(batch.rejected, payloads, strict=True)
+        ]
 
-    def _recorded(self, outcome: BatchRecords) -> Progress:
+    def _in_threads(self, store: Callable[[T], str], values: Sequence[T]) -> list[str]:
+        """Apply `store` to each value, several to a task; return the references in order."""
+        parts = chunks(values, FRAMES_PER_TASK, self._threads)
+        stored = self._storing.map(lambda part: [store(value) for value in part], parts)
+        return [reference for references in stored for reference in references]
+
+    def _record(self, rows: BatchRecords) -> Progress:
         with self._database.begin() as session:
-            of_stations = {one.station_id for one in outcome.verdicts} | {one.station_id for one in outcome.parked}
-            names = stations.names_of(session, of_stations)
-            new_verdicts = verdicts.record(session, outcome.verdicts)
-            new_letters = dead_letters.record(session, outcome.letters)
-            new_parked = parked_frames.park(session, outcome.parked)
-            parked_frames.release(session, outcome.released)
+            station_ids = {verdict.station_id for verdict in rows.verdicts} | {
+                frame.station_id for frame in rows.parked
+            }
+            names = stations.names_of(session, station_ids)
+            new_verdict_ids = verdicts.record(session, rows.verdicts)
+            new_letters = dead_letters.record(session, rows.letters)
+            new_parked_ids = parked_frames.park(session, rows.parked)
+            parked_frames.release(session, rows.released)
             failpoint("writing")
         failpoint("written")
-        new = {verdict.frame_id: verdict for verdict in outcome.verdicts if verdict.frame_id in new_verdicts}.values()
-        self._count(list(new), names)
-        for letter in new_letters:
-            metrics.DEAD_LETTERS.labels(letter.reason).inc()
-        for station_id in {
-            frame.frame_id: frame.station_id for frame in outcome.parked if frame.frame_id in new_parked
-        }.values():
-            metrics.PARKED_FRAMES.labels(names[station_id]).inc()
+        new_verdicts = _new(rows.verdicts, new_verdict_ids)
+        new_parked = _new(rows.parked, new_parked_ids)
+        _count(new_verdicts, new_letters, new_parked, names, self._clock)
         return Progress(
             verdicts=len(new_verdicts),
-            flagged=sum(verdict.decision == "flag" for verdict in new),
+            flagged=sum(verdict.decision == "flag" for verdict in new_verdicts),
             dead_letters=len(new_letters),
             parked=len(new_parked),
         )
 
-    def _count(self, new: Sequence[Verdict], names: Mapping[int, str]) -> None:
-        now = self._clock()
-        for verdict in new:
-            name = names[verdict.station_id]
-            metrics.VERDICTS.labels(name, verdict.decision).inc()
-            if verdict.score is not None:
-                metrics.SCORE.labels(name).observe(verdict.score)
-            metrics.TRIGGER_TO_VERDICT_SECONDS.labels(name).observe(
-                max(0.0, (now - verdict.captured_at).total_seconds())
-            )
-            metrics.LAST_FRAME_TIMESTAMP_SECONDS.labels(name).set(verdict.captured_at.timestamp())
+
+def _frames_read(batch: DecidedBatch) -> int:
+    """Return how many frames were read from the bus; parked ones were counted when they were parked."""
+    return len(batch.source.records) if isinstance(batch.source, Polled) else 0
+
+
+def _released(source: Unparked, still_parked: Sequence[ParkedFrame]) -> list[UUID]:
+    waiting = {frame.frame_id for frame in still_parked}
+    return [frame.frame_id for frame in source.frames if frame.frame_id not in waiting]
+
+
+def _new(rows: Sequence[Row], new_ids: Collection[UUID]) -> list[Row]:
+    """Return the rows of frames that are new, one per frame."""
+    by_id = {row.frame_id: row for row in reversed(rows)}
+    return [row for frame_id, row in reversed(by_id.items()) if frame_id in new_ids]
+
+
+def _count(
+    new_verdicts: Sequence[Verdict],
+    new_letters: Sequence[DeadLetter],
+    new_parked: Sequence[ParkedFrame],
+    names: Mapping[int, str],
+    clock: Clock,
+) -> None:
+    """Count new rows in the metrics, by the names of their stations."""
+    now = clock()
+    for verdict in new_verdicts:
+        name = names[verdict.station_id]
+        metrics.VERDICTS.labels(name, verdict.decision).inc()
+        if verdict.score is not None:
+            metrics.SCORE.labels(name).observe(verdict.score)
+        latency_s = max(0.0, (now - verdict.captured_at).total_seconds())
+        metrics.TRIGGER_TO_VERDICT_SECONDS.labels(name).observe(latency_s)
+        metrics.LAST_FRAME_TIMESTAMP_SECONDS.labels(name).set(verdict.captured_at.timestamp())
+    for letter in new_letters:
+        metrics.DEAD_LETTERS.labels(letter.reason).inc()
+    for frame in new_parked:
+        metrics.PARKED_FRAMES.labels(names[frame.station_id]).inc()

@@ -100,7 +100,7 @@ def claim(
     change = {
         "state": "running",
         "claimed_by": truncate(worker, 120),
-        "heartheartbeat_at": at,
+        "heartbeat_at": at,
         "progress": 0,
         "total": None,
     }
@@ -110,7 +110,7 @@ def claim(
 
 def heartbeat(session: Session, job_id: int, worker: str, at: datetime, progress: int, total: int | None) -> bool:
     """Say how far it is; False when it is no longer this worker's (cancelled, or taken by another): then stop."""
-    change = {"heartheartbeat_at": at, "progress": progress, "total": total}
+    change = {"heartbeat_at": at, "progress": progress, "total": total}
     return _change(session, job_id, worker, change)
 
 

@@ -8,25 +8,25 @@ PATIENCE_S = 30.0
 
 
 def test_what_does_not_fit_waits_until_it_does():
-    room = ByteBudget(10)
+    budget = ByteBudget(10)
     inside = threading.Event()
 
     def ask() -> None:
-        with room.of(7):
+        with budget.reserve(7):
             inside.set()
 
-    with room.of(6):
+    with budget.reserve(6):
         other = threading.Thread(target=ask)
         other.start()
-        with room.of(4):
+        with budget.reserve(4):
             assert not inside.is_set()
     assert inside.wait(PATIENCE_S)
     other.join(PATIENCE_S)
 
 
 def test_a_giant_gets_in_once_nobody_holds_any():
-    room = ByteBudget(10)
-    with room.of(1000):
+    budget = ByteBudget(10)
+    with budget.reserve(1000):
         pass
-    with room.of(10):
+    with budget.reserve(10):
         pass

@@ -35,7 +35,7 @@ def line(tmp_path: Path) -> Line:
     return made
 
 
-def desk_of(line: Line) -> JobRunner:
+def runner_of(line: Line) -> JobRunner:
     kept = RetriableImageStore(line.images)
     standards = RecipeLoader(line.database, kept, line.settings, "w1", lambda: NOW)
     return JobRunner(line.database, kept, line.settings, "w1", lambda: NOW, standards)
@@ -76,7 +76,7 @@ def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Li
         odd = [normal_sets.NormalImage(line.images.put(encoded(part(n, defect=True))), f"{n}.png") for n in (3, 40, 41)]
         draft = normal_sets.add(session, station.id, [*now.images, *odd], "", NOW)
     number = asked_what_if(line, draft.version)
-    assert desk_of(line).turn()
+    assert runner_of(line).run_next()
     done = job(line, number)
     assert (done.state, done.progress, done.total) == ("done", 10, 10)
     result = WhatIfResult.from_json(done.result)
@@ -91,7 +91,7 @@ def test_with_the_same_set_nothing_would_change(line: Line) -> None:
     line.frames("s1", 6, defect=lambda number: number == 2)
     line.drain()
     number = asked_what_if(line, 1)
-    assert desk_of(line).turn()
+    assert runner_of(line).run_next()
     result = WhatIfResult.from_json(job(line, number).result)
     assert (result.to_pass, result.to_flag, result.rescored) == ((), (), 6)
     assert result.threshold == line.verdicts("s1")[0].threshold
@@ -103,7 +103,7 @@ def test_a_frame_whose_image_is_gone_is_counted_and_the_rest_is_scored(line: Lin
     lost = line.verdicts("s1")[1].image_reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(lost[7:20])).unlink()
     number = asked_what_if(line, 1)
-    desk_of(line).turn()
+    runner_of(line).run_next()
     result = WhatIfResult.from_json(job(line, number).result)
     assert (result.rescored, result.not_rescored) == (3, 1)
 
@@ -115,7 +115,7 @@ def test_a_draft_that_allows_no_references_fails_with_the_reason(line: Line) -> 
     first = draft.images[0].reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(first[7:20])).unlink()
     number = asked_what_if(line, draft.version)
-    desk_of(line).turn()
+    runner_of(line).run_next()
     failed = job(line, number)
     assert failed.state == "failed"
     assert "The normal image 0.png can't be used" in (failed.error or "")
@@ -125,7 +125,7 @@ def test_a_cancelled_job_is_not_done(line: Line) -> None:
     number = asked_what_if(line, 1)
     with line.database.begin() as session:
         job_actions.cancel(session, ENGINEER, number, NOW)
-    assert not desk_of(line).turn()
+    assert not runner_of(line).run_next()
     assert job(line, number).state == "cancelled"
 
 
@@ -137,7 +137,7 @@ def test_the_golden_frame_scores_what_it_scored(line: Line) -> None:
         golden_frame_actions.choose(session, ENGINEER, chosen.frame_id, NOW)
         number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
     line.normals("s1", first=3000)  # another set is in force by now
-    desk_of(line).turn()
+    runner_of(line).run_next()
     done = job(line, number)
     assert done.state == "done"
     assert done.result["score"] == pytest.approx(chosen.score, abs=1e-5)
@@ -154,7 +154,7 @@ def test_a_golden_frame_of_another_model_is_refused_in_words(line: Line) -> None
         golden_frame_actions.choose(session, ENGINEER, line.verdicts("s1")[0].frame_id, NOW)
         number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
     line.settings = line.settings.model_copy(update={"detector": "padim"})
-    desk_of(line).turn()
+    runner_of(line).run_next()
     assert "scored by another model" in (job(line, number).error or "")
 
 
@@ -187,7 +187,7 @@ def thresholds_of(line: Line) -> list[Threshold]:
 def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
     scores = reviewed_line(line, 120)
     say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
-    assert recalibration_of(line).turn() == 1
+    assert recalibration_of(line).run() == 1
     newest, first = thresholds_of(line)
     assert (first.kind, newest.kind) == ("calibrated", "reviewed")
     with line.database.read() as session:
@@ -196,19 +196,19 @@ def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
     # 120 accepted frames and 4 normals: at 1 % the rank is ⌈0.99 × 125⌉ = 124 of 124, the largest of all.
     assert newest.value >= max(scores)
     assert "these 124" in newest.guarantee
-    assert recalibration_of(line).turn() == 0
+    assert recalibration_of(line).run() == 0
 
 
 def test_without_a_word_from_anybody_the_threshold_stays(line: Line) -> None:
     reviewed_line(line, 120)
-    assert recalibration_of(line).turn() == 0
+    assert recalibration_of(line).run() == 0
 
 
 def test_while_flagged_frames_wait_for_a_word_the_threshold_stays(line: Line) -> None:
     line.frames("s1", 120, defect=lambda number: number == 60)
     line.drain()
     say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
-    assert recalibration_of(line).turn() == 0
+    assert recalibration_of(line).run() == 0
 
 
 def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
@@ -217,5 +217,5 @@ def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
     with line.database.begin() as session:
         found = thresholds.history(session, stations.get(session, "s1").id)[0]
         thresholds.record(session, replace(found, value=0.5, kind="manual", reason="trial"))
-    assert recalibration_of(line).turn() == 0
+    assert recalibration_of(line).run() == 0
     assert thresholds_of(line)[0].kind == "manual"

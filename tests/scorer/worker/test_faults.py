@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
+from foundation.failpoints import WORKER_FAILPOINTS
 from scorer.detectors import registry
-from scorer.worker.failpoints import STEPS
 from testing.line import START, Line, encoded, part, working
 from tests.scorer.worker.faults import ids, start_worker, was_killed
 
@@ -25,13 +25,15 @@ STATIONS_ON_ALL_PARTITIONS = 12
 def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(line: Line) -> None:
     """A topic for each step, all on one line, so that the dead workers' leases end together."""
     line.station("s2")  # has no normals yet
-    lines = {step: Line(line.folder, replace(line.services, topic=f"{line.topic}-{step}")) for step in STEPS}
+    lines = {
+        step: Line(line.folder, replace(line.services, topic=f"{line.topic}-{step}")) for step in WORKER_FAILPOINTS
+    }
     sent = {step: of_step.frames("s1", 20) for step, of_step in lines.items()}
     for of_step in lines.values():
         of_step.frames("s2", 2)
         of_step.frames("s9", 2)
     dying = {step: start_worker(of_step, crash_at=f"{step}:2") for step, of_step in lines.items()}
-    assert {step: was_killed(worker) for step, worker in dying.items()} == dict.fromkeys(STEPS, True)
+    assert {step: was_killed(worker) for step, worker in dying.items()} == dict.fromkeys(WORKER_FAILPOINTS, True)
     made = {}
     for step, of_step in lines.items():
         with closing(of_step):
@@ -40,7 +42,7 @@ def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(line: Line) -> No
     assert made == sent
     reasons = [(letter.topic, letter.reason) for letter in line.letters()]
     assert sorted(reasons) == sorted([(of_step.topic, "unknown-station") for of_step in lines.values()] * 2)
-    assert line.parked() == 2 * len(STEPS)
+    assert line.parked() == 2 * len(WORKER_FAILPOINTS)
 
 
 @pytest.mark.parametrize("step", ["scored", "written"])

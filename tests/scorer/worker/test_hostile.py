@@ -26,11 +26,17 @@ from ingest.frame import Frame, mint_frame_id
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.protocol import References
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
+from scorer.recipes.recipe import Recipe
 from scorer.settings import ScorerSettings
-from scorer.worker.decode import Decoded, FrameDecoder, Parsed, Rejected, parse
+from scorer.worker.batch import LookedUp, Parsed, Rejected, Scorable, Unscorable
+from scorer.worker.decode import FrameDecoder
+from scorer.worker.parse import parse
 from storage.blobs.image_store import ImageStore
+from storage.line.stations import Station, StationSettings
+from storage.line.thresholds import Threshold
 from testing.line import START, Line, encoded, part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,7 +129,7 @@ def peak_bytes() -> int:
 
 
 @pytest.fixture(scope="module")
-def intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameDecoder]:
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameDecoder]:
     with ThreadPoolExecutor(1) as threads:
         store = ImageStore(str(tmp_path_factory.mktemp("hostile") / "images"))
         store.put(b"something")
@@ -131,8 +137,16 @@ def intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameDecoder]:
 
 
 @pytest.fixture(scope="module")
-def detector() -> PatchDetector:
-    return PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing())
+def recipe() -> Recipe:
+    detector = PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing())
+    references = References(detector.model_id, {}, ())  # nothing is scored here
+    return Recipe(detector, references, Framing(), Threshold(1, 1, detector.model_id, 0.5, 0.01, "", START, "w1"))
+
+
+def decoded(decoder: FrameDecoder, parsed: Parsed, recipe: Recipe | None = None) -> Scorable | Unscorable | Rejected:
+    station = Station(1, "s1", StationSettings(), START)
+    (result,) = decoder.decode([LookedUp(parsed.frame, parsed.message, parsed.position, station, recipe)])
+    return result
 
 
 names = st.sampled_from([name for name, _ in REFERRED.headers]) | st.text(max_size=12)
@@ -152,31 +166,30 @@ values = st.binary(max_size=300) | st.sampled_from(odd_values)
     value=st.binary(max_size=40) | st.just(GOOD.value),
     key=st.none() | st.text(max_size=40),
 )
-def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(intake, base, headers, value, key):
+def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(decoder, base, headers, value, key):
     record = Record(RecordPosition("t", 0, 0), key, value, (*base, *headers), START)
     with soon_and_in_little_room():
         parsed = parse(record)
         if isinstance(parsed, Rejected):
             assert parsed.error
         else:
-            (found,) = intake.pictured([parsed], lambda _: None)
-            assert isinstance(found, Rejected | Decoded)
-            assert isinstance(found, Decoded) or found.reason
+            found = decoded(decoder, parsed)
+            assert isinstance(found, Unscorable) or (isinstance(found, Rejected) and found.reason)
 
 
 @cases
 @given(kind=st.sampled_from(KINDS), changes=edits)
-def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(intake, detector, kind, changes):
+def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(decoder, recipe, kind, changes):
     data = mutated(SEEDS[kind], changes)
     frame = Frame("s1", START, data or b"\0", "image/png")
     parsed = parse(as_read(schema.encode(frame, mint_frame_id(frame), START, None)))
     assert isinstance(parsed, Parsed)
     with soon_and_in_little_room():
-        (found,) = intake.pictured([parsed], lambda _: detector)
-    if isinstance(found, Decoded):
-        assert found.prepared.framed is not None
-        assert found.prepared.framed.tiles.shape == (1, 256, 256, 3)
+        found = decoded(decoder, parsed, recipe)
+    if isinstance(found, Scorable):
+        assert found.framed.tiles.shape == (1, 256, 256, 3)
     else:
+        assert isinstance(found, Rejected)
         assert found.reason
         assert found.error.endswith(".")
 
@@ -192,9 +205,9 @@ def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(intake, d
         ("sha256:" + "0" * 10_000, "bad-header"),
     ],
 )
-def test_a_reference_that_leads_out_of_the_image_store_is_refused(intake, reference, reason):
+def test_a_reference_that_leads_out_of_the_image_store_is_refused(decoder, reference, reason):
     parsed = parse(as_read(schema.refer(GOOD, reference)))
-    found = parsed if isinstance(parsed, Rejected) else intake.pictured([parsed], lambda _: None)[0]
+    found = parsed if isinstance(parsed, Rejected) else decoded(decoder, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == reason
 
@@ -204,7 +217,9 @@ def test_a_referenced_image_above_the_limit_is_refused(tmp_path):
     reference = store.put(os.urandom(2_000_000))
     with ThreadPoolExecutor(1) as threads:
         limited = FrameDecoder(RetriableImageStore(store), ScorerSettings(max_image_bytes=1_000_000), threads, threads)
-        (found,) = limited.pictured([parse(as_read(schema.refer(GOOD, reference)))], lambda _: None)
+        parsed = parse(as_read(schema.refer(GOOD, reference)))
+        assert isinstance(parsed, Parsed)
+        found = decoded(limited, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == "too-many-bytes"
 

@@ -2,7 +2,7 @@
 
 import gc
 
-from scorer.worker.gc_freeze import freeze_loaded_objects
+from foundation.gc_freeze import freeze_loaded_objects
 
 
 def test_what_is_loaded_is_collected_once_and_then_left_alone() -> None:

@@ -1,0 +1,43 @@
+"""Score stored images again, in small chunks beside the line."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from ingest.errors import BadFrame
+from scorer.images import RetriableImageStore
+from scorer.imaging.decode import decode
+from scorer.imaging.framing import Framed
+from scorer.recipes.recipe import Recipe
+from scorer.settings import ScorerSettings
+from storage.errors import NotFound
+
+log = structlog.get_logger()
+
+
+class Rescorer:
+    """Scores images of the image store; used from one thread."""
+
+    def __init__(self, images: RetriableImageStore, settings: ScorerSettings) -> None:
+        """Read images from this store, within the settings' limits on images."""
+        self._images = images
+        self._settings = settings
+
+    def scores(self, references: Sequence[str], recipe: Recipe) -> list[float | None]:
+        """Return the anomaly score of each image; None for one that is gone or can't be decoded."""
+        framed = [self._framed(reference, recipe) for reference in references]
+        present = [each for each in framed if each is not None]
+        if not present:
+            return [None for _ in framed]
+        encoded = recipe.detector.encode(present)
+        scores = iter(recipe.detector.judge(encoded, recipe.references).image.tolist())
+        return [None if each is None else next(scores) for each in framed]
+
+    def _framed(self, reference: str, recipe: Recipe) -> Framed | None:
+        try:
+            data = self._images.get(reference)
+            image = decode(data, self._settings, recipe.detector.target_size).picture
+        except (NotFound, BadFrame) as error:
+            log.warning("a frame can't be scored again", image=reference, error=str(error))
+            return None
+        return recipe.detector.prepare(image)

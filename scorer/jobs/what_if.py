@@ -1,0 +1,52 @@
+"""The what-if job: score recent frames against a draft normal set, and compare the decisions."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from scorer.jobs.rescoring import Rescorer
+from scorer.recipes.loader import RecipeLoader
+from storage.database.engine import Database
+from storage.line import normal_sets, stations, what_if
+from storage.line.jobs import Job
+
+CHUNK_FRAMES = 8
+"""Frames that are scored between two progress reports."""
+
+ReportProgress = Callable[[int, int], None]
+"""Gets the frames done and their total; raises `JobCancelled` where the job is no longer wanted."""
+
+
+def run_what_if(
+    job: Job, database: Database, recipes: RecipeLoader, rescorer: Rescorer, report: ReportProgress
+) -> dict[str, object]:
+    """Return the `WhatIfResult` of a job as JSON.
+
+    Raises:
+        NotFound: The station or its draft is gone.
+        InvalidNormalSet: The draft allows no references or no threshold.
+        JobCancelled: The job was cancelled meanwhile.
+    """
+    request = what_if.WhatIfRequest.from_json(job.payload)
+    with database.read() as session:
+        station = stations.by_id(session, job.station_id)
+        normal_set = normal_sets.get(session, job.station_id, request.version)
+        frames = what_if.frames_to_rescore(session, job.station_id, request.last)
+    report(0, len(frames))
+    recipe = recipes.recipe(station, normal_set)
+    scores: dict[UUID, float] = {}
+    for first in range(0, len(frames), CHUNK_FRAMES):
+        chunk = frames[first : first + CHUNK_FRAMES]
+        found = rescorer.scores([frame.image_reference for frame in chunk], recipe)
+        scores |= {frame.frame_id: score for frame, score in zip(chunk, found, strict=True) if score is not None}
+        report(first + len(chunk), len(frames))
+    images = [image.reference for image in normal_set.images]
+    result = what_if.compare(
+        request,
+        recipe.detector.model_id,
+        recipe.threshold.value,
+        recipe.threshold.guarantee,
+        frames,
+        scores,
+        dict(zip(images, recipe.references.normal_scores, strict=True)),
+    )
+    return result.to_json()

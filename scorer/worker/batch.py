@@ -1,0 +1,171 @@
+"""The values that pass between the worker's stages: each stage takes one and returns the next, and none is changed.
+
+A frame is `Parsed`, looked up (`LookedUp`), decoded (`Scorable`, or `Unscorable` where its station has no normal set),
+`Scored` and `Decided`. At every step it may become `Rejected` instead, which ends as a dead letter.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.bus.protocol import Message, Record, RecordPosition
+from ingest.frame import PublishedFrame
+from scorer.imaging.framing import Framed
+from scorer.recipes.recipe import Recipe
+from storage.line.decision import Decision
+from storage.line.parked_frames import ParkedFrame
+from storage.line.stations import Station
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """Records as they were polled from the bus; their offsets are committed once the batch is persisted."""
+
+    records: Sequence[Record]
+
+    @property
+    def next_offsets(self) -> Mapping[tuple[str, int], int]:
+        """The offset to read next, per (topic, partition)."""
+        offsets: dict[tuple[str, int], int] = {}
+        for record in self.records:
+            partition = record.position.topic, record.position.partition
+            offsets[partition] = max(offsets.get(partition, 0), record.position.offset + 1)
+        return offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Unparked:
+    """Parked frames of one station that has a normal set now, oldest first; they stay parked until persisted."""
+
+    station: str
+    frames: Sequence[ParkedFrame]
+
+
+Source = Polled | Unparked
+"""Where the frames of a batch come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A frame whose message could be read."""
+
+    frame: PublishedFrame
+    message: Message
+    position: RecordPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that can't become a verdict; `reason` is the code of its dead letter, `error` a sentence."""
+
+    message: Message
+    position: RecordPosition
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """A frame of a known station; `recipe` is None where the station has no active normal set."""
+
+    frame: PublishedFrame
+    message: Message
+    position: RecordPosition
+    station: Station
+    recipe: Recipe | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scorable:
+    """A frame that was decoded and framed for its recipe's detector.
+
+    `content_type` is what the bytes have, whatever the message called them. `image_reference` is the image's reference
+    once the image store has it: images are stored while frames are scored.
+    """
+
+    frame: PublishedFrame
+    message: Message
+    position: RecordPosition
+    station: Station
+    recipe: Recipe
+    framed: Framed
+    content_type: str
+    image_reference: Future[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unscorable:
+    """A frame that was decoded but has nothing to be compared with: its station has no active normal set."""
+
+    frame: PublishedFrame
+    position: RecordPosition
+    station: Station
+    content_type: str
+    image_reference: Future[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A frame with its anomaly score and its components.
+
+    `anomaly_map` (rows, columns), float32, covers the image as it was framed, of `height` × `width` pixels before.
+    """
+
+    frame: PublishedFrame
+    position: RecordPosition
+    station: Station
+    recipe: Recipe
+    content_type: str
+    image_reference: Future[str]
+    score: float
+    components: Mapping[str, float]
+    anomaly_map: npt.NDArray[np.float32]
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A scored frame with its decision."""
+
+    scored: Scored
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    """What decoding made of a batch."""
+
+    source: Source
+    scorable: Sequence[Scorable]
+    unscorable: Sequence[Unscorable]
+    rejected: Sequence[Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """What scoring made of a batch."""
+
+    source: Source
+    scored: Sequence[Scored]
+    unscorable: Sequence[Unscorable]
+    rejected: Sequence[Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedBatch:
+    """What was decided of a batch: verdicts with and without a score, frames to park, and rejected messages."""
+
+    source: Source
+    decided: Sequence[Decided]
+    unscored: Sequence[Unscorable]
+    to_park: Sequence[Unscorable]
+    rejected: Sequence[Rejected]
+
+
+def reject(parsed: Parsed | LookedUp | Scorable, reason: str, error: str) -> Rejected:
+    """Return the rejection of a frame whose message could be read."""
+    return Rejected(parsed.message, parsed.position, reason, error)

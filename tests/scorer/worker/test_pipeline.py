@@ -1,0 +1,127 @@
+"""Batches on their way: stages overlap, order holds, and nothing overtakes a failure."""
+
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from scorer.worker.pipeline import BatchAbandoned, Stage, StagePipeline
+
+PATIENCE_S = 30.0
+
+
+def result_of(pipeline: StagePipeline) -> Future:
+    pipeline.wait(PATIENCE_S)
+    finished = pipeline.take()
+    assert finished is not None
+    return finished[1]
+
+
+@pytest.fixture
+def meeting() -> threading.Barrier:
+    return threading.Barrier(2)
+
+
+def test_two_batches_are_in_two_stages_at_once(meeting):
+    def meet(batch: int) -> int:
+        meeting.wait(PATIENCE_S)  # passes only when both stages are inside at the same time
+        return batch
+
+    first = iter([lambda batch: batch, meet])
+    second = iter([meet, lambda batch: batch])
+    pipeline = StagePipeline(
+        [Stage("a", lambda batch: next(first)(batch)), Stage("b", lambda batch: next(second)(batch))], max_in_flight=2
+    )
+    pipeline.enter(1, 1)
+    pipeline.enter(2, 1)
+    assert pipeline.is_full
+    assert [result_of(pipeline).result(), result_of(pipeline).result()] == [1, 2]
+    assert pipeline.take() is None
+    pipeline.close()
+
+
+def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(meeting):
+    second_is_through = threading.Event()
+    written: list[int] = []
+
+    def score(batch: int) -> int:
+        meeting.wait(PATIENCE_S)  # passes only when both are inside at the same time
+        if batch == 1:
+            second_is_through.wait(PATIENCE_S)
+        else:
+            second_is_through.set()
+        return batch
+
+    pipeline = StagePipeline([Stage("score", score, threads=2), Stage("write", written.append)], max_in_flight=2)
+    pipeline.enter(1, 1)
+    pipeline.enter(2, 1)
+    result_of(pipeline).result()
+    result_of(pipeline).result()
+    assert written == [1, 2]
+    pipeline.close()
+
+
+def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many():
+    pipeline = StagePipeline(
+        [Stage("double", lambda batch: 2 * batch), Stage("add", lambda batch: batch + 1)], max_in_flight=3
+    )
+    pipeline.enter(1, 1)
+    pipeline.enter(2, 1)
+    assert not pipeline.is_full
+    pipeline.enter(3, 1)
+    assert pipeline.is_full
+    assert [result_of(pipeline).result() for _ in range(3)] == [3, 5, 7]
+    assert not pipeline.is_full
+    pipeline.close()
+
+
+def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_done():
+    written: list[int] = []
+    held = threading.Event()
+
+    def score(batch: int) -> int:
+        if batch == 2:
+            raise ValueError("no luck")
+        return batch
+
+    def write(batch: int) -> int:
+        held.wait(PATIENCE_S)  # the first batch is still here when the second fails
+        written.append(batch)
+        return batch
+
+    pipeline = StagePipeline([Stage("score", score), Stage("write", write)], max_in_flight=4)
+    for batch in (1, 2, 3):
+        pipeline.enter(batch, 1)
+    held.set()
+    assert result_of(pipeline).result() == 1
+    with pytest.raises(ValueError, match="no luck"):
+        result_of(pipeline).result()
+    with pytest.raises(BatchAbandoned):
+        result_of(pipeline).result()
+    assert written == [1]
+    pipeline.abandon()
+    pipeline.enter(4, 1)
+    assert result_of(pipeline).result() == 4
+    pipeline.close()
+
+
+def test_abandoning_lets_nothing_more_be_written():
+    written: list[int] = []
+    inside, held = threading.Event(), threading.Event()
+
+    def score(batch: int) -> int:
+        inside.set()
+        held.wait(PATIENCE_S)
+        return batch
+
+    pipeline = StagePipeline([Stage("score", score), Stage("write", written.append)], max_in_flight=2)
+    pipeline.enter(1, 1)
+    pipeline.enter(2, 1)
+    assert inside.wait(PATIENCE_S)
+    abandoning = threading.Thread(target=pipeline.abandon)
+    abandoning.start()
+    held.set()
+    abandoning.join(PATIENCE_S)
+    assert pipeline.in_flight == []
+    assert written == []
+    pipeline.close()

@@ -16,6 +16,7 @@ import structlog
 
 from alerts import metrics
 from alerts.errors import NotificationFailed
+from foundation.backoff import exponential_s
 from foundation.clock import Clock
 from storage.alerts import alerts, channels, notifications
 from storage.alerts.alerts import Alert
@@ -161,7 +162,7 @@ class NotificationDispatcher:
 
 def retry_delay(tries: int) -> timedelta:
     """How long to wait after so many tries: 10 s, doubled each time, half an hour at most."""
-    return min(LAST_RETRY, FIRST_RETRY * 2.0 ** (tries - 1))
+    return timedelta(seconds=exponential_s(FIRST_RETRY.total_seconds(), LAST_RETRY.total_seconds(), tries - 1))
 
 
 @cache

@@ -7,6 +7,7 @@ from alerts.notification.dispatcher import NotificationDispatcher
 from andon.services.disk_usage import disk_usages
 from andon.settings import Settings
 from foundation.clock import utc_now
+from foundation.threads import background_thread
 from storage.database.engine import Database
 
 STOP_TIMEOUT_S = 10.0  # a message that takes longer is sent again by the next watch
@@ -21,14 +22,8 @@ class AlertService:
 
     def run(self, stop: threading.Event, every_s: float) -> None:
         """Return once `stop` is set; what is not sent then stays in the outbox."""
-        ended = threading.Event()
-        telling = threading.Thread(target=self._courier.run, args=(ended,), name="courier", daemon=True)
-        telling.start()
-        try:
+        with background_thread(self._courier.run, "notifications", join_timeout_s=STOP_TIMEOUT_S):
             self.watch.run(stop, every_s)
-        finally:
-            ended.set()
-            telling.join(timeout=STOP_TIMEOUT_S)
 
 
 def create_alert_service(settings: Settings, database: Database) -> AlertService:

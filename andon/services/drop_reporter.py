@@ -5,7 +5,6 @@ the database does not have yet also lies in a file beside the spool, for the nex
 """
 
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from andon.settings import Settings
+from foundation.atomic_files import write_file
 from foundation.clock import Clock, utc_now
+from foundation.threads import background_thread
 from ingest import metrics
 from storage.errors import StorageError
 from storage.line import drops
@@ -73,10 +74,7 @@ class DropLedger:
             if not self._untold:
                 self._file.unlink(missing_ok=True)
                 return
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new = self._file.with_suffix(".new")
-            new.write_text(json.dumps([asdict(row) for row in self.unreported], default=str))
-            os.replace(new, self._file)
+            write_file(self._file, json.dumps([asdict(row) for row in self.unreported], default=str).encode())
         except OSError as error:  # the disk may be what is full; memory has them as long as the process lives
             log.warning("counts of dropped frames can't be kept on disk", file=str(self._file), error=error.strerror)
 
@@ -87,19 +85,20 @@ class _Teller:
         self._ledger = ledger
         self._clock = clock
         self._look_every_s = look_every_s
-        self._ending = threading.Event()
         self._trouble: str | None = None
-        self._thread = threading.Thread(target=self._run, name="dropped", daemon=True)
-        self._thread.start()
 
-    def end(self) -> None:
-        self._ending.set()
-        self._thread.join()
-        if left := sum(row.frames for row in self._ledger.unreported):
-            log.warning("dropped frames are not in the database; the next start tells them", frames=left)
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Report while the block lasts, and once at its end."""
+        try:
+            with background_thread(self._run, "drop-reporter"):
+                yield
+        finally:
+            if left := sum(row.frames for row in self._ledger.unreported):
+                log.warning("dropped frames are not in the database; the next start tells them", frames=left)
 
-    def _run(self) -> None:
-        while not self._ending.wait(self._look_every_s):
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._look_every_s):
             self._tell()
         self._tell()
 
@@ -134,11 +133,8 @@ def report_drops(
     A database that is away is tried again at every look; what it still lacks at the end is told at the next start.
     """
     ledger = DropLedger(settings.ingest.spool_path / station / "unreported-drops.json", station, metrics.drops())
-    teller = _Teller(settings, ledger, clock, look_every_s)
-    try:
+    with _Teller(settings, ledger, clock, look_every_s).running():
         yield
-    finally:
-        teller.end()
 
 
 def _read(file: Path) -> list[DropReport]:

@@ -1,6 +1,5 @@
 """/metrics for Prometheus and /healthz for whoever restarts processes, on one small port."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +8,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 from andon.errors import PortInUse
+from foundation.threads import background_thread
 
 Health = Callable[[], list[str]]
 """Why the process is not well, one sentence a reason; an empty list says that it is."""
@@ -71,11 +71,8 @@ def serve_metrics(host: str, port: int, health: Health, registry: CollectorRegis
             f"/metrics can't be served on {host}:{port} ({error.strerror}); "
             "choose another with --metrics-port or ANDON_ANDON__METRICS_PORT, or 0 for none."
         ) from None
-    thread = threading.Thread(target=listener.serve_forever, name="metrics", daemon=True)
-    thread.start()
-    try:
+    with (
+        listener,
+        background_thread(lambda _: listener.serve_forever(), "metrics", on_stop=listener.shutdown, join_timeout_s=5),
+    ):
         yield listener.server_address[1]
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join(timeout=5)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from foundation.backoff import Backoff
 from foundation.clock import Clock, utc_now
 from ingest import metrics, schema
 from ingest.bus.protocol import Publisher, RecordPosition
@@ -71,7 +72,7 @@ class Producer:
         self._away: str | None = None
         self._referred: set[PendingMessage] = set()  # messages that go without their image
         self._spool_trouble: str | None = None
-        self._retry_s = _FIRST_RETRY_S
+        self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
         self._retry_at = 0.0
         self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
         self._thread.start()
@@ -278,8 +279,7 @@ class Producer:
         if self._away is None:
             log.warning("the bus is away; frames go to the spool", reason=reason)
         self._away = reason
-        self._retry_at = time.monotonic() + self._retry_s
-        self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+        self._retry_at = time.monotonic() + self._backoff.next_s()
         self._take_back(not_sent)
         self._wake()
 
@@ -305,7 +305,8 @@ class Producer:
     def _come_back(self) -> None:
         if self._away is not None:
             log.info("the bus is back", spooled_frames=self._backlog.frames)
-            self._away, self._retry_s = None, _FIRST_RETRY_S
+            self._away = None
+            self._backoff.reset()
 
     def _done_with(self, waiting: PendingMessage, *, durable: bool) -> None:
         self._referred.discard(waiting)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import structlog
 
+from foundation.atomic_files import sync_folder
 from ingest.bus.protocol import Message
 from ingest.errors import BusMisconfigured, SpoolFull
 from ingest.producer.segments import measure, pack, read_message, skip_message, write_all
@@ -201,7 +202,7 @@ class Spool:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         self._stop_writing()
         self._writing = file
-        _sync_folder(self._path)
+        sync_folder(self._path)
         self._segments.append(_Segment(path, self._end, 0, 0))
         return file, self._segments[-1]
 
@@ -288,11 +289,3 @@ def _lock(path: Path) -> int:
             f"the spool {path} is in use by another process; give each producer a spool_path of its own"
         ) from None
     return lock
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

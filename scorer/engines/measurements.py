@@ -1,14 +1,14 @@
 """What was measured of engines on this machine, in a file that people may read; no torch is needed to read it."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 import structlog
+
+from foundation.atomic_files import write_file
 
 EngineName = Literal["torch", "openvino", "onnxruntime", "cuda-graphs"]
 
@@ -57,18 +57,12 @@ def read_measurements(file: Path) -> dict[str, EngineMeasurement]:
 def record_measurement(file: Path, key: str, found: EngineMeasurement) -> None:
     """Beside what is there; a worker that starts at the same time may measure as well, and either's answer will do."""
     written = {one: asdict(measured) for one, measured in (read_measurements(file) | {key: found}).items()}
-    write_file(file, (json.dumps(written, indent=2) + "\n").encode())
+    try_to_write(file, (json.dumps(written, indent=2) + "\n").encode())
 
 
-def write_file(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; where it can't be kept it is made again at the next start, which is said."""
-    fresh = file.with_name(f"{file.name}.{uuid4().hex}")
+def try_to_write(file: Path, content: bytes) -> None:
+    """Write a file that can be computed again; a failure is logged, and the next start computes it again."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            fresh.write_bytes(content)
-            os.replace(fresh, file)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_file(file, content)
     except OSError as error:  # no reason to stop the line
         log.warning("what was made of a network can't be kept", file=str(file), error=str(error))

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from scorer.engines.measurements import write_file
+from scorer.engines.measurements import try_to_write
 
 INSTALL_HINT = "pip install 'andon[engines]'"
 CODE_DIGITS = 8
@@ -51,7 +51,7 @@ def load_or_export(network: nn.Module, example: torch.Tensor, cell_px: int | Non
     if file.exists():
         return file.read_bytes()
     graph = export_onnx(network, example, cell_px)
-    write_file(file, graph)
+    try_to_write(file, graph)
     for earlier in set(file.parent.glob(f"{name}-{'?' * CODE_DIGITS}{file.suffix}")) - {file}:
         with contextlib.suppress(OSError):  # of code that is gone; a large network's takes hundreds of megabytes
             earlier.unlink()

@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from foundation.atomic_files import replace_file
 from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, Patches, rotated
 from scorer.detectors.protocol import RgbImage
 from scorer.evaluation.datasets import read_image
@@ -115,7 +116,5 @@ def _file_name(item: Item) -> str:
 
 
 def _write(path: Path, image: _CachedImage) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, allow_pickle=False, encode_ms=np.array(image.encode_ms), **image.patches.to_arrays())
-    partial.replace(path)
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, encode_ms=np.array(image.encode_ms), **image.patches.to_arrays())

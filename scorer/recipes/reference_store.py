@@ -1,12 +1,10 @@
 """References are computed once per model and normal set, kept as safetensors, and held in memory while used."""
 
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import safetensors
 import structlog
@@ -14,6 +12,7 @@ import torch
 from crc32c import crc32c
 from safetensors.torch import save
 
+from foundation.atomic_files import write_file
 from scorer.detectors.protocol import References
 
 log = structlog.get_logger()
@@ -89,19 +88,10 @@ class ReferenceStore:
 
     def _write(self, key: ReferencesKey, references: References) -> None:
         path = self._path(key)
-        partial = path.with_name(f".{path.name}.{uuid4().hex}")
         tensors = {name: tensor.cpu().contiguous() for name, tensor in references.tensors.items()}
         scores = json.dumps([float(score) for score in references.normal_scores])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("wb") as file:
-                    file.write(save(tensors, metadata=_notes(key, scores, tensors)))
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_file(path, save(tensors, metadata=_notes(key, scores, tensors)))
         except OSError as error:  # they are in memory and can be computed again: no reason to stop the line
             log.warning("references can't be kept and will be computed again", path=str(path), error=str(error))
 

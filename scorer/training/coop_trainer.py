@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from foundation.atomic_files import replace_file
 from scorer.backbones.clip_loader import LoadedClip, load_clip, require_text_tower
 from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash, require_tag
@@ -166,10 +167,8 @@ class CoopTrainer:
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        torch.save(held, unfinished)
-        unfinished.replace(path)
+        with replace_file(path) as temporary:
+            torch.save(held, temporary)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same recipe and examples; raises `InvalidWeights` for another or a torn

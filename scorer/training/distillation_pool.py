@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from foundation.atomic_files import replace_file
 from scorer.backbones.teacher_networks import load_teachers
 from scorer.training.crops import RandomCrops
 
@@ -28,10 +29,8 @@ class DistillationBatch:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
+    with replace_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
-    unfinished.replace(path)
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from foundation.atomic_files import replace_file
 from scorer.backbones.tiny import TinyNetwork
 from scorer.training.distillation_pool import DistillationBatch
 
@@ -134,9 +135,8 @@ class DistillationTrainer:
             "step": self.step,
             "seconds": self.seconds,
         }
-        unfinished = path.with_suffix(".part")
-        torch.save(held, unfinished)
-        unfinished.replace(path)
+        with replace_file(path) as temporary:
+            torch.save(held, temporary)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; the recipe stays the one given now."""

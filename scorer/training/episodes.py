@@ -16,6 +16,7 @@ import torch
 from einops import rearrange
 from safetensors.torch import load_file, save_file
 
+from foundation.atomic_files import replace_file
 from scorer.training.dataset import BadTrainingData, Picture, TrainingClass
 
 ENCODE_BATCH_SIZE = 8
@@ -148,10 +149,8 @@ def encode_class_cached(sight: FrozenBackbone, material: TrainingClass, cache: P
         kept = load_file(path)
         return EncodedClass(*(kept[one.name] for one in fields(EncodedClass)))
     gallery = encode(sight, material)
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    save_file({one.name: getattr(gallery, one.name).contiguous() for one in fields(EncodedClass)}, unfinished)
-    unfinished.replace(path)
+    with replace_file(path) as temporary:
+        save_file({one.name: getattr(gallery, one.name).contiguous() for one in fields(EncodedClass)}, temporary)
     return gallery
 
 

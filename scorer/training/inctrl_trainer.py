@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from foundation.atomic_files import replace_file
 from scorer.detectors.inctrl.heads import HeadLogits, InCtrlHeads
 from scorer.errors import InvalidWeights
 from scorer.training.distillation_trainer import learning_rate_factor
@@ -107,10 +108,8 @@ class InctrlTrainer:
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        torch.save(held, unfinished)
-        unfinished.replace(path)
+        with replace_file(path) as temporary:
+            torch.save(held, temporary)
 
     def resume(self, path: Path, learns_from: str) -> None:
         """Go on from a checkpoint of the same recipe and sources; raises `InvalidWeights` for another."""

@@ -15,6 +15,7 @@ import structlog
 import torch
 from safetensors.torch import save
 
+from foundation.atomic_files import write_file
 from scorer.backbones.teacher_networks import load_teachers
 from scorer.backbones.tiny import TinyNetwork
 from scorer.training.distillation_pool import SHARD_IMAGES, DistillationPool, fill
@@ -28,9 +29,7 @@ _STEPS_A_LINE = 25
 
 def export(weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write weights as fp16 safetensors, whole or not at all."""
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
-    unfinished.replace(path)
+    write_file(path, save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
 
 
 def train(

@@ -3,22 +3,19 @@
 import errno
 import hashlib
 import importlib
-import os
 import re
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from foundation.atomic_files import write_content_addressed
 from storage.errors import NotFound, StorageError, StorageUnavailable
 from storage.urls import check_images_url
 
 _REFERENCE = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_AS_BYTES: int = getattr(os, "O_BINARY", 0)  # Windows would change line ends
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_BYTES
 
 
 class ImageStore:
@@ -48,7 +45,7 @@ class ImageStore:
         path = self._path(digest)
         try:
             if self._folder is not None:
-                _put_durably(path, data)
+                write_content_addressed(path, data)
             elif not self._files.exists(path):
                 self._files.pipe_file(path, data)
         except self._troubles as error:
@@ -115,63 +112,6 @@ class ImageStore:
 def _digest(reference: str) -> str | None:
     match = _REFERENCE.fullmatch(reference)
     return match[1] if match else None
-
-
-def _put_durably(path: str, data: bytes) -> None:
-    """Write beside, rename, sync: a reader never meets half an image, and what this returned for is on the disk.
-
-    Syncing a file syncs its new name with it on every common journalling file system. What a power cut left half
-    written nobody was told of, and is written anew here. By the system's own calls, no more than it takes: each lets
-    go of Python's lock and has to wait for it again.
-    """
-    if _is_kept(path, data):
-        return
-    folder = os.path.dirname(path)
-    lies_at = f"{folder}/.new-{uuid4().hex}"
-    made: list[Path] = []
-    try:
-        descriptor = os.open(lies_at, _NEW_FILE, 0o600)
-    except FileNotFoundError:
-        made = [one for one in Path(path).parents if not one.exists()]
-        os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(lies_at, _NEW_FILE, 0o600)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.replace(lies_at, path)
-        lies_at = path
-        os.fsync(descriptor)
-    except BaseException:
-        Path(lies_at).unlink(missing_ok=True)  # a second sync may succeed after one that failed, with nothing on disk
-        raise
-    finally:
-        os.close(descriptor)
-    for one in made:
-        _sync_folder(one.parent)
-
-
-def _is_kept(path: str, data: bytes) -> bool:
-    """Whether just these bytes lie there; then they are on the disk, also where another is just writing them."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _AS_BYTES)
-    except FileNotFoundError:
-        return False
-    with open(descriptor, "rb") as file:
-        if file.read() != data:
-            return False
-        os.fsync(descriptor)
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows can't open a folder, and syncs a rename with the file
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _troubles_of_s3(files: Any) -> tuple[type[Exception], ...]:

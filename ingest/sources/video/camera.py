@@ -7,13 +7,16 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import av
 import av.error
 import structlog
 
+from foundation.backoff import Backoff
 from foundation.clock import Clock, utc_now
+from foundation.threads import background_thread
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FRAMES_DROPPED, SOURCE_RECONNECTS
@@ -21,10 +24,11 @@ from ingest.sources.video.decoding import StreamImage, describe_error, stream_im
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0
+FIRST_RETRY_S, MAX_RETRY_S = 0.5, 30.0
 STALE_AFTER_S = 1.0
 BEHIND_AFTER_S = 2.0
 SHORTEST_STEP_S = 0.005
-LET_GO_S = 1.0
+READER_JOIN_TIMEOUT_S = 1.0
 CLOCK_DRIFT = 0.001  # a camera's clock and ours may part by so much a second; no real clock is that bad
 
 OPTIONS = {
@@ -43,29 +47,6 @@ NEVER_GETS_BETTER = (
 )
 
 log = structlog.get_logger()
-
-
-class Backoff:
-    """Seconds to wait before the next try: 0.5, 1, 2, … 30, each shortened at random by up to half.
-
-    The randomness keeps forty cameras that lost one switch from coming back in step.
-    """
-
-    def __init__(self, first_s: float = 0.5, longest_s: float = 30.0, rng: random.Random | None = None) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._rng = rng or random.Random()  # noqa: S311 (jitter, no secret)
-        self._tries = 0
-
-    def next_s(self) -> float:
-        """The wait before the next try."""
-        full_s = min(self._longest_s, self._first_s * 2.0 ** min(self._tries, 30))
-        self._tries += 1
-        return full_s * self._rng.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """Begin at the short end again: the last try worked."""
-        self._tries = 0
 
 
 class LateFrameFilter:
@@ -107,7 +88,6 @@ class _Newest:
         self._changed = threading.Condition()
         self._arrival: _Arrival | None = None
         self._ended: Exception | None = None
-        self.let_go = threading.Event()
 
     def put(self, arrival: _Arrival | None) -> None:
         """Put an arrival in place of what is there; None empties it, when the connection ended."""
@@ -156,7 +136,7 @@ class Camera:
         self._name = without_credentials(address)
         self._station = station
         self._read_timeout_s = read_timeout_s
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(FIRST_RETRY_S, MAX_RETRY_S, random.Random())  # noqa: S311 (jitter, no secret)
         self._now = now
         self._now_s = now_s
         self._wait = wait
@@ -165,9 +145,11 @@ class Camera:
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Yield the newest picture each time it is asked. Raises `SourceError` for an address that can never work."""
         newest = _Newest()
-        reader = threading.Thread(target=self._read, args=(newest,), name=f"camera {self._name}", daemon=True)
-        reader.start()
-        try:
+        # inside FFmpeg the reader can't be woken; it ends by itself when its timeout is up
+        reader = background_thread(
+            partial(self._read, newest), f"camera {self._name}", join_timeout_s=READER_JOIN_TIMEOUT_S
+        )
+        with reader:
             while (arrival := newest.take(stop, self._now_s)) is not None:
                 yield Frame(
                     station=self._station,
@@ -175,9 +157,6 @@ class Camera:
                     image=arrival.picture.jpeg(),
                     content_type="image/jpeg",
                 )
-        finally:
-            newest.let_go.set()
-            reader.join(LET_GO_S)  # inside FFmpeg it can't be woken; it ends by itself when its timeout is up
 
     def confirm(self, frame: Frame) -> None:
         """A live picture can't be had again, so there is nothing to remember."""
@@ -185,22 +164,22 @@ class Camera:
     def close(self) -> None:
         """The connection ends with `frames`."""
 
-    def _read(self, newest: _Newest) -> None:
+    def _read(self, newest: _Newest, stop: threading.Event) -> None:
         """Connect and read until let go; runs in its own thread."""
         try:
-            while not newest.let_go.is_set():
-                why = self._connect_and_read(newest)
+            while not stop.is_set():
+                why = self._connect_and_read(newest, stop)
                 newest.put(None)
-                if newest.let_go.is_set():
+                if stop.is_set():
                     return
                 wait_s = self._backoff.next_s()
                 SOURCE_RECONNECTS.labels(self._station).inc()
                 log.warning("The camera is away; connecting again.", camera=self._name, why=why, in_s=round(wait_s, 1))
-                self._wait(newest.let_go, wait_s)
+                self._wait(stop, wait_s)
         except Exception as error:  # noqa: BLE001 (handed to the thread that asks for frames, which raises it)
             newest.end(error)
 
-    def _connect_and_read(self, newest: _Newest) -> str:
+    def _connect_and_read(self, newest: _Newest, stop: threading.Event) -> str:
         """Read one connection to its end and return why it ended."""
         scheme = urlsplit(self._address).scheme.lower()
         options = OPTIONS[scheme]
@@ -212,8 +191,8 @@ class Camera:
                 delay = LateFrameFilter()
                 in_time_s = self._now_s()
                 for picture in stream_images(container, stream, self._count_corrupt):
-                    if newest.let_go.is_set():
-                        return "let go"
+                    if stop.is_set():
+                        return "it was stopped"
                     arrived_s = self._now_s()
                     if has_clock and picture.time_s is not None and delay.is_late(arrived_s, picture.time_s):
                         if arrived_s - in_time_s > self._read_timeout_s:

@@ -1,18 +1,17 @@
 """The weights folder: safetensors files that say what they are, each with its sha256 beside it."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from foundation.atomic_files import replace_file, write_file
 from scorer.errors import InvalidWeights, ModelUnavailable
 
 CARD_KEY = "andon-card"
@@ -149,18 +148,12 @@ class WeightsStore:
         require_tag(card.tag)
         self.path.mkdir(parents=True, exist_ok=True)
         path = self._place(card)
-        partial = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
-            own = {
-                name: _plain(tensor).clone() for name, tensor in tensors.items()
-            }  # safetensors refuses shared memory
-            save_file(own, partial, metadata={CARD_KEY: json.dumps(asdict(card))})
-            digest = file_sha256(partial)
+        own = {name: _plain(tensor).clone() for name, tensor in tensors.items()}  # safetensors refuses shared memory
+        with replace_file(path) as temporary:
+            save_file(own, temporary, metadata={CARD_KEY: json.dumps(asdict(card))})
+            digest = file_sha256(temporary)
             _beside(path).unlink(missing_ok=True)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-        _beside(path).write_text(f"{digest}  {path.name}\n")
+        write_file(_beside(path), f"{digest}  {path.name}\n".encode())
         return StoredWeights(path, card, digest, path.stat().st_size)
 
     def _place(self, card: WeightsCard) -> Path:

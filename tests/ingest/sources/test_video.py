@@ -2,7 +2,6 @@
 
 import io
 import queue
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,10 +18,11 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from foundation.backoff import Backoff
 from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.sources.video import camera as camera_source
-from ingest.sources.video.camera import Backoff, Camera, LateFrameFilter
+from ingest.sources.video.camera import Camera, LateFrameFilter
 from ingest.sources.video.decoding import describe_error, without_credentials
 from ingest.sources.video.recording import Recording
 from testing.rtsp import RtspCamera
@@ -249,7 +249,7 @@ def watch() -> Iterator[Callable[[Camera], Watching]]:
 
 
 def at_once() -> Backoff:
-    return Backoff(first_s=0.05, longest_s=0.1)
+    return Backoff(first_s=0.05, max_s=0.1)
 
 
 def test_a_mjpeg_picture_passes_as_the_camera_made_it(
@@ -386,17 +386,6 @@ def test_an_rtsp_camera_is_live_and_comes_back_after_it_was_switched_off(
 
 
 # Pure parts
-
-
-def test_waits_double_up_to_the_longest_and_are_shortened_at_random_by_up_to_half() -> None:
-    backoff = Backoff(first_s=0.5, longest_s=30, rng=random.Random(1))
-    waits = [backoff.next_s() for _ in range(10)]
-
-    for waited, full in zip(waits, [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30], strict=True):
-        assert full / 2 <= waited <= full
-    assert len(set(waits)) == 10
-    backoff.reset()
-    assert backoff.next_s() <= 0.5
 
 
 def test_pictures_out_of_a_buffer_are_late_and_those_at_the_streams_pace_are_not() -> None:

@@ -1,4 +1,4 @@
-"""`python -m andon` is the `andon` command."""
+"""``python -m andon`` runs the `andon` command."""
 
 from andon.cli import main
 

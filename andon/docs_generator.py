@@ -1,6 +1,6 @@
 """Generator of the reference pages that come from the code: docs/reference/{commands,metrics,settings}.md.
 
-``python -m andon.docs_generator FOLDER`` writes them below a folder; a test compares them with the code.
+``python -m andon.docs_generator [FOLDER]`` writes them there or into another folder; a test compares them.
 """
 
 import sys
@@ -53,11 +53,11 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Write the pages into the folder that the command line names, docs by default."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    (folder / "reference" / "settings.md").write_text(settings_page(), encoding="utf-8")
-    (folder / "reference" / "commands.md").write_text(commands_page(), encoding="utf-8")
-    (folder / "reference" / "metrics.md").write_text(metrics_page(), encoding="utf-8")
+    """Write the pages into the folder that the command line names, docs/reference by default."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/reference")
+    (folder / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "metrics.md").write_text(metrics_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,3 +17,7 @@ class CommandFailed(AndonError):
 
 class CommandIncomplete(AndonError):
     """A command did a part of its work and what is left needs another run; the message says what is left."""
+
+
+class ExtraMissing(AndonError):
+    """A command needs a library that only an extra of the distribution installs; the message names the extra."""

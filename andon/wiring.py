@@ -1,6 +1,7 @@
-"""Opens the parts of the rooms from settings and closes them again; the only place that knows how they fit together.
+"""Composition of a process from its settings: each function opens one part and closes it again.
 
-Each function imports what it opens: a command that only looks into the database must not wait for the rest.
+This is the only module that knows how the parts fit together. Each function imports what it opens, so that a command
+that only reads the database does not load the rest.
 """
 
 from collections.abc import Iterator
@@ -18,88 +19,85 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def database(settings: Settings) -> "Iterator[Database]":
-    """The database, with its schema checked; a new SQLite one is made on the spot.
+def open_database(settings: Settings) -> "Iterator[Database]":
+    """Open the database and check its schema; a new SQLite file gets its tables at once.
 
-    Raises `SchemaMismatch` for an older schema, which only `andon db upgrade` changes, and `StorageUnavailable`.
+    Raises:
+        SchemaMismatch: The schema is older or newer than this version; `andon db upgrade` brings an older one up.
+        StorageUnavailable: The database can't be reached.
     """
-    with _database(settings) as opened:
-        opened.require_current_schema()
-        yield opened
+    with open_database_unchecked(settings) as database:
+        database.require_current_schema()
+        yield database
 
 
 @contextmanager
-def database_or_wait(settings: Settings) -> "Iterator[Database]":
-    """The database for a process that waits for one that is away, and checks its schema by itself."""
-    with _database(settings) as opened:
-        yield opened
-
-
-@contextmanager
-def _database(settings: Settings) -> "Iterator[Database]":
+def open_database_unchecked(settings: Settings) -> "Iterator[Database]":
+    """Open the database for a process that checks the schema itself and waits while the database is unavailable."""
     from storage.database.engine import Database
 
-    with closing(Database(settings.storage.database_url)) as opened:
-        if settings.storage.database_url.startswith("sqlite") and _is_empty(opened):
-            opened.upgrade()
-        yield opened
+    with closing(Database(settings.storage.database_url)) as database:
+        if settings.storage.database_url.startswith("sqlite") and _is_empty(database):
+            database.upgrade()
+        yield database
 
 
-def images(settings: Settings) -> "ImageStore":
-    """The image store."""
+def open_image_store(settings: Settings) -> "ImageStore":
+    """Return the image store."""
     from storage.blobs.image_store import ImageStore
 
     return ImageStore(settings.storage.images_url)
 
 
 @contextmanager
-def bus(settings: Settings) -> "Iterator[Bus]":
-    """The bus; nothing is connected and no topic made before the first publisher or consumer asks for it."""
-    from ingest.bus.registry import open_bus
+def open_bus(settings: Settings) -> "Iterator[Bus]":
+    """Open the bus; it connects and creates its topic when the first publisher or consumer is made."""
+    from ingest.bus import registry
 
-    with closing(open_bus(settings.ingest)) as opened:
-        yield opened
+    with closing(registry.open_bus(settings.ingest)) as bus:
+        yield bus
 
 
 @contextmanager
-def producer(settings: Settings, station: str) -> "Iterator[Producer]":
-    """A producer for one station's frames, with a spool of its own: two processes can't share one.
+def open_producer(settings: Settings, station: str) -> "Iterator[Producer]":
+    """Open a producer of one station's frames with a spool of its own, which no other process may use meanwhile.
 
-    Raises `BusMisconfigured` when another process publishes this station's frames now, or the spool can't be used.
+    Raises:
+        BusMisconfigured: Another process publishes this station's frames, or the spool can't be used.
     """
-    with bus(settings) as opened, closing(_producer(settings, station, opened)) as made:
-        yield made
+    with open_bus(settings) as bus, closing(_create_producer(settings, station, bus)) as producer:
+        yield producer
 
 
-def _producer(settings: Settings, station: str, opened: "Bus") -> "Producer":
+def _create_producer(settings: Settings, station: str, bus: "Bus") -> "Producer":
     from ingest.producer.producer import Producer
     from ingest.producer.spool import Spool
 
     spool = Spool(settings.ingest.spool_path / station, settings.ingest.max_spool_bytes)
     try:
-        return Producer(opened.publisher(settings.ingest.topic), settings.ingest, spool, images(settings))
+        return Producer(bus.publisher(settings.ingest.topic), settings.ingest, spool, open_image_store(settings))
     except Exception:
         spool.close()
         raise
 
 
 @contextmanager
-def worker(settings: Settings, name: str) -> "Iterator[ScoringWorker]":
-    """A scoring worker; it checks the schema itself, and waits for a database or a bus that is away."""
+def open_worker(settings: Settings, name: str) -> "Iterator[ScoringWorker]":
+    """Open a scoring worker; it checks the schema itself and waits while the database or the bus is unavailable."""
     from scorer.worker.loop import ScoringWorker
 
-    with _database(settings) as opened, bus(settings) as line:
-        yield ScoringWorker(line, opened, images(settings), settings.scorer, settings.ingest.topic, name)
+    with open_database_unchecked(settings) as database, open_bus(settings) as bus:
+        yield ScoringWorker(bus, database, open_image_store(settings), settings.scorer, settings.ingest.topic, name)
 
 
-def _is_empty(opened: "Database") -> bool:
-    """Whether it has no table at all: a file that was just made, by us or by another process that migrates it now."""
+def metrics_port(settings: Settings, option: int | None) -> int:
+    """Return the port of the command line's option, or the setting's where the option is not given."""
+    return settings.andon.metrics_port if option is None else option
+
+
+def _is_empty(database: "Database") -> bool:
+    """Return whether the database has no table: this process, or one that migrates it now, has just created it."""
     import sqlalchemy
 
-    with opened.read() as session:
+    with database.read() as session:
         return not sqlalchemy.inspect(session.connection()).get_table_names()
-
-
-def metrics_port(settings: Settings, asked: int | None) -> int:
-    """The port that this process was asked to serve, or else the one of the settings."""
-    return settings.andon.metrics_port if asked is None else asked

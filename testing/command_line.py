@@ -29,6 +29,8 @@ class Finished:
     code: int
     out: str
     err: str
+    error: BaseException | None
+    """The exception that the command reported, for a command that ran in this process."""
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def andon(on_torch: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon]
             main([str(word) for word in words])
         written = capsys.readouterr()
         assert isinstance(exited.value.code, int)
-        return Finished(exited.value.code, written.out, written.err)
+        return Finished(exited.value.code, written.out, written.err, exited.value.__cause__)
 
     yield run
     root.handlers[:] = handlers

@@ -1,10 +1,12 @@
-"""The `andon` command: options before the command's name, one file a noun, and how errors reach a person.
+"""The `andon` command: its tree of commands, the options that apply to all of them, and how errors are reported.
 
-Nothing heavy is imported here or at the top of a noun's file: `andon --help` must not wait for torch.
+Neither this module nor the top of a command's module imports a heavy library, so that `andon --help` is quick and a
+core install, without the extras, can run every command that does not need one.
 """
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,6 +21,7 @@ from andon.cli.maintenance import bench, config, db, train, user, weights
 from andon.cli.options import json_keys_help
 from andon.cli.results import alerts, audit, dead_letters, kpi, report, review, verdicts
 from andon.cli.stations import normals, station, threshold
+from andon.extras import DISTRIBUTION, extra_missing
 from foundation.errors import AndonError
 
 COMMAND_ORDER = (
@@ -46,12 +49,11 @@ COMMAND_ORDER = (
 
 
 class OrderedGroup(TyperGroup):
-    """Lists commands in the order in which a newcomer needs them."""
+    """A group that lists its commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        return sorted(
-            self.commands, key=lambda name: COMMAND_ORDER.index(name) if name in COMMAND_ORDER else len(COMMAND_ORDER)
-        )
+        """Return the names of the commands in the order of `COMMAND_ORDER`."""
+        return sorted(self.commands, key=COMMAND_ORDER.index)
 
 
 app = typer.Typer(
@@ -63,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-STATIONS, LINE, RESULTS, UPKEEP = "Stations", "The line", "Results", "Upkeep"
+STATIONS, LINE, RESULTS, MAINTENANCE = "Stations", "The line", "Results", "Maintenance"
 app.add_typer(station.app, name="station", rich_help_panel=STATIONS)
 app.add_typer(normals.app, name="normals", rich_help_panel=STATIONS)
 app.add_typer(threshold.app, name="threshold", rich_help_panel=STATIONS)
@@ -80,73 +82,75 @@ app.add_typer(report.app, name="report", rich_help_panel=RESULTS)
 app.add_typer(review.app, name="review", rich_help_panel=RESULTS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=RESULTS)
 app.command("audit", epilog=json_keys_help("each entry", audit.KEYS), rich_help_panel=RESULTS)(audit.audit)
-app.add_typer(user.app, name="user", rich_help_panel=UPKEEP)
-app.add_typer(weights.app, name="weights", rich_help_panel=UPKEEP)
-app.add_typer(train.app, name="train", rich_help_panel=UPKEEP)
-app.add_typer(bench.app, name="bench", rich_help_panel=UPKEEP)
-app.add_typer(db.app, name="db", rich_help_panel=UPKEEP)
-app.command("config", epilog=json_keys_help("each setting", config.KEYS), rich_help_panel=UPKEEP)(config.config)
+app.add_typer(user.app, name="user", rich_help_panel=MAINTENANCE)
+app.add_typer(weights.app, name="weights", rich_help_panel=MAINTENANCE)
+app.add_typer(train.app, name="train", rich_help_panel=MAINTENANCE)
+app.add_typer(bench.app, name="bench", rich_help_panel=MAINTENANCE)
+app.add_typer(db.app, name="db", rich_help_panel=MAINTENANCE)
+app.command("config", epilog=json_keys_help("each setting", config.KEYS), rich_help_panel=MAINTENANCE)(config.config)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
-
-        output.say(f"andon {version('andon-inspection')}")
+def _print_version(requested: bool) -> None:
+    if requested:
+        output.print_result(f"andon {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def set_common_options(
     context: typer.Context,
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", help="Settings file; else ANDON_CONFIG names it, else ./andon.toml if it is there."),
+        typer.Option(
+            "--config",
+            help="The settings file; by default the one that ANDON_CONFIG names, or ./andon.toml if it exists.",
+        ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", metavar="", help="Show tracebacks and debug logs.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Show the version and end.")
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Inspect every part on a line with a handful of good examples."""
-    asked = command_context(context)
-    asked.config, asked.debug = config_file, debug
+    options = command_context(context)
+    options.config, options.debug = config_file, debug
+    options.command = f"andon {context.invoked_subcommand}"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 done, 1 it can't be done (one sentence on stderr), 2 wrong usage, 130 interrupted."""
-    asked = CommandContext()
+    """Run one command and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (interrupted).
+
+    Args:
+        arguments: The words after `andon`; by default those of the command line.
+    """
+    options = CommandContext()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = get_command(app).main(words, prog_name="andon", standalone_mode=False, obj=asked)
-    except typer.TyperException as error:
-        if asked.debug:
+        code = get_command(app).main(words, prog_name="andon", standalone_mode=False, obj=options)
+    except Exception as error:  # the outermost boundary: a person gets one sentence instead of a traceback
+        if options.debug:
             raise
-        sys.exit(_show_usage(error))
-    except AndonError as error:
-        if asked.debug:
-            raise
-        output.note(f"andon: {_one_line(error)}")
-        sys.exit(1)
-    except Exception as error:  # the outermost edge: whatever is left becomes one sentence
-        if asked.debug:
-            raise
-        kind = type(error).__name__
-        output.note(f"andon: unexpected {kind}: {_one_line(error)} (andon --debug … shows where)")
-        sys.exit(1)
+        sentence, code = _describe(error, options.command)
+        if sentence:
+            output.print_message(f"andon: {' '.join(sentence.split())}")
+        raise SystemExit(code) from error
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _show_usage(error: typer.TyperException) -> int:
-    """Write what was wrong with the command line, and which help to ask for; return the exit code."""
-    context = getattr(error, "ctx", None)
-    message = error.format_message()
-    if not message:  # help was shown in place of a missing command
-        return error.exit_code
-    hint = f" (see {context.command_path} --help)" if context is not None else ""
-    output.note(f"andon: {_one_line(message)}{hint}")
-    return error.exit_code
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+def _describe(error: Exception, command: str) -> tuple[str, int]:
+    """Return the sentence that tells a person of an error, and the exit code; no sentence where help was shown."""
+    match error:
+        case typer.TyperException():
+            context = getattr(error, "ctx", None)
+            message = error.format_message()
+            hint = f" (see {context.command_path} --help)" if message and context is not None else ""
+            return message + hint, error.exit_code
+        case AndonError():
+            return str(error), 1
+        case ModuleNotFoundError() if (missing := extra_missing(command, error)) is not None:
+            return str(missing), 1
+        case _:
+            return f"unexpected {type(error).__name__}: {error} (andon --debug ... shows the traceback)", 1

@@ -1,4 +1,4 @@
-"""Who runs this command: the machine's own user while Andon has none, else who name and password say."""
+"""Who runs a command: the user of this machine until Andon has users, then whoever name and password identify."""
 
 import getpass
 import os
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 
 def current_actor(database: "Database") -> "Actor":
-    """The actor of a command that changes something, asked for on a terminal when the environment does not say.
+    """Return the actor of a command that changes something.
 
-    Raises `LoginFailed`.
+    Name and password come from the environment, or from prompts on a terminal.
+
+    Raises:
+        LoginFailed: Andon has users, and name and password are missing or wrong.
     """
     from andon.settings import NAME_VARIABLE, PASSWORD_VARIABLE
     from storage.auth import identity
@@ -30,16 +33,20 @@ def current_actor(database: "Database") -> "Actor":
 
 
 def read_new_password(from_stdin: bool) -> str:
-    """A password to be set: one line of stdin, or typed twice on a terminal. Raises `Refused`."""
+    """Read a password to be set: one line of stdin, or typed twice on a terminal.
+
+    Raises:
+        CommandFailed: Neither is possible, or the two passwords differ.
+    """
     from andon.errors import CommandFailed
 
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise CommandFailed("A new password is typed on a terminal, or read from stdin with --password-stdin.")
+        raise CommandFailed("Type the new password on a terminal, or pass it on stdin with --password-stdin.")
     password = getpass.getpass("New password: ")
-    if getpass.getpass("The same again: ") != password:
-        raise CommandFailed("The two passwords are not the same.")
+    if getpass.getpass("Repeat it: ") != password:
+        raise CommandFailed("The two passwords differ.")
     return password
 
 

@@ -1,4 +1,4 @@
-"""What every command is handed: the options before the command's name, and the settings they lead to."""
+"""The context of a command: the options before its name, and the settings that they lead to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class CommandContext:
-    """`config` is the settings file named by hand; `debug` shows tracebacks instead of sentences."""
+    """The options that apply to every command.
+
+    Attributes:
+        config: The settings file that --config names, if any.
+        debug: Whether to show tracebacks and debug logs.
+        command: The command as typed, such as ``andon score``, for messages.
+    """
 
     config: Path | None = None
     debug: bool = False
+    command: str = "andon"
 
-    def in_force(self) -> "LoadedSettings":
-        """Read the settings and set up logs as they say; raises `InvalidSettings`."""
+    def load_settings(self) -> "LoadedSettings":
+        """Read the settings and set up logging as they say.
+
+        Raises:
+            InvalidSettings: A file or a variable is wrong.
+        """
         from andon import logging_setup
         from andon.settings import load_settings
 
-        in_force = load_settings(self.config)
-        logging_setup.configure(
-            "debug" if self.debug else in_force.settings.andon.log_level, in_force.settings.andon.log_format
-        )
-        return in_force
+        loaded = load_settings(self.config)
+        process = loaded.settings.andon
+        logging_setup.configure("debug" if self.debug else process.log_level, process.log_format)
+        return loaded
 
     def settings(self) -> "Settings":
-        """The settings alone, for commands that don't care where a value came from."""
-        return self.in_force().settings
+        """Return the settings alone, for a command that does not need their origins."""
+        return self.load_settings().settings
 
 
 def command_context(context: typer.Context) -> CommandContext:
-    """The command line's `Front`."""
+    """Return the context that `main` made for this command line."""
     return context.ensure_object(CommandContext)

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands have."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,7 +10,7 @@ MetricsPort = Annotated[
     typer.Option(
         min=0,
         max=65535,
-        help="Serve /metrics and /healthz on this port, 0 for neither; else andon.metrics_port.",
+        help="TCP port of /metrics and /healthz, 0 for none; else andon.metrics_port.",
         show_default=False,
     ),
 ]
@@ -18,6 +18,11 @@ MetricsPort = Annotated[
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON to stdout.")]
 
 
-def json_keys_help(one: str, keys: Sequence[str]) -> str:
-    """The last line of a command's help: which keys its JSON has, `one` saying what each object is."""
-    return f"With --json, {one} has the keys {', '.join(keys)}."
+def json_keys_help(item: str, keys: Sequence[str]) -> str:
+    """Return the last line of a command's help, which lists the keys of its JSON objects.
+
+    Args:
+        item: What each object describes, such as ``each alert``.
+        keys: The keys of an object, in order.
+    """
+    return f"With --json, {item} has the keys {', '.join(keys)}."

@@ -1,4 +1,4 @@
-"""What commands write: results on stdout, everything about them on stderr."""
+"""Output of commands: results go to stdout, messages go to stderr."""
 
 import json
 import sys
@@ -11,28 +11,26 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = (
-    10_000  # columns when stdout is no terminal: a pipe has no right edge, and a cut cell can't be read by grep
-)
+PIPE_WIDTH = 10_000  # columns where stdout is no terminal: a cell that is cut can't be searched
 
 
-def say(sentence: str) -> None:
-    """One result line on stdout."""
+def print_result(sentence: str) -> None:
+    """Write one line of the result to stdout."""
     typer.echo(sentence)
 
 
-def note(sentence: str) -> None:
-    """One line about the work on stderr."""
+def print_message(sentence: str) -> None:
+    """Write one line about the work to stderr."""
     typer.echo(sentence, err=True)
 
 
 def write_json(value: object) -> None:
-    """The whole answer as one JSON value on stdout; times are RFC 3339 in UTC."""
+    """Write a result to stdout as one JSON value; times are RFC 3339 in UTC."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_json_of))
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Rows under their headings on stdout, or the sentence `empty` on stderr when there is none."""
+    """Write a table to stdout, or the sentence `empty` to stderr if there are no rows."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -43,34 +41,34 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     if not table.row_count:
-        note(empty)
+        print_message(empty)
         return
     stdout().print(table)
 
 
 def write_pairs(pairs: Mapping[str, object]) -> None:
-    """One thing's fields on stdout, a line each."""
+    """Write the fields of one object to stdout, one per line."""
     width = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        say(f"{name:<{width}}  {cell(value)}")
+        print_result(f"{name:<{width}}  {cell(value)}")
 
 
 def stdout() -> "Console":
-    """Rich's console on stdout, as wide as the terminal, or without an edge where there is none."""
+    """Return a Rich console on stdout, as wide as the terminal, or very wide where stdout is none."""
     from rich.console import Console
 
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def stderr() -> "Console":
-    """Rich's console on stderr."""
+    """Return a Rich console on stderr."""
     from rich.console import Console
 
     return Console(file=sys.stderr, highlight=False)
 
 
 def cell(value: object) -> str:
-    """A value as a person reads it."""
+    """Return a value as a person reads it in a table: times in UTC, four significant digits, a dash for None."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -81,7 +79,7 @@ def cell(value: object) -> str:
 
 
 def rfc3339(moment: datetime) -> str:
-    """UTC with microseconds and Z: 2026-01-31T09:30:00.000000Z."""
+    """Return a time in UTC with microseconds and Z, such as ``2026-01-31T09:30:00.000000Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,4 @@
-"""How far a long command has come, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a long command on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import sys
 import time
@@ -14,17 +14,23 @@ LINE_INTERVAL_S = 5.0
 def progress_counter(
     what: str, total: int | None = None, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the count so far of `what`, such as ``frames published``; `total` if it is known."""
+    """Show progress for as long as the block lasts, and give the function that reports the count so far.
+
+    Args:
+        what: What is counted, such as ``frames published``.
+        total: The final count, if it is known.
+        now: A monotonic clock in seconds.
+    """
     if sys.stderr.isatty():
         with _bar(what, total) as advance:
             yield advance
         return
-    lines = _Lines(what, total, now)
+    lines = _ProgressLines(what, total, now)
     yield lines.advance
 
 
-class _Lines:
-    """At most one line every `LINE_INTERVAL_S`; the command's own last line says the end."""
+class _ProgressLines:
+    """Writes at most one line per `LINE_INTERVAL_S`; the command itself reports the end."""
 
     def __init__(self, what: str, total: int | None, now: Callable[[], float]) -> None:
         self._what = what
@@ -35,7 +41,7 @@ class _Lines:
     def advance(self, count: int) -> None:
         if self._now() - self._last_at_s >= LINE_INTERVAL_S:
             self._last_at_s = self._now()
-            output.note(f"{count}{self._of} {self._what}")
+            output.print_message(f"{count}{self._of} {self._what}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A clean stop: the first SIGINT or SIGTERM asks the command to finish, the second ends it at once."""
+"""Graceful stop: the first SIGINT or SIGTERM asks the command to finish, the second ends it at once."""
 
 import os
 import signal
@@ -11,10 +11,14 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(finish: str) -> Iterator[threading.Event]:
-    """Give an event that is set by the first signal; `finish` tells the person what is still being done."""
+    """Give an event that the first signal sets, for as long as the block lasts.
+
+    Args:
+        finish: What the command still does after the signal, for the message, such as ``finishing the batch``.
+    """
     stop = threading.Event()
 
-    def asked(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
@@ -22,7 +26,7 @@ def stop_on_signal(finish: str) -> Iterator[threading.Event]:
             sys.__stderr__.fileno() if sys.__stderr__ else 2, f"Stopping: {finish}.\n".encode()
         )  # no buffer to re-enter
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

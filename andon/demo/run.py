@@ -101,7 +101,9 @@ def wait_for_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> 
 
 def start_alerts(line: Supervisor) -> None:
     """Start the watch that opens alerts."""
-    line.start(ProcessSpec(ALERTS, andon_command("alerts", "watch", "--every", f"{ALERT_INTERVAL_S:g}"), restart=True))
+    line.start(
+        ProcessSpec(ALERTS, andon_command("alerts", "watch", "--interval", f"{ALERT_INTERVAL_S:g}"), restart=True)
+    )
 
 
 def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:

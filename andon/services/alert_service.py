@@ -1,4 +1,4 @@
-"""The alert watch and the courier as one process; the courier has a thread of its own, as services may answer late."""
+"""The alert service: the monitor, and the dispatcher of notifications in a thread of its own."""
 
 import threading
 
@@ -10,24 +10,22 @@ from foundation.clock import utc_now
 from foundation.threads import background_thread
 from storage.database.engine import Database
 
-STOP_TIMEOUT_S = 10.0  # a message that takes longer is sent again by the next watch
+STOP_TIMEOUT_S = 10.0  # a message that takes longer is sent again after the next start
 
 
 class AlertService:
-    """Runs both until it is told to stop."""
+    """Runs the monitor and the dispatcher over one database; a slow notification service delays no alert."""
 
-    def __init__(self, watch: AlertMonitor, courier: NotificationDispatcher) -> None:
-        self.watch = watch
-        self._courier = courier
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Create both from the settings."""
+        self.monitor = AlertMonitor(database, utc_now, lambda: disk_usages(settings))
+        self._dispatcher = NotificationDispatcher(database, utc_now)
 
-    def run(self, stop: threading.Event, every_s: float) -> None:
-        """Return once `stop` is set; what is not sent then stays in the outbox."""
-        with background_thread(self._courier.run, "notifications", join_timeout_s=STOP_TIMEOUT_S):
-            self.watch.run(stop, every_s)
+    def run(self, stop: threading.Event, interval_s: float) -> None:
+        """Evaluate the rules every `interval_s` seconds until `stop` is set; unsent notifications stay queued.
 
-
-def create_alert_service(settings: Settings, database: Database) -> AlertService:
-    """Both over one database."""
-    return AlertService(
-        AlertMonitor(database, utc_now, lambda: disk_usages(settings)), NotificationDispatcher(database, utc_now)
-    )
+        Raises:
+            SchemaMismatch: The database has another schema than this version needs.
+        """
+        with background_thread(self._dispatcher.run, "notifications", join_timeout_s=STOP_TIMEOUT_S):
+            self.monitor.run(stop, interval_s)

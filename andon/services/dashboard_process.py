@@ -1,4 +1,4 @@
-"""The dashboard's process seen from its parent: Streamlit as a child, its health, and gauges read from the database."""
+"""The dashboard's Streamlit process, as its parent sees it: start and stop, health, and metrics from the database."""
 
 import os
 import socket
@@ -29,53 +29,60 @@ POLL_INTERVAL_S = 0.2
 
 @contextmanager
 def run_streamlit(
-    listening: DashboardSettings, storage: StorageSettings, alerts: AlertsSettings | None = None
+    dashboard: DashboardSettings, storage: StorageSettings, alerts: AlertsSettings
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the dashboard while inside; other rooms' settings reach it by environment: no secret on a command line.
+    """Run the dashboard as a child process for as long as the block lasts.
 
-    Raises `PortInUse`.
+    The settings of storage and alerts reach it through environment variables: no secret is on a command line.
+
+    Raises:
+        PortInUse: The port of the settings can't be listened on.
     """
-    _require_free(listening.host, listening.port)
-    rooms = {"storage": storage, "alerts": alerts or AlertsSettings()}
-    given = {
-        environment_variable(f"{room}.{name}"): str(value)
-        for room, settings in rooms.items()
+    _require_free_port(dashboard.host, dashboard.port)
+    sections = {"storage": storage, "alerts": alerts}
+    variables = {
+        environment_variable(f"{section}.{name}"): str(value)
+        for section, settings in sections.items()
         for name, value in settings.model_dump(mode="json").items()
     }
-    child = subprocess.Popen(
-        command(listening),
-        env=os.environ | given,
-        start_new_session=True,  # Ctrl-C reaches it through us alone
+    process = subprocess.Popen(
+        command(dashboard),
+        env=os.environ | variables,
+        start_new_session=True,  # Ctrl-C reaches the child through this process alone
     )
     try:
-        yield child
+        yield process
     finally:
-        child.terminate()
+        process.terminate()
         try:
-            child.wait(STOP_TIMEOUT_S)
+            process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            process.kill()
+            process.wait()
 
 
-def wait_for_stop(child: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
-    """Return when `stop` is set; raises `Incomplete` when the dashboard ends by itself."""
+def wait_for_stop(process: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
+    """Return when `stop` is set.
+
+    Raises:
+        CommandIncomplete: The dashboard ended by itself.
+    """
     while not stop.wait(POLL_INTERVAL_S):
-        status = child.poll()
+        status = process.poll()
         if status is not None:
-            raise CommandIncomplete(f"The dashboard ended by itself with exit status {status}; its last lines say why.")
+            raise CommandIncomplete(f"The dashboard ended by itself with exit status {status}; its output says why.")
 
 
 def browser_host(host: str) -> str:
-    """What to type into a browser on this machine for an address that is listened on."""
+    """Return the host for a browser on this machine that reaches a server which listens on `host`."""
     return "localhost" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 (compared, not bound)
 
 
-def health(child: "subprocess.Popen[bytes]", database: Database) -> list[str]:
-    """Why the dashboard is not well, one sentence a reason."""
+def health(process: "subprocess.Popen[bytes]", database: Database) -> list[str]:
+    """Return why the dashboard is unhealthy, one sentence per reason."""
     reasons = []
-    if child.poll() is not None:
-        reasons.append(f"The dashboard's Streamlit process has ended with exit status {child.returncode}.")
+    if process.poll() is not None:
+        reasons.append(f"The dashboard's Streamlit process has ended with exit status {process.returncode}.")
     try:
         database.require_current_schema()
     except StorageError as error:
@@ -83,11 +90,11 @@ def health(child: "subprocess.Popen[bytes]", database: Database) -> list[str]:
     return reasons
 
 
-def registry(database: Database) -> CollectorRegistry:
-    """Gauges for Prometheus that are read from the database at each scrape."""
-    made = CollectorRegistry()
-    made.register(DatabaseCollector(database))
-    return made
+def create_registry(database: Database) -> CollectorRegistry:
+    """Return a registry of gauges that are read from the database at each scrape."""
+    registry = CollectorRegistry()
+    registry.register(DatabaseCollector(database))
+    return registry
 
 
 def database_gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
@@ -97,19 +104,22 @@ def database_gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetric
         GaugeMetricFamily(
             "andon_station_last_frame_age_seconds", "Seconds since the newest frame with a verdict.", labels=["station"]
         ),
-        GaugeMetricFamily("andon_station_parked_frames", "Frames that wait for a normal set.", labels=["station"]),
+        GaugeMetricFamily(
+            "andon_station_parked_frames", "Frames that wait for an active normal set.", labels=["station"]
+        ),
         GaugeMetricFamily("andon_dead_letters_pending", "Dead letters that were not replayed."),
     )
 
 
 class DatabaseCollector(Collector):
-    """Age of each station's last frame, parked frames, dead letters that wait, and whether the database answers."""
+    """Gauges of each station's last frame and parked frames, of dead letters, and of the database's availability."""
 
     def __init__(self, database: Database) -> None:
+        """Read from this database."""
         self._database = database
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """Nothing ahead of time: registering must not ask the database."""
+        """Return nothing, so that registering does not read the database."""
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -132,13 +142,13 @@ class DatabaseCollector(Collector):
         yield from (up, age, parked, letters)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Streamlit would quietly take the next port; a wall that is not where it was announced is worse than an error."""
+def _require_free_port(host: str, port: int) -> None:
+    """Raise `PortInUse` for a port in use: Streamlit would silently take the next one, where nobody looks."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise PortInUse(
-                f"The dashboard can't listen on {host}:{port} ({error.strerror}); choose another with --port or --host."
+                f"The dashboard can't listen on {host}:{port} ({error.strerror}); choose others with --host and --port."
             ) from None

@@ -1,4 +1,4 @@
-"""What can fill up on this machine: the disks of database and images, and the spools."""
+"""Disk usage on this machine: the disks that hold the database and the images, and the spools of the producers."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from storage.urls import parse_database_url
 
 
 def disk_usages(settings: Settings) -> list[DiskUsage]:
-    """Disks that Andon writes on here, each once, and every station's spool with its limit."""
-    found: dict[int, DiskUsage] = {}
+    """Return the usage of every disk that Andon writes to here, once per disk, and of every station's spool."""
+    by_device: dict[int, DiskUsage] = {}
     for name, folder in _folders(settings):
-        there = _nearest(folder)
-        usage = shutil.disk_usage(there)
-        found.setdefault(there.stat().st_dev, DiskUsage(name, usage.total - usage.free, usage.total))
-    return [*found.values(), *_spools(settings)]
+        existing = _nearest_existing(folder)
+        usage = shutil.disk_usage(existing)
+        by_device.setdefault(existing.stat().st_dev, DiskUsage(name, usage.total - usage.free, usage.total))
+    return [*by_device.values(), *_spools(settings)]
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -31,17 +31,17 @@ def _spools(settings: Settings) -> Iterator[DiskUsage]:
     folder = settings.ingest.spool_path
     for spool in sorted(folder.iterdir()) if folder.is_dir() else []:
         if spool.is_dir():
-            used = sum(_size(file) for file in spool.iterdir())
-            yield DiskUsage(f"the spool of {spool.name}", used, settings.ingest.max_spool_bytes)
+            used_bytes = sum(_size_bytes(file) for file in spool.iterdir())
+            yield DiskUsage(f"the spool of {spool.name}", used_bytes, settings.ingest.max_spool_bytes)
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first one above it that is there."""
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
-def _size(file: Path) -> int:
+def _size_bytes(file: Path) -> int:
     try:
         return file.stat().st_size
-    except FileNotFoundError:  # sent, and deleted, while we looked
+    except FileNotFoundError:  # sent and deleted in the meantime
         return 0

@@ -1,7 +1,7 @@
-"""Tells the database of frames that a producer lost, so that the wall says so; no count is lost on the way.
+"""Reports the frames that a producer dropped to the database, so that the dashboard shows them; no count is lost.
 
-The rooms count lost frames in a metric. Here the metric's growth becomes rows, one an hour, station and reason; what
-the database does not have yet also lies in a file beside the spool, for the next start.
+The producer counts dropped frames in a metric. The reporter turns the metric's growth into rows, one per station,
+reason and hour. Rows that the database does not have yet are also in a file beside the spool, for the next start.
 """
 
 import json
@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from andon import wiring
 from andon.settings import Settings
 from foundation.atomic_files import write_file
 from foundation.clock import Clock, utc_now
@@ -27,119 +28,126 @@ from storage.line.drops import DropReport
 ROW_DURATION = timedelta(hours=1)
 REPORT_INTERVAL_S = 1.0
 
+DropCounts = Mapping[tuple[str, str], int]
+"""(station, reason) → the number of frames dropped since the process started."""
+
 log = structlog.get_logger()
 
 
 class DropLedger:
-    """What was lost and is not told yet; used from one thread at a time."""
+    """The dropped frames that are not in the database yet; used from one thread at a time."""
 
-    def __init__(self, file: Path, station: str, so_far: Mapping[tuple[str, str], int]) -> None:
-        """`so_far` was lost before; `station` is whose frames they are where that can't be told any more."""
+    def __init__(self, file: Path, station: str, counted: DropCounts) -> None:
+        """Start from the rows in the file.
+
+        Args:
+            file: Where unreported rows survive the process.
+            station: The station of dropped frames whose own station is not known.
+            counted: The frames dropped so far, which were reported before.
+        """
         self._file = file
         self._station = station
-        self._so_far = so_far
-        self._growing: dict[tuple[str, str], DropReport] = {}
-        self._untold = {drop.id: drop for drop in _read(file)}
+        self._counted = counted
+        self._current: dict[tuple[str, str], DropReport] = {}
+        self._unreported = {row.id: row for row in _read(file)}
 
     @property
     def unreported(self) -> list[DropReport]:
-        return list(self._untold.values())
+        """The rows that the database does not have yet, oldest first."""
+        return list(self._unreported.values())
 
-    def note(self, so_far: Mapping[tuple[str, str], int], at: datetime) -> None:
-        """Take over what was lost since the last note; `so_far` counts by station and reason."""
-        grown = {key: frames - self._so_far.get(key, 0) for key, frames in so_far.items()}
-        self._so_far = so_far
-        for (station, reason), frames in grown.items():
+    def update(self, counted: DropCounts, at: datetime) -> None:
+        """Add the frames that were dropped since the last update.
+
+        Args:
+            counted: The frames dropped so far.
+            at: The time of the count, in UTC.
+        """
+        growth = {key: frames - self._counted.get(key, 0) for key, frames in counted.items()}
+        self._counted = counted
+        for (station, reason), frames in growth.items():
             if frames > 0:
                 self._add(station or self._station, reason, frames, at)
-        if any(grown.values()):
-            self._keep()
+        if any(growth.values()):
+            self._save()
 
-    def told(self, rows: Sequence[DropReport]) -> None:
-        """The database has these; those that have grown meanwhile are to be told again."""
+    def mark_reported(self, rows: Sequence[DropReport]) -> None:
+        """Remove rows that the database has; one that has grown meanwhile stays, to be reported again."""
         for row in rows:
-            if self._untold.get(row.id) == row:
-                del self._untold[row.id]
-        self._keep()
+            if self._unreported.get(row.id) == row:
+                del self._unreported[row.id]
+        self._save()
 
     def _add(self, station: str, reason: str, frames: int, at: datetime) -> None:
-        row = self._growing.get((station, reason))
+        row = self._current.get((station, reason))
         if row is None or at - row.first_at >= ROW_DURATION:
             row = DropReport(uuid4(), station, reason, 0, at, at)
         row = replace(row, frames=row.frames + frames, last_at=max(at, row.last_at))
-        self._growing[station, reason] = self._untold[row.id] = row
+        self._current[station, reason] = self._unreported[row.id] = row
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         try:
-            if not self._untold:
+            if not self._unreported:
                 self._file.unlink(missing_ok=True)
                 return
             write_file(self._file, json.dumps([asdict(row) for row in self.unreported], default=str).encode())
-        except OSError as error:  # the disk may be what is full; memory has them as long as the process lives
-            log.warning("counts of dropped frames can't be kept on disk", file=str(self._file), error=error.strerror)
+        except OSError as error:  # the disk may be full, which is why frames are dropped; memory still has the rows
+            log.warning("could not save the counts of dropped frames", file=str(self._file), error=error.strerror)
 
 
-class _Teller:
-    def __init__(self, settings: Settings, ledger: DropLedger, clock: Clock, look_every_s: float) -> None:
+class DropReporter:
+    """Writes the rows of a ledger to the database; runs in a thread of its own."""
+
+    def __init__(self, settings: Settings, ledger: DropLedger, clock: Clock, interval_s: float) -> None:
+        """Report every `interval_s` seconds."""
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
-        self._look_every_s = look_every_s
-        self._trouble: str | None = None
+        self._interval_s = interval_s
+        self._last_error: str | None = None
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Report while the block lasts, and once at its end."""
-        try:
-            with background_thread(self._run, "drop-reporter"):
-                yield
-        finally:
-            if left := sum(row.frames for row in self._ledger.unreported):
-                log.warning("dropped frames are not in the database; the next start tells them", frames=left)
+    def run(self, stop: threading.Event) -> None:
+        """Report until `stop` is set, and once more after it."""
+        while not stop.wait(self._interval_s):
+            self.report()
+        self.report()
 
-    def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(self._look_every_s):
-            self._tell()
-        self._tell()
-
-    def _tell(self) -> None:
-        from andon import wiring
-
-        self._ledger.note(metrics.drops(), self._clock())
+    def report(self) -> None:
+        """Write what is not in the database yet; a database that is unavailable is tried again the next time."""
+        self._ledger.update(metrics.drops(), self._clock())
         rows = self._ledger.unreported
         if not rows:
             return
         try:
-            with wiring.database(self._settings) as database, database.begin() as session:
+            with wiring.open_database(self._settings) as database, database.begin() as session:
                 drops.record(session, rows)
         except StorageError as error:
-            if str(error) != self._trouble:
-                log.warning("dropped frames can't be told to the database yet; their count is kept", error=str(error))
-            self._trouble = str(error)
+            if str(error) != self._last_error:
+                log.warning("could not report dropped frames to the database; will retry", error=str(error))
+            self._last_error = str(error)
         else:
-            self._trouble = None
-            self._ledger.told(rows)
+            self._last_error = None
+            self._ledger.mark_reported(rows)
 
 
 @contextmanager
 def report_drops(
-    settings: Settings,
-    station: str,
-    clock: Clock = utc_now,
-    look_every_s: float = REPORT_INTERVAL_S,
+    settings: Settings, station: str, clock: Clock = utc_now, interval_s: float = REPORT_INTERVAL_S
 ) -> Iterator[None]:
-    """While inside, and once at the end, tell the database what this process dropped.
+    """Report the frames that this process drops for as long as the block lasts, and once more at its end.
 
-    A database that is away is tried again at every look; what it still lacks at the end is told at the next start.
+    What the database does not have by then is reported after the next start.
     """
     ledger = DropLedger(settings.ingest.spool_path / station / "unreported-drops.json", station, metrics.drops())
-    with _Teller(settings, ledger, clock, look_every_s).running():
+    with background_thread(DropReporter(settings, ledger, clock, interval_s).run, "drop-reporter"):
         yield
+    if frames := sum(row.frames for row in ledger.unreported):
+        log.warning("dropped frames are not in the database; the next start reports them", frames=frames)
 
 
 def _read(file: Path) -> list[DropReport]:
     try:
-        kept = json.loads(file.read_text())
+        rows = json.loads(file.read_text())
         return [
             DropReport(
                 UUID(row["id"]),
@@ -149,10 +157,10 @@ def _read(file: Path) -> list[DropReport]:
                 datetime.fromisoformat(row["first_at"]),
                 datetime.fromisoformat(row["last_at"]),
             )
-            for row in kept
+            for row in rows
         ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
-        log.error("counts of dropped frames can't be read and are left out", file=str(file), error=str(error))
+        log.error("could not read the counts of dropped frames; ignoring them", file=str(file), error=str(error))
         return []

@@ -1,23 +1,26 @@
-"""Waiting for a job that a scorer does: whether there is a scorer at all, how far it is, and what came of it."""
+"""Waiting for a job that a scorer runs: whether a scorer is running, the job's progress, and its outcome."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from andon.errors import CommandFailed
 from foundation.clock import Clock
 from storage.database.engine import Database
 from storage.line import jobs, workers
 from storage.line.jobs import Job
-from storage.line.workers import WorkerStatus
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=15)  # scorers beat every few seconds
+HEARTBEAT_TIMEOUT = timedelta(seconds=15)  # scorers send a heartbeat every few seconds
 POLL_INTERVAL_S = 0.25
 
 
-def require_running_scorer(database: Database, now: datetime) -> None:
-    """Raises `Refused` when no scorer runs: a job would wait for nobody."""
-    if not _alive(database, now):
-        raise CommandFailed("No scorer runs, and this needs one: start it with andon score, and ask again.")
+def require_running_scorer(database: Database, clock: Clock) -> None:
+    """Check that a scorer is running, so that a job will be picked up.
+
+    Raises:
+        CommandFailed: No scorer has sent a heartbeat lately.
+    """
+    if not _is_scorer_alive(database, clock):
+        raise CommandFailed("No scorer is running, and this command needs one: start it with andon score, then retry.")
 
 
 def wait_for_job(
@@ -27,9 +30,17 @@ def wait_for_job(
     pause: Callable[[float], bool],
     progress: Callable[[int], None],
 ) -> Job:
-    """Look at the job until it is done, and return it; raises `Refused` when it fails, or when no scorer is left.
+    """Poll the job until it is done, and return it.
 
-    `pause` waits for so many seconds and is True when the person wants to stop, which raises `Refused` too.
+    Args:
+        database: Where the job is recorded.
+        job_id: The job's id.
+        clock: Tells how old a scorer's heartbeat is.
+        pause: Waits for the given seconds and returns True when the person wants to stop.
+        progress: Called with the job's progress, a count whose meaning the job defines.
+
+    Raises:
+        CommandFailed: The job failed or was cancelled, no scorer is left, or `pause` returned True.
     """
     while True:
         with database.read() as session:
@@ -41,16 +52,15 @@ def wait_for_job(
         if job.state == "cancelled":
             raise CommandFailed(f"Job {job_id} was cancelled.")
         progress(job.progress)
-        if not _alive(database, clock()):
-            raise CommandFailed(f"No scorer runs any more; job {job_id} is done when one starts: andon score.")
+        if not _is_scorer_alive(database, clock):
+            raise CommandFailed(f"No scorer is running any more; start one with andon score and it does job {job_id}.")
         if pause(POLL_INTERVAL_S):
-            raise CommandFailed(f"Stopped waiting; job {job_id} goes on by itself.")
+            raise CommandFailed(f"Stopped waiting; job {job_id} continues in the scorer.")
 
 
-def _alive(database: Database, now: datetime) -> list[WorkerStatus]:
+def _is_scorer_alive(database: Database, clock: Clock) -> bool:
     with database.read() as session:
-        return [
-            worker
+        return any(
+            worker.state != "stopped" and clock() - worker.seen_at <= HEARTBEAT_TIMEOUT
             for worker in workers.list_all(session)
-            if worker.state != "stopped" and now - worker.seen_at <= HEARTBEAT_TIMEOUT
-        ]
+        )

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus and /healthz for whoever restarts processes, on one small port."""
+"""HTTP server of a process: /metrics for Prometheus and /healthz for its supervisor."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,68 +11,75 @@ from andon.errors import PortInUse
 from foundation.threads import background_thread
 
 Health = Callable[[], list[str]]
-"""Why the process is not well, one sentence a reason; an empty list says that it is."""
+"""Returns why the process is unhealthy, one sentence per reason; an empty list means healthy."""
 
 log = structlog.get_logger()
 
 
-class _Listener(ThreadingHTTPServer):
+class _MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
         self.health = health
         self.registry = registry
-        super().__init__((host, port), _Answers)
+        super().__init__((host, port), _RequestHandler)
 
 
-class _Answers(BaseHTTPRequestHandler):
-    server: _Listener
+class _RequestHandler(BaseHTTPRequestHandler):
+    server: _MetricsServer
     server_version = "andon"
     sys_version = ""
     timeout = 10
 
     def do_GET(self) -> None:
-        """Answer /metrics and /healthz, and name them to whoever asks for something else."""
+        """Respond to /metrics and /healthz; any other path is not found."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
+            self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
         elif path == "/healthz":
             reasons = self.server.health()
             text = "\n".join(reasons) if reasons else "ok"
-            self._answer(503 if reasons else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
+            self._respond(503 if reasons else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
         else:
-            self._answer(404, "text/plain; charset=utf-8", b"There are /metrics and /healthz here.\n")
+            self._respond(404, "text/plain; charset=utf-8", b"Not found; this server has /metrics and /healthz.\n")
 
-    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+    def _respond(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the parent's name for it)
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name in the base class)
         log.debug("http", line=format % args)
 
 
 @contextmanager
 def serve_metrics(host: str, port: int, health: Health, registry: CollectorRegistry = REGISTRY) -> Iterator[int]:
-    """Serve /metrics and /healthz while inside, and give the port; port 0 serves nothing and gives 0.
+    """Serve /metrics and /healthz for as long as the block lasts, and give the port.
 
-    `health` is called from the server's threads. Raises `PortInUse`.
+    Args:
+        host: The address to listen on.
+        port: The TCP port; 0 serves nothing and gives 0.
+        health: Called from the server's threads.
+        registry: The metrics to serve.
+
+    Raises:
+        PortInUse: The port can't be listened on.
     """
     if port == 0:
         yield 0
         return
     try:
-        listener = _Listener(host, port, health, registry)
+        server = _MetricsServer(host, port, health, registry)
     except OSError as error:
         raise PortInUse(
-            f"/metrics can't be served on {host}:{port} ({error.strerror}); "
-            "choose another with --metrics-port or ANDON_ANDON__METRICS_PORT, or 0 for none."
+            f"Can't serve /metrics on {host}:{port} ({error.strerror}); choose another port with --metrics-port or "
+            "ANDON_ANDON__METRICS_PORT, or 0 for none."
         ) from None
     with (
-        listener,
-        background_thread(lambda _: listener.serve_forever(), "metrics", on_stop=listener.shutdown, join_timeout_s=5),
+        server,
+        background_thread(lambda _: server.serve_forever(), "metrics", on_stop=server.shutdown, join_timeout_s=5),
     ):
-        yield listener.server_address[1]
+        yield server.server_address[1]

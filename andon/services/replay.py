@@ -1,11 +1,11 @@
-"""Replaying dead letters: their messages go to the bus again, byte for byte, and are marked once they are durable."""
+"""Replay of dead letters: their messages are published again unchanged, and marked once they are durable."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from andon.errors import CommandFailed
 from foundation.clock import utc_now
-from ingest.bus.protocol import Bus, Message, RecordPosition
+from ingest.bus.protocol import Bus, DeliveryCallback, Message, RecordPosition
 from storage.actions import dead_letters as actions
 from storage.auth.actors import Actor
 from storage.blobs.image_store import ImageStore
@@ -18,22 +18,31 @@ FLUSH_TIMEOUT_S = 30.0
 
 
 def pending_letters(database: Database, letter_id: int | None, reason: str | None) -> Iterator[Sequence[DeadLetter]]:
-    """The one letter, or all that were not replayed (of one reason, if named), in batches, oldest first.
+    """Return one dead letter, or all that were not replayed, oldest first in batches.
 
-    Raises `NotFound`, and `Refused` when there is none of that reason. What is recorded while replaying is left out.
+    Dead letters that are recorded during the replay are not included.
+
+    Args:
+        database: Where dead letters are recorded.
+        letter_id: The one to replay; None for all.
+        reason: Restricts them to this reason, such as ``no-headers``.
+
+    Raises:
+        NotFound: There is no dead letter of that id.
+        CommandFailed: No pending dead letter has that reason.
     """
     with database.read() as session:
         if letter_id is not None:
-            found = [dead_letters.get(session, letter_id)]
+            letters = [dead_letters.get(session, letter_id)]
         else:
-            everything = dead_letters.count(session, replayed=False)
-            found = dead_letters.recent(session, replayed=False, limit=max(1, everything))
-    chosen = [letter for letter in found if reason is None or letter.reason == reason]
-    if not chosen and reason is not None:
-        reasons = ", ".join(sorted({letter.reason for letter in found})) or "none at all"
-        raise CommandFailed(f"No dead letter has the reason {reason}; those that wait have: {reasons}.")
-    chosen.reverse()
-    return (chosen[start : start + BATCH_SIZE] for start in range(0, len(chosen), BATCH_SIZE))
+            pending = dead_letters.count(session, replayed=False)
+            letters = dead_letters.recent(session, replayed=False, limit=max(1, pending))
+    selected = [letter for letter in letters if reason is None or letter.reason == reason]
+    if not selected and reason is not None:
+        reasons = ", ".join(sorted({letter.reason for letter in letters})) or "none"
+        raise CommandFailed(f"No dead letter has the reason {reason}; the reasons of the pending ones are: {reasons}.")
+    selected.reverse()
+    return (selected[start : start + BATCH_SIZE] for start in range(0, len(selected), BATCH_SIZE))
 
 
 def replay(
@@ -45,48 +54,48 @@ def replay(
     progress: Callable[[int], None],
     actor: Actor,
 ) -> int:
-    """Publish each batch to `topic`, mark it once acknowledged, and return how many were replayed.
+    """Publish each batch to `topic`, mark it once the bus has acknowledged it, and return the number replayed.
 
-    A stop in between leaves the rest unmarked; a message sent but not marked is sent again by the next replay, and
-    makes no second verdict. Raises `PermissionDenied`, `BusUnavailable`, `StorageUnavailable`, `NotFound` (no payload).
+    After an interruption the rest stays unmarked. A message that was sent but not marked is sent again by the next
+    replay and makes no second verdict.
+
+    Raises:
+        PermissionDenied: The actor's role does not allow it.
+        BusUnavailable: The bus did not acknowledge a batch in time.
+        StorageUnavailable: The database or the image store can't be reached.
+        NotFound: A payload is missing from the image store.
     """
     with database.read() as session:
         actions.require_replay(session, actor)
-    done = 0
+    replayed = 0
     with closing(bus.publisher(topic)) as publisher:
         for batch in batches:
-            durable: list[int] = []
+            durable_ids: list[int] = []
             failures: list[Exception] = []
             for letter in batch:
-                message = Message(
-                    letter.key or letter.station or "", images.get(letter.payload_reference), letter.headers
-                )
-                publisher.publish(message, _outcome(letter, durable, failures))
+                key = letter.key or letter.station or ""
+                message = Message(key, images.get(letter.payload_reference), letter.headers)
+                publisher.publish(message, _record_outcome(letter, durable_ids, failures))
             try:
                 publisher.flush(FLUSH_TIMEOUT_S)
             finally:
-                _mark(database, durable, actor)
-            done += len(durable)
-            progress(done)
+                with database.begin() as session:
+                    actions.mark_replayed(session, actor, durable_ids, utc_now())
+            replayed += len(durable_ids)
+            progress(replayed)
             if failures:
                 raise failures[0]
-    return done
+    return replayed
 
 
-def _mark(database: Database, letter_ids: Sequence[int], actor: Actor) -> None:
-    with database.begin() as session:
-        actions.mark_replayed(session, actor, letter_ids, utc_now())
-
-
-def _outcome(
-    letter: DeadLetter, durable: list[int], failures: list[Exception]
-) -> Callable[[RecordPosition | None, Exception | None], None]:
+def _record_outcome(letter: DeadLetter, durable_ids: list[int], failures: list[Exception]) -> DeliveryCallback:
+    """Return a callback that adds the letter's id, or the error, to one of the lists."""
     assert letter.id is not None
     letter_id = letter.id
 
     def on_delivery(_: RecordPosition | None, error: Exception | None) -> None:
         if error is None:
-            durable.append(letter_id)
+            durable_ids.append(letter_id)
         else:
             failures.append(error)
 

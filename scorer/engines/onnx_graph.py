@@ -23,7 +23,7 @@ from torch.export import Dim
 
 from scorer.engines.measurements import try_to_write
 
-INSTALL_HINT = "pip install 'andon[engines]'"
+INSTALL_HINT = "pip install 'andon-inspection[engines]'"
 CODE_DIGITS = 8
 NOISY_LOGGERS = ("onnx_ir", "onnxscript")
 

@@ -10,20 +10,20 @@ from andon.metrics_reference import metrics_page
 from andon.settings import Settings, load_settings
 from andon.settings_reference import example_file, settings_page
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-HOW = "write it again with: python -m andon.docs_generator docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
+HOW = "write it again with: python -m andon.docs_generator docs/reference"
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:
-    assert (DOCS / "reference" / "settings.md").read_text(encoding="utf-8") == settings_page(), HOW
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page(), HOW
 
 
 def test_the_commands_page_is_what_the_code_says() -> None:
-    assert (DOCS / "reference" / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
+    assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
 
 
 def test_the_metrics_page_is_what_the_code_says() -> None:
-    assert (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8") == metrics_page(), HOW
+    assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_page(), HOW
 
 
 def test_the_example_file_sets_nothing_until_a_line_is_uncommented(workplace: Path) -> None:

@@ -1,0 +1,1 @@
+"""Commands that run the line: demo, produce, score, dashboard."""

@@ -29,15 +29,15 @@ def dashboard(
     listening = settings.dashboard.model_copy(update=chosen)
     with (
         stop_on_signal("the dashboard closes") as stop,
-        wiring.database(settings) as database,
+        wiring.open_database(settings) as database,
         dashboard_process.run_streamlit(listening, settings.storage, settings.alerts) as child,
         metrics_server.serve_metrics(
             settings.andon.metrics_host,
             wiring.metrics_port(settings, metrics_port),
             lambda: dashboard_process.health(child, database),
-            dashboard_process.registry(database),
+            dashboard_process.create_registry(database),
         ),
     ):
         address = f"http://{dashboard_process.browser_host(listening.host)}:{listening.port}"
-        output.note(f"The dashboard is at {address}; Ctrl-C ends it.")
+        output.print_message(f"The dashboard is at {address}; Ctrl-C ends it.")
         dashboard_process.wait_for_stop(child, stop)

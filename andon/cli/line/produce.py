@@ -58,7 +58,7 @@ def produce(
         stop_on_signal("what was captured is flushed") as stop,
         nullcontext() if unchecked else drop_reporter.report_drops(settings, station),
         closing(open_source(source, station, settings.ingest)) as opened,
-        wiring.producer(settings, station) as producer,
+        wiring.open_producer(settings, station) as producer,
         metrics_server.serve_metrics(
             settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), producer.health
         ),
@@ -72,7 +72,7 @@ def produce(
             f"Not every frame is on the bus: {'; '.join(left)}; "
             f"what is in {settings.ingest.spool_path / station} goes out when produce runs for {station} again."
         )
-    output.say(f"{sent} frame{'' if sent == 1 else 's'} of {station} published.")
+    output.print_result(f"{sent} frame{'' if sent == 1 else 's'} of {station} published.")
 
 
 def _require_name(station: str) -> None:
@@ -92,10 +92,10 @@ def _require_station(settings: "Settings", station: str) -> None:
     from storage.line import stations
 
     try:
-        with wiring.database(settings) as database, database.read() as session:
+        with wiring.open_database(settings) as database, database.read() as session:
             stations.get(session, station)
     except NotFound:
         raise
     except StorageError as error:
         _require_name(station)
-        output.note(f"Whether there is a station {station} could not be checked: {error}")
+        output.print_message(f"Whether there is a station {station} could not be checked: {error}")

@@ -30,11 +30,11 @@ def score(
     settings = command_context(context).settings()
     with (
         stop_on_signal("the batch in hand is finished and committed") as stop,
-        wiring.worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
+        wiring.open_worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
         metrics_server.serve_metrics(
             settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), worker.health
         ),
         progress_counter("frames done") as advance,
     ):
         done = worker.run(stop, drain, lambda progress: advance(progress.frames))
-    output.say(str(done))
+    output.print_result(str(done))

@@ -1,0 +1,1 @@
+"""Commands for maintenance: users, weights, training, benchmarks, database and settings."""

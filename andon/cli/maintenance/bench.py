@@ -109,14 +109,14 @@ def accuracy(
         results = evaluate(config, ResultsLog(results_log), settings, advance)
     built = tables.build_tables(results.metrics, results.missing)
     for table in built:
-        output.say(f"\n{table.title}")
+        output.print_result(f"\n{table.title}")
         output.write_table(table.columns, table.rows, empty="Nothing could be evaluated.")
     if json is not None:
         json_report.write_json_report(json, results.metrics, results.missing)
     if markdown is not None:
         tables.replace_between_markers(markdown, name, tables.render_markdown(built))
     for path in auroc_plots.plot_auroc_by_shots(results.metrics, plots, name) if plots is not None else ():
-        output.note(f"Plotted {path}.")
+        output.print_message(f"Plotted {path}.")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def config(
     if example:
         typer.echo(settings_reference.example_file(), nl=False)
         return
-    in_force = command_context(context).in_force()
+    in_force = command_context(context).load_settings()
     measured = read_measurements(in_force.settings.scorer.engines_path / FILE)
     rows = [
         (
@@ -48,7 +48,7 @@ def config(
         return
     output.write_table(["setting", "value", "from"], rows, empty="There are no settings.")
     for one in measured.values():
-        output.say(spoken(one))
+        output.print_result(spoken(one))
 
 
 def spoken(one: EngineMeasurement) -> str:

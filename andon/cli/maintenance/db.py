@@ -18,4 +18,4 @@ def upgrade(context: typer.Context) -> None:
         database.upgrade()
     finally:
         database.close()
-    output.say(f"The database {database.name} has the newest schema.")
+    output.print_result(f"The database {database.name} has the newest schema.")

@@ -152,6 +152,6 @@ def _train(
 
 
 def _say(kept: "StoredWeights", setting: str) -> None:
-    output.say(
+    output.print_result(
         f"{kept.card.name} is in {kept.path} (sha256 {kept.sha256}); set {setting} to {kept.card.tag} to use it."
     )

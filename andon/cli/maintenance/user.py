@@ -41,12 +41,12 @@ def add(
     from storage.actions import users
     from storage.auth.actors import Role
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         password = None if without_password else authentication.read_new_password(password_stdin)
         with database.begin() as session:
             made = users.add(session, actor, name, Role(role), password, utc_now())
-    output.say(f"User {made.name} is there, role {made.role}.")
+    output.print_result(f"User {made.name} is there, role {made.role}.")
 
 
 @app.command("list", epilog=json_keys_help("each user", KEYS))
@@ -55,7 +55,7 @@ def list_users(context: typer.Context, json: Json = False) -> None:
     from andon import wiring
     from storage.auth import users
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = users.list_all(session)
     if json:
         output.write_json([json_of(user) for user in found])
@@ -81,11 +81,11 @@ def role(
     from storage.actions import users
     from storage.auth.actors import Role
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             changed = users.set_role(session, actor, name, Role(role), utc_now())
-    output.say(f"User {changed.name} has the role {changed.role}.")
+    output.print_result(f"User {changed.name} has the role {changed.role}.")
 
 
 @app.command()
@@ -94,12 +94,12 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
     from andon import wiring
     from storage.actions import users
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         new = authentication.read_new_password(password_stdin)
         with database.begin() as session:
             users.set_password(session, actor, name, new, utc_now())
-    output.say(f"User {name} has a new password.")
+    output.print_result(f"User {name} has a new password.")
 
 
 @app.command()
@@ -108,11 +108,11 @@ def disable(context: typer.Context, name: Name) -> None:
     from andon import wiring
     from storage.actions import users
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             users.disable(session, actor, name, utc_now())
-    output.say(f"User {name} can't log in any more.")
+    output.print_result(f"User {name} can't log in any more.")
 
 
 @app.command()
@@ -121,11 +121,11 @@ def enable(context: typer.Context, name: Name) -> None:
     from andon import wiring
     from storage.actions import users
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             users.enable(session, actor, name, utc_now())
-    output.say(f"User {name} can log in again.")
+    output.print_result(f"User {name} can log in again.")
 
 
 def json_of(user: "User") -> dict[str, object]:

@@ -123,7 +123,7 @@ def _configuration(path: Path) -> dict[str, object]:
 
 
 def _say_kept(kept: "StoredWeights") -> None:
-    output.say(f"{kept.card.name} is in {kept.path} ({kept.size_bytes / 1e6:.1f} MB, sha256 {kept.sha256}).")
+    output.print_result(f"{kept.card.name} is in {kept.path} ({kept.size_bytes / 1e6:.1f} MB, sha256 {kept.sha256}).")
 
 
 def _json_of(kept: "StoredWeights") -> dict[str, object]:

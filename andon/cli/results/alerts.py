@@ -57,7 +57,7 @@ def list_alerts(
     from storage.alerts import alerts, mutes
     from storage.line import stations
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         names = {one.id: one.name for one in stations.list_all(session)}
         station_id = stations.get(session, station).id if station is not None else None
         states: Sequence[Literal["opened", "acknowledged"]] = () if every else ("opened", "acknowledged")
@@ -84,7 +84,9 @@ def list_alerts(
         empty="There are no alerts." if every else "No alert is open.",
     )
     for number, one in sorted(muted.items()):
-        output.note(f"{names[number]} is muted until {output.cell(one.until_at)} UTC by {one.muted_by}: {one.reason}.")
+        output.print_message(
+            f"{names[number]} is muted until {output.cell(one.until_at)} UTC by {one.muted_by}: {one.reason}."
+        )
 
 
 @app.command()
@@ -94,11 +96,11 @@ def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
     from andon.cli import authentication
     from storage.actions import alerts as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             alert = actions.acknowledge(session, who, alert_id, utc_now(), note)
-    output.say(f"Alert {alert.id} is acknowledged by {alert.acknowledged_by}.")
+    output.print_result(f"Alert {alert.id} is acknowledged by {alert.acknowledged_by}.")
 
 
 @app.command()
@@ -108,11 +110,11 @@ def resolve(context: typer.Context, alert_id: Number, note: Note = "") -> None:
     from andon.cli import authentication
     from storage.actions import alerts as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             alert = actions.resolve(session, who, alert_id, utc_now(), note)
-    output.say(f"Alert {alert.id} is resolved{f' by {alert.resolved_by}' if alert.resolved_by else ''}.")
+    output.print_result(f"Alert {alert.id} is resolved{f' by {alert.resolved_by}' if alert.resolved_by else ''}.")
 
 
 @app.command()
@@ -129,11 +131,11 @@ def mute(
 
     now = utc_now()
     until = now + _span(span)
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.mute(session, who, station, until, reason, now)
-    output.say(f"{station} is muted until {output.cell(made.until_at)} UTC.")
+    output.print_result(f"{station} is muted until {output.cell(made.until_at)} UTC.")
 
 
 @app.command()
@@ -143,11 +145,11 @@ def unmute(context: typer.Context, station: StationName) -> None:
     from andon.cli import authentication
     from storage.actions import alerts as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             ended = actions.unmute(session, who, station, utc_now())
-    output.say(f"{station} is not muted any more." if ended else f"{station} was not muted.")
+    output.print_result(f"{station} is not muted any more." if ended else f"{station} was not muted.")
 
 
 @app.command(epilog=json_keys_help("each rule", RULE_KEYS))
@@ -163,7 +165,7 @@ def rules(
     from storage.alerts import alert_rules
     from storage.line import stations
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         kept = alert_rules.list_all(session)
     shown = rules_shown(kept, station_id, station)
@@ -210,7 +212,7 @@ def set_rule(
 
     named = _parameters(parameters or [])
     known = registry.rules_by_kind().get(rule)
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             station_id = stations.get(session, station).id if station is not None else None
@@ -220,7 +222,9 @@ def set_rule(
             was_on = before.enabled if before else known is not None and known.on_by_default
             made = AlertRule(station_id, rule, merged, was_on if on is None else on)
             actions.set_rule(session, who, made, utc_now(), reason)
-    output.say(f"The rule {rule} is set and {'on' if made.enabled else 'off'}; the watch takes it up in its next look.")
+    output.print_result(
+        f"The rule {rule} is set and {'on' if made.enabled else 'off'}; the watch takes it up in its next look."
+    )
 
 
 @app.command("test")
@@ -232,36 +236,40 @@ def test_channel(context: typer.Context, channel: channels.Name) -> None:
     from storage.actions import channels as actions
 
     now = utc_now()
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             chosen = actions.get_for_test(session, who, channel, now)
     dispatcher.send_test(chosen, who.name, now)
-    output.say(f"A test message went to {chosen.name}.")
+    output.print_result(f"A test message went to {chosen.name}.")
 
 
 @app.command()
 def watch(
     context: typer.Context,
-    every: Annotated[
+    interval: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=60, help="Seconds between two looks; else alerts.check_interval_s.", show_default=False
+            min=0.1, max=60, help="Seconds between two evaluations; else alerts.check_interval_s.", show_default=False
         ),
     ] = None,
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Watch the line until stopped: open and resolve alerts, and tell the channels."""
+    """Evaluate the rules until stopped: open and resolve alerts, and notify the channels."""
     from andon import wiring
     from andon.cli.stop_signal import stop_on_signal
-    from andon.services import alert_service, metrics_server
+    from andon.services import metrics_server
+    from andon.services.alert_service import AlertService
 
     settings = command_context(context).settings()
     port = wiring.metrics_port(settings, metrics_port)
-    with stop_on_signal("the look in hand is finished") as stop, wiring.database_or_wait(settings) as database:
-        sentinel = alert_service.create_alert_service(settings, database)
-        with metrics_server.serve_metrics(settings.andon.metrics_host, port, sentinel.watch.health):
-            sentinel.run(stop, every or settings.alerts.check_interval_s)
+    with (
+        stop_on_signal("finishing the current evaluation") as stop,
+        wiring.open_database_unchecked(settings) as database,
+    ):
+        service = AlertService(settings, database)
+        with metrics_server.serve_metrics(settings.andon.metrics_host, port, service.monitor.health):
+            service.run(stop, interval or settings.alerts.check_interval_s)
 
 
 def json_of(names: Mapping[int, str], alert: "Alert") -> dict[str, object]:

@@ -48,7 +48,7 @@ def audit(
         raise typer.BadParameter("write JSON or CSV, not both", param_hint="--csv")
     which = AuditFilter(_moment(since, "--since"), _moment(until, "--until"), actor, action, station, text)
     most = limit if limit is not None or as_csv else 50
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = islice(export(session, which), most)
         if as_csv:
             _write_csv(found)

@@ -26,7 +26,7 @@ def list_channels(context: typer.Context, json: Json = False) -> None:
     from andon import wiring
     from storage.alerts import channels
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = channels.list_all(session)
     if json:
         output.write_json([channel_json(one) for one in found])
@@ -52,11 +52,11 @@ def add(
     from storage.actions import channels as actions
 
     url = str(typer.prompt("Address", hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.add(session, who, channel, url, min_severity, utc_now())
-    output.say(f"The channel {made.name} is there; try it: andon alerts test '{made.name}'")
+    output.print_result(f"The channel {made.name} is there; try it: andon alerts test '{made.name}'")
 
 
 @app.command("set")
@@ -70,11 +70,11 @@ def set_channel(
     from andon.cli import authentication
     from storage.actions import channels as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.set_enabled(session, who, channel, on, utc_now())
-    output.say(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
+    output.print_result(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
 
 
 @app.command()
@@ -84,11 +84,11 @@ def remove(context: typer.Context, channel: Name) -> None:
     from andon.cli import authentication
     from storage.actions import channels as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         who = authentication.current_actor(database)
         with database.begin() as session:
             actions.remove(session, who, channel, utc_now())
-    output.say(f"The channel {channel} is gone.")
+    output.print_result(f"The channel {channel} is gone.")
 
 
 def channel_json(channel: "Channel") -> dict[str, object]:

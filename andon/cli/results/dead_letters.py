@@ -42,7 +42,7 @@ def list_letters(
     from andon import wiring
     from storage.line import dead_letters
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = dead_letters.recent(session, replayed=None if replayed else False, limit=limit)
         waiting = dead_letters.count(session, replayed=False)
     if json:
@@ -57,7 +57,7 @@ def list_letters(
         empty="There are no dead letters.",
     )
     if waiting > len(found):
-        output.note(f"{waiting} were not replayed yet; --limit {waiting} shows them all.")
+        output.print_message(f"{waiting} were not replayed yet; --limit {waiting} shows them all.")
 
 
 @app.command(epilog=json_keys_help("the dead letter", KEYS))
@@ -75,16 +75,16 @@ def show(
     from storage.line import dead_letters
 
     settings = command_context(context).settings()
-    with wiring.database(settings) as database, database.read() as session:
+    with wiring.open_database(settings) as database, database.read() as session:
         letter = dead_letters.get(session, letter_id)
     if save is not None:
-        payload = wiring.images(settings).get(letter.payload_reference)
+        payload = wiring.open_image_store(settings).get(letter.payload_reference)
         try:
             with save.open("xb") as file:
                 file.write(payload)
         except OSError as error:
             raise CommandFailed(f"The payload can't be written to {save}: {error.strerror}.") from None
-        output.note(f"{len(payload)} bytes were written to {save}.")
+        output.print_message(f"{len(payload)} bytes were written to {save}.")
     answer = json_of(letter)
     if json:
         output.write_json(answer)
@@ -117,14 +117,16 @@ def replay(
 
     settings = command_context(context).settings()
     with (
-        wiring.database(settings) as database,
-        wiring.bus(settings) as bus,
+        wiring.open_database(settings) as database,
+        wiring.open_bus(settings) as bus,
         progress_counter("dead letters replayed") as advance,
     ):
         actor = authentication.current_actor(database)
         letters = replaying.pending_letters(database, letter_id, reason)
-        done = replaying.replay(letters, database, wiring.images(settings), bus, settings.ingest.topic, advance, actor)
-    output.say(f"{done} dead letter{'' if done == 1 else 's'} replayed to {settings.ingest.topic}.")
+        done = replaying.replay(
+            letters, database, wiring.open_image_store(settings), bus, settings.ingest.topic, advance, actor
+        )
+    output.print_result(f"{done} dead letter{'' if done == 1 else 's'} replayed to {settings.ingest.topic}.")
 
 
 def json_of(letter: "DeadLetter") -> dict[str, object]:

@@ -63,7 +63,7 @@ def kpi(
     settings = command_context(context).settings()
     now = utc_now()
     start, end = _moment(since, now, "--since"), _moment(until, now, "--until") if until else now
-    with wiring.database(settings) as database, database.read() as session:
+    with wiring.open_database(settings) as database, database.read() as session:
         chosen = stations.list_all(session) if station is None else [stations.get(session, station)]
         plant, opportunities = settings.alerts.plant, settings.alerts.defect_opportunities
         rows = kpi_rows(session, chosen, start, end, by, plant, opportunities)
@@ -78,7 +78,7 @@ def kpi(
             empty="No frame was inspected in that time.",
         )
         if rows:
-            output.say(escape_estimate_basis(sum((row.kpis.counts for row in rows), InspectionCounts(0, 0))))
+            output.print_result(escape_estimate_basis(sum((row.kpis.counts for row in rows), InspectionCounts(0, 0))))
 
 
 def json_of(row: "KpiRow") -> dict[str, object]:

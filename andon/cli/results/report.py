@@ -41,15 +41,15 @@ def shift(
         moment = times.parse_time(at, now)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--at") from None
-    with wiring.database(settings) as database, database.read() as session:
+    with wiring.open_database(settings) as database, database.read() as session:
         chosen = stations.list_all(session) if station is None else [stations.get(session, station)]
         plant, opportunities = settings.alerts.plant, settings.alerts.defect_opportunities
         page = render_shift_report(queries.build_shift_report(session, chosen, moment, plant, opportunities, now))
     if to is None:
-        output.say(page)
+        output.print_result(page)
         return
     try:
         to.write_text(page, encoding="utf-8")
     except OSError as error:
         raise CommandFailed(f"The report can't be written to {to}: {error.strerror}.") from None
-    output.note(f"The report is in {to}.")
+    output.print_message(f"The report is in {to}.")

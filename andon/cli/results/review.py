@@ -66,7 +66,7 @@ def next_frames(
     from storage.line import stations, verdicts
     from storage.review.review_queue import QueueFilter, QueueOrder
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             station_id = None if station is None else stations.get(session, station).id
@@ -123,13 +123,15 @@ def say(
         raise typer.BadParameter("one id goes with one frame", param_hint="--id")
     kept: Label = "false_alarm" if label == "false-alarm" else label
     sayings = [LabelSubmission(idempotency_key or uuid4(), frame, kept, tuple(tag or ()), note) for frame in frames]
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             said = reviews.label(session, actor, sayings, utc_now())
     for one in said:
         again = "" if one.is_new else " (it was said before)"
-        output.say(f"Review {one.review.id}: frame {one.review.frame_id} is {_words(one.review.label)}{again}.")
+        output.print_result(
+            f"Review {one.review.id}: frame {one.review.frame_id} is {_words(one.review.label)}{again}."
+        )
 
 
 @app.command()
@@ -144,13 +146,13 @@ def undo(
     from storage.actions import reviews
     from storage.review import labels
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             taken = reviews.undo(session, actor, uuid4(), utc_now(), review).review
             now = labels.current(session, [taken.frame_id]).get(taken.frame_id)
     left = "it waits for a word again" if now is None else f"it is {_words(now.label)} again"
-    output.say(f"Review {taken.retracts_id} is taken back: frame {taken.frame_id}, {left}.")
+    output.print_result(f"Review {taken.retracts_id} is taken back: frame {taken.frame_id}, {left}.")
 
 
 @app.command()
@@ -159,11 +161,13 @@ def pick(context: typer.Context, frames: Frames) -> None:
     from andon import wiring
     from storage.actions import normal_sets
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             new = sum([normal_sets.propose(session, actor, frame, utc_now()) for frame in frames])
-    output.say(f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} picked, the others were before.")
+    output.print_result(
+        f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} picked, the others were before."
+    )
 
 
 @app.command("list", epilog=json_keys_help("each word", KEYS))
@@ -179,7 +183,7 @@ def list_reviews(
     from storage.line import stations
     from storage.review import reviews
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = None if station is None else stations.get(session, station).id
         names = {one.id: one.name for one in stations.list_all(session)}
         found = reviews.recent(session, station_id, by=by, limit=limit)

@@ -59,7 +59,7 @@ def verdicts(
     from storage.line import verdicts as kept
 
     start = _since(since)
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         names = {one.id: one.name for one in stations.list_all(session)}
         found = kept.recent(session, station_id, since=start, decision="flag" if flagged else None, limit=limit)

@@ -1,0 +1,1 @@
+"""Commands about stations: their settings, normal sets and thresholds."""

@@ -61,12 +61,12 @@ def add(
     from storage.line.normal_sets import NormalImage
 
     settings = command_context(context).settings()
-    with wiring.database(settings) as database:
+    with wiring.open_database(settings) as database:
         actor = authentication.current_actor(database)
         with database.read() as session:
             station_id = stations.get(session, station).id
         gathered = _gather(paths, limit, settings)
-        store = wiring.images(settings)
+        store = wiring.open_image_store(settings)
         kept = [NormalImage(store.put(image.data), image.name) for image in gathered.images]
         now = utc_now()
         with database.begin() as session:
@@ -75,12 +75,12 @@ def add(
             if activate:
                 made = actions.activate(session, actor, station, made.version, now, note)
     for left_out, same in gathered.duplicates:
-        output.note(f"{left_out} is the same picture as {same}; it was left out.")
-    output.say(f"Normal set {made.version} of {station} has {len(made.images)} images.")
+        output.print_message(f"{left_out} is the same picture as {same}; it was left out.")
+    output.print_result(f"Normal set {made.version} of {station} has {len(made.images)} images.")
     if activate:
-        output.say(_activated(station, made, before))
+        output.print_result(_activated(station, made, before))
     else:
-        output.say(f"It is a draft; andon normals activate {station} {made.version} puts it to work.")
+        output.print_result(f"It is a draft; andon normals activate {station} {made.version} puts it to work.")
 
 
 @app.command("list", epilog=json_keys_help("each normal set", KEYS))
@@ -89,7 +89,7 @@ def list_sets(context: typer.Context, station: Station, json: Json = False) -> N
     from andon import wiring
     from storage.line import normal_sets, stations
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = normal_sets.list_all(session, stations.get(session, station).id)
     if json:
         output.write_json([_json_of(station, one) for one in found])
@@ -115,7 +115,7 @@ def show(
     from andon.errors import CommandFailed
     from storage.line import normal_sets, stations
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id
         if version is not None:
             found = normal_sets.get(session, station_id, version)
@@ -152,15 +152,15 @@ def activate(
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             before = normal_sets.active(session, stations.get(session, station).id)
             now_active = actions.activate(session, actor, station, version, utc_now(), reason)
     if before is not None and before.version == version:
-        output.say(f"Normal set {version} of {station} is active already.")
+        output.print_result(f"Normal set {version} of {station} is active already.")
         return
-    output.say(_activated(station, now_active, before))
+    output.print_result(_activated(station, now_active, before))
 
 
 @app.command()
@@ -170,12 +170,12 @@ def rollback(context: typer.Context, station: Station, reason: Reason = "") -> N
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             before = normal_sets.active(session, stations.get(session, station).id)
             now_active = actions.rollback(session, actor, station, utc_now(), reason)
-    output.say(_activated(station, now_active, before))
+    output.print_result(_activated(station, now_active, before))
 
 
 @app.command()
@@ -195,14 +195,14 @@ def draft(
     from andon import wiring
     from storage.actions import normal_sets as actions
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.draft_from_candidates(
                 session, actor, station, note, utc_now(), drop=frozenset(drop or ()), base=base
             )
-    output.say(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
-    output.say(f"andon normals what-if {station} {made.version} shows what it would change.")
+    output.print_result(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
+    output.print_result(f"andon normals what-if {station} {made.version} shows what it would change.")
 
 
 @app.command("what-if", epilog=json_keys_help("the answer", WHAT_IF_KEYS))
@@ -221,9 +221,9 @@ def what_if(
     from storage.actions import jobs
     from storage.line.what_if import WhatIfResult
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
-        job_wait.require_running_scorer(database, utc_now())
+        job_wait.require_running_scorer(database, utc_now)
         with database.begin() as session:
             job = jobs.start_what_if(session, actor, station, version, utc_now(), last)
         with (
@@ -239,8 +239,8 @@ def what_if(
 
 def _tell(station: str, answer: "WhatIfResult") -> None:
     missing = f" ({answer.not_rescored} could not be)" if answer.not_rescored else ""
-    output.say(f"Normal set {answer.version} of {station}, {answer.rescored} frames scored again{missing}.")
-    output.say(f"Threshold {answer.threshold:.6g}: {answer.guarantee}")
+    output.print_result(f"Normal set {answer.version} of {station}, {answer.rescored} frames scored again{missing}.")
+    output.print_result(f"Threshold {answer.threshold:.6g}: {answer.guarantee}")
     before, after = answer.before, answer.after
     output.write_table(
         ["of the frames", "before", "after"],

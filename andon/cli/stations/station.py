@@ -80,11 +80,11 @@ def add(
     chosen = _change(
         StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
     )
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             made = stations.add(session, actor, name, chosen, utc_now())
-    output.say(
+    output.print_result(
         f"Station {made.name} is there; give it good images next: andon normals add {made.name} FOLDER --activate"
     )
 
@@ -106,7 +106,7 @@ def edit(
     from storage.actions import stations as actions
     from storage.line import stations
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             before = stations.get(session, name)
@@ -115,14 +115,14 @@ def edit(
             )
             actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
-        output.say(f"Station {name} is as it was.")
+        output.print_result(f"Station {name} is as it was.")
         return
     changed = [
         f"{field} {output.cell(asdict(before.settings)[field])} → {output.cell(value)}"
         for field, value in asdict(chosen).items()
         if value != asdict(before.settings)[field]
     ]
-    output.say(f"Station {name}: {', '.join(changed)}.")
+    output.print_result(f"Station {name}: {', '.join(changed)}.")
 
 
 @app.command("list", epilog=json_keys_help("each station", KEYS))
@@ -131,7 +131,7 @@ def list_stations(context: typer.Context, json: Json = False) -> None:
     from andon import wiring
     from storage.line import normal_sets, stations
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = [(station, normal_sets.active(session, station.id)) for station in stations.list_all(session)]
     if json:
         output.write_json([_json_of(station, active.version if active else None) for station, active in found])
@@ -158,7 +158,7 @@ def show(context: typer.Context, name: Name, json: Json = False) -> None:
     from andon import wiring
     from storage.line import normal_sets, parked_frames, stations, verdicts
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station = stations.get(session, name)
         active = normal_sets.active(session, station.id)
         counts = {

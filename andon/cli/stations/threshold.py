@@ -42,7 +42,7 @@ def show(
     from andon import wiring
     from storage.line import normal_sets, stations, thresholds
 
-    with wiring.database(command_context(context).settings()) as database, database.read() as session:
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id
         versions = {one.id: one.version for one in normal_sets.list_all(session, station_id)}
         active = normal_sets.active(session, station_id)
@@ -86,11 +86,13 @@ def set_by_hand(
     from andon import wiring
     from storage.actions import thresholds
 
-    with wiring.database(command_context(context).settings()) as database:
+    with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
             made = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
-    output.say(f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon.")
+    output.print_result(
+        f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon."
+    )
 
 
 def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) -> dict[str, object]:

@@ -1,96 +1,105 @@
-"""Whatever is asked wrongly ends with exit code 1 or 2 and one sentence on stderr, never with a traceback."""
+"""Wrong input ends with exit code 1 or 2 and one sentence on stderr that names what is wrong, never a traceback."""
 
 from pathlib import Path
 
 import pytest
+from typer import TyperException
 
+from andon.errors import CommandFailed, InvalidSettings
+from ingest.errors import SourceError
+from storage.errors import InvalidChange, NotFound, StorageError, StorageUnavailable
 from testing.command_line import Andon
-
-USAGE = 2
-CAN_NOT = 1
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "error", "named"),
     [
-        ("statoin list", USAGE, "Did you mean 'station'"),
-        ("station add", USAGE, "Missing argument 'name'"),
-        ("station add s1 s2", USAGE, "unexpected extra argument"),
-        ("station add s1 --framing round", USAGE, "'round'"),
-        ("station add s1 --stale-after soon", USAGE, "'--stale-after'"),
-        ("station add s1 --false-reject-rate 2", USAGE, "less than or equal to 1"),
-        ("station add s1 --false-reject-rate 0", CAN_NOT, "share between 0 and 1"),
-        ("station add s1 --stale-after nan", USAGE, "'--stale-after'"),
-        ("station add Söder", CAN_NOT, "can't name a station"),
-        ("station add there", CAN_NOT, "is there already"),
-        ("station show gone", CAN_NOT, "there are there"),
-        ("station edit gone --object x", CAN_NOT, "There is no station 'gone'"),
-        ("normals add there", USAGE, "Missing argument"),
-        ("normals add gone empty", CAN_NOT, "There is no station 'gone'"),
-        ("normals add there nowhere", CAN_NOT, "no file or folder nowhere"),
-        ("normals add there empty", CAN_NOT, "holds no"),
-        ("normals add there empty --limit 1", USAGE, "'--limit'"),
-        ("normals show there", CAN_NOT, "no active normal set"),
-        ("normals activate there 7", CAN_NOT, "no normal set 7"),
-        ("normals activate there first", USAGE, "'version'"),
-        ("normals rollback there", CAN_NOT, "nothing to roll back to"),
-        ("verdicts gone", CAN_NOT, "There is no station 'gone'"),
-        ("verdicts --since yesterday", USAGE, "'yesterday' is no time"),
-        ("verdicts --limit 0", USAGE, "'--limit'"),
-        ("dead-letters show 7", CAN_NOT, "7"),
-        ("dead-letters replay 7", CAN_NOT, "7"),
-        ("dead-letters replay", USAGE, "say --all"),
-        ("dead-letters replay 7 --all", USAGE, "say --all"),
-        ("dead-letters replay 7 --reason no-headers", USAGE, "say --all"),
-        ("dead-letters replay --all --reason no-headers", CAN_NOT, "No dead letter has the reason no-headers"),
-        ("produce there", USAGE, "--source"),
-        ("produce there --source camera", CAN_NOT, "There is no source 'camera'"),
-        ("produce there --source tape:x", CAN_NOT, "There is no source 'tape:x'"),
-        ("produce there --source folder:nowhere", CAN_NOT, "nowhere"),
-        ("produce there --source replay:nowhere", CAN_NOT, "nowhere"),
-        ("produce there --source replay:empty", CAN_NOT, "empty"),
-        ("produce gone --source replay:empty", CAN_NOT, "There is no station 'gone'"),
-        ("produce there --source replay:empty --rate 0", USAGE, "'--rate'"),
-        ("produce there --source replay:empty --limit 0", USAGE, "'--limit'"),
-        ("score --metrics-port 70000", USAGE, "'--metrics-port'"),
-        ("--config nowhere.toml config", CAN_NOT, "no settings file nowhere.toml"),
-        ("--config bad.toml station list", CAN_NOT, "unknown key ingest.buss"),
+        ("statoin list", TyperException, "station"),
+        ("station add", TyperException, "name"),
+        ("station add s1 s2", TyperException, "s2"),
+        ("station add s1 --framing round", TyperException, "round"),
+        ("station add s1 --stale-after soon", TyperException, "--stale-after"),
+        ("station add s1 --false-reject-rate 2", TyperException, "--false-reject-rate"),
+        ("station add s1 --false-reject-rate 0", InvalidChange, "0"),
+        ("station add s1 --stale-after nan", TyperException, "--stale-after"),
+        ("station add Söder", InvalidChange, "Söder"),
+        ("station add there", InvalidChange, "there"),
+        ("station show gone", NotFound, "gone"),
+        ("station edit gone --object x", NotFound, "gone"),
+        ("normals add there", TyperException, "PATH"),
+        ("normals add gone empty", NotFound, "gone"),
+        ("normals add there nowhere", CommandFailed, "nowhere"),
+        ("normals add there empty", CommandFailed, "empty"),
+        ("normals add there empty --limit 1", TyperException, "--limit"),
+        ("normals show there", CommandFailed, "there"),
+        ("normals activate there 7", NotFound, "7"),
+        ("normals activate there first", TyperException, "version"),
+        ("normals rollback there", InvalidChange, "there"),
+        ("verdicts gone", NotFound, "gone"),
+        ("verdicts --since yesterday", TyperException, "yesterday"),
+        ("verdicts --limit 0", TyperException, "--limit"),
+        ("dead-letters show 7", NotFound, "7"),
+        ("dead-letters replay 7", NotFound, "7"),
+        ("dead-letters replay", TyperException, "--all"),
+        ("dead-letters replay 7 --all", TyperException, "--all"),
+        ("dead-letters replay 7 --reason no-headers", TyperException, "--all"),
+        ("dead-letters replay --all --reason no-headers", CommandFailed, "no-headers"),
+        ("produce there", TyperException, "--source"),
+        ("produce there --source camera", SourceError, "camera"),
+        ("produce there --source tape:x", SourceError, "tape"),
+        ("produce there --source folder:nowhere", SourceError, "nowhere"),
+        ("produce there --source replay:nowhere", SourceError, "nowhere"),
+        ("produce there --source replay:empty", SourceError, "empty"),
+        ("produce gone --source replay:empty", NotFound, "gone"),
+        ("produce there --source replay:empty --rate 0", TyperException, "--rate"),
+        ("produce there --source replay:empty --limit 0", TyperException, "--limit"),
+        ("score --metrics-port 70000", TyperException, "--metrics-port"),
+        ("--config nowhere.toml config", InvalidSettings, "nowhere.toml"),
+        ("--config bad.toml station list", InvalidSettings, "ingest.buss"),
     ],
 )
-def test_wrong_input_gets_one_sentence(words: str, code: int, told: str, andon: Andon, workplace: Path) -> None:
+def test_wrong_input_is_one_sentence_that_names_it(
+    words: str, error: type[Exception], named: str, andon: Andon, workplace: Path
+) -> None:
     (workplace / "bad.toml").write_text("[ingest]\nbuss = 1\n", encoding="utf-8")
     (workplace / "empty").mkdir()
     andon("station", "add", "there")
     ended = andon(*words.split())
-    assert ended.code == code
+    assert isinstance(ended.error, error)
+    assert ended.code == (2 if error is TyperException else 1)
     assert len(ended.err.splitlines()) == 1
     assert ended.err.startswith("andon: ")
-    assert told in ended.err
-    assert "Traceback" not in ended.err
+    assert named in ended.err
     assert ended.out == ""
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "error", "named"),
     [
-        ("ANDON_STORAGE__DATABASE_URL", "mysql://host/andon", "mysql"),
-        ("ANDON_STORAGE__DATABASE_URL", "postgresql+psycopg://andon@127.0.0.1:1/andon", "127.0.0.1:1"),
-        ("ANDON_STORAGE__DATABASE_URL", "sqlite:////proc/andon.db", "/proc/andon.db"),
-        ("ANDON_INGEST__BUS", "carrier-pigeon", "carrier-pigeon"),
-        ("ANDON_NO_SUCH__THING", "1", "is not a setting"),
+        ("ANDON_STORAGE__DATABASE_URL", "mysql://host/andon", InvalidSettings, "mysql"),
+        (
+            "ANDON_STORAGE__DATABASE_URL",
+            "postgresql+psycopg://andon@127.0.0.1:1/andon",
+            StorageUnavailable,
+            "127.0.0.1:1",
+        ),
+        ("ANDON_STORAGE__DATABASE_URL", "sqlite:////proc/andon.db", StorageError, "/proc/andon.db"),
+        ("ANDON_INGEST__BUS", "carrier-pigeon", InvalidSettings, "carrier-pigeon"),
+        ("ANDON_NO_SUCH__THING", "1", InvalidSettings, "ANDON_NO_SUCH__THING"),
     ],
 )
-def test_wrong_settings_get_one_sentence(
-    variable: str, value: str, told: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_setting_is_one_sentence_that_names_it(
+    variable: str, value: str, error: type[Exception], named: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
     ended = andon("station", "list")
-    assert (ended.code, len(ended.err.splitlines())) == (CAN_NOT, 1)
-    assert told in ended.err
+    assert isinstance(ended.error, error)
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+    assert named in ended.err
     assert ended.out == ""
 
 
-def test_what_nobody_expected_is_still_one_sentence_and_debug_shows_where(
+def test_an_unexpected_error_is_one_sentence_and_debug_shows_the_traceback(
     andon: Andon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -99,6 +108,23 @@ def test_what_nobody_expected_is_still_one_sentence_and_debug_shows_where(
     monkeypatch.setattr("storage.line.stations.list_all", broken)
     ended = andon("station", "list")
     assert ended.code == 1
-    assert ended.err == ("andon: unexpected LookupError: a drawer is missing (andon --debug … shows where)\n")
+    assert len(ended.err.splitlines()) == 1
+    assert "LookupError: a drawer is missing" in ended.err
     with pytest.raises(LookupError):
         andon("--debug", "station", "list")
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [("torch", "score", "scorer"), ("scipy.stats", "kpi", "alerts"), ("skimage", "produce", "simulated")],
+)
+def test_a_missing_library_names_the_extra_that_installs_it(
+    module: str, words: str, extra: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("andon.cli.context.CommandContext.settings", missing)
+    ended = andon(*words.split(), *(["s1", "--source", "simulated:brick"] if words == "produce" else []))
+    assert ended.code == 1
+    assert ended.err == f"andon: andon {words} needs the {extra} extra: pip install 'andon-inspection[{extra}]'\n"

@@ -5,6 +5,7 @@ import socket
 from contextlib import closing
 from datetime import UTC, datetime
 
+from andon.errors import PortInUse
 from storage.database.engine import Database
 from storage.line import dead_letters, stations
 from storage.line.dead_letters import DeadLetter
@@ -36,11 +37,10 @@ def test_the_dashboard_and_its_metrics_are_served_until_sigterm(andon: Andon, st
         assert probe.connect_ex(("127.0.0.1", page)) != 0
 
 
-def test_a_port_in_use_is_told_before_streamlit_takes_another(andon: Andon) -> None:
+def test_a_port_in_use_is_an_error_before_streamlit_takes_the_next_one(andon: Andon) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         ended = andon("dashboard", "--port", other.getsockname()[1])
-    assert ended.code == 1
+    assert isinstance(ended.error, PortInUse)
     assert len(ended.err.splitlines()) == 1
-    assert "choose another with --port" in ended.err

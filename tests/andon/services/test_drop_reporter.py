@@ -22,48 +22,48 @@ MINUTE = timedelta(minutes=1)
 FULL = ("s1", "spool-full")
 
 
-def test_growth_becomes_one_row_an_hour_and_is_told_until_it_is_known(tmp_path: Path) -> None:
-    ledger = DropLedger(tmp_path / "untold.json", "s1", {FULL: 10})
-    ledger.note({FULL: 13}, NOON)
+def test_growth_becomes_one_row_per_hour_and_is_reported_until_the_database_has_it(tmp_path: Path) -> None:
+    ledger = DropLedger(tmp_path / "unreported.json", "s1", {FULL: 10})
+    ledger.update({FULL: 13}, NOON)
     (row,) = ledger.unreported
     assert (row.station, row.reason, row.frames, row.first_at) == ("s1", "spool-full", 3, NOON)
-    ledger.note({FULL: 14}, NOON + MINUTE)
-    ledger.told([row])  # it has grown while it was told
+    ledger.update({FULL: 14}, NOON + MINUTE)
+    ledger.mark_reported([row])  # it has grown while it was reported
     (grown,) = ledger.unreported
     assert (grown.id, grown.frames, grown.last_at) == (row.id, 4, NOON + MINUTE)
-    ledger.told([grown])
+    ledger.mark_reported([grown])
     assert ledger.unreported == []
-    ledger.note({FULL: 14, ("", "spool-damaged"): 1}, NOON + 2 * MINUTE)
-    ledger.note({FULL: 16, ("", "spool-damaged"): 1}, NOON + 61 * MINUTE)
+    ledger.update({FULL: 14, ("", "spool-damaged"): 1}, NOON + 2 * MINUTE)
+    ledger.update({FULL: 16, ("", "spool-damaged"): 1}, NOON + 61 * MINUTE)
     assert [(row.station, row.reason, row.frames) for row in ledger.unreported] == [
         ("s1", "spool-damaged", 1),
         ("s1", "spool-full", 2),
     ]
 
 
-def test_what_is_not_told_outlives_the_process_and_nothing_lies_about_after(tmp_path: Path) -> None:
-    file = tmp_path / "s1" / "untold.json"
+def test_unreported_rows_outlive_the_process_and_leave_no_file_behind(tmp_path: Path) -> None:
+    file = tmp_path / "s1" / "unreported.json"
     before = DropLedger(file, "s1", {})
-    before.note({FULL: 3}, NOON)
+    before.update({FULL: 3}, NOON)
     after = DropLedger(file, "s1", {})
     assert after.unreported == before.unreported
-    after.told(after.unreported)
+    after.mark_reported(after.unreported)
     assert list(file.parent.iterdir()) == []
 
 
 @contextmanager
-def away(path: Path) -> Iterator[None]:
-    """A database whose place is taken."""
+def unavailable(path: Path) -> Iterator[None]:
+    """A database that can't be opened: a folder has its name."""
     path.mkdir()
     yield
     path.rmdir()
 
 
-def test_a_count_waits_for_a_database_that_is_away_even_across_a_restart(tmp_path: Path) -> None:
+def test_counts_wait_for_an_unavailable_database_even_across_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "andon.db"
     url = f"sqlite:///{path}"
     settings = Settings(ingest=IngestSettings(spool_path=tmp_path / "spool"), storage=StorageSettings(database_url=url))
-    with away(path), report_drops(settings, "s7", lambda: NOON, look_every_s=0.01):
+    with unavailable(path), report_drops(settings, "s7", lambda: NOON, interval_s=0.01):
         metrics.count_dropped(["s7"] * 3, "spool-full")
     with report_drops(settings, "s7", lambda: NOON + MINUTE):
         metrics.count_dropped(["s7"] * 2, "too-large")
@@ -73,10 +73,10 @@ def test_a_count_waits_for_a_database_that_is_away_even_across_a_restart(tmp_pat
         assert drops.totals_since(session, NOON) == {"s7": DropTotal(5, NOON)}
 
 
-def test_a_producer_that_drops_says_so_in_the_database(
+def test_a_producer_reports_dropped_frames_to_the_database(
     andon: Andon, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty frames of 50 kB and more don't fit a spool of 500 kB; the newest stay there."""
+    """Twenty frames of at least 50 kB do not fit into a spool of 500 kB; the newest stay."""
     andon("station", "add", "s1")
     monkeypatch.setenv("ANDON_INGEST__BUS", "kafka")
     monkeypatch.setenv("ANDON_INGEST__KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")

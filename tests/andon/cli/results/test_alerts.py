@@ -164,7 +164,7 @@ def test_the_watch_says_that_it_is_well_serves_metrics_and_stops_when_asked(
     start_andon: Start, andon: Andon, database: Database
 ) -> None:
     port = free_port()
-    watch = start_andon("alerts", "watch", "--every", 0.2, "--metrics-port", port)
+    watch = start_andon("alerts", "watch", "--interval", 0.2, "--metrics-port", port)
     shown = get_until(port, "/metrics", "andon_alerts_open{")
     assert 'andon_alerts_open{rule="flagged_share",station="s1"} 1.0' in shown
     assert get_until(port, "/healthz", "ok")

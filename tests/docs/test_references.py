@@ -96,3 +96,15 @@ def test_every_variable_exists(page: Path) -> None:
 def test_every_metric_exists(page: Path) -> None:
     named = {name for code in code_in(page) for name in re.findall(r"`(andon_[a-z_]+)(?:\{[a-z,]*\})?`", code)}
     assert {name for name in named if f"`{name}`" not in metrics_page() and name not in NO_METRICS} == set()
+
+
+def test_every_screen_label_exists() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "dashboard").rglob("*.py"))
+    labels = [
+        label
+        for name in ("monitor-quality", "review", "use-the-dashboard", "manage-users")
+        for term in re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", text_of(PROJECT / "docs" / "how-to" / f"{name}.md"))
+        for label in term.split(" → ")
+    ]
+    assert len(labels) > 20
+    assert [label for label in labels if label not in code] == []

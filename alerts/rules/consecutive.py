@@ -1,4 +1,4 @@
-"""Flagged frames follow each other without a good one between them."""
+"""The rule for several flagged frames in a row."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,9 +10,9 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class Consecutive:
-    """Raises when `count` frames in a row, the last within the last hour, were flagged; clears after `clear` good ones.
+    """Raises when `count` frames in a row were flagged, the last within the last hour; clears after `clear` good ones.
 
-    With 8 % flagged by chance, five in a row come once in 330,000 frames.
+    With 8 % flagged by chance, five in a row occur once in 330,000 frames.
     """
 
     count: int = 5
@@ -30,6 +30,7 @@ class Consecutive:
         require(1 <= self.clear <= 100, "clear is a whole number from 1 to 100.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` for a recent row of flagged frames that is long enough, `Clear` after enough good frames."""
         good = 0
         for frame in reversed(view.frames):
             if frame.decision == "flag":
@@ -43,7 +44,7 @@ class Consecutive:
         return Clear() if good >= self.clear else Unsure()
 
     def _longest(self, view: StationView) -> int:
-        """The longest row that ends within the time that is news."""
+        """Return the length of the longest row of flagged frames that ends within `ALERT_HORIZON`."""
         begin = view.now - ALERT_HORIZON
         longest = row = 0
         for frame in view.frames:

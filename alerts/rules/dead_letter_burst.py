@@ -1,4 +1,4 @@
-"""Many messages became dead letters within a short time."""
+"""The rule for many dead letters within a short time."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -29,13 +29,15 @@ class DeadLetterBurst:
         require(1 <= self.window_s <= 3600, "window_s lies between 1 and 3600 seconds.")
 
     def evaluate(self, view: LineView) -> RuleOutcome:
+        """Return `Raised` at `count` recent dead letters, `Clear` at a fifth of that."""
         begin = view.now - timedelta(seconds=self.window_s)
         recent = [letter for letter in view.letters if letter.occurred_at > begin]
         if len(recent) >= self.count:
             reasons = Counter(letter.reason for letter in recent)
-            (most, _), *_ = reasons.most_common(1)
+            (commonest, _), *_ = reasons.most_common(1)
             return Raised(
-                f"{len(recent)} messages became dead letters within {self.window_s / 60:g} minutes, most for {most}.",
+                f"{len(recent)} messages became dead letters within {self.window_s / 60:g} minutes, "
+                f"most often because of {commonest}.",
                 {"letters": len(recent), "reasons": dict(reasons), "window_s": self.window_s},
             )
         return Clear() if len(recent) <= self.count // 5 else Unsure()

@@ -1,4 +1,4 @@
-"""A disk, or the spool, is nearly full."""
+"""The rule for a disk or a spool that is nearly full."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,9 +10,9 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class DiskNearlyFull:
-    """Raises when any place is filled to `limit`, and clears when all are below `clear`.
+    """Raises when any disk or spool is filled to `limit`, and clears when all are below `clear`.
 
-    It sees the machine that the watch runs on. Spools on other machines are watched through Prometheus.
+    It sees the machine that the monitor runs on. Spools on other machines are monitored through Prometheus.
     """
 
     limit: float = 0.9
@@ -29,6 +29,7 @@ class DiskNearlyFull:
         require(0 < self.clear <= self.limit <= 1, "clear is at most limit, and both lie between 0 and 1.")
 
     def evaluate(self, view: LineView) -> RuleOutcome:
+        """Return `Raised` while a disk or spool is filled to `limit`, `Clear` once all are below `clear`."""
         if not view.disk_usages:
             return Unsure()
         fullest = max(view.disk_usages, key=lambda room: room.share)

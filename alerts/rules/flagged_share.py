@@ -1,4 +1,4 @@
-"""Too large a share of the newest frames is flagged."""
+"""The rule for too large a share of flagged frames."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,10 +11,10 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class FlaggedShare:
-    """Raises when the share is surely above `limit`: the lower end of its 95 % interval is.
+    """Raises when the lower end of the share's 95 % confidence interval is above `limit`.
 
-    Clears at `clear` or below, once half a window is seen. Counting frames instead of minutes gives the same certainty
-    on a slow line and a fast one.
+    Clears at a share of `clear` or below, once half a window was seen. Counting frames instead of minutes gives the
+    same confidence on a slow line and on a fast one.
     """
 
     window_frames: int = 200
@@ -23,7 +23,7 @@ class FlaggedShare:
 
     kind: ClassVar[str] = "flagged_share"
     label: ClassVar[str] = "Many flagged"
-    about: ClassVar[str] = "The share of flagged frames among the newest is surely above a limit."
+    about: ClassVar[str] = "The share of flagged frames among the newest is significantly above a limit."
     severity: ClassVar[Severity] = "warning"
     scope: ClassVar[Literal["station", "line"]] = "station"
     on_by_default: ClassVar[bool] = True
@@ -33,6 +33,7 @@ class FlaggedShare:
         require(0 <= self.clear < self.limit < 1, "clear lies below limit, and both between 0 and 1.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` while the lower end of the interval is above `limit`, `Clear` at a share of `clear`."""
         newest = [frame.decision == "flag" for frame in view.frames[-self.window_frames :]]
         found = wilson(sum(newest), len(newest))
         if found is None or len(newest) < self.window_frames // 4:

@@ -1,4 +1,4 @@
-"""Frames wait on the bus, and more and more of them."""
+"""The rule for a growing number of frames that wait on the bus."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +31,7 @@ class GrowingLag:
         require(1 <= self.for_s <= LAG_HISTORY.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
 
     def evaluate(self, view: LineView) -> RuleOutcome:
+        """Return `Raised` while many frames wait and do not become fewer, `Clear` below half of `frames`."""
         if not view.points:
             return Unsure()
         newest = view.points[-1]
@@ -41,7 +42,7 @@ class GrowingLag:
         is_whole = view.points[0].at < begin
         if is_whole and during and min(point.lag for point in during) >= self.frames and newest.lag >= during[0].lag:
             return Raised(
-                f"{newest.lag} frames wait for a scorer; {self.for_s:g} s ago it were {during[0].lag}.",
+                f"{newest.lag} frames wait for a scorer; {self.for_s:g} s ago there were {during[0].lag}.",
                 {"lag": newest.lag, "lag_before": during[0].lag, "for_s": self.for_s},
             )
         return Unsure()

@@ -1,4 +1,4 @@
-"""What the chart rules share: the scores that are watched, and the time when all was well."""
+"""The scores that the chart rules evaluate, and the in-control process that they compare them with."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,23 @@ from storage.alerts.rule_inputs import VerdictEvent
 
 
 def in_control_process(view: StationView, frames: int, robust: bool) -> InControlProcess | None:
-    """Centre and sigma of the log-scores of the first `frames` that passed; None while there are fewer."""
+    """Return centre and sigma of the log-scores of the first `frames` frames that passed.
+
+    Returns None while there are fewer, or while their scores are all equal, which gives no sigma.
+    """
     first = view.in_control[:frames]
     if len(first) < frames:
         return None
     logs = log_scores(scores_of_frames(first))
     if not np.any(np.diff(logs)):
-        return None  # an unmoving score can't be judged by its spread
+        return None
     return in_control(logs, robust=robust)
 
 
 def monitored_log_scores(view: StationView, frames: int) -> NDArray[np.float64]:
-    """Log-scores of the frames that passed after the in-control ones, by the same model and normal set, oldest first.
+    """Return the log-scores of the frames after the in-control ones, by the same model and normal set, oldest first.
 
-    Flagged frames are left out: a defect says nothing of how the good parts look, and counts with other rules.
+    Only frames that passed are included: a defect says nothing about the good parts, and other rules count it.
     """
     last = view.in_control[frames - 1]
     return log_scores(

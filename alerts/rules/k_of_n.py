@@ -1,4 +1,4 @@
-"""Several of a few frames in a row are flagged."""
+"""The rule for k flagged frames among n neighbours."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,7 +12,7 @@ from storage.alerts.alerts import Severity
 class KOfN:
     """Raises when `k` of any `n` neighbouring frames within the last hour were flagged.
 
-    Clears when at most `clear` of the newest n are. With 8 % flagged by chance, 6 of 10 comes once in 49,000 frames.
+    Clears when at most `clear` of the newest n are. With 8 % flagged by chance, 6 of 10 occur once in 49,000 frames.
     """
 
     k: int = 6
@@ -31,6 +31,7 @@ class KOfN:
         require(0 <= self.clear < self.k, "clear is a whole number below k.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` for a recent window with `k` flagged frames, `Clear` once the newest window has few."""
         flags = [frame.decision == "flag" for frame in view.frames]
         newest = sum(flags[-self.n :])
         if view.is_open and len(flags) >= self.n and newest <= self.clear:
@@ -41,11 +42,11 @@ class KOfN:
         return Unsure() if len(flags) < self.n else Clear() if newest <= self.clear else Unsure()
 
     def _worst(self, view: StationView, flags: list[bool]) -> int:
-        """Most flagged frames in any n neighbours that are news."""
+        """Return the largest number of flagged frames in a window of n that ends within `ALERT_HORIZON`."""
         begin = view.now - ALERT_HORIZON
-        most = flagged = 0
+        worst = flagged = 0
         for end, is_flagged in enumerate(flags):
             flagged += is_flagged - (flags[end - self.n] if end >= self.n else 0)
-            if flagged > most and view.frames[end].captured_at >= begin:
-                most = flagged
-        return most
+            if flagged > worst and view.frames[end].captured_at >= begin:
+                worst = flagged
+        return worst

@@ -1,4 +1,7 @@
-"""Which rules there are; a new one is a file in this folder and a line in `RULES`."""
+"""The registry of alert rules.
+
+A built-in rule is one file in this folder and one line in `RULES`; another package adds one by an entry point.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -10,6 +13,7 @@ from alerts.rules.dead_letter_burst import DeadLetterBurst
 from alerts.rules.disk_nearly_full import DiskNearlyFull
 from alerts.rules.flagged_share import FlaggedShare
 from alerts.rules.growing_lag import GrowingLag
+from alerts.rules.installed import installed_rules
 from alerts.rules.k_of_n import KOfN
 from alerts.rules.old_normal_set import OldNormalSet
 from alerts.rules.score_drift import ScoreDrift
@@ -31,41 +35,50 @@ RULES: Final[tuple[type[Any], ...]] = (
     DiskNearlyFull,
 )
 
-# While an alert of the second is open the first opens none there: it would tell the same thing again.
 SUPPRESSED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     KOfN.kind: (Consecutive.kind,),
     FlaggedShare.kind: (Consecutive.kind, KOfN.kind),
     WesternElectric.kind: (ScoreDrift.kind,),
 }
+"""Kind → the kinds whose open alert keeps it from opening one at the same station: it would report the same thing."""
 
 
 def rules_by_kind() -> Mapping[str, type[Any]]:
-    """Kind → rule, in the order of `RULES`."""
-    return {rule.kind: rule for rule in RULES}
+    """Return the class of every rule by its kind: the built-in ones in order, then those of installed packages.
+
+    A built-in rule takes precedence over an installed one of the same kind.
+    """
+    built_in = {rule.kind: rule for rule in RULES}
+    return built_in | {kind: rule for kind, rule in installed_rules().items() if kind not in built_in}
 
 
 def default_parameters(rule: type[Any]) -> Mapping[str, Any]:
-    """A rule's parameters as they are unless somebody sets them."""
-    made = rule()
-    return {field.name: getattr(made, field.name) for field in fields(rule)}
+    """Return the parameters of a rule's class with their defaults, in order."""
+    instance = rule()
+    return {field.name: getattr(instance, field.name) for field in fields(rule)}
 
 
 def create_rule(kind: str, parameters: Mapping[str, Any]) -> Any:
-    """The rule with these parameters in place of its defaults; raises `UnknownRule`, `InvalidParameters`."""
+    """Create the rule of a kind with these parameters, and defaults for the others.
+
+    Raises:
+        UnknownRule: There is no rule of that kind.
+        InvalidParameters: The rule has no such parameter, or the value does not fit it.
+    """
     rules = rules_by_kind()
     if kind not in rules:
-        raise UnknownRule(f"There is no rule {kind[:40]!r}; there are {', '.join(rules)}.")
-    known = default_parameters(rules[kind])
+        raise UnknownRule(f"There is no rule {kind[:40]!r}; the rules are {', '.join(rules)}.")
+    defaults = default_parameters(rules[kind])
     for name, value in parameters.items():
-        if name not in known:
-            raise InvalidParameters(f"The rule {kind} has no parameter {name[:40]!r}; it has {', '.join(known)}.")
-        _require_like(kind, name, value, known[name])
-    return rules[kind](**{name: type(known[name])(value) for name, value in parameters.items()})
+        if name not in defaults:
+            raise InvalidParameters(f"The rule {kind} has no parameter {name[:40]!r}; it has {', '.join(defaults)}.")
+        _require_type(kind, name, value, defaults[name])
+    return rules[kind](**{name: type(defaults[name])(value) for name, value in parameters.items()})
 
 
-def _require_like(kind: str, name: str, value: object, default: object) -> None:
-    """Refuse what is not of the default's type; a whole number may stand for a fraction."""
-    wanted = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+def _require_type(kind: str, name: str, value: object, default: object) -> None:
+    """Raise `InvalidParameters` unless the value has the default's type; an integer may stand for a float."""
+    expected = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
     fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
     if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise InvalidParameters(f"The parameter {name} of the rule {kind} is {wanted}, not {str(value)[:40]!r}.")
+        raise InvalidParameters(f"The parameter {name} of the rule {kind} must be {expected}, not {str(value)[:40]!r}.")

@@ -1,4 +1,4 @@
-"""The scores of good parts drift: a lamp fades, a lens gets dirty, a material changes."""
+"""The rule for drifting scores of good parts: a lamp fades, a lens gets dirty, a material changes."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,8 +16,8 @@ from storage.alerts.alerts import Severity
 class ScoreDrift:
     """CUSUM and EWMA over the log-scores of frames that passed, against the first `in_control_frames` of the set.
 
-    Raises when either chart is out of control now. Clears when the EWMA has come back within half its limits. Why the
-    limits are wider than a textbook's: docs/adr/0021.
+    Raises while either chart is out of control. Clears when the EWMA is back within half its limits. docs/adr/0021 says
+    why the limits are wider than in textbooks.
     """
 
     in_control_frames: int = 300
@@ -40,6 +40,7 @@ class ScoreDrift:
         require(0 < self.ewma_weight <= 1 and self.ewma_width > 0, "ewma_weight lies in (0, 1], ewma_width above 0.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` while a chart is out of control, `Clear` once the average is well within its limits."""
         process = in_control_process(view, self.in_control_frames, self.robust)
         if process is None:
             return Unsure()

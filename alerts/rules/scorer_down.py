@@ -1,4 +1,4 @@
-"""No scorer works, so nothing is inspected."""
+"""The rule for a line on which no scorer is running, so that nothing is inspected."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,13 +11,13 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class ScorerDown:
-    """Raises when not one scorer has run for `for_s` seconds though stations have normal sets; clears when one runs."""
+    """Raises after `for_s` seconds without a running scorer while stations have normal sets; clears when one runs."""
 
     for_s: float = 60.0
 
     kind: ClassVar[str] = "scorer_down"
     label: ClassVar[str] = "No scorer"
-    about: ClassVar[str] = "No scorer works: frames wait on the bus and nothing is inspected."
+    about: ClassVar[str] = "No scorer is running: frames wait on the bus and nothing is inspected."
     severity: ClassVar[Severity] = "critical"
     scope: ClassVar[Literal["station", "line"]] = "line"
     on_by_default: ClassVar[bool] = True
@@ -26,6 +26,7 @@ class ScorerDown:
         require(1 <= self.for_s <= LAG_HISTORY.total_seconds() / 2, "for_s lies between 1 and 900 seconds.")
 
     def evaluate(self, view: LineView) -> RuleOutcome:
+        """Return `Raised` after a time without a running scorer, `Clear` while one is running."""
         if not view.points or not view.scorer_expected:
             return Unsure()
         newest = view.points[-1]
@@ -35,5 +36,5 @@ class ScorerDown:
         during = [point for point in view.points if point.at >= begin]
         if view.points[0].at < begin and not any(point.running for point in during):
             why = f" {newest.message}" if newest.message else ""
-            return Raised(f"No scorer has worked for {self.for_s:g} s.{why}", {"for_s": self.for_s})
+            return Raised(f"No scorer has been running for {self.for_s:g} s.{why}", {"for_s": self.for_s})
         return Unsure()

@@ -1,4 +1,4 @@
-"""A camera has sent nothing for too long."""
+"""The rule for a camera that has sent nothing for too long."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,9 +11,9 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class SilentCamera:
-    """Raises when nothing was published for longer than the station's stale_after_s, slow scorers left out of account.
+    """Raises when a station has published nothing for longer than its stale_after_s; a slow scorer does not count.
 
-    Clears when `clear_frames` have come within that time again. `after_s` of 0 means the station's own.
+    Clears when `clear_frames` frames were published within that time. An `after_s` of 0 stands for stale_after_s.
     """
 
     after_s: float = 0.0
@@ -27,10 +27,11 @@ class SilentCamera:
     on_by_default: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(self.after_s >= 0, "after_s is a number of seconds, or 0 for the station's own.")
+        require(self.after_s >= 0, "after_s is a number of seconds, or 0 for the station's stale_after_s.")
         require(1 <= self.clear_frames <= 100, "clear_frames is a whole number from 1 to 100.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` after too long without a frame, `Clear` once frames arrive again."""
         if view.last_published_at is None or view.decided_until is None:
             return Unsure()
         after_s = self.after_s or view.stale_after_s

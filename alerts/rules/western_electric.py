@@ -1,4 +1,4 @@
-"""The Western Electric rules on single scores; off unless asked for."""
+"""The rule for the Western Electric rules on individual scores; off by default."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ RECENT_FRAMES = 25  # newest good frames that are judged
 class WesternElectric:
     """Raises when one of the newest 25 good frames breaks one of the four rules; clears when none does.
 
-    All four together alarm once in 92 frames of a line that is well (Champ and Woodall 1987): right for a chart with
-    a point an hour that somebody looks at, far too often for a point a second. So it is off by default.
+    The four rules together give a false alarm every 92 frames (Champ and Woodall 1987): acceptable for a chart with one
+    point per hour that a person reads, far too often for one point per second. So the rule is off by default.
     """
 
     in_control_frames: int = 300
@@ -35,6 +35,7 @@ class WesternElectric:
         require(20 <= self.in_control_frames <= 500, "in_control_frames lies between 20 and 500.")
 
     def evaluate(self, view: StationView) -> RuleOutcome:
+        """Return `Raised` while a recent frame breaks a rule, `Clear` while none does."""
         process = in_control_process(view, self.in_control_frames, self.robust)
         if process is None:
             return Unsure()

@@ -17,7 +17,7 @@ from typer.main import get_command
 from andon.cli import output
 from andon.cli.context import CommandContext, command_context
 from andon.cli.line import dashboard, demo, produce, score
-from andon.cli.maintenance import bench, config, db, train, user, weights
+from andon.cli.maintenance import bench, config, db, extensions, train, user, weights
 from andon.cli.options import json_keys_help
 from andon.cli.results import alerts, audit, dead_letters, kpi, report, review, verdicts
 from andon.cli.stations import normals, station, threshold
@@ -45,6 +45,7 @@ COMMAND_ORDER = (
     "bench",
     "db",
     "config",
+    "extensions",
 )
 
 
@@ -88,6 +89,9 @@ app.add_typer(train.app, name="train", rich_help_panel=MAINTENANCE)
 app.add_typer(bench.app, name="bench", rich_help_panel=MAINTENANCE)
 app.add_typer(db.app, name="db", rich_help_panel=MAINTENANCE)
 app.command("config", epilog=json_keys_help("each setting", config.KEYS), rich_help_panel=MAINTENANCE)(config.config)
+app.command("extensions", epilog=json_keys_help("each extension", extensions.KEYS), rich_help_panel=MAINTENANCE)(
+    extensions.extensions
+)
 
 
 def _print_version(requested: bool) -> None:

@@ -258,14 +258,14 @@ def test_parameters_are_taken_when_they_make_sense_and_refused_by_name_when_not(
     assert registry.create_rule("k_of_n", {"k": 3, "n": 4}) == KOfN(k=3, n=4)
     assert registry.create_rule("silent_camera", {"after_s": 5}) == SilentCamera(after_s=5.0)
     for kind, parameters, message in (
-        ("k_of_n", {"m": 3}, "no parameter 'm'; it has k, n, clear"),
-        ("k_of_n", {"k": 3.5}, "k of the rule k_of_n is a whole number"),
-        ("k_of_n", {"k": True}, "k of the rule k_of_n is a whole number"),
+        ("k_of_n", {"m": 3}, "it has k, n, clear"),
+        ("k_of_n", {"k": 3.5}, "k of the rule k_of_n"),
+        ("k_of_n", {"k": True}, "k of the rule k_of_n"),
         ("k_of_n", {"k": 11}, "k ≤ n"),
-        ("score_drift", {"robust": 1}, "robust of the rule score_drift is true or false"),
-        ("flagged_share", {"limit": "high"}, "limit of the rule flagged_share is a number"),
+        ("score_drift", {"robust": 1}, "robust of the rule score_drift"),
+        ("flagged_share", {"limit": "high"}, "limit of the rule flagged_share"),
     ):
         with pytest.raises(InvalidParameters, match=message):
             registry.create_rule(kind, parameters)
-    with pytest.raises(UnknownRule, match="there are silent_camera, consecutive"):
+    with pytest.raises(UnknownRule, match="silent_camera, consecutive"):
         registry.create_rule("moon_phase", {})

@@ -178,8 +178,8 @@ def side_by_side(chosen: NormalSet, others: Sequence[NormalSet], active: NormalS
         change = normal_sets.diff(named[picked], chosen)
         left, right = st.columns(2, gap="small")
         with left:
-            st.html(elements.heading(f"Left, only in {picked}", formatting.plural(len(change.left), "image")))
-            image_grid.row(captioned(change.left), "left")
+            st.html(elements.heading(f"Left, only in {picked}", formatting.plural(len(change.removed), "image")))
+            image_grid.row(captioned(change.removed), "left")
         with right:
             st.html(elements.heading(f"Came in, only in {name(chosen)}", formatting.plural(len(change.added), "image")))
             image_grid.row(captioned(change.added), "came-in")

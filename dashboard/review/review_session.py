@@ -41,7 +41,7 @@ def hold(wanted: QueueFilter, how_many: int) -> list[QueuedFrame]:
             waits = review_queue.list_queued(session, wanted, limit=how_many + len(skipped()))
         return [frame for frame in waits if frame.frame_id not in skipped()][:how_many]
     with context.changing() as session:
-        frames = actions.claim(session, who, wanted, now, how_many=how_many, skip=skipped())
+        frames = actions.claim(session, who, wanted, now, limit=how_many, skip=skipped())
         kept = {frame.frame_id for frame in frames}
         left = [frame_id for frame_id in st.session_state.get(HELD, ()) if frame_id not in kept]
         if left:

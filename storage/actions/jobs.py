@@ -1,56 +1,56 @@
-"""What people ask scorers for."""
+"""Actions on jobs: the work that people request from scorers."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage.auth import audit_log
+from storage.actions.audited import Change, audited
 from storage.auth.actors import Actor
-from storage.auth.permission import authorize
 from storage.errors import InvalidChange
 from storage.line import golden_frames, jobs, normal_sets, stations, what_if
-from storage.line.jobs import Job
+from storage.line.jobs import Job, JobKind
+from storage.line.what_if import WhatIfRequest
 
 
 def start_what_if(
     session: Session, actor: Actor, station: str, version: int, at: datetime, last: int = what_if.DEFAULT_FRAMES
 ) -> Job:
-    """Ask what would change if this version were active, over the station's last frames; raises `PermissionDenied`."""
-    who = authorize(session, actor, "job.start")
-    place = stations.get(session, station)
-    normal_sets.get(session, place.id, version)
-    if not 1 <= last <= what_if.MAX_FRAMES:
-        raise InvalidChange(f"A what-if looks at 1 to {what_if.MAX_FRAMES} frames.")
-    asked = what_if.WhatIfRequest(version, last)
-    job = jobs.enqueue(session, "what_if", place.id, asked.to_json(), who.name, at)
-    _enter(session, who, station, job, at)
-    return job
+    """Request what would change if this normal set were active, over the station's last frames.
+
+    Raises `NotFound`, and `InvalidChange` for fewer than 1 or too many frames.
+    """
+    with audited(session, actor, "job.start", at, station=station) as change:
+        station_id = stations.get(session, station).id
+        normal_sets.get(session, station_id, version)
+        request = WhatIfRequest(version, last)
+        return _enqueue(session, change, "what_if", station_id, request.to_json(), at)
 
 
 def start_golden(session: Session, actor: Actor, station: str, at: datetime) -> Job:
-    """Ask for the golden frame's score now; raises `PermissionDenied`, and `InvalidChange` where the station has
-    none."""
-    who = authorize(session, actor, "job.start")
-    place = stations.get(session, station)
-    if golden_frames.find(session, place.id) is None:
-        raise InvalidChange(f"Station {station} has no golden frame: choose one of its frames first.")
-    job = jobs.enqueue(session, "golden", place.id, {}, who.name, at)
-    _enter(session, who, station, job, at)
-    return job
+    """Request a new score of the golden frame; raises `NotFound`, and `InvalidChange` where the station has none."""
+    with audited(session, actor, "job.start", at, station=station) as change:
+        station_id = stations.get(session, station).id
+        if golden_frames.find(session, station_id) is None:
+            raise InvalidChange(f"Station {station} has no golden frame: choose one of its frames first.")
+        return _enqueue(session, change, "golden", station_id, {}, at)
 
 
 def cancel(session: Session, actor: Actor, job_id: int, at: datetime) -> Job:
-    """As `jobs.cancel`; raises `PermissionDenied`. Cancelling what is over is no entry."""
-    who = authorize(session, actor, "job.cancel")
-    before = jobs.get(session, job_id)
-    after = jobs.cancel(session, job_id, at)
-    if after.state != before.state:
-        station = stations.name_of(session, after.station_id)
-        was = {"state": before.state}
-        audit_log.record(session, who, "job.cancel", at, station=station, subject=f"job {job_id}", before=was)
-    return after
+    """Stop a job; one that is over stays as it is. Raises `NotFound`."""
+    with audited(session, actor, "job.cancel", at, f"job {job_id}") as change:
+        job = jobs.get(session, job_id)
+        cancelled = jobs.cancel(session, job_id, at)
+        change.station = stations.name_of(session, job.station_id)
+        change.before, change.after = {"state": job.state}, {"state": cancelled.state}
+    return cancelled
 
 
-def _enter(session: Session, who: Actor, station: str, job: Job, at: datetime) -> None:
-    after = {"kind": job.kind, **job.payload}
-    audit_log.record(session, who, "job.start", at, station=station, subject=f"job {job.id}", after=after)
+def _enqueue(
+    session: Session, change: Change, kind: JobKind, station_id: int, payload: Mapping[str, Any], at: datetime
+) -> Job:
+    job = jobs.enqueue(session, kind, station_id, payload, change.actor.name, at)
+    change.subject = f"job {job.id}"
+    change.after = {"kind": kind, **payload}
+    return job

@@ -1,42 +1,29 @@
-"""What people do to stations."""
+"""Actions on stations."""
 
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from storage.auth import audit_log
+from storage.actions.audited import audited
 from storage.auth.actors import Actor
-from storage.auth.permission import authorize
 from storage.line import stations
 from storage.line.stations import Station, StationSettings
 
 
 def add(session: Session, actor: Actor, name: str, settings: StationSettings, at: datetime) -> Station:
-    """As `stations.add`; raises `PermissionDenied`."""
-    who = authorize(session, actor, "station.add")
-    made = stations.add(session, name, settings, at)
-    audit_log.record(session, who, "station.add", at, station=name, subject=f"station {name}", after=settings)
-    return made
+    """Create a station; raises as `stations.add`."""
+    with audited(session, actor, "station.add", at, f"station {name}", station=name) as change:
+        added = stations.add(session, name, settings, at)
+        change.after = settings
+    return added
 
 
 def edit(
     session: Session, actor: Actor, name: str, settings: StationSettings, at: datetime, reason: str = ""
 ) -> Station:
-    """As `stations.edit`, the sensitivity among the settings; raises `PermissionDenied`. What changes nothing is no
-    entry."""
-    who = authorize(session, actor, "station.edit")
-    before = stations.get(session, name)
-    after = stations.edit(session, name, settings)
-    if after.settings != before.settings:
-        audit_log.record(
-            session,
-            who,
-            "station.edit",
-            at,
-            station=name,
-            subject=f"station {name}",
-            before=before.settings,
-            after=after.settings,
-            reason=reason,
-        )
-    return after
+    """Replace a station's settings, its false-reject rate among them; raises as `stations.edit`."""
+    with audited(session, actor, "station.edit", at, f"station {name}", station=name, reason=reason) as change:
+        change.before = stations.get(session, name).settings
+        edited = stations.edit(session, name, settings)
+        change.after = edited.settings
+    return edited

@@ -1,60 +1,64 @@
-"""What people do to users; passwords reach no audit entry."""
+"""Actions on users; passwords reach no audit entry."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage.auth import audit_log, users
+from storage.actions.audited import audited
+from storage.auth import users
 from storage.auth.actors import Actor, Role
-from storage.auth.permission import authorize
 from storage.auth.rights import Action
 from storage.auth.users import User
 
 
 def add(session: Session, actor: Actor, name: str, role: Role, password: str | None, at: datetime) -> User:
-    """As `users.add`; raises `PermissionDenied`. The first one, an admin, ends single-user mode."""
-    who = authorize(session, actor, "user.add")
-    made = users.add(session, name, role, password, at)
-    after = {"role": str(role), "has_password": made.has_password}
-    audit_log.record(session, who, "user.add", at, subject=f"user {name}", after=after)
-    return made
+    """Create a user; the first one, an admin, ends single-user mode. Raises as `users.add`."""
+    with audited(session, actor, "user.add", at, f"user {name}") as change:
+        added = users.add(session, name, role, password, at)
+        change.after = {"role": str(role), "has_password": added.has_password}
+    return added
 
 
 def set_role(session: Session, actor: Actor, name: str, role: Role, at: datetime) -> User:
-    """As `users.set_role`; raises `PermissionDenied`. What changes nothing is no entry."""
-    who = authorize(session, actor, "user.role")
-    before = users.get(session, name)
-    after = users.set_role(session, name, role)
-    if before.role != after.role:
-        roles = {"role": str(before.role)}, {"role": str(after.role)}
-        audit_log.record(session, who, "user.role", at, subject=f"user {name}", before=roles[0], after=roles[1])
-    return after
+    """Give a user another role; raises as `users.set_role`."""
+    with audited(session, actor, "user.role", at, f"user {name}") as change:
+        change.before = _role(users.get(session, name))
+        changed = users.set_role(session, name, role)
+        change.after = _role(changed)
+    return changed
 
 
 def set_password(session: Session, actor: Actor, name: str, password: str, at: datetime) -> User:
-    """As `users.set_password`: everybody sets their own, an admin anybody's; raises `PermissionDenied`."""
+    """Set the actor's own password or, as an admin, anybody's; raises as `users.set_password`."""
     action: Action = "user.own_password" if actor.name == name else "user.password"
-    who = authorize(session, actor, action)
-    changed = users.set_password(session, name, password)
-    audit_log.record(session, who, action, at, subject=f"user {name}")
+    with audited(session, actor, action, at, f"user {name}") as change:
+        changed = users.set_password(session, name, password)
+        change.after = {"password": "changed"}
     return changed
 
 
 def disable(session: Session, actor: Actor, name: str, at: datetime) -> User:
-    """As `users.disable`; raises `PermissionDenied`. Doing it again is no entry."""
-    who = authorize(session, actor, "user.disable")
-    before = users.get(session, name)
-    after = users.disable(session, name, at)
-    if before.disabled_at is None:
-        audit_log.record(session, who, "user.disable", at, subject=f"user {name}", before={"role": str(before.role)})
-    return after
+    """Let nobody log in by this name; raises as `users.disable`."""
+    with audited(session, actor, "user.disable", at, f"user {name}") as change:
+        change.before = _access(users.get(session, name))
+        disabled = users.disable(session, name, at)
+        change.after = _access(disabled)
+    return disabled
 
 
 def enable(session: Session, actor: Actor, name: str, at: datetime) -> User:
-    """As `users.enable`; raises `PermissionDenied`. Doing it again is no entry."""
-    who = authorize(session, actor, "user.enable")
-    before = users.get(session, name)
-    after = users.enable(session, name)
-    if before.disabled_at is not None:
-        audit_log.record(session, who, "user.enable", at, subject=f"user {name}", after={"role": str(after.role)})
-    return after
+    """Let a disabled user log in again; raises as `users.enable`."""
+    with audited(session, actor, "user.enable", at, f"user {name}") as change:
+        change.before = _access(users.get(session, name))
+        enabled = users.enable(session, name)
+        change.after = _access(enabled)
+    return enabled
+
+
+def _role(user: User) -> dict[str, Any]:
+    return {"role": str(user.role)}
+
+
+def _access(user: User) -> dict[str, Any]:
+    return {"role": str(user.role), "disabled": user.disabled_at is not None}

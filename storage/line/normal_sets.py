@@ -44,7 +44,7 @@ class NormalSetDiff:
     """What came in, left and stayed from one set to another, each in its own set's order."""
 
     added: tuple[NormalImage, ...]
-    left: tuple[NormalImage, ...]
+    removed: tuple[NormalImage, ...]
     unchanged: tuple[NormalImage, ...]
 
 
@@ -54,7 +54,7 @@ def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
     known, kept = {image.reference for image in old}, {image.reference for image in after.images}
     return NormalSetDiff(
         added=tuple(image for image in after.images if image.reference not in known),
-        left=tuple(image for image in old if image.reference not in kept),
+        removed=tuple(image for image in old if image.reference not in kept),
         unchanged=tuple(image for image in after.images if image.reference in known),
     )
 

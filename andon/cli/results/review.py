@@ -73,7 +73,7 @@ def next_frames(
             names = {one.id: one.name for one in stations.list_all(session)}
             first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
             wanted = QueueFilter(station_id, first, only_sampled=sample)
-            frames = reviews.claim(session, actor, wanted, utc_now(), how_many=count)
+            frames = reviews.claim(session, actor, wanted, utc_now(), limit=count)
             found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
         output.write_json([waiting_json_of(names[frame.station_id], frame, verdict) for frame, verdict in found])

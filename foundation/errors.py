@@ -16,6 +16,7 @@ AndonError
 │   ├── InvalidChange
 │   ├── PermissionDenied
 │   └── LoginFailed
+│       └── TooManyAttempts
 ├── ScorerError
 │   ├── ModelUnavailable            Retriable, cause "model"
 │   │   └── InvalidWeights

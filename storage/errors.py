@@ -20,16 +20,20 @@ class SchemaMismatch(StorageError):
 
 
 class NotFound(StorageError):
-    """No such station, normal set, verdict or image."""
+    """A station, normal set, verdict, image or other thing of that name or id does not exist."""
 
 
 class InvalidChange(StorageError):
-    """The change would break a rule of the house (a name taken, a normal set with one image, an active set changed)."""
+    """The change would break a rule: a name is taken, a value is out of range, a normal set has one image."""
 
 
 class PermissionDenied(StorageError):
-    """The person's role does not allow what they asked for, or nobody is logged in."""
+    """The person's role does not allow the action, or nobody is logged in."""
 
 
 class LoginFailed(StorageError):
-    """Name and password don't fit, or the name was tried too often and waits."""
+    """The name or the password is not right."""
+
+
+class TooManyAttempts(LoginFailed):
+    """The name was tried too often, and is refused for a while whatever the password."""

@@ -12,7 +12,7 @@ from dashboard.auth import identity
 from dashboard.components import elements, shortcuts
 from dashboard.review import frame_search, frame_view, grid, labelling, review_html, review_session
 from storage.errors import NotFound, StorageError
-from storage.line import search, stations, verdicts
+from storage.line import stations, verdicts
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
 from storage.review import labels, review_queue, reviews
@@ -101,7 +101,7 @@ def tally() -> None:
     today = context.midnight(now)
     with context.reading() as session:
         counts = labels.counts(session, since=today)
-        mine = search.count_labelled_since(session, identity.actor().name, today)
+        mine = reviews.count_labelled_since(session, identity.actor().name, today)
     st.html(review_html.tally(mine, counts))
 
 

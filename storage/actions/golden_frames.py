@@ -41,4 +41,8 @@ def choose(session: Session, actor: Actor, frame_id: UUID, at: datetime) -> Gold
 def _expectation(frame: GoldenFrame | None) -> dict[str, Any] | None:
     if frame is None:
         return None
-    return {"image_reference": frame.image_reference, "expected_score": frame.expected_score}
+    return {
+        "image_reference": frame.image_reference,
+        "expected_score": frame.expected_score,
+        "chosen_at": frame.chosen_at,
+    }

@@ -13,7 +13,7 @@ from storage.database.engine import Database
 from storage.database.rows import insert_into
 from storage.database.tables import LoginAttemptRow, LoginRow, UserRow
 from storage.database.truncate import truncate
-from storage.errors import LoginFailed
+from storage.errors import LoginFailed, TooManyAttempts
 
 MAX_ATTEMPTS = 5  # wrong ones in a row, after which a name waits
 ATTEMPT_WINDOW = timedelta(minutes=15)
@@ -37,7 +37,7 @@ def authenticate(database: Database, name: str, password: str, at: datetime) -> 
         ).first()
     if waits_until is not None:
         minutes = -((at - waits_until) // timedelta(minutes=1))
-        raise LoginFailed(f"This name was tried {MAX_ATTEMPTS} times: wait {minutes} min and try again.")
+        raise TooManyAttempts(f"This name was tried {MAX_ATTEMPTS} times: wait {minutes} min and try again.")
     if not passwords.verify(password, kept and kept.password_hash) or kept is None:
         raise LoginFailed("Name or password is not right.")
     with database.begin() as session:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of
-from storage.database.tables import ReviewRow, VerdictRow
+from storage.database.tables import VerdictRow
 from storage.line.verdicts import Verdict
 
 
@@ -52,13 +52,6 @@ def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int 
     )
     found = [Verdict(*row) for query in (later, earlier) for row in session.execute(query)]
     return sorted(found, key=lambda verdict: abs(verdict.captured_at - at))[:limit]
-
-
-def count_labelled_since(session: Session, by: str, since: datetime, most: int = 500) -> int:
-    """How many words of this person stand that were said at `since` or later; looks at the newest `most` entries."""
-    entries = select(ReviewRow.label, ReviewRow.at).where(ReviewRow.by == by).order_by(ReviewRow.id.desc()).limit(most)
-    found = [label for label, at in session.execute(entries) if at >= since]
-    return max(0, len(found) - 2 * found.count("retracted"))
 
 
 _COLUMNS = columns_of(VerdictRow, Verdict)

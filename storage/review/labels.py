@@ -1,4 +1,4 @@
-"""Reviewed frames: the word that counts of each, and how many there are of which word."""
+"""Labels: the label in force of each reviewed frame, and counts of frames by label."""
 
 import json
 from collections import Counter
@@ -19,13 +19,14 @@ Ts = TypeVarTuple("Ts")
 Label = Literal["defect", "false_alarm", "unsure"]
 
 LABELS: tuple[Label, ...] = ("defect", "false_alarm", "unsure")
+"""A false alarm is a good part, whether it was flagged or is confirmed after it passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCounts:
-    """How many frames of a station were called what, by the words that count now.
+    """Numbers of a station's frames by decision and label in force.
 
-    Those `drawn` are among the passed ones, too: they were drawn at random for review.
+    Frames of the random sample are counted as `sampled_...` and as `passed_...`.
     """
 
     station_id: int
@@ -42,7 +43,7 @@ class LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class LabelledFrame:
-    """The word that counts of one frame."""
+    """A frame with its label in force; `decision` is that of its verdict."""
 
     frame_id: UUID
     review_id: int
@@ -54,9 +55,9 @@ class LabelledFrame:
 
 
 def current(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, LabelledFrame]:
-    """Frame id → the word that counts, for those that have one."""
-    rows = session.execute(select(*_REVIEWED).where(ReviewedFrameRow.frame_id.in_(list(frame_ids))))
-    return {row.frame_id: _reviewed(row) for row in rows}
+    """Return the label in force by frame id; frames without a label are left out."""
+    rows = session.execute(select(*_COLUMNS).where(ReviewedFrameRow.frame_id.in_(list(frame_ids))))
+    return {row.frame_id: _labelled(row) for row in rows}
 
 
 def recent(
@@ -69,26 +70,26 @@ def recent(
     decision: Literal["flag", "pass"] | None = None,
     limit: int = 100,
 ) -> list[LabelledFrame]:
-    """A station's reviewed frames, newest captured first, of those captured at `since` or later and before `until`."""
-    query = _within(select(*_REVIEWED), station_id, since, until)
+    """Return a station's labelled frames captured in [since, until), the newest captured first."""
+    query = _within(select(*_COLUMNS), station_id, since, until)
     if label is not None:
         query = query.where(ReviewedFrameRow.label == label)
     if decision is not None:
         query = query.where(ReviewedFrameRow.decision == decision)
     query = query.order_by(ReviewedFrameRow.captured_at.desc(), ReviewedFrameRow.frame_id.desc()).limit(limit)
-    return [_reviewed(row) for row in session.execute(query)]
+    return [_labelled(row) for row in session.execute(query)]
 
 
 def counts(
     session: Session, station_id: int | None = None, *, since: datetime | None = None, until: datetime | None = None
 ) -> list[LabelCounts]:
-    """One a station with reviews, in order of station id, of frames captured at `since` or later and before `until`."""
+    """Return the counts of frames captured in [since, until), one per station with labels, in order of station id."""
     rows = session.execute(_within(select(*_GROUPED, func.count()), station_id, since, until).group_by(*_GROUPED))
     return _counts(tuple(row) for row in rows)
 
 
 def counts_by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[list[LabelCounts]]:
-    """As `counts` of all stations, for each of the periods [since, until) in their order; one query for all of them."""
+    """Return the `counts` of all stations for each period [since, until), in the order given, by one query."""
     during = periods_table([(number, *period) for number, period in enumerate(periods)], "during")
     at = ReviewedFrameRow.captured_at
     rows = session.execute(
@@ -109,11 +110,11 @@ def tag_counts(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Counter[str]:
-    """How often each defect type was named on frames called a defect, at one station, some or all.
+    """Count the defect types of frames labelled a defect, at one station, several or, with None, all.
 
-    A defect without a type counts as an empty one.
+    A defect without a type is counted under the empty string.
     """
-    as_text = cast(ReviewedFrameRow.tags, String)  # few different lists, so few are read as JSON
+    as_text = cast(ReviewedFrameRow.tags, String)  # there are few distinct lists, so little JSON is parsed
     query = _within(select(as_text, func.count()), station_id, since, until).where(ReviewedFrameRow.label == "defect")
     found: Counter[str] = Counter()
     for tags, frames in session.execute(query.group_by(as_text)):
@@ -122,23 +123,23 @@ def tag_counts(
     return found
 
 
-_REVIEWED = columns_of(ReviewedFrameRow, LabelledFrame)
+_COLUMNS = columns_of(ReviewedFrameRow, LabelledFrame)
 _GROUPED = (ReviewedFrameRow.station_id, ReviewedFrameRow.decision, ReviewedFrameRow.label, ReviewedFrameRow.sampled)
-_COUNTED_AS = {"flag": "flagged", "pass": "passed"}
+_PREFIXES = {"flag": "flagged", "pass": "passed"}
 
 
 def _counts(rows: Iterable[tuple[Any, ...]]) -> list[LabelCounts]:
-    """One a station, of rows (station id, decision, word, sampled, frames)."""
+    """One per station, from rows (station id, decision, label, sampled, frames)."""
     found: dict[int, Counter[str]] = {}
-    for at_station, decision, label, sampled, frames in rows:
-        if decision in _COUNTED_AS:
-            found.setdefault(at_station, Counter())[f"{_COUNTED_AS[decision]}_{label}"] += frames
+    for station_id, decision, label, sampled, frames in rows:
+        if decision in _PREFIXES:
+            found.setdefault(station_id, Counter())[f"{_PREFIXES[decision]}_{label}"] += frames
             if sampled:
-                found[at_station][f"drawn_{label}"] += frames
-    return [LabelCounts(at_station, **found[at_station]) for at_station in sorted(found)]
+                found[station_id][f"sampled_{label}"] += frames
+    return [LabelCounts(station_id, **found[station_id]) for station_id in sorted(found)]
 
 
-def _reviewed(row: Any) -> LabelledFrame:
+def _labelled(row: Any) -> LabelledFrame:
     return LabelledFrame(**(dict(row._mapping) | {"tags": tuple(row.tags)}))
 
 

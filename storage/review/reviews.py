@@ -1,9 +1,8 @@
-"""Reviews: a person's word on a verdict. Every word is kept; the newest that was not taken back counts.
+"""Reviews: a person's label on a verdict. Every label is stored; the newest that was not retracted is in force.
 
-Which word counts of each frame, and how many there are, is asked of `storage.review.labels`; what waits for a word, of
-`storage.review.review_queue`. A flagged frame that is called a defect was caught, one called a false alarm is a false
-reject;
-a passed frame called a defect was missed (an escape), one called a false alarm is confirmed as good.
+`storage.review.labels` has the label in force of each frame, `storage.review.review_queue` the frames without one. A
+flagged frame labelled a defect is a true reject, one labelled a false alarm a false reject; a passed frame labelled a
+defect is an escape, one labelled a false alarm is confirmed as good.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import and_, delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of, insert_into
@@ -30,7 +29,10 @@ MAX_TAGS = 16
 
 @dataclass(frozen=True, slots=True)
 class LabelSubmission:
-    """What a person says of a frame. `idempotency_key` is made once where it is said: said again, it counts once."""
+    """A label that a person gives a frame, with defect types as `tags`.
+
+    `idempotency_key` is generated once where the label is given: a submission that arrives twice is recorded once.
+    """
 
     idempotency_key: UUID
     frame_id: UUID
@@ -41,7 +43,7 @@ class LabelSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One kept word; `retracts_id` is the id of the review that a word ``retracted`` takes back."""
+    """One stored label; a retraction has the label ``retracted`` and the id of the review it retracts."""
 
     id: int
     idempotency_key: UUID
@@ -58,81 +60,87 @@ class Review:
 
     @property
     def is_escape(self) -> bool:
-        """A defect that was missed."""
+        """Whether a defect passed."""
         return self.decision == "pass" and self.label == "defect"
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionResult:
-    """What became of a saying: `is_new` is False when it had been said before and nothing was written."""
+    """The stored review; `is_new` is False when it was stored by an earlier submission and nothing was written."""
 
     review: Review
     is_new: bool
 
 
-def submit(session: Session, saying: LabelSubmission, by: str, at: datetime) -> SubmissionResult:
-    """Keep one word; raises `InvalidChange` for an unknown word or a `idempotency_key` used for something else,
-    `NotFound`."""
-    return submit_all(session, [saying], by, at)[0]
+def submit(session: Session, submission: LabelSubmission, by: str, at: datetime) -> SubmissionResult:
+    """Record one label, as `submit_all` does."""
+    return submit_all(session, [submission], by, at)[0]
 
 
-def submit_all(session: Session, sayings: Sequence[LabelSubmission], by: str, at: datetime) -> list[SubmissionResult]:
-    """Keep several words, all or none, in order; a saying that was kept before is given back as it was kept."""
-    for saying in sayings:
-        _require_sound(saying)
-    decided = _held(session, [saying.frame_id for saying in sayings])
-    said = [_keep(session, saying, decided[saying.frame_id], by, at) for saying in sayings]
-    review_queue.remove(session, [one.review.frame_id for one in said if one.is_new])
-    return said
+def submit_all(
+    session: Session, submissions: Sequence[LabelSubmission], by: str, at: datetime
+) -> list[SubmissionResult]:
+    """Record labels in order, all or none, and remove their frames from the queue.
+
+    A submission that was recorded before is returned as it was. Raises `NotFound` for a frame without a verdict, and
+    `InvalidChange` for an unknown label or a key that was used for another frame or label.
+    """
+    for submission in submissions:
+        _require_valid(submission)
+    verdicts = _lock_verdicts(session, [submission.frame_id for submission in submissions])
+    results = [_record(session, submission, verdicts[submission.frame_id], by, at) for submission in submissions]
+    review_queue.remove(session, [result.review.frame_id for result in results if result.is_new])
+    return results
 
 
 def retract(session: Session, idempotency_key: UUID, review_id: int, by: str, at: datetime) -> SubmissionResult:
-    """Undo: the word before it counts again, or the frame waits in the queue again, claimed by `by`.
+    """Retract the label in force: the label before it is in force again, or the frame is queued again, claimed by `by`.
 
-    Only the word that counts can be taken back; done twice it counts once. Raises `NotFound`, `InvalidChange`.
+    Retracting a review twice records one retraction. Raises `NotFound`, and `InvalidChange` for a label that is not in
+    force.
     """
     review = get(session, review_id)
-    verdict = _held(session, [review.frame_id])[review.frame_id]
-    row = _row_of(review) | {
+    verdict = _lock_verdicts(session, [review.frame_id])[review.frame_id]
+    earlier = _find(session, ReviewRow.retracts_id == review_id)
+    if earlier is not None:
+        return SubmissionResult(earlier, is_new=False)
+    in_force = session.scalar(select(ReviewedFrameRow.review_id).where(ReviewedFrameRow.frame_id == review.frame_id))
+    if in_force != review_id:
+        raise InvalidChange("Only the newest label of a frame can be retracted.")
+    row = _copied_fields(review) | {
         "idempotency_key": idempotency_key,
         "label": "retracted",
         "retracts_id": review_id,
         "tags": [],
         "note": "",
+        "by": truncate(by, 64),
+        "at": at,
     }
-    already = _kept(session, ReviewRow.retracts_id == review_id)
-    if already is not None:
-        return SubmissionResult(already, is_new=False)
-    counting = session.scalar(select(ReviewedFrameRow.review_id).where(ReviewedFrameRow.frame_id == review.frame_id))
-    if counting != review_id:
-        raise InvalidChange("Only the newest word on a frame can be taken back.")
-    kept = _insert(session, row | {"by": truncate(by, 64), "at": at})
-    if kept is None:
-        return SubmissionResult(
-            _require_kept(session, ReviewRow.retracts_id == review_id, review.frame_id), is_new=False
-        )
-    _count_the_newest(session, verdict)
+    retraction = _insert(session, row)
+    if retraction is None:
+        return SubmissionResult(_require(session, ReviewRow.retracts_id == review_id, review.frame_id), is_new=False)
+    _update_label_in_force(session, verdict)
     if not labels.current(session, [review.frame_id]):
         review_queue.requeue(session, verdict, by, at + CLAIM_DURATION)
-    return SubmissionResult(kept, is_new=True)
+    return SubmissionResult(retraction, is_new=True)
 
 
 def get(session: Session, review_id: int) -> Review:
-    """Raises `NotFound`."""
-    found = _kept(session, ReviewRow.id == review_id)
+    """Return the review; raises `NotFound`."""
+    found = _find(session, ReviewRow.id == review_id)
     if found is None:
-        raise NotFound(f"There is no review {review_id}: `andon review list` shows those there are.")
+        raise NotFound(f"There is no review {review_id}: `andon review list` shows the reviews.")
     return found
 
 
 def history(session: Session, frame_id: UUID) -> list[Review]:
-    """Everything that was said of a frame, newest first."""
+    """Return every review of a frame, retractions included, newest first."""
     query = select(*_COLUMNS).where(ReviewRow.frame_id == frame_id).order_by(ReviewRow.id.desc())
     return [_review(row) for row in session.execute(query)]
 
 
 def find_latest_by(session: Session, by: str) -> Review | None:
-    """The newest word of this person that is not taken back and counts: what undo takes back."""
+    """Return this person's newest review whose label is in force, which is what undo retracts; None without one."""
     query = (
         select(*_COLUMNS)
         .join(
@@ -147,6 +155,13 @@ def find_latest_by(session: Session, by: str) -> Review | None:
     return None if row is None else _review(row)
 
 
+def count_labelled_since(session: Session, by: str, since: datetime, limit: int = 500) -> int:
+    """Count the labels that this person gave at `since` or later and did not retract, among their newest `limit`."""
+    query = select(ReviewRow.label, ReviewRow.at).where(ReviewRow.by == by).order_by(ReviewRow.id.desc()).limit(limit)
+    found = [label for label, at in session.execute(query) if at >= since]
+    return max(0, len(found) - 2 * found.count("retracted"))
+
+
 def recent(
     session: Session,
     station_id: int | None = None,
@@ -155,7 +170,7 @@ def recent(
     before_id: int | None = None,
     limit: int = 100,
 ) -> list[Review]:
-    """Every word said, newest first; the next page begins before the last id of this one."""
+    """Return reviews and retractions, newest first; for the next page, `before_id` is the last id of this one."""
     query = select(*_COLUMNS).order_by(ReviewRow.id.desc()).limit(limit)
     if station_id is not None:
         query = query.where(ReviewRow.station_id == station_id)
@@ -167,11 +182,12 @@ def recent(
 
 
 _COLUMNS = columns_of(ReviewRow, Review)
+_VERDICT_COLUMNS = tuple(getattr(VerdictRow, name) for name in QueueableVerdict._fields)
 
 
-def _held(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, QueueableVerdict]:
-    """What was decided of the frames, each held until the transaction ends: two who speak of one come one by one."""
-    query = select(*_DECIDED).where(VerdictRow.frame_id.in_(frame_ids)).order_by(VerdictRow.frame_id)
+def _lock_verdicts(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, QueueableVerdict]:
+    """The verdicts, locked until the transaction ends, so that two people's labels on a frame come one by one."""
+    query = select(*_VERDICT_COLUMNS).where(VerdictRow.frame_id.in_(frame_ids)).order_by(VerdictRow.frame_id)
     rows = session.execute(query.with_for_update())
     found = {row.frame_id: QueueableVerdict(*row) for row in rows}
     missing = [frame_id for frame_id in frame_ids if frame_id not in found]
@@ -180,63 +196,60 @@ def _held(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, QueueableVe
     return found
 
 
-_DECIDED = tuple(getattr(VerdictRow, name) for name in QueueableVerdict._fields)
-
-
-def _keep(
-    session: Session, saying: LabelSubmission, decided: QueueableVerdict, by: str, at: datetime
+def _record(
+    session: Session, submission: LabelSubmission, verdict: QueueableVerdict, by: str, at: datetime
 ) -> SubmissionResult:
     row = {
-        "idempotency_key": saying.idempotency_key,
-        "frame_id": saying.frame_id,
-        "station_id": decided.station_id,
-        "captured_at": decided.captured_at,
-        "decision": decided.decision,
-        "label": saying.label,
+        "idempotency_key": submission.idempotency_key,
+        "frame_id": submission.frame_id,
+        "station_id": verdict.station_id,
+        "captured_at": verdict.captured_at,
+        "decision": verdict.decision,
+        "label": submission.label,
         "retracts_id": None,
-        "tags": list(dict.fromkeys(truncate(tag.strip(), 64) for tag in saying.tags)),
-        "note": truncate(saying.note, 1000),
+        "tags": list(dict.fromkeys(truncate(tag.strip(), 64) for tag in submission.tags)),
+        "note": truncate(submission.note, 1000),
         "by": truncate(by, 64),
         "at": at,
     }
-    kept = _insert(session, row)
-    if kept is not None:
-        _count_the_newest(session, decided)
-        return SubmissionResult(kept, is_new=True)
-    before = _require_kept(session, ReviewRow.idempotency_key == saying.idempotency_key, saying.frame_id)
-    if (before.frame_id, before.label) != (saying.frame_id, saying.label):
-        raise InvalidChange(
-            f"The saying {saying.idempotency_key} was used for another word already: make a new id for each."
-        )
-    return SubmissionResult(before, is_new=False)
+    review = _insert(session, row)
+    if review is not None:
+        _update_label_in_force(session, verdict)
+        return SubmissionResult(review, is_new=True)
+    key = submission.idempotency_key
+    earlier = _require(session, ReviewRow.idempotency_key == key, submission.frame_id)
+    if (earlier.frame_id, earlier.label) != (submission.frame_id, submission.label):
+        raise InvalidChange(f"The key {key} was used for another label already: generate a new key for each label.")
+    return SubmissionResult(earlier, is_new=False)
 
 
 def _insert(session: Session, row: dict[str, Any]) -> Review | None:
-    """The kept row, None where it was said (or taken back) before, in this moment by another process, too."""
+    """The stored review; None where one with its key exists, or where another transaction inserts one now."""
     statement = insert_into(session, ReviewRow).values(**row).on_conflict_do_nothing().returning(*_COLUMNS)
-    made = session.execute(statement).first()
-    return None if made is None else _review(made)
+    inserted = session.execute(statement).first()
+    return None if inserted is None else _review(inserted)
 
 
-def _count_the_newest(session: Session, decided: QueueableVerdict) -> None:
-    """Make the newest word that was not taken back the one that counts."""
-    frame_id = decided.frame_id
+def _update_label_in_force(session: Session, verdict: QueueableVerdict) -> None:
+    """Put the newest label that was not retracted in force."""
+    frame_id = verdict.frame_id
     session.execute(delete(ReviewedFrameRow).where(ReviewedFrameRow.frame_id == frame_id))
-    back = select(ReviewRow.retracts_id).where(ReviewRow.frame_id == frame_id, ReviewRow.retracts_id.is_not(None))
+    retracted = select(ReviewRow.retracts_id).where(ReviewRow.frame_id == frame_id, ReviewRow.retracts_id.is_not(None))
     query = (
         select(*_COLUMNS)
-        .where(ReviewRow.frame_id == frame_id, ReviewRow.label != "retracted", ReviewRow.id.not_in(back))
+        .where(ReviewRow.frame_id == frame_id, ReviewRow.label != "retracted", ReviewRow.id.not_in(retracted))
         .order_by(ReviewRow.id.desc())
         .limit(1)
     )
     row = session.execute(query).first()
     if row is not None:
         review = _review(row)
-        counting = _row_of(review) | {"review_id": review.id, "sampled": decided.sampled}
-        session.execute(insert(ReviewedFrameRow).values(**counting))
+        in_force = _copied_fields(review) | {"review_id": review.id, "sampled": verdict.sampled}
+        session.execute(insert(ReviewedFrameRow).values(**in_force))
 
 
-def _row_of(review: Review) -> dict[str, Any]:
+def _copied_fields(review: Review) -> dict[str, Any]:
+    """The fields that a retraction and the label in force have in common with the review."""
     return {
         "frame_id": review.frame_id,
         "station_id": review.station_id,
@@ -247,15 +260,15 @@ def _row_of(review: Review) -> dict[str, Any]:
     }
 
 
-def _kept(session: Session, where: Any) -> Review | None:
-    row = session.execute(select(*_COLUMNS).where(where)).first()
+def _find(session: Session, condition: ColumnElement[bool]) -> Review | None:
+    row = session.execute(select(*_COLUMNS).where(condition)).first()
     return None if row is None else _review(row)
 
 
-def _require_kept(session: Session, where: Any, frame_id: UUID) -> Review:
-    found = _kept(session, where)
+def _require(session: Session, condition: ColumnElement[bool], frame_id: UUID) -> Review:
+    found = _find(session, condition)
     if found is None:
-        raise InvalidChange(f"Somebody speaks of frame {frame_id} at this moment: look at it again.")
+        raise InvalidChange(f"Somebody else labels frame {frame_id} at this moment: try again.")
     return found
 
 
@@ -263,8 +276,8 @@ def _review(row: Any) -> Review:
     return Review(**(dict(row._mapping) | {"tags": tuple(row.tags)}))
 
 
-def _require_sound(saying: LabelSubmission) -> None:
-    if saying.label not in LABELS:
-        raise InvalidChange(f"A review says one of {', '.join(LABELS)}.")
-    if len(saying.tags) > MAX_TAGS or not all(tag.strip() for tag in saying.tags):
+def _require_valid(submission: LabelSubmission) -> None:
+    if submission.label not in LABELS:
+        raise InvalidChange(f"A label is one of {', '.join(LABELS)}.")
+    if len(submission.tags) > MAX_TAGS or not all(tag.strip() for tag in submission.tags):
         raise InvalidChange(f"A review names at most {MAX_TAGS} defect types, none of them empty.")

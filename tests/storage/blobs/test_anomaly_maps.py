@@ -41,7 +41,7 @@ def test_other_files_are_refused():
     plain = io.BytesIO()
     Image.new("L", (2, 2)).save(plain, "PNG")
     for data in (b"", b"no png", plain.getvalue(), encode_map(np.ones((2, 2), np.float32))[:60]):
-        with pytest.raises(ValueError, match="not an anomaly map"):
+        with pytest.raises(ValueError):
             decode_map(data)
 
 

@@ -22,7 +22,7 @@ def test_a_letter_is_kept_whole_and_once(database: Database) -> None:
         found = dead_letters.recent(session)
         assert {replace(each, id=None) for each in found} == {letter, a_dead_letter(payload=OTHER_PAYLOAD)}
         assert dead_letters.get(session, found[0].id or 0) == found[0]
-        with pytest.raises(NotFound, match="no dead letter 99"):
+        with pytest.raises(NotFound):
             dead_letters.get(session, 99)
 
 

@@ -2,15 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 
 from storage.database.engine import Database
 from storage.line import search, verdicts
 from storage.line.verdicts import Verdict
-from storage.review import reviews
-from storage.review.reviews import LabelSubmission
 from tests.storage.examples import NOON, a_station, a_verdict, an_active_set
 
 HOUR = timedelta(hours=1)
@@ -61,19 +58,3 @@ def test_the_flagged_frames_nearest_in_time_come_nearest_first(database: Databas
         one = search.nearest_flagged(session, hours[0].station_id, NOON + 4 * HOUR, limit=1)
     assert both == [hours[6], hours[3]]
     assert one == [hours[3]]
-
-
-def test_words_of_a_person_are_counted_from_a_moment_on_without_those_taken_back(
-    database: Database, hours: list[Verdict]
-) -> None:
-    with database.begin() as session:
-        said = [
-            reviews.submit(session, LabelSubmission(uuid4(), frame.frame_id, "defect"), "ann", NOON + n * HOUR)
-            for n, frame in enumerate(hours[:5])
-        ]
-        reviews.submit(session, LabelSubmission(uuid4(), hours[6].frame_id, "defect"), "ben", NOON + 9 * HOUR)
-        reviews.retract(session, uuid4(), said[4].review.id, "ann", NOON + 9 * HOUR)
-    with database.read() as session:
-        assert search.count_labelled_since(session, "ann", NOON) == 4
-        assert search.count_labelled_since(session, "ann", NOON + 3 * HOUR) == 1
-        assert search.count_labelled_since(session, "nobody", NOON) == 0

@@ -26,7 +26,7 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
         assert verdicts.get(session, bare.frame_id) == bare
-        with pytest.raises(NotFound, match="no verdict on frame"):
+        with pytest.raises(NotFound):
             verdicts.get(session, uuid4())
 
 
@@ -73,7 +73,7 @@ def test_any_mixture_of_repeated_batches_gives_each_frame_once(database: Databas
 def test_a_verdict_that_says_nothing_is_refused(database: Database, change: dict[str, object]) -> None:
     with database.begin() as session:
         active = an_active_set(session, a_station(session))
-    with pytest.raises(InvalidChange, match="verdict on frame"), database.begin() as session:
+    with pytest.raises(InvalidChange), database.begin() as session:
         verdicts.record(session, [a_verdict(active), replace(a_verdict(active), **change)])  # type: ignore[arg-type]
     with database.read() as session:
         assert verdicts.count(session) == 0

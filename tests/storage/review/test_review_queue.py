@@ -28,7 +28,7 @@ def claimed(
     database: Database, who: str, at: datetime = NOON, how_many: int = 1, skip: list[UUID] | None = None
 ) -> list[UUID]:
     with database.begin() as session:
-        got = review_queue.claim(session, who, ANY, at, how_many=how_many, skip=skip or [])
+        got = review_queue.claim(session, who, ANY, at, limit=how_many, skip=skip or [])
     return [frame.frame_id for frame in got]
 
 
@@ -63,7 +63,7 @@ def take_all(url: str, who: str, together: Barrier, got: "Queue[tuple[str, UUID]
     taken: list[UUID] = []
     while True:
         with database.begin() as session:
-            frames = review_queue.claim(session, who, ANY, NOON, how_many=2, skip=taken)
+            frames = review_queue.claim(session, who, ANY, NOON, limit=2, skip=taken)
         if not frames:
             break
         taken += [frame.frame_id for frame in frames]

@@ -201,7 +201,7 @@ def test_scores_that_are_all_alike_share_one_bin(database: Database) -> None:
 
 def test_a_bucket_or_bin_of_nothing_is_refused(database: Database) -> None:
     with database.read() as session:
-        with pytest.raises(InvalidChange, match="bucket"):
+        with pytest.raises(InvalidChange):
             verdicts.trend(session, 1, START, START + HOUR, timedelta(0))
-        with pytest.raises(InvalidChange, match="bin"):
+        with pytest.raises(InvalidChange):
             verdicts.histogram(session, 1, START, START + HOUR, 0)

@@ -2,6 +2,7 @@
 
 AndonError
 ├── Retriable
+├── PluginError
 ├── IngestError
 │   ├── BusUnavailable              Retriable, cause "bus"
 │   ├── BusMisconfigured
@@ -54,3 +55,7 @@ class Retriable(AndonError):
 
     cause: ClassVar[str]
     """The service that is unavailable, fit for a metric label: ``bus``, ``database``, ``images`` or ``model``."""
+
+
+class PluginError(AndonError):
+    """A plug-in of another installed package can't be loaded or does not work; the message names the package."""

@@ -21,25 +21,24 @@ from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FRAMES_DROPPED, SOURCE_RECONNECTS
 from ingest.sources.video.decoding import StreamImage, describe_error, stream_images, video_stream, without_credentials
+from ingest.sources.video.latency import LateFrameFilter
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 30.0
 STALE_AFTER_S = 1.0
-BEHIND_AFTER_S = 2.0
-SHORTEST_STEP_S = 0.005
 READER_JOIN_TIMEOUT_S = 1.0
-CLOCK_DRIFT = 0.001  # a camera's clock and ours may part by so much a second; no real clock is that bad
+STOP_POLL_INTERVAL_S = 0.1
 
-OPTIONS = {
+FFMPEG_OPTIONS = {
     "rtsp": {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,tcp,rtp"},
     "rtsps": {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,rtsps,tls,tcp,rtp"},
     "http": {"protocol_whitelist": "http,tcp"},
     "https": {"protocol_whitelist": "https,tls,tcp,http"},
 }
-"""What FFmpeg is told for each kind of address."""
+"""FFmpeg's options by the scheme of the camera's address."""
 
-NEVER_GETS_BETTER = (
+PERMANENT_ERRORS = (
     av.error.HTTPUnauthorizedError,
     av.error.HTTPForbiddenError,
     av.error.DecoderNotFoundError,
@@ -49,76 +48,57 @@ NEVER_GETS_BETTER = (
 log = structlog.get_logger()
 
 
-class LateFrameFilter:
-    """Tells late pictures of one connection by the stream's own clock, against the best seen so far.
-
-    The first pictures come out of a buffer, faster than the stream's clock runs: each betters the last by nearly a
-    whole step, so it was late too. A picture that is in time betters the best by little or nothing.
-    """
-
-    def __init__(self) -> None:
-        self._best_s = float("inf")
-        self._last: tuple[float, float] | None = None
-
-    def is_late(self, arrived_s: float, stream_s: float) -> bool:
-        """Whether a picture that arrived at `arrived_s` (monotonic) and stands at `stream_s` is not live."""
-        offset_s = arrived_s - stream_s
-        if self._last is None:
-            step_s, betters_by_s = 0.0, float("inf")
-        else:
-            step_s = stream_s - self._last[1]
-            self._best_s += CLOCK_DRIFT * (arrived_s - self._last[0])
-            betters_by_s = self._best_s - offset_s
-        self._best_s = min(self._best_s, offset_s)
-        self._last = arrived_s, stream_s
-        return betters_by_s > max(step_s / 2, SHORTEST_STEP_S) or offset_s - self._best_s > BEHIND_AFTER_S
-
-
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    picture: StreamImage
-    at: datetime
-    at_s: float
+    image: StreamImage
+    arrived_at: datetime
+    arrived_s: float  # on the monotonic clock
 
 
-class _Newest:
-    """One place for the newest arrival, shared by the reading thread and the one who asks."""
+class _LatestArrival:
+    """Holds the newest arrival for the thread that asks for frames; the reading thread replaces it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._arrival: _Arrival | None = None
-        self._ended: Exception | None = None
+        self._error: Exception | None = None
 
-    def put(self, arrival: _Arrival | None) -> None:
-        """Put an arrival in place of what is there; None empties it, when the connection ended."""
+    def put(self, arrival: _Arrival) -> None:
+        """Replace the arrival."""
         with self._changed:
             self._arrival = arrival
             self._changed.notify_all()
 
-    def end(self, error: Exception) -> None:
-        """Say that no more will come, and why."""
+    def clear(self) -> None:
+        """Discard the arrival, because its connection has ended."""
         with self._changed:
-            self._ended = error
+            self._arrival = None
+
+    def fail(self, error: Exception) -> None:
+        """End with an error, which `take` raises."""
+        with self._changed:
+            self._error = error
             self._changed.notify_all()
 
     def take(self, stop: threading.Event, now_s: Callable[[], float]) -> _Arrival | None:
-        """Wait for an arrival that is not stale and take it out; None when stopped."""
+        """Wait for an arrival that is not stale, remove it and return it; return None once `stop` is set."""
         with self._changed:
             while not stop.is_set():
-                if self._ended is not None:
-                    raise self._ended
+                if self._error is not None:
+                    raise self._error
                 arrival, self._arrival = self._arrival, None
-                if arrival is not None and now_s() - arrival.at_s <= STALE_AFTER_S:
+                if arrival is not None and now_s() - arrival.arrived_s <= STALE_AFTER_S:
                     return arrival
-                self._changed.wait(0.1)  # short, because `stop` can't notify
+                self._changed.wait(STOP_POLL_INTERVAL_S)  # `stop` can't notify
         return None
 
 
 class Camera:
-    """A live stream. A thread reads it all the time, so that the picture handed out is the newest, never a queued one.
+    """Yields the newest frame of a live stream, which a thread reads all the time so that no frame waits in a queue.
 
-    `captured_at` is the time of arrival. A picture is handed out once, and not when it came late or lay for a second.
-    When the stream ends, is silent for `read_timeout_s` or stays late, it connects again, forever, with growing waits.
+    `captured_at` is the time of arrival. A frame is yielded once, and not at all when it arrived late or is older than
+    a second. When the stream ends, is silent for `read_timeout_s` or stays late, the camera reconnects, without end and
+    with growing waits between the attempts.
     """
 
     def __init__(
@@ -132,6 +112,7 @@ class Camera:
         now_s: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
+        """Connect to nothing yet; `frames` does."""
         self._address = address
         self._name = without_credentials(address)
         self._station = station
@@ -140,70 +121,74 @@ class Camera:
         self._now = now
         self._now_s = now_s
         self._wait = wait
-        self._worked = False
+        self._has_connected = False
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield the newest picture each time it is asked. Raises `SourceError` for an address that can never work."""
-        newest = _Newest()
-        # inside FFmpeg the reader can't be woken; it ends by itself when its timeout is up
-        reader = background_thread(
-            partial(self._read, newest), f"camera {self._name}", join_timeout_s=READER_JOIN_TIMEOUT_S
-        )
-        with reader:
-            while (arrival := newest.take(stop, self._now_s)) is not None:
+        """Yield the newest frame each time the caller asks for one.
+
+        Raises:
+            SourceError: The address can never work: wrong credentials, or a codec or protocol without support.
+        """
+        latest = _LatestArrival()
+        # FFmpeg can't be interrupted: a reader that is inside it ends by itself when FFmpeg's timeout is over.
+        with background_thread(
+            partial(self._read, latest), f"camera {self._name}", join_timeout_s=READER_JOIN_TIMEOUT_S
+        ):
+            while (arrival := latest.take(stop, self._now_s)) is not None:
                 yield Frame(
                     station=self._station,
-                    captured_at=arrival.at,
-                    image=arrival.picture.jpeg(),
+                    captured_at=arrival.arrived_at,
+                    image=arrival.image.jpeg(),
                     content_type="image/jpeg",
                 )
 
     def confirm(self, frame: Frame) -> None:
-        """A live picture can't be had again, so there is nothing to remember."""
+        """Do nothing: a live frame can't be captured again."""
 
     def close(self) -> None:
-        """The connection ends with `frames`."""
+        """Do nothing: the connection ends with `frames`."""
 
-    def _read(self, newest: _Newest, stop: threading.Event) -> None:
-        """Connect and read until let go; runs in its own thread."""
+    def _read(self, latest: _LatestArrival, stop: threading.Event) -> None:
+        """Connect and read until stopped; runs in its own thread."""
         try:
             while not stop.is_set():
-                why = self._connect_and_read(newest, stop)
-                newest.put(None)
+                reason = self._read_connection(latest, stop)
+                latest.clear()
                 if stop.is_set():
                     return
                 wait_s = self._backoff.next_s()
                 SOURCE_RECONNECTS.labels(self._station).inc()
-                log.warning("The camera is away; connecting again.", camera=self._name, why=why, in_s=round(wait_s, 1))
+                log.warning("the camera is unavailable; reconnecting", camera=self._name, reason=reason, wait_s=wait_s)
                 self._wait(stop, wait_s)
-        except Exception as error:  # noqa: BLE001 (handed to the thread that asks for frames, which raises it)
-            newest.end(error)
+        except Exception as error:  # noqa: BLE001 (raised in the thread that asks for frames)
+            latest.fail(error)
 
-    def _connect_and_read(self, newest: _Newest, stop: threading.Event) -> str:
+    def _read_connection(self, latest: _LatestArrival, stop: threading.Event) -> str:
         """Read one connection to its end and return why it ended."""
         scheme = urlsplit(self._address).scheme.lower()
-        options = OPTIONS[scheme]
-        has_clock = scheme.startswith("rtsp")  # Motion JPEG carries no times, FFmpeg makes them up
+        has_timestamps = scheme.startswith("rtsp")  # Motion JPEG has none; FFmpeg makes them up
         try:
-            container = av.open(self._address, options=dict(options), timeout=(OPEN_TIMEOUT_S, self._read_timeout_s))
+            container = av.open(
+                self._address, options=dict(FFMPEG_OPTIONS[scheme]), timeout=(OPEN_TIMEOUT_S, self._read_timeout_s)
+            )
             with closing(container):
                 stream = video_stream(container, f"The camera {self._name}")
-                delay = LateFrameFilter()
+                late_frames = LateFrameFilter()
                 in_time_s = self._now_s()
-                for picture in stream_images(container, stream, self._count_corrupt):
+                for image in stream_images(container, stream, self._count_corrupt):
                     if stop.is_set():
-                        return "it was stopped"
+                        return "stopped"
                     arrived_s = self._now_s()
-                    if has_clock and picture.time_s is not None and delay.is_late(arrived_s, picture.time_s):
+                    if has_timestamps and image.time_s is not None and late_frames.is_late(arrived_s, image.time_s):
                         if arrived_s - in_time_s > self._read_timeout_s:
-                            return "its pictures come late and don't catch up"
+                            return "its frames arrive late and do not catch up"
                         continue
                     in_time_s = arrived_s
-                    newest.put(_Arrival(picture, self._now(), arrived_s))
-                    self._worked = True
+                    latest.put(_Arrival(image, self._now(), arrived_s))
+                    self._has_connected = True
                     self._backoff.reset()
         except av.error.FFmpegError as error:
-            if isinstance(error, NEVER_GETS_BETTER) and not self._worked:
+            if isinstance(error, PERMANENT_ERRORS) and not self._has_connected:
                 raise SourceError(f"The camera {self._name} can't be opened: {describe_error(error)}.") from error
             return describe_error(error)
         return "the stream ended"

@@ -1,4 +1,4 @@
-"""Pictures out of a video stream, as JPEG."""
+"""The frames of a video stream, as JPEG."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -21,16 +21,17 @@ HUFFMAN_TABLE = b"\xff\xc4"
 
 @dataclass(frozen=True, slots=True)
 class StreamImage:
-    """One picture of a stream; `time_s` is where it stands in the stream, in seconds, None when the stream is silent.
+    """One frame of a stream, encoded as JPEG on demand.
 
-    `content` is a JPEG as the camera made it, or a decoded frame that `jpeg` encodes only when somebody wants it.
+    `content` is a JPEG as the camera made it, or a decoded frame. `time_s` is its timestamp in the stream, in seconds,
+    or None when the stream has no timestamps.
     """
 
     content: bytes | VideoFrame
     time_s: float | None
 
     def jpeg(self) -> bytes:
-        """The picture as JPEG: the camera's own, or encoded at quality 90."""
+        """Return the frame as JPEG: the camera's own, or encoded at quality 90."""
         if isinstance(self.content, bytes):
             return self.content
         encoded = io.BytesIO()
@@ -40,20 +41,23 @@ class StreamImage:
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The container's first video stream. Raises `SourceError` for one without."""
+    """Return the container's first video stream; raise `SourceError` for one without video."""
     if not container.streams.video:
-        raise SourceError(f"{name} has no video stream in it.")
+        raise SourceError(f"{name} has no video stream.")
     stream = container.streams.video[0]
-    stream.thread_type = "SLICE"  # frame threads would hold pictures back
+    stream.thread_type = "SLICE"  # threads that decode whole frames would delay each
     return stream
 
 
 def stream_images(
     container: InputContainer, stream: VideoStream, on_corrupt: Callable[[], None]
 ) -> Iterator[StreamImage]:
-    """Yield the stream's pictures; what can't be decoded goes to `on_corrupt` and the stream goes on.
+    """Yield the stream's frames; call `on_corrupt` for each that can't be decoded, and continue.
 
-    JPEGs of a Motion JPEG stream pass as they are. Raises `av.error.FFmpegError` when reading fails.
+    JPEGs of a Motion JPEG stream are yielded as they are.
+
+    Raises:
+        av.error.FFmpegError: Reading fails.
     """
     passes_jpeg = stream.codec_context.name == "mjpeg"
     for packet in container.demux(stream):
@@ -74,12 +78,12 @@ def stream_images(
 
 
 def _is_whole_jpeg(content: bytes) -> bool:
-    """Some recorders leave the Huffman tables out; those pictures are decoded and encoded anew."""
+    """Return whether a JPEG has its Huffman tables; without them, as some recorders write it, it is encoded again."""
     return content.startswith(START_OF_JPEG) and HUFFMAN_TABLE in content
 
 
 def without_credentials(address: str) -> str:
-    """The address fit for a log: user name and password left out."""
+    """Return the address without user name and password, fit for a log."""
     parts = urlsplit(address)
     if "@" not in parts.netloc:
         return address
@@ -87,9 +91,9 @@ def without_credentials(address: str) -> str:
 
 
 def describe_error(error: av.error.FFmpegError) -> str:
-    """What went wrong in a few plain words."""
-    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):  # ours: the time for opening or reading is up
-        return "nothing came in time"
+    """Return in a few plain words why FFmpeg failed."""
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):  # our time limit for opening or reading
+        return "no data arrived in time"
     if isinstance(error, av.error.EOFError):
         return "the stream ended"
     if isinstance(error, av.error.DecoderNotFoundError):

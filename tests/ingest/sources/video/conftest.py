@@ -1,0 +1,127 @@
+"""Live cameras for tests: a real one that sends Motion JPEG over HTTP, and a reader with time limits."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ingest.errors import SourceError
+from ingest.frame import Frame
+from ingest.sources.video.camera import Camera
+
+
+class MjpegCamera:
+    """A small real HTTP camera: sends what is put into `images`; None hangs up, and `status` can refuse."""
+
+    def __init__(self) -> None:
+        self.images: queue.Queue[bytes | None] = queue.Queue()
+        self.status = 200
+        self.connections = 0
+        self.authorization: str | None = None
+        self.off = threading.Event()
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.connections += 1
+                camera.authorization = self.headers["Authorization"]
+                self.send_response(camera.status)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                while camera.status == 200 and not camera.off.is_set():
+                    try:
+                        image = camera.images.get(timeout=0.05)
+                    except queue.Empty:
+                        continue
+                    if image is None:
+                        return
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
+                    try:
+                        self.wfile.write(head.encode() + image + b"\r\n")
+                    except OSError:
+                        return
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://user:s3cret@127.0.0.1:{self._server.server_port}/video"
+
+    def close(self) -> None:
+        self.off.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def mjpeg_camera() -> Iterator[MjpegCamera]:
+    """A camera that is on."""
+    camera = MjpegCamera()
+    yield camera
+    camera.close()
+
+
+class CameraReader:
+    """Reads a camera in a thread of its own, so that a test can limit how long it waits."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.stop = threading.Event()
+        self._requests = threading.Semaphore(0)
+        self._results: queue.Queue[Frame | Exception] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, args=(camera,))
+        self._thread.start()
+
+    def _read(self, camera: Camera) -> None:
+        try:
+            with closing(camera.frames(self.stop)) as frames:
+                while self._requests.acquire() and not self.stop.is_set():
+                    self._results.put(next(frames))
+        except (SourceError, StopIteration) as error:
+            self._results.put(error)
+
+    def ask(self) -> None:
+        self._requests.release()
+
+    def next(self) -> Frame:
+        self.ask()
+        result = self._results.get(timeout=30)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def gets_nothing_for(self, seconds: float) -> bool:
+        self.ask()
+        try:
+            self._results.get(timeout=seconds)
+        except queue.Empty:
+            return True
+        return False
+
+    def close(self) -> None:
+        self.stop.set()
+        self._requests.release()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def read_camera() -> Iterator[Callable[[Camera], CameraReader]]:
+    """Start to read a camera; readers are closed after the test."""
+    readers: list[CameraReader] = []
+
+    def start(camera: Camera) -> CameraReader:
+        readers.append(CameraReader(camera))
+        return readers[-1]
+
+    yield start
+    for reader in readers:
+        reader.close()

@@ -1,0 +1,163 @@
+"""Live cameras are live or silent, never stale, and reconnect by themselves."""
+
+import io
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from PIL import Image
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from foundation.backoff import Backoff
+from ingest.errors import SourceError
+from ingest.sources.video import camera as camera_module
+from ingest.sources.video.camera import Camera
+from testing.rtsp import RtspCamera
+from tests.ingest.sources.video.conftest import CameraReader, MjpegCamera
+from tests.ingest.sources.video.grey_images import jpeg, level_of
+
+STATION = "camera-station"
+
+ReadCamera = Callable[[Camera], CameraReader]
+
+
+def reconnects() -> float:
+    return REGISTRY.get_sample_value("andon_source_reconnects_total", {"station": STATION}) or 0.0
+
+
+def short_backoff() -> Backoff:
+    return Backoff(first_s=0.05, max_s=0.1)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1_000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen in 10 seconds")
+
+
+def test_a_mjpeg_picture_passes_as_the_camera_made_it(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
+    before = datetime.now(UTC)
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    for level in (40, 40, 40):  # FFmpeg looks at a few before it hands out the first
+        mjpeg_camera.images.put(jpeg(level))
+    frame = reader.next()
+
+    assert frame.image == jpeg(40)
+    assert before <= frame.captured_at <= datetime.now(UTC)
+    assert frame.part_id is None
+
+
+def test_who_asks_late_gets_the_newest_picture(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "STALE_AFTER_S", 60.0)
+    arrived = threading.Semaphore(0)
+    put = camera_module._LatestArrival.put
+
+    def counting_put(latest: camera_module._LatestArrival, arrival: camera_module._Arrival) -> None:
+        put(latest, arrival)
+        arrived.release()
+
+    monkeypatch.setattr(camera_module._LatestArrival, "put", counting_put)
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    for _ in range(3):
+        mjpeg_camera.images.put(jpeg(10))
+    reader.next()
+    for level in (50, 100, 150, 200, 250):
+        mjpeg_camera.images.put(jpeg(level))
+    for _ in range(7):
+        assert arrived.acquire(timeout=20)
+
+    assert level_of(reader.next().image) >= 200
+
+
+def test_a_picture_that_lay_too_long_is_not_shown_as_live(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "STALE_AFTER_S", -1.0)  # everything lay too long
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    for _ in range(5):
+        mjpeg_camera.images.put(jpeg(10))
+
+    assert reader.gets_nothing_for(2)
+
+
+def test_a_camera_that_falls_silent_is_left_and_connected_again(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera
+) -> None:
+    before = reconnects()
+    with capture_logs() as logs:
+        reader = read_camera(Camera(mjpeg_camera.address, STATION, read_timeout_s=0.5, backoff=short_backoff()))
+        for _ in range(3):
+            mjpeg_camera.images.put(jpeg(10))
+        reader.next()
+        seen = mjpeg_camera.connections
+        wait_until(lambda: mjpeg_camera.connections > seen)
+        for _ in range(30):
+            mjpeg_camera.images.put(jpeg(200))
+        wait_until(lambda: level_of(reader.next().image) > 150)
+
+    assert reconnects() - before >= 1
+    assert "no data arrived in time" in {entry["reason"] for entry in logs}
+    assert not any("s3cret" in str(entry) for entry in logs)
+
+
+def test_a_camera_that_hangs_up_is_connected_again(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    for picture in (*[jpeg(10)] * 3, None, *[jpeg(200)] * 30):  # bright ones come after it has hung up
+        mjpeg_camera.images.put(picture)
+
+    wait_until(lambda: level_of(reader.next().image) > 150)
+    assert mjpeg_camera.connections > 1
+
+
+def test_a_camera_that_refuses_our_password_ends_it_in_one_sentence(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera
+) -> None:
+    mjpeg_camera.status = 401
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+
+    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:\d+/video .*401") as caught:
+        reader.next()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_address_where_nothing_listens_is_tried_again(read_camera: ReadCamera) -> None:
+    tried: queue.Queue[float] = queue.Queue()
+
+    def wait(stop: threading.Event, seconds: float) -> bool:
+        tried.put(seconds)
+        return stop.wait(0.01)
+
+    with capture_logs() as logs:
+        read_camera(Camera("rtsp://127.0.0.1:9/camera", STATION, wait=wait)).ask()
+        waits = [tried.get(timeout=10) for _ in range(4)]
+
+    assert all(low <= waited <= 2 * low for low, waited in zip([0.25, 0.5, 1, 2], waits, strict=True))
+    assert logs[0]["reason"] == "Connection refused"
+
+
+@pytest.mark.rtsp
+def test_an_rtsp_camera_is_live_and_comes_back_after_it_was_switched_off(
+    rtsp_camera: RtspCamera, read_camera: ReadCamera
+) -> None:
+    before = reconnects()
+    reader = read_camera(Camera(rtsp_camera.address, STATION, read_timeout_s=5, backoff=short_backoff()))
+    first, second = reader.next(), reader.next()
+
+    assert Image.open(io.BytesIO(first.image)).size == (320, 240)
+    assert first.captured_at < second.captured_at
+    assert first.image != second.image
+
+    rtsp_camera.stop()
+    wait_until(lambda: reconnects() > before)
+    off_at = datetime.now(UTC)
+    rtsp_camera.start()
+
+    assert reader.next().captured_at > off_at

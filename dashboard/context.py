@@ -1,155 +1,130 @@
-"""The database and the image store of this process, opened once, and what to say when one of them is away."""
+"""What every page is given: the settings, the database, the images, and who looks from where."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import wraps
-from typing import ParamSpec
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal, TypeVarTuple
 
 import streamlit as st
 import structlog
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.orm import Session
+from streamlit.navigation.page import StreamlitPage
 
 from alerts.settings import AlertsSettings
-from dashboard import theme
-from dashboard.app.command import settings_from
 from dashboard.app.settings import DashboardSettings
 from dashboard.components import images
+from dashboard.theme import Palette
 from foundation.clock import utc_now
+from storage.auth import rights
+from storage.auth.actors import Actor
+from storage.auth.rights import Action
 from storage.blobs.anomaly_maps import AnomalyMap, decode_map
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
 from storage.errors import NotFound, SchemaMismatch, StorageUnavailable
 from storage.settings import StorageSettings
 
-P = ParamSpec("P")
+PageName = Literal[
+    "wall", "station", "review", "normals", "alerts", "quality", "dead-letters", "audit", "settings", "add-station"
+]
+Arguments = TypeVarTuple("Arguments")
 log = structlog.get_logger()
 
 
-class _Environment(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore")
-
-    storage: StorageSettings = StorageSettings()
-    alerts: AlertsSettings = AlertsSettings()
-
-
 def now() -> datetime:
+    """Return the current time in UTC."""
     return utc_now()
 
 
-@st.cache_resource
-def settings() -> DashboardSettings:
-    return settings_from(sys.argv)
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """One visit of one person to one page.
 
-
-def storage_settings() -> StorageSettings:
-    return _Environment().storage
-
-
-@st.cache_resource
-def alerts_settings() -> AlertsSettings:
-    """The plant's time zone, shifts, and how many defects a part can have."""
-    return _Environment().alerts
-
-
-@st.cache_resource
-def _database(url: str) -> Database:
-    return Database(url)
-
-
-@st.cache_resource
-def _image_store(url: str) -> ImageStore:
-    return ImageStore(url)
-
-
-def database() -> Database:
-    return _database(storage_settings().database_url)
-
-
-def image_store() -> ImageStore:
-    return _image_store(storage_settings().images_url)
-
-
-@contextmanager
-def changing() -> Iterator[Session]:
-    """One transaction that changes data, for the desk's functions alone; raises `StorageUnavailable`."""
-    with database().begin() as session:
-        yield session
-
-
-@contextmanager
-def reading() -> Iterator[Session]:
-    """One transaction on this process's database; raises `StorageUnavailable`."""
-    with database().read() as session:
-        yield session
-
-
-def problem() -> str | None:
-    """One sentence on why there is nothing to show, and the way out; None when all is well."""
-    try:
-        database().require_current_schema()
-    except SchemaMismatch as error:
-        return f"{error} This page goes on by itself as soon as that is done."
-    except StorageUnavailable as error:
-        return f"{error} This page goes on by itself as soon as it is back."
-    return None
-
-
-def live(part: Callable[P, None], every_s: float | None, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Draw a part of the page now, and without the rest of it again every `every_s` seconds (None: the setting's).
-
-    When the database goes away meanwhile the whole page runs again, which then says so.
+    `actor` is the person in the role they had when the page was drawn; storage checks the role again with every change.
+    `time_zone` is the browser's. `pages` are the targets of links between pages.
     """
 
-    @wraps(part)  # Streamlit knows a fragment by its name
+    settings: DashboardSettings
+    storage_settings: StorageSettings
+    alerts_settings: AlertsSettings
+    database: Database
+    image_store: ImageStore
+    actor: Actor
+    time_zone: tzinfo
+    palette: Palette
+    pages: Mapping[PageName, StreamlitPage]
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return now()
+
+    def start_of_day(self, at: datetime) -> datetime:
+        """Return the beginning of that day in the person's time zone, in UTC."""
+        local = at.astimezone(self.time_zone)
+        return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open one read-only transaction.
+
+        Raises:
+            StorageUnavailable: The database can't be reached.
+        """
+        with self.database.read() as session:
+            yield session
+
+    def may(self, action: Action) -> bool:
+        """Return whether to enable the control of an action; storage alone enforces the permission."""
+        return rights.is_allowed(self.actor, action)
+
+    def thumbnail(self, reference: str, width: int, height: int) -> bytes | None:
+        """Return a stored image as JPEG of at most `width` × `height` pixels, or None when it can't be shown."""
+        try:
+            return _thumbnail(self.storage_settings.images_url, reference, width, height, self.image_store)
+        except (NotFound, StorageUnavailable, ValueError) as error:
+            log.warning("image-not-shown", reference=reference, error=str(error))
+            return None
+
+    def anomaly_map(self, reference: str) -> AnomalyMap | None:
+        """Return a stored anomaly map, or None when it was deleted or can't be read."""
+        try:
+            return decode_map(self.image_store.get(reference))
+        except (NotFound, StorageUnavailable, ValueError) as error:
+            log.warning("anomaly-map-not-shown", reference=reference, error=str(error))
+            return None
+
+
+def draw_live(
+    context: PageContext,
+    part: Callable[[PageContext, *Arguments], None],
+    every_s: float | None,
+    *arguments: *Arguments,
+) -> None:
+    """Draw a part of the page now and again every `every_s` seconds, without the rest of the page.
+
+    When the database becomes unavailable, the whole page runs again and shows why.
+
+    Args:
+        context: Passed to `part`.
+        part: Draws the part.
+        every_s: Period in seconds; None takes `refresh_every_s` of the settings.
+        arguments: Passed to `part` after the context.
+    """
+
+    @wraps(part)  # Streamlit identifies a fragment by its function's name
     def guarded() -> None:
         try:
-            part(*args, **kwargs)
+            part(context, *arguments)
         except (StorageUnavailable, SchemaMismatch) as error:
-            log.warning("dashboard-part-not-drawn", part=part.__qualname__, error=str(error))
+            log.warning("live-part-not-drawn", part=part.__qualname__, error=str(error))
             st.rerun()
 
-    st.fragment(guarded, run_every=every_s or settings().refresh_every_s)()
-
-
-def colours() -> theme.Palette:
-    return theme.palette(st.context.theme.type)
-
-
-def zone() -> tzinfo:
-    """The reader's own time zone, UTC when the browser does not say or says one that is unknown here."""
-    try:
-        return ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
-
-
-def midnight(at: datetime) -> datetime:
-    """The beginning of the reader's own day, in UTC."""
-    return at.astimezone(zone()).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-
-
-def small_copy(reference: str, width: int, height: int) -> bytes | None:
-    """A small copy of a kept picture as JPEG; None when it is not kept, can't be shown, or its store is away."""
-    try:
-        return _small_copy(storage_settings().images_url, reference, width, height)
-    except (NotFound, StorageUnavailable, ValueError) as error:
-        log.warning("picture-not-shown", reference=reference, error=str(error))
-        return None
-
-
-def anomaly_map(reference: str) -> AnomalyMap | None:
-    """A kept anomaly map; None when it is not kept any more, can't be read, or the store is away."""
-    try:
-        return decode_map(image_store().get(reference))
-    except (NotFound, StorageUnavailable, ValueError) as error:
-        log.warning("map-not-shown", reference=reference, error=str(error))
-        return None
+    st.fragment(guarded, run_every=every_s or context.settings.refresh_every_s)()
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
-def _small_copy(images_url: str, reference: str, width: int, height: int) -> bytes:
-    return images.small_copy(_image_store(images_url).get(reference), width, height)
+def _thumbnail(images_url: str, reference: str, width: int, height: int, _store: ImageStore) -> bytes:
+    """Cache thumbnails by the store's address; Streamlit leaves arguments with a leading underscore out of the key."""
+    return images.thumbnail(_store.get(reference), width, height)

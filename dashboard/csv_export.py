@@ -1,4 +1,4 @@
-"""Tables as files: CSV that a spreadsheet opens without running anything that somebody typed into it."""
+"""Tables as CSV files that a spreadsheet opens without executing a cell that somebody typed."""
 
 import csv
 import io
@@ -10,54 +10,55 @@ from alerts.kpis.kpis import KpiRow
 from alerts.statistics.confidence_intervals import Estimate
 from storage.auth.audit_log import AuditEntry
 
-RUNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins so for a formula
-AUDIT = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
-COUNTED = ("frames", "flagged", "caught", "false_alarms", "confirmed", "escaped", "sampled_good", "sampled_defects")
-FIGURES = ("first_pass_yield", "flagged_ppm", "dpmo")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that starts with one for a formula
+AUDIT_COLUMNS = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
+COUNTS = ("frames", "flagged", "caught", "false_alarms", "confirmed", "escaped", "sampled_good", "sampled_defects")
+RATIOS = ("first_pass_yield", "flagged_ppm", "dpmo")
 ESTIMATES = ("false_alarm_share", "false_reject_rate", "escape_rate", "escape_ppm")
-KPIS = (
-    *("group", "station", "since", "until", *COUNTED, *FIGURES),
-    *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
+KPI_COLUMNS = (
+    *("group", "station", "since", "until", *COUNTS, *RATIOS),
+    *(f"{name}{suffix}" for name in ESTIMATES for suffix in ("", "_low", "_high")),
 )
 
 
-def table(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    """CSV in UTF-8 with a mark that spreadsheets know it by; times are RFC 3339 in UTC, what is not known is empty."""
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
+    """Return rows as CSV in UTF-8 with a byte order mark; times are RFC 3339 in UTC, unknown values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_cell(row[name]) for name in names] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
     return text.getvalue().encode("utf-8-sig")
 
 
-def audit(entries: Iterable[AuditEntry]) -> bytes:
-    """The audit log; what was before and after as JSON."""
-    return table(AUDIT, (_of_entry(entry) for entry in entries))
+def audit_log(entries: Iterable[AuditEntry]) -> bytes:
+    """Return the audit log as CSV, with the values before and after as JSON."""
+    return table(AUDIT_COLUMNS, (_audit_row(entry) for entry in entries))
 
 
 def kpis(rows: Iterable[KpiRow]) -> bytes:
-    """A KPI table, under the names that `andon kpi --csv` uses."""
-    return table(KPIS, (of_kpis(row) for row in rows))
+    """Return a KPI table as CSV, with the column names of `andon kpi --csv`."""
+    return table(KPI_COLUMNS, (kpi_row(row) for row in rows))
 
 
-def of_kpis(row: KpiRow) -> dict[str, object]:
-    """One row with each estimate as three numbers, None where it can't be said."""
-    flat: dict[str, object] = {"group": row.group, "station": row.station, "since": row.since, "until": row.until}
-    flat |= {name: getattr(row.kpis.counts, name) for name in COUNTED}
-    flat |= {name: getattr(row.kpis, name) for name in FIGURES}
+def kpi_row(row: KpiRow) -> dict[str, object]:
+    """Return column → value of one row; an estimate has three columns, None where it can't be computed."""
+    values: dict[str, object] = {"group": row.group, "station": row.station, "since": row.since, "until": row.until}
+    values |= {name: getattr(row.kpis.counts, name) for name in COUNTS}
+    values |= {name: getattr(row.kpis, name) for name in RATIOS}
     for name in ESTIMATES:
-        flat |= dict(_ends(name, getattr(row.kpis, name)))
-    return flat
+        values |= dict(_estimate_columns(name, getattr(row.kpis, name)))
+    return values
 
 
-def _ends(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:
-    for end, field in (("", "value"), ("_low", "low"), ("_high", "high")):
-        yield f"{name}{end}", None if estimate is None else getattr(estimate, field)
+def _estimate_columns(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:
+    for suffix, field in (("", "value"), ("_low", "low"), ("_high", "high")):
+        yield f"{name}{suffix}", None if estimate is None else getattr(estimate, field)
 
 
-def _of_entry(entry: AuditEntry) -> dict[str, object]:
-    flat: dict[str, object] = {name: getattr(entry, name) for name in AUDIT}
-    return flat | {name: None if flat[name] is None else json.dumps(flat[name]) for name in ("before", "after")}
+def _audit_row(entry: AuditEntry) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(entry, name) for name in AUDIT_COLUMNS}
+    as_json = {name: None if values[name] is None else json.dumps(values[name]) for name in ("before", "after")}
+    return values | as_json
 
 
 def _cell(value: object) -> object:
@@ -65,4 +66,4 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return f"'{value}" if isinstance(value, str) and value.startswith(RUNS) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_PREFIXES) else value

@@ -1,30 +1,30 @@
-"""Numbers and times as a person says them."""
+"""Numbers and times as text for people."""
 
 from datetime import datetime, tzinfo
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
-SMALL = 0.1  # of scores: below it three decimals are fewer than three digits
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+SMALL_SCORE = 0.1  # below it three decimals are fewer than three significant digits
 
 
 def duration(seconds: float) -> str:
-    """``3 s``, ``4 min``, ``5 h``, ``2 d``: one unit, rounded down, so that nothing looks older than it is."""
-    if seconds < MINUTE:
+    """Format a duration as ``3 s``, ``4 min``, ``5 h`` or ``2 d``: one unit, rounded down."""
+    if seconds < MINUTE_S:
         return f"{max(0, int(seconds))} s"
-    if seconds < HOUR:
-        return f"{int(seconds // MINUTE)} min"
-    if seconds < 2 * DAY:
-        return f"{int(seconds // HOUR)} h"
-    return f"{int(seconds // DAY)} d"
+    if seconds < HOUR_S:
+        return f"{int(seconds // MINUTE_S)} min"
+    if seconds < 2 * DAY_S:
+        return f"{int(seconds // HOUR_S)} h"
+    return f"{int(seconds // DAY_S)} d"
 
 
 def ago(then: datetime, now: datetime) -> str:
-    """``3 s ago``; a camera whose clock runs ahead reads ``just now``."""
+    """Format an age as ``3 s ago``; a time in the future, from a camera whose clock runs ahead, is ``just now``."""
     seconds = (now - then).total_seconds()
     return "just now" if seconds < 1 else f"{duration(seconds)} ago"
 
 
 def share(part: int, whole: int) -> str:
-    """``2.1 %`` of the whole, and a dash where there is no whole."""
+    """Format a share of a whole as ``2.1 %``, and as a dash where the whole is 0."""
     if whole == 0:
         return "–"
     percent = 100 * part / whole
@@ -33,18 +33,24 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
 
 
+def fraction(value: float) -> str:
+    """Format a fraction as ``12 %``, ``3.4 %`` or ``0.3 %``; it is never rounded down to 0."""
+    percent = 100 * value
+    return f"{percent:,.0f} %" if percent >= 9.95 or percent == 0 else f"{max(percent, 0.1):.1f} %"
+
+
 def count(number: int) -> str:
-    """``1,204``, and from ten million on ``12.3 M``."""
+    """Format a count as ``1,204``, and from ten million on as ``12.3 M``."""
     return f"{number:,}" if number < 10_000_000 else f"{number / 1_000_000:.1f} M"
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
-    """``1 frame``, ``2 frames``."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+def plural(number: int, singular: str, plural_form: str | None = None) -> str:
+    """Format a count with its noun: ``1 frame``, ``2 frames``."""
+    return f"{count(number)} {singular if number == 1 else plural_form or singular + 's'}"
 
 
 def size(number_of_bytes: int) -> str:
-    """``512 B``, ``1.2 kB``, ``3.4 MB``; a kilobyte has 1000 bytes."""
+    """Format a size as ``512 B``, ``1.2 kB`` or ``3.4 MB``; a kilobyte has 1000 bytes."""
     amount = float(number_of_bytes)
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
@@ -53,14 +59,19 @@ def size(number_of_bytes: int) -> str:
     return f"{amount:.1f} GB"
 
 
-def moment(at: datetime, zone: tzinfo) -> str:
-    """``24 Nov 2026, 14:03:22.417`` in the reader's own time zone."""
+def timestamp(at: datetime, zone: tzinfo) -> str:
+    """Format a time as ``24 Nov 2026, 14:03:22.417`` in a time zone."""
     local = at.astimezone(zone)
     return f"{local.day} {local:%b %Y, %H:%M:%S}.{local.microsecond // 1000:03d}"
 
 
+def date_and_time(at: datetime, zone: tzinfo) -> str:
+    """Format a time as ``24 Nov 2026, 14:03:22`` in a time zone."""
+    return timestamp(at, zone).partition(".")[0]
+
+
 def clock(at: datetime, now: datetime, zone: tzinfo) -> str:
-    """``14:03:22`` on the reader's today, else ``23 Nov 14:03``."""
+    """Format a time of today as ``14:03:22`` and of another day as ``23 Nov 14:03``."""
     local = at.astimezone(zone)
     if local.date() == now.astimezone(zone).date():
         return f"{local:%H:%M:%S}"
@@ -68,20 +79,14 @@ def clock(at: datetime, now: datetime, zone: tzinfo) -> str:
 
 
 def score(value: float | None) -> str:
-    """Three decimals, three digits where it is smaller than that shows, and a dash where nothing was scored."""
+    """Format a score with three decimals, a small one with three significant digits, and None as a dash."""
     if value is None:
         return "–"
-    return f"{value:#.3g}" if 0 < abs(value) < SMALL else f"{value:.3f}"
+    return f"{value:#.3g}" if 0 < abs(value) < SMALL_SCORE else f"{value:.3f}"
 
 
-def seconds(value: float) -> str:
-    """``340 ms``, ``4.2 s``, ``3 min``: a time that passed, with the unit that fits."""
-    if value < 1:
-        return f"{1000 * value:.0f} ms"
-    return f"{value:.1f} s" if value < MINUTE else duration(value)
-
-
-def share_of(fraction: float) -> str:
-    """``12 %``, ``3.4 %``, ``0.3 %``: a fraction of something."""
-    percent = 100 * fraction
-    return f"{percent:,.0f} %" if percent >= 9.95 or percent == 0 else f"{max(percent, 0.1):.1f} %"
+def latency(seconds: float) -> str:
+    """Format a latency with the unit that fits: ``340 ms``, ``4.2 s``, ``3 min``."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < MINUTE_S else duration(seconds)

@@ -1,4 +1,4 @@
-"""A person's change from a page: made at the desk in one transaction, and what came of it said once."""
+"""A person's change from a page: made in one transaction, and its outcome shown once."""
 
 from collections.abc import Callable
 
@@ -6,46 +6,55 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from alerts.errors import AlertsError
-from dashboard import context
 from dashboard.auth import identity
+from dashboard.context import PageContext
 from storage.auth.actors import Actor
 from storage.errors import StorageError
 
-SAID = "said"
+OUTCOME = "mutation_outcome"
 
 
-def act(change: Callable[[Session, Actor], object], done: str) -> bool:
-    """Make the change as the one who uses this page; keeps `done`, or why it was refused, for `say_what_came_of_it`."""
+def apply(context: PageContext, change: Callable[[Session, Actor], object], success: str) -> bool:
+    """Make a change as the person who uses the page now.
+
+    Args:
+        context: The page's context.
+        change: Called once with the transaction and the actor; storage checks the actor's permission.
+        success: What `show_outcome` shows when the change was made; empty shows nothing.
+
+    Returns:
+        Whether the change was made; if not, `show_outcome` shows why.
+    """
     try:
-        who = identity.known()
-        if who is None:
-            refuse("You are not logged in any more: log in, then do it again.")
+        actor = identity.current_actor(context.database, context.settings, context.now())
+        if actor is None:
+            refuse("You are not logged in any more. Log in and try again.")
             return False
-        with context.changing() as session:
-            change(session, who)
+        with context.database.begin() as session:
+            change(session, actor)
     except (StorageError, AlertsError) as error:
         refuse(str(error))
         return False
-    report(done)
+    succeed(success)
     return True
 
 
-def report(sentence: str) -> None:
-    """Keep what was done, for `say_what_came_of_it`."""
-    st.session_state[SAID] = (True, sentence)
+def succeed(message: str) -> None:
+    """Keep the message of a change that was made, for `show_outcome`."""
+    st.session_state[OUTCOME] = (True, message)
 
 
-def refuse(sentence: str) -> None:
-    """Keep why nothing was changed, for `say_what_came_of_it`."""
-    st.session_state[SAID] = (False, sentence)
+def refuse(message: str) -> None:
+    """Keep the reason why a change was not made, for `show_outcome`."""
+    st.session_state[OUTCOME] = (False, message)
 
 
-def say_what_came_of_it() -> None:
-    """What the last change came to, once: a short notice, or a refusal that stays until the next look."""
-    went_well, sentence = st.session_state.pop(SAID, (True, ""))
-    if not sentence:
+def show_outcome() -> None:
+    """Show the outcome of the last change once: a short notice, or an error that stays until the page runs again."""
+    succeeded, message = st.session_state.pop(OUTCOME, (True, ""))
+    if not message:
         return
-    if went_well:
-        st.toast(sentence, icon=":material/check_circle:")
+    if succeeded:
+        st.toast(message, icon=":material/check_circle:")
     else:
-        st.error(sentence, icon=":material/block:")
+        st.error(message, icon=":material/block:")

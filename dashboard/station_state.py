@@ -1,4 +1,4 @@
-"""What a station is up to, told from its summary and the workers: one state, in words, with an icon."""
+"""The state of a station, derived from its summary and the scorers, with the text and icon to show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from storage.line.stations import Station
 from storage.line.verdicts import StationSummary
 from storage.line.workers import WorkerStatus
 
-A_FEW_FRAMES = 50  # that many always lie before busy scorers; only more of them explain a station's silence
+NORMAL_BACKLOG_FRAMES = 50  # busy scorers always have this many before them; only a larger backlog explains silence
 StateKind = Literal["running", "stale", "no_scorer", "scorer_waits", "catching_up", "no_normal_set", "no_frames"]
 Tone = Literal["good", "bad", "warn", "idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class StationState:
-    """`headline` stands on the tile in large type, `explanation` is the sentence under it, `icon` a Material symbol."""
+    """A station's state: `headline` in large type, `explanation` under it, `icon` a Material symbol."""
 
     kind: StateKind
     tone: Tone
@@ -27,55 +27,54 @@ class StationState:
 
 
 def alive(workers: Sequence[WorkerStatus], now: datetime, timeout: timedelta) -> list[WorkerStatus]:
-    """The workers that have not stopped and were seen within `timeout`."""
+    """Return the workers that have not stopped and whose last heartbeat is at most `timeout` old."""
     return [worker for worker in workers if worker.state != "stopped" and now - worker.seen_at <= timeout]
 
 
 def station_state(
-    station: Station, summary: StationSummary, active_set: bool, workers: Sequence[WorkerStatus], now: datetime
+    station: Station,
+    summary: StationSummary,
+    workers: Sequence[WorkerStatus],
+    now: datetime,
+    *,
+    has_active_set: bool,
 ) -> StationState:
-    """The one thing a person should know of this station now; `workers` are those alive."""
-    if not active_set and station.settings.without_normals == "wait":
+    """Return the most important thing to know about a station now; `workers` are those alive."""
+    if not has_active_set and station.settings.without_normals == "wait":
         return _without_normals(summary)
     if summary.latest is None and not summary.parked:
         return StationState(
-            "no_frames", "idle", "hourglass_empty", "No frames yet", "Nothing has been captured here so far."
+            "no_frames", "idle", "hourglass_empty", "No frames yet", "This station has not captured a frame yet."
         )
-    silence = (now - summary.latest.captured_at).total_seconds() if summary.latest else float("inf")
-    fresh = silence <= station.settings.stale_after_s
-    if not fresh and not workers:
+    silence_s = (now - summary.latest.captured_at).total_seconds() if summary.latest else float("inf")
+    if silence_s <= station.settings.stale_after_s:
+        if has_active_set:
+            return StationState("running", "good", "check_circle", "Running")
+        return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames pass without a verdict.")
+    if not workers:
         return StationState(
-            "no_scorer", "bad", "power_off", "No scorer running", "Frames may be waiting; nothing looks at them."
+            "no_scorer", "bad", "power_off", "No scorer running", "Frames may be waiting, but no scorer reads them."
         )
     waiting = [worker for worker in workers if worker.state == "waiting"]
-    if not fresh and waiting and len(waiting) == len(workers):
+    if len(waiting) == len(workers):
         return StationState("scorer_waits", "warn", "pause_circle", "Scorer waits", waiting[0].message)
-    behind = sum(worker.lag for worker in workers) + summary.parked
-    if not fresh and behind > A_FEW_FRAMES:
-        return StationState(
-            "catching_up",
-            "warn",
-            "hourglass_top",
-            "Catching up",
-            f"{formatting.plural(behind, 'frame')} still to be scored.",
-        )
-    if not fresh:
-        return StationState(
-            "stale",
-            "bad",
-            "signal_disconnected",
-            f"Silent for {formatting.duration(silence)}",
-            f"A frame is expected at least every {formatting.duration(station.settings.stale_after_s)}.",
-        )
-    if not active_set:
-        return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames pass by without a verdict.")
-    return StationState("running", "good", "check_circle", "Running")
+    backlog = sum(worker.lag for worker in workers) + summary.parked
+    if backlog > NORMAL_BACKLOG_FRAMES:
+        explanation = f"{formatting.plural(backlog, 'frame')} to score."
+        return StationState("catching_up", "warn", "hourglass_top", "Catching up", explanation)
+    expected = formatting.duration(station.settings.stale_after_s)
+    return StationState(
+        "stale",
+        "bad",
+        "signal_disconnected",
+        f"Silent for {formatting.duration(silence_s)}",
+        f"A frame is expected at least every {expected}.",
+    )
 
 
 def _without_normals(summary: StationSummary) -> StationState:
-    waiting = (
-        f"{formatting.plural(summary.parked, 'frame')} wait for it."
-        if summary.parked
-        else "It needs 2 to 64 good parts."
-    )
-    return StationState("no_normal_set", "warn", "rule", "No normal set", waiting)
+    explanation = "It needs 2 to 64 images of good parts."
+    if summary.parked:
+        verb = "waits" if summary.parked == 1 else "wait"
+        explanation = f"{formatting.plural(summary.parked, 'frame')} {verb} for one."
+    return StationState("no_normal_set", "warn", "rule", "No normal set", explanation)

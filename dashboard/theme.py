@@ -1,4 +1,4 @@
-"""The colours, light and dark, safe for colour-blind people, and the style sheet that is made of them."""
+"""The colours, light and dark and safe for colour-blind people, and the style sheet made of them."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,15 +8,15 @@ ASSETS = Path(__file__).parent / "assets"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Good is a blue-leaning teal and flagged an orange, which stay apart for every kind of colour blindness.
+    """The colours of one theme; good is a teal and flagged an orange, distinct for every kind of colour blindness.
 
-    `.streamlit/config.toml` says the same colours to Streamlit's own widgets.
+    `app/.streamlit/config.toml` gives the same colours to Streamlit's own widgets.
     """
 
     name: str
     background: str
     surface: str
-    well: str  # behind pictures
+    well: str  # behind images
     border: str
     ink: str
     quiet: str
@@ -73,19 +73,19 @@ DARK = Palette(
 )
 
 
-def palette(kind: str | None) -> Palette:
-    """The palette of Streamlit's theme type ``light`` or ``dark``; light while the browser has not said."""
-    return DARK if kind == "dark" else LIGHT
+def palette(theme_type: str | None) -> Palette:
+    """Return the palette of Streamlit's theme type, ``light`` or ``dark``; light while the browser has not sent one."""
+    return DARK if theme_type == "dark" else LIGHT
+
+
+def logo(colours: Palette) -> Path:
+    """Return the path of the logo for a palette."""
+    return ASSETS / f"logo-{colours.name}.svg"
 
 
 def style_sheet(colours: Palette) -> str:
-    """One style element: the palette as custom properties, then ``assets/andon.css``."""
+    """Return one style element: the palette as custom properties, then ``assets/andon.css``."""
     properties = "".join(
         f"--andon-{name.replace('_', '-')}:{value};" for name, value in asdict(colours).items() if name != "name"
     )
     return f"<style>:root{{{properties}}}\n{(ASSETS / 'andon.css').read_text(encoding='utf-8')}</style>"
-
-
-def desk_sheet() -> str:
-    """What the pages on which people change things add: ``assets/desk.css``."""
-    return f"<style>{(ASSETS / 'desk.css').read_text(encoding='utf-8')}</style>"

@@ -1,31 +1,37 @@
-"""The time ranges a person can choose, and how finely each is drawn."""
+"""The time ranges that a person can choose, and the bucket width each is drawn with."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+REFRESHES_PER_BUCKET = 4
+MAX_REFRESH_S = 60
+
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """`bucket` divides `length` into 160 to 192 points of a trend, and is whole minutes where storage keeps tallies."""
+    """A range that ends now.
+
+    `bucket` divides `length` into 160 to 192 points of a trend, and is whole minutes where storage keeps rollups.
+    """
 
     name: str
     length: timedelta
     bucket: timedelta
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
-        """From and until, on whole buckets counted from 1970, as storage counts them."""
+        """Return the start and the end, on whole buckets counted from 1970 as storage counts them."""
         step = self.bucket.total_seconds()
         until = datetime.fromtimestamp((now.timestamp() // step + 1) * step, now.tzinfo)
         return until - self.length, until
 
-    def refresh_every_s(self, at_least: float) -> float:
-        """A long range changes slowly, and looks less often: four times a bucket, but every minute."""
-        return max(at_least, min(self.bucket.total_seconds() / 4, 60))
+    def refresh_every_s(self, minimum_s: float) -> float:
+        """Return the refresh period in seconds: four refreshes per bucket, at least one per minute."""
+        return max(minimum_s, min(self.bucket.total_seconds() / REFRESHES_PER_BUCKET, MAX_REFRESH_S))
 
 
 TIME_RANGES = {
-    span.name: span
-    for span in (
+    time_range.name: time_range
+    for time_range in (
         TimeRange("15 min", timedelta(minutes=15), timedelta(seconds=5)),
         TimeRange("1 h", timedelta(hours=1), timedelta(seconds=20)),
         TimeRange("8 h", timedelta(hours=8), timedelta(minutes=3)),
@@ -34,4 +40,4 @@ TIME_RANGES = {
         TimeRange("30 d", timedelta(days=30), timedelta(hours=4)),
     )
 }
-DEFAULT = "1 h"
+DEFAULT_RANGE = "1 h"

@@ -10,18 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import streamlit as st
 import structlog
 from sqlalchemy.orm import Session
-from streamlit.testing.v1 import AppTest
 
 from benchmarks.storage.seeded_database import SeededLine
+from dashboard.context import PageName
 from storage.database.engine import Database
+from testing.streamlit_app import new_app, switch_page
 
 PAGE_GOAL_MS = 200.0
-APP = str(Path(__file__).parents[2] / "dashboard/app/main.py")
 PAGE_TIMEOUT_S = 120.0
 LineValues = Callable[[SeededLine], Mapping[str, str]]
 
@@ -30,12 +29,12 @@ LineValues = Callable[[SeededLine], Mapping[str, str]]
 class PageRun:
     """A screen with what its address says, and what is typed into its fields."""
 
-    screen: str
+    screen: PageName
     asked: LineValues = field(default=lambda _: {})
     typed: LineValues = field(default=lambda _: {})
 
 
-def at(screen: str, **asked: str) -> PageRun:
+def at(screen: PageName, **asked: str) -> PageRun:
     return PageRun(screen, lambda _: asked)
 
 
@@ -66,13 +65,13 @@ PAGES: Mapping[str, PageRun] = {
     "KPIs by station": at("quality", show="KPIs", kpi_time="30 d"),
     "KPIs by day": at("quality", show="KPIs", kpi_time="30 d", by="Day"),
     "KPIs by shift": at("quality", show="KPIs", kpi_time="30 d", by="Shift"),
-    "Dead letters": at("dead_letters"),
+    "Dead letters": at("dead-letters"),
     "Audit": at("audit"),
     "Audit, a word": PageRun("audit", typed=lambda _: {"contains": "scratch"}),
     "Settings, users": at("settings"),
     "Settings, stations": at("settings", part="Stations"),
     "Settings, in force": at("settings", part="In force"),
-    "Add a station": at("add_station", new="s1"),
+    "Add a station": at("add-station", new="s1"),
 }
 
 
@@ -119,9 +118,9 @@ def time_page(url: str, name: str, line: SeededLine, repeats: int) -> tuple[list
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # no picture is there
     logging.getLogger("streamlit").setLevel(logging.ERROR)
     page, spent_ms, work_ms = PAGES[name], [], []
-    app = AppTest.from_file(APP, default_timeout=PAGE_TIMEOUT_S)
+    app = new_app(PAGE_TIMEOUT_S)
     app.run()
-    app.switch_page(f"../{page.screen}/page.py")
+    switch_page(app, page.screen)
     for key, value in page.asked(line).items():
         app.query_params[key] = value
     app.run()

@@ -178,7 +178,7 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
         "audit, a page far down": lambda s: audit_log.list_entries(s, after=line.entry),
         "alerts: those open, and a page of all": lambda s: (alerts.unresolved(s), alerts.recent(s, limit=12)),
         "frames that wait, to look at": lambda s: parked_frames.recent(s, here, 24),
-        "control chart": lambda s: in_control.drawn(s, here, InControlPeriod()),
+        "control chart": lambda s: in_control.control_data(s, here, InControlPeriod()),
         "find a part": lambda s: search.by_part(s, here, line.part_id),
         "find a part of a day": lambda s: search.by_part(s, here, line.part_id, now - day, now),
         "frames around a moment": lambda s: search.around(s, here, now - 10 * day),

@@ -1,107 +1,150 @@
-"""Alerts in words and small pieces of HTML: pure functions of rows; whatever came from outside is escaped."""
+"""Alerts as HTML: pure functions of rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from html import escape
+
+from markupsafe import Markup
 
 from dashboard import formatting
 from dashboard.alerts import effective_rules
-from dashboard.components import elements
+from dashboard.html import render
 from storage.alerts.alerts import SEVERITIES, Alert
+from storage.alerts.mutes import Mute
 from storage.alerts.notifications import Notification
 
+TEMPLATE = "alerts/alerts.html"
 LINE = "The line"
-SEVERITY = {"critical": ("bad", "error"), "warning": ("warn", "warning"), "info": ("idle", "info")}
-STATE = {
-    "opened": ("notifications_active", "open"),
-    "acknowledged": ("visibility", "acknowledged"),
-    "resolved": ("check", "resolved"),
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityStyle:
+    """How a severity is shown: a CSS class and a Material symbol."""
+
+    tone: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateStyle:
+    """How the state of an alert is shown: a Material symbol and a word."""
+
+    symbol: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStep:
+    """One line of an alert's timeline."""
+
+    at: datetime
+    symbol: str
+    text: str
+    time: str
+
+
+SEVERITY_STYLES = {
+    "critical": SeverityStyle("bad", "error"),
+    "warning": SeverityStyle("warn", "warning"),
+    "info": SeverityStyle("idle", "info"),
+}
+STATE_STYLES = {
+    "opened": StateStyle("notifications_active", "open"),
+    "acknowledged": StateStyle("visibility", "acknowledged"),
+    "resolved": StateStyle("check", "resolved"),
 }
 
 
-def in_order(found: Sequence[Alert]) -> list[Alert]:
-    """Open ones before those acknowledged before those resolved; the gravest first, then the newest."""
-    states = list(STATE)
+def by_urgency(alerts: Sequence[Alert]) -> list[Alert]:
+    """Sort alerts: open, acknowledged, resolved; within those the most severe first, then the newest."""
+    states = list(STATE_STYLES)
     return sorted(
-        found,
-        key=lambda one: (states.index(one.state), -SEVERITIES.index(one.severity), -one.opened_at.timestamp(), -one.id),
+        alerts,
+        key=lambda alert: (
+            states.index(alert.state),
+            -SEVERITIES.index(alert.severity),
+            -alert.opened_at.timestamp(),
+            -alert.id,
+        ),
     )
 
 
-def item(alert: Alert, place: str, now: datetime, chosen: bool) -> str:
-    """One line of the list; `data-chosen` marks the one that is looked at."""
-    tone, symbol = SEVERITY[alert.severity]
-    mark, state = STATE[alert.state]
-    who = f" by {escape(alert.acknowledged_by)}" if alert.state == "acknowledged" and alert.acknowledged_by else ""
-    return (
-        f'<div class="andon-alert {tone}" data-alert="{alert.id}" data-state="{alert.state}" '
-        f'data-chosen="{str(chosen).lower()}">'
-        f"{elements.icon(symbol if alert.state != 'resolved' else 'check_circle')}"
-        f"<div><b>{escape(effective_rules.label(alert.rule))}</b> <span>{escape(place)}</span>"
-        f"<p>{escape(alert.message)}</p></div>"
-        f"<small>{formatting.ago(alert.opened_at, now)}<br>{elements.icon(mark)} {state}{who}</small></div>"
+def list_item(alert: Alert, scope: str, now: datetime, *, selected: bool) -> Markup:
+    """Return one line of the list of alerts; `scope` is the station's name, or `LINE`."""
+    return render(
+        TEMPLATE,
+        "list_item",
+        alert,
+        SEVERITY_STYLES[alert.severity],
+        STATE_STYLES[alert.state],
+        effective_rules.name(alert.rule),
+        scope,
+        formatting.ago(alert.opened_at, now),
+        selected,
     )
 
 
-def head(alert: Alert, place: str) -> str:
-    """The chosen alert's name, how grave it is, and its sentence."""
-    tone, symbol = SEVERITY[alert.severity]
-    return (
-        f'<div class="andon-title"><h1>{escape(effective_rules.label(alert.rule))}</h1>'
-        f'<span class="andon-chip {tone}">{elements.icon(symbol)}{alert.severity}</span>'
-        f"<span>{escape(place)}</span></div><p>{escape(alert.message)}</p>"
-    )
+def title(alert: Alert, scope: str) -> Markup:
+    """Return the name, severity and message of an alert in large type."""
+    return render(TEMPLATE, "title", alert, SEVERITY_STYLES[alert.severity], effective_rules.name(alert.rule), scope)
 
 
-def timeline(alert: Alert, told: Sequence[Notification], channels: Mapping[int, str], zone: tzinfo) -> str:
-    """The episode from its opening to its end, with who did what and who was told, oldest first."""
-    steps: list[tuple[datetime, str, str]] = [(alert.opened_at, "notifications_active", "Opened")]
+def timeline(alert: Alert, sent: Sequence[Notification], channels: Mapping[int, str], zone: tzinfo) -> Markup:
+    """Return the history of an alert, oldest first: what people did and which notifications were sent.
+
+    Args:
+        alert: The alert.
+        sent: Its notifications.
+        channels: Channel id → name, of the channels that exist.
+        zone: The time zone to show times in.
+    """
+
+    def step(at: datetime, symbol: str, text: str) -> TimelineStep:
+        return TimelineStep(at, symbol, text, formatting.date_and_time(at, zone))
+
+    steps = [step(alert.opened_at, "notifications_active", "Opened")]
     if alert.resolved_at is None and alert.condition_seen_at > alert.opened_at:
-        steps.append((alert.condition_seen_at, "update", "Still holds"))
+        steps.append(step(alert.condition_seen_at, "update", "Condition still true"))
     if alert.acknowledged_at is not None:
-        steps.append((alert.acknowledged_at, "visibility", f"Acknowledged by {alert.acknowledged_by}"))
+        steps.append(step(alert.acknowledged_at, "visibility", f"Acknowledged by {alert.acknowledged_by}"))
     if alert.resolved_at is not None:
-        by = f"by {alert.resolved_by}" if alert.resolved_by else "by itself: its condition was gone"
-        steps.append((alert.resolved_at, "check", f"Resolved {by}"))
+        by = f"by {alert.resolved_by}" if alert.resolved_by else "automatically: its condition is no longer true"
+        steps.append(step(alert.resolved_at, "check", f"Resolved {by}"))
     steps += [
-        (one.done_at or one.created_at, "send", _told(one, channels.get(one.channel_id, "a removed channel")))
-        for one in told
-    ]
-    rows = "".join(
-        f"<li>{elements.icon(symbol)}<span>{escape(said)}</span><time>{formatting.moment(at, zone)[:-4]}</time></li>"
-        for at, symbol, said in sorted(steps, key=lambda step: step[0])
-    )
-    note = f"<p>{escape(alert.note)}</p>" if alert.note else ""
-    return f'<ol class="andon-timeline">{rows}</ol>{note}'
-
-
-def badge(found: Sequence[Alert]) -> str:
-    """How many alerts a station has open, for its tile; nothing where there is none."""
-    if not found:
-        return ""
-    gravest = max(found, key=lambda one: SEVERITIES.index(one.severity))
-    tone, symbol = SEVERITY[gravest.severity]
-    more = f" +{len(found) - 1}" if len(found) > 1 else ""
-    title = escape("; ".join(one.message for one in found))
-    return (
-        f'<span class="andon-badge {tone}" title="{title}">{elements.icon(symbol)}'
-        f"{escape(effective_rules.label(gravest.rule))}{more}</span>"
-    )
-
-
-def sentence(text: str) -> str:
-    """Plain text as HTML."""
-    return f"<span>{escape(text)}</span>"
-
-
-def _told(one: Notification, channel: str) -> str:
-    if one.done_at is not None:
-        return f"{channel} was told: {one.event}"
-    if one.next_at is None:
-        return (
-            f"{channel} could not be told ({one.error}); given up after {formatting.plural(one.tries, 'try', 'tries')}"
+        step(
+            notification.done_at or notification.created_at,
+            "send",
+            notification_text(notification, channels.get(notification.channel_id, "a removed channel")),
         )
-    if one.tries == 0:
-        return f"{channel} is to be told: {one.event}"
-    why = f" ({one.error})" if one.error else ""
-    return f"{channel} is to be told: {one.event}, {formatting.plural(one.tries, 'try', 'tries')} so far{why}"
+        for notification in sent
+    ]
+    return render(TEMPLATE, "timeline", sorted(steps, key=lambda each: each.at), alert.note)
+
+
+def notification_text(notification: Notification, channel: str) -> str:
+    """Return in words what became of a notification on a channel."""
+    event, tries = notification.event, formatting.plural(notification.tries, "attempt")
+    if notification.done_at is not None:
+        return f"Sent to {channel}: {event}"
+    error = f" ({notification.error})" if notification.error else ""
+    if notification.next_at is None:
+        return f"Not sent to {channel}: {event}, failed after {tries}{error}"
+    if notification.tries == 0:
+        return f"Queued for {channel}: {event}"
+    return f"Queued for {channel}: {event}, {tries} so far{error}"
+
+
+def badge(alerts: Sequence[Alert]) -> Markup:
+    """Return the most severe of a station's alerts and how many more there are; nothing without alerts."""
+    if not alerts:
+        return Markup("")
+    worst = max(alerts, key=lambda alert: SEVERITIES.index(alert.severity))
+    messages = [alert.message for alert in alerts]
+    style, rule = SEVERITY_STYLES[worst.severity], effective_rules.name(worst.rule)
+    return render(TEMPLATE, "badge", style, rule, len(alerts) - 1, messages)
+
+
+def muted(station: str, mute: Mute, now: datetime, zone: tzinfo) -> Markup:
+    """Return that a station is muted: until when, by whom and why."""
+    until = formatting.clock(mute.until_at, now, zone)
+    return render(TEMPLATE, "muted", f"{station} until {until} by {mute.muted_by}: {mute.reason}")

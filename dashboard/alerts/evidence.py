@@ -1,4 +1,4 @@
-"""What an alert was decided by, as one picture: the frames around it, a control chart, or its bare numbers."""
+"""The evidence of an alert as one chart: the frames around it, a control chart, or the numbers it was raised by."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -19,172 +19,132 @@ from dashboard.theme import Palette
 from storage.alerts import alert_rules
 from storage.alerts.alerts import Alert
 from storage.line import verdicts
-from storage.line.verdicts import TrendPoint, Verdict
 
-BEFORE, AFTER, LONGEST = timedelta(minutes=30), timedelta(minutes=5), timedelta(hours=6)
+BEFORE, AFTER, MAX_WINDOW = timedelta(minutes=30), timedelta(minutes=5), timedelta(hours=6)
 BUCKETS = 120
-MOST_FLAGGED = 300
-OF_FRAMES = ("consecutive", "k_of_n", "flagged_share")
-OF_ARRIVALS = ("silent_camera", "scorer_down")
-OF_DRIFT = ("score_drift", "western_electric")
+MIN_BUCKET_S = 5
+MAX_FLAGGED = 300
+SCORE_RULES = ("consecutive", "k_of_n", "flagged_share")
+ARRIVAL_RULES = ("silent_camera", "scorer_down")
+DRIFT_RULES = ("score_drift", "western_electric")
+NO_FRAMES = "No frames of that time are stored."
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A chart with what it shows in words; without a chart, why there is none."""
+    """A chart and its description; without a chart (`option` is None) the description says why there is none."""
 
     title: str
     option: Option | None
-    says: str
+    description: str
 
 
 def read(
-    session: Session, alert: Alert, station_ids: Sequence[int], now: datetime, zone: tzinfo, colours: Palette
+    session: Session, alert: Alert, station_ids: Sequence[int], now: datetime, zone: tzinfo, palette: Palette
 ) -> Evidence:
-    """The evidence of this alert as far as it is kept; `station_ids` are all stations, for alerts of the line."""
-    if alert.rule in OF_FRAMES and alert.station_id is not None:
-        return _frames(session, alert, alert.station_id, now, colours)
-    if alert.rule in OF_ARRIVALS:
-        places = station_ids if alert.station_id is None else [alert.station_id]
-        return _arrivals(session, alert, places, now, colours)
-    if alert.rule in OF_DRIFT and alert.station_id is not None:
-        return _drift(session, alert, alert.station_id, zone, now, colours)
-    return numbers(
-        alert, effective_rules.parameters(alert_rules.list_all(session), alert.station_id, alert.rule), colours
-    )
+    """Return the evidence of an alert; `station_ids` are all stations, for an alert of the whole line."""
+    if alert.rule in SCORE_RULES and alert.station_id is not None:
+        return _scores(session, alert, alert.station_id, now, palette)
+    if alert.rule in ARRIVAL_RULES:
+        affected = station_ids if alert.station_id is None else [alert.station_id]
+        return _arrivals(session, alert, affected, now, palette)
+    if alert.rule in DRIFT_RULES and alert.station_id is not None:
+        return _drift(session, alert, alert.station_id, zone, now, palette)
+    settings = alert_rules.list_all(session)
+    return numbers(alert, effective_rules.parameters(settings, alert.station_id, alert.rule), palette)
 
 
-def numbers(alert: Alert, parameters: Mapping[str, Any], colours: Palette) -> Evidence:
-    """The alert's own numbers against the rule's limit."""
-    facts, limit = alert.evidence, None
-    unit = ""
+def numbers(alert: Alert, parameters: Mapping[str, Any], palette: Palette) -> Evidence:
+    """Return the numbers of an alert as bars against the rule's limit."""
+    facts, limit, unit = alert.evidence, None, ""
     if alert.rule == "dead_letter_burst":
-        found = {str(reason): float(count) for reason, count in dict(facts.get("reasons", {})).items()}
+        values = {str(reason): float(count) for reason, count in dict(facts.get("reasons", {})).items()}
         title = f"Dead letters in {formatting.duration(float(facts.get('window_s', 0)))}, by reason"
     elif alert.rule == "growing_lag":
-        found = {"then": float(facts.get("lag_before", 0)), "now": float(facts.get("lag", 0))}
+        values = {"before": float(facts.get("lag_before", 0)), "now": float(facts.get("lag", 0))}
         title, limit = "Frames that wait for a scorer", parameters.get("frames")
     elif alert.rule == "disk_nearly_full":
-        found = {str(name): round(100 * float(share), 1) for name, share in facts.items()}
-        title, unit, limit = "How full", "%", 100 * float(parameters.get("limit", 1.0))
+        values = {str(name): round(100 * float(share), 1) for name, share in facts.items()}
+        title, unit, limit = "Disk usage", "%", 100 * float(parameters.get("limit", 1.0))
     elif alert.rule == "old_normal_set":
-        found = {"age": float(facts.get("days", 0))}
+        values = {"age": float(facts.get("days", 0))}
         title, unit, limit = "Age of the active normal set", "days", parameters.get("days")
     else:
-        found = {
+        values = {
             str(name): float(value)
             for name, value in facts.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
-        title = "What it was decided by"
-    if not found:
-        return Evidence(title, None, "This alert brought no numbers.")
-    return Evidence(title, quality.bars(found, unit, limit, colours), f"{title}: {found}")
+        title = "Values that raised the alert"
+    if not values:
+        return Evidence(title, None, "This alert has no numbers.")
+    return Evidence(title, quality.bars(values, unit, limit, palette), f"{title}: {values}")
 
 
 def window(alert: Alert, now: datetime) -> tuple[datetime, datetime, timedelta]:
-    """From half an hour before it opened until it was over (six hours at most), and into how wide buckets to cut it."""
+    """Return start, end and bucket width of the chart.
+
+    It spans from half an hour before the alert opened until shortly after it was resolved, at most six hours.
+    """
     since = alert.opened_at - BEFORE
-    until = min((alert.resolved_at or now) + AFTER, since + LONGEST)
-    seconds = max(5, round((until - since).total_seconds() / BUCKETS / 5) * 5)
-    bucket = timedelta(seconds=seconds if seconds < 60 else 60 * round(seconds / 60))
-    return since, until, bucket
+    until = min((alert.resolved_at or now) + AFTER, since + MAX_WINDOW)
+    seconds = (until - since).total_seconds() / BUCKETS
+    seconds = max(MIN_BUCKET_S, round(seconds / MIN_BUCKET_S) * MIN_BUCKET_S)
+    return since, until, timedelta(seconds=seconds if seconds < 60 else 60 * round(seconds / 60))
 
 
-def marked(option: Option, alert: Alert, until: datetime, colours: Palette) -> Option:
-    """The chart with the alert's time shaded, from when it opened until it was resolved or the picture ends."""
+def with_alert_shaded(option: Option, alert: Alert, until: datetime, palette: Palette) -> Option:
+    """Return the chart with the time shaded from when the alert opened until it was resolved, or until the end."""
     end = min(alert.resolved_at or until, until)
     area = {
         "silent": True,
-        "itemStyle": {"color": colours.flag_wash, "opacity": 0.55},
-        "label": {"show": True, "position": "insideTopLeft", "formatter": "alert", "color": colours.flag},
-        "data": [[{"xAxis": _milliseconds(alert.opened_at)}, {"xAxis": _milliseconds(end)}]],
+        "itemStyle": {"color": palette.flag_wash, "opacity": 0.55},
+        "label": {"show": True, "position": "insideTopLeft", "formatter": "alert", "color": palette.flag},
+        "data": [[{"xAxis": scores.milliseconds(alert.opened_at)}, {"xAxis": scores.milliseconds(end)}]],
     }
     first, *others = option["series"]
     return option | {"series": [first | {"markArea": area}, *others]}
 
 
-def arrivals(
-    points: Mapping[datetime, int], since: datetime, until: datetime, bucket: timedelta, colours: Palette
-) -> Option:
-    """How many frames were captured in each bucket; a bucket without any is a gap one can see."""
-    return {
-        "animation": False,
-        "grid": {"left": 8, "right": 16, "top": 12, "bottom": 8, "containLabel": True},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
-            "type": "time",
-            "min": _milliseconds(since),
-            "max": _milliseconds(until),
-            "splitLine": {"show": False},
-        },
-        "yAxis": {
-            "type": "value",
-            "minInterval": 1,
-            "splitNumber": 3,
-            "splitLine": {"lineStyle": {"color": colours.border, "type": "dashed"}},
-        },
-        "series": [
-            {
-                "name": f"frames in {formatting.duration(bucket.total_seconds())}",
-                "type": "bar",
-                "barMaxWidth": 8,
-                "barMinWidth": 2,
-                "data": [[_milliseconds(at), frames] for at, frames in sorted(points.items())],
-                "itemStyle": {"color": colours.accent},
-            }
-        ],
-    }
-
-
-def _frames(session: Session, alert: Alert, station_id: int, now: datetime, colours: Palette) -> Evidence:
+def _scores(session: Session, alert: Alert, station_id: int, now: datetime, palette: Palette) -> Evidence:
     since, until, bucket = window(alert, now)
-    points: list[TrendPoint] = verdicts.trend(session, station_id, since, until, bucket)
-    flagged: list[Verdict] = verdicts.recent(
-        session, station_id, since=since, until=until, decision="flag", limit=MOST_FLAGGED
-    )
+    points = verdicts.trend(session, station_id, since, until, bucket)
+    flagged = verdicts.recent(session, station_id, since=since, until=until, decision="flag", limit=MAX_FLAGGED)
     title = "Scores around the alert"
     if not points:
-        return Evidence(title, None, "No frames of that time are kept.")
-    option = scores.trend(points, flagged, since, until, bucket, colours)
-    return Evidence(title, marked(option, alert, until, colours), f"{title}, {len(flagged)} flagged")
+        return Evidence(title, None, NO_FRAMES)
+    option = scores.trend(points, flagged, since, until, bucket, palette)
+    return Evidence(title, with_alert_shaded(option, alert, until, palette), f"{title}, {len(flagged)} flagged")
 
 
-def _arrivals(session: Session, alert: Alert, station_ids: Sequence[int], now: datetime, colours: Palette) -> Evidence:
+def _arrivals(session: Session, alert: Alert, station_ids: Sequence[int], now: datetime, palette: Palette) -> Evidence:
     since, until, bucket = window(alert, now)
-    found: Counter[datetime] = Counter()
+    frames: Counter[datetime] = Counter()
     for station_id in station_ids:
         for point in verdicts.trend(session, station_id, since, until, bucket):
-            found[point.started_at] += point.frames
+            frames[point.started_at] += point.frames
     title = "Frames captured around the alert"
-    if not found:
-        return Evidence(title, None, "No frames of that time are kept.")
-    option = arrivals(found, since, until, bucket, colours)
-    return Evidence(title, marked(option, alert, until, colours), f"{title}: {sum(found.values())} frames")
+    if not frames:
+        return Evidence(title, None, NO_FRAMES)
+    option = scores.arrivals(frames, since, until, bucket, palette)
+    return Evidence(title, with_alert_shaded(option, alert, until, palette), f"{title}: {frames.total()} frames")
 
 
-def _drift(session: Session, alert: Alert, station_id: int, zone: tzinfo, now: datetime, colours: Palette) -> Evidence:
-    settings = effective_rules.parameters(alert_rules.list_all(session), station_id, alert.rule)
-    period = InControlPeriod(frames=int(settings.get("in_control_frames", in_control.FIRST)))
-    found = in_control.drawn(
-        session, station_id, period, robust=bool(settings.get("robust")), until=alert.opened_at + BEFORE
-    )
-    title = (
-        "Good frames against the limits" if alert.rule == "western_electric" else "Average of the good frames' scores"
-    )
-    if isinstance(found, str):
-        return Evidence(title, None, found)
-    times = [formatting.clock(frame.captured_at, now, zone) for frame in found.frames]
-    if alert.rule == "western_electric":
-        singles = individuals(found.logs, found.process)
-        option = quality.individuals(singles, found.process, times, colours)
+def _drift(session: Session, alert: Alert, station_id: int, zone: tzinfo, now: datetime, palette: Palette) -> Evidence:
+    parameters = effective_rules.parameters(alert_rules.list_all(session), station_id, alert.rule)
+    period = InControlPeriod(frames=int(parameters.get("in_control_frames", in_control.DEFAULT_FRAMES)))
+    robust = bool(parameters.get("robust"))
+    data = in_control.control_data(session, station_id, period, robust=robust, until=alert.opened_at + BEFORE)
+    is_individuals = alert.rule == "western_electric"
+    title = "Scores of good frames against the limits" if is_individuals else "Average score of good frames"
+    if isinstance(data, str):
+        return Evidence(title, None, data)
+    times = [formatting.clock(frame.captured_at, now, zone) for frame in data.frames]
+    if is_individuals:
+        option = quality.individuals(individuals(data.log_scores, data.process), data.process, times, palette)
     else:
-        process = found.process.corrected_for_sample_size()  # as the rule draws its limits
-        average = ewma(found.logs, process, float(settings["ewma_weight"]), float(settings["ewma_width"]))
-        option = quality.ewma(average, times, colours)
-    opened = bisect_left(found.frames, alert.opened_at, key=lambda frame: frame.captured_at)
-    return Evidence(title, quality.opened_at(option, min(opened, len(times) - 1), colours), title)
-
-
-def _milliseconds(at: datetime) -> float:
-    return at.timestamp() * 1000
+        process = data.process.corrected_for_sample_size()  # the limits that the drift rule uses
+        average = ewma(data.log_scores, process, float(parameters["ewma_weight"]), float(parameters["ewma_width"]))
+        option = quality.ewma(average, times, palette)
+    index = bisect_left(data.frames, alert.opened_at, key=lambda frame: frame.captured_at)
+    return Evidence(title, quality.with_alert_at(option, min(index, len(times) - 1), palette), title)

@@ -1,18 +1,17 @@
-"""Alerts: what wants a person now, what it was decided by, and what became of the others."""
+"""The alerts page: the alerts that need somebody, the evidence of each, and what was done about it."""
 
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting, mutations
-from dashboard.alerts import alert_html, evidence
+from dashboard import formatting, mutations
+from dashboard.alerts import alert_html, evidence, muting
 from dashboard.alerts.evidence import Evidence
-from dashboard.auth import identity
 from dashboard.components import elements
-from dashboard.settings import channels as channels_panel
-from dashboard.settings import mutes as mutes_panel
-from storage.actions import alerts as actions
+from dashboard.context import PageContext, draw_live
+from dashboard.settings import channels as channel_settings
+from storage.actions import alerts as alert_actions
 from storage.alerts import alerts, channels, mutes, notifications
 from storage.alerts.alerts import Alert, AlertState
 from storage.errors import NotFound
@@ -21,150 +20,159 @@ from storage.line.stations import Station
 
 PAGE_SIZE = 12
 ALERT, PAGE = "alert", "alerts_page"
-EVERYWHERE, LINE = "All stations", "The line itself"
-SHOW: Mapping[str, Sequence[AlertState]] = {"Open": ("opened", "acknowledged"), "Resolved": ("resolved",), "All": ()}
-LOOK_EVERY_S = 4.0
-MOST_OF_LINE = 1000  # newest alerts that those of the line are looked for among
+ALL_STATIONS, LINE = "All stations", "The line itself"
+OPEN = "Open"
+FILTERS: Mapping[str, Sequence[AlertState]] = {OPEN: ("opened", "acknowledged"), "Resolved": ("resolved",), "All": ()}
+REFRESH_EVERY_S = 4.0
+MAX_OF_LINE = 1000  # newest alerts among which those of the line are searched
 
 
-def alerts_page() -> None:
+def alerts_page(page: PageContext) -> None:
+    """Draw the filters, the stations that are muted, the alerts, and forms to mute a station and test channels."""
     st.title("Alerts")
-    with context.reading() as session:
-        places = {place.name: place for place in stations.list_all(session)}
-        muted = mutes.in_force(session, context.now())
+    with page.read() as session:
+        by_name = {station.name: station for station in stations.list_all(session)}
+        active_mutes = mutes.in_force(session, page.now())
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="choices"):
-        show = st.segmented_control(
+        states = st.segmented_control(
             "Show",
-            list(SHOW),
-            default="Open",
+            list(FILTERS),
+            default=OPEN,
             required=True,
             key="alerts",
             bind="query-params",
             label_visibility="collapsed",
-            on_change=turn_back,
+            on_change=back_to_first_page,
         )
-        where = st.selectbox(
+        scope = st.selectbox(
             "Station",
-            [EVERYWHERE, LINE, *places],
+            [ALL_STATIONS, LINE, *by_name],
             key="of",
             bind="query-params",
             label_visibility="collapsed",
             width=260,
-            on_change=turn_back,
+            on_change=back_to_first_page,
         )
-    mutations.say_what_came_of_it()
-    mutes_panel.muted_now(places, muted)
-    context.live(desk_of_alerts, LOOK_EVERY_S, show or "Open", where or EVERYWHERE, places)
-    if identity.may("alert.mute") and places:
-        with st.expander("Mute a station while it is worked on", icon=":material/notifications_paused:"):
-            mutes_panel.mute_a_station(list(places))
-    if identity.may("channel.test"):
-        with st.expander("Who is told", icon=":material/send:"):
-            channels_panel.listed()
+    mutations.show_outcome()
+    muting.active_mutes(page, by_name, active_mutes)
+    draw_live(page, list_and_detail, REFRESH_EVERY_S, states or OPEN, scope or ALL_STATIONS, by_name)
+    if page.may("alert.mute") and by_name:
+        with st.expander("Mute a station during maintenance", icon=":material/notifications_paused:"):
+            muting.mute_form(page, list(by_name))
+    if page.may("channel.test"):
+        with st.expander("Notification channels", icon=":material/send:"):
+            channel_settings.channel_list(page)
 
 
-def turn_back() -> None:
+def back_to_first_page() -> None:
+    """Forget the page of the list and the selected alert."""
     st.session_state.pop(PAGE, None)
     st.query_params.pop(ALERT, None)
 
 
-def desk_of_alerts(show: str, where: str, places: Mapping[str, Station]) -> None:
-    """The list at the left, the chosen alert at the right."""
-    now, names = context.now(), {place.id: place.name for place in places.values()}
-    mutations.say_what_came_of_it()
-    with context.reading() as session:
-        total, found = listed(session, show, places[where].id if where in places else None, where == LINE)
-        chosen = the_chosen(session, found)
-        if chosen is not None:
-            told = notifications.recent(session, alert_id=chosen.id)
-            told_on = {one.id: one.name for one in channels.list_all(session)}
-            shown = evidence.read(session, chosen, list(names), now, context.zone(), context.colours())
-    if not found and chosen is None:
-        st.success(none_shown(show, where), icon=":material/notifications_off:")
+def list_and_detail(page: PageContext, states: str, scope: str, by_name: Mapping[str, Station]) -> None:
+    """Draw the list of alerts at the left and the selected one at the right."""
+    now, names = page.now(), {station.id: station.name for station in by_name.values()}
+    mutations.show_outcome()
+    with page.read() as session:
+        station_id = by_name[scope].id if scope in by_name else None
+        total, listed = list_alerts(session, states, station_id, only_line=scope == LINE)
+        selected = selected_alert(session, listed)
+        if selected is not None:
+            sent = notifications.recent(session, alert_id=selected.id)
+            channel_names = {channel.id: channel.name for channel in channels.list_all(session)}
+            shown = evidence.read(session, selected, list(names), now, page.time_zone, page.palette)
+    if not listed and selected is None:
+        st.success(nothing_listed(states, scope), icon=":material/notifications_off:")
         return
     left, right = st.columns([5, 8], gap="small")
     with left, st.container(key="alerts-list", gap="xsmall"):
-        for alert in found:
+        for alert in listed:
             with st.container(key=f"alert-item-{alert.id}"):
-                place = names.get(alert.station_id or 0, alert_html.LINE)
-                st.html(alert_html.item(alert, place, now, chosen is not None and alert.id == chosen.id))
-                st.button(f"Look at alert {alert.id}", key=f"look-{alert.id}", on_click=choose, args=(alert.id,))
+                alert_scope = names.get(alert.station_id or 0, alert_html.LINE)
+                is_selected = selected is not None and alert.id == selected.id
+                st.html(alert_html.list_item(alert, alert_scope, now, selected=is_selected))
+                st.button(f"Show alert {alert.id}", key=f"look-{alert.id}", on_click=select, args=(alert.id,))
         if total > PAGE_SIZE:
             st.pagination(-(-total // PAGE_SIZE), key=PAGE, max_visible_pages=5)
         st.caption(formatting.plural(total, "alert"))
-    if chosen is not None:
-        with right, st.container(border=True, key="card-alert"):
-            place = names.get(chosen.station_id or 0, alert_html.LINE)
-            st.html(alert_html.head(chosen, place))
-            settle(chosen)
-            picture(shown)
-            st.html(
-                elements.heading("Episode", f"alert {chosen.id}")
-                + alert_html.timeline(chosen, told, told_on, context.zone())
+    if selected is None:
+        return
+    with right, st.container(border=True, key="card-alert"):
+        station = names.get(selected.station_id or 0)
+        st.html(alert_html.title(selected, station or alert_html.LINE))
+        acknowledge_or_resolve(page, selected)
+        chart(shown)
+        st.html(
+            elements.heading("Timeline", f"alert {selected.id}")
+            + alert_html.timeline(selected, sent, channel_names, page.time_zone)
+        )
+        if station is not None:
+            st.page_link(
+                page.pages["station"],
+                label=f"Open {station}",
+                query_params={"station": station},
+                icon=":material/query_stats:",
             )
-            if chosen.station_id is not None and place in places:
-                st.page_link(
-                    "../station/page.py",
-                    label=f"Open {place}",
-                    query_params={"station": place},
-                    icon=":material/query_stats:",
-                )
 
 
-def listed(session: Session, show: str, station_id: int | None, of_line: bool) -> tuple[int, list[Alert]]:
-    """How many there are, and one page of them; those not resolved are few, and are sorted by what wants a person."""
-    if show == "Open":
-        found = alert_html.in_order(alerts.unresolved(session, station_id))
-        found = [alert for alert in found if alert.station_id is None] if of_line else found
-        return len(found), found[(page(len(found)) - 1) * PAGE_SIZE :][:PAGE_SIZE]
-    states = SHOW[show]
-    if of_line:
-        of_it = [
-            alert for alert in alerts.recent(session, states=states, limit=MOST_OF_LINE) if alert.station_id is None
-        ]
-        return len(of_it), of_it[(page(len(of_it)) - 1) * PAGE_SIZE :][:PAGE_SIZE]
-    total = alerts.count(session, station_id, states=states)
-    return total, alerts.recent(
-        session, station_id, states=states, limit=PAGE_SIZE, offset=(page(total) - 1) * PAGE_SIZE
-    )
+def list_alerts(session: Session, states: str, station_id: int | None, *, only_line: bool) -> tuple[int, list[Alert]]:
+    """Return the number of alerts that match, and those of the current page; unresolved ones are sorted by urgency."""
+    if states == OPEN:
+        unresolved = alert_html.by_urgency(alerts.unresolved(session, station_id))
+        return page_of([alert for alert in unresolved if not only_line or alert.station_id is None])
+    if only_line:
+        newest = alerts.recent(session, states=FILTERS[states], limit=MAX_OF_LINE)
+        return page_of([alert for alert in newest if alert.station_id is None])
+    total = alerts.count(session, station_id, states=FILTERS[states])
+    offset = (page_number(total) - 1) * PAGE_SIZE
+    return total, alerts.recent(session, station_id, states=FILTERS[states], limit=PAGE_SIZE, offset=offset)
 
 
-def page(total: int) -> int:
+def page_of(matching: list[Alert]) -> tuple[int, list[Alert]]:
+    """Return the number of alerts, and those of the current page."""
+    offset = (page_number(len(matching)) - 1) * PAGE_SIZE
+    return len(matching), matching[offset : offset + PAGE_SIZE]
+
+
+def page_number(total: int) -> int:
+    """Return the current page of the list, from 1, or the last one if there are fewer."""
     return min(int(st.session_state.get(PAGE, 1)), max(1, -(-total // PAGE_SIZE)))
 
 
-def the_chosen(session: Session, found: Sequence[Alert]) -> Alert | None:
-    """The one that the address names, wherever it is; else the first of the list."""
+def selected_alert(session: Session, listed: Sequence[Alert]) -> Alert | None:
+    """Return the alert that the address names, listed or not, else the first of the list."""
     named = st.query_params.get(ALERT, "")
     if named.isdecimal() and len(named) < 10:
-        known = [alert for alert in found if alert.id == int(named)]
         try:
-            return known[0] if known else alerts.get(session, int(named))
+            return alerts.get(session, int(named))
         except NotFound:
-            pass  # an old link: the first one is shown
-    return found[0] if found else None
+            pass  # an old link: the first alert of the list is shown
+    return listed[0] if listed else None
 
 
-def choose(alert_id: int) -> None:
+def select(alert_id: int) -> None:
+    """Name an alert in the address."""
     st.query_params[ALERT] = str(alert_id)
 
 
-def none_shown(show: str, where: str) -> str:
-    at = "" if where == EVERYWHERE else f" for {'the line' if where == LINE else where}"
-    return f"No alert is open{at}." if show == "Open" else f"There is no alert{at} so far."
+def nothing_listed(states: str, scope: str) -> str:
+    """Return why the list is empty."""
+    where = "" if scope == ALL_STATIONS else f" for {'the line' if scope == LINE else scope}"
+    return f"There is no open alert{where}." if states == OPEN else f"There is no alert{where} so far."
 
 
-def settle(alert: Alert) -> None:
-    """Acknowledge or resolve, with a note."""
+def acknowledge_or_resolve(page: PageContext, alert: Alert) -> None:
+    """Draw the buttons that acknowledge and resolve an alert, with a note."""
     if alert.state == "resolved":
         return
-    may_acknowledge, may_resolve = identity.may("alert.acknowledge"), identity.may("alert.resolve")
-    if not may_acknowledge:
-        st.caption("Inspectors acknowledge alerts; engineers resolve them by hand.")
+    may_resolve = page.may("alert.resolve")
+    if not page.may("alert.acknowledge"):
+        st.caption("Inspectors can acknowledge alerts; engineers can also resolve them.")
         return
-    key = f"note-{alert.id}"
+    note_key = f"note-{alert.id}"
     with st.container(horizontal=True, vertical_alignment="bottom", key="settle"):
-        st.text_input("Note", key=key, placeholder="what you found or do about it", max_chars=500)
+        st.text_input("Note", key=note_key, placeholder="cause, or what is being done", max_chars=500)
         if alert.state == "opened":
             st.button(
                 "Acknowledge",
@@ -172,41 +180,46 @@ def settle(alert: Alert) -> None:
                 icon=":material/visibility:",
                 key="acknowledge",
                 on_click=acknowledge,
-                args=(alert.id, key),
+                args=(page, alert.id, note_key),
             )
         st.button(
             "Resolve",
             icon=":material/check:",
             key="resolve",
             disabled=not may_resolve,
-            help="Ends the episode now; an alert whose condition goes away ends by itself."
+            help="Closes the alert now. An alert closes by itself when its condition is no longer true."
             if may_resolve
-            else "For an engineer or admin.",
+            else "Only an engineer or an admin can resolve an alert.",
             on_click=resolve,
-            args=(alert.id, key),
+            args=(page, alert.id, note_key),
         )
 
 
-def acknowledge(alert_id: int, key: str) -> None:
-    note = str(st.session_state.get(key, ""))
-    mutations.act(
-        lambda session, who: actions.acknowledge(session, who, alert_id, context.now(), note),
-        "Acknowledged: others see that you see to it.",
+def acknowledge(page: PageContext, alert_id: int, note_key: str) -> None:
+    """Acknowledge an alert with the note that was typed."""
+    note = str(st.session_state.get(note_key, ""))
+    mutations.apply(
+        page,
+        lambda session, actor: alert_actions.acknowledge(session, actor, alert_id, page.now(), note),
+        "The alert is acknowledged.",
     )
 
 
-def resolve(alert_id: int, key: str) -> None:
-    note = str(st.session_state.get(key, ""))
-    choose(alert_id)  # it leaves the list of open ones, and stays in sight
-    mutations.act(lambda session, who: actions.resolve(session, who, alert_id, context.now(), note), "Resolved.")
+def resolve(page: PageContext, alert_id: int, note_key: str) -> None:
+    """Resolve an alert with the note that was typed, and keep showing it, though it leaves the list of open ones."""
+    note = str(st.session_state.get(note_key, ""))
+    select(alert_id)
+    mutations.apply(
+        page,
+        lambda session, actor: alert_actions.resolve(session, actor, alert_id, page.now(), note),
+        "The alert is resolved.",
+    )
 
 
-def picture(shown: Evidence) -> None:
+def chart(shown: Evidence) -> None:
+    """Draw the evidence of an alert, or why there is none."""
     st.html(elements.heading(shown.title))
     if shown.option is None:
-        st.caption(shown.says)
+        st.caption(shown.description)
     else:
-        st.echarts_chart(shown.option, height=260, key="evidence", alt=shown.says)
-
-
-alerts_page()
+        st.echarts_chart(shown.option, height=260, key="evidence", alt=shown.description)

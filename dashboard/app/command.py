@@ -1,4 +1,4 @@
-"""How the dashboard is started: as a process of its own, by Streamlit."""
+"""The command that starts the dashboard: Streamlit in a process of its own."""
 
 import sys
 from pathlib import Path
@@ -9,10 +9,10 @@ SETTINGS_FLAG = "--dashboard-settings"
 
 
 def command(settings: DashboardSettings) -> list[str]:
-    """The argument vector of a dashboard with these settings.
+    """Return the argument vector that starts a dashboard with these settings.
 
-    What belongs to other rooms comes by the environment: ANDON_STORAGE__DATABASE_URL, ANDON_STORAGE__IMAGES_URL, and
-    what is set of ANDON_ALERTS__….
+    The settings of other rooms come in the environment: ANDON_STORAGE__DATABASE_URL, ANDON_STORAGE__IMAGES_URL and
+    ANDON_ALERTS__….
     """
     return [
         sys.executable,
@@ -34,7 +34,7 @@ def command(settings: DashboardSettings) -> list[str]:
 
 
 def settings_from(arguments: list[str]) -> DashboardSettings:
-    """The settings that `command` packed; the defaults where there are none."""
+    """Return the settings that `command` put into the arguments, or the defaults where there are none."""
     if SETTINGS_FLAG not in arguments:
         return DashboardSettings()
     return DashboardSettings.model_validate_json(arguments[arguments.index(SETTINGS_FLAG) + 1])

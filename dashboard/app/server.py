@@ -1,4 +1,4 @@
-"""The dashboard's server: Streamlit's pages, and a route that keeps a login in a cookie (docs/adr/0026)."""
+"""The dashboard's server: Streamlit's pages, and a route that stores a login in a cookie (docs/adr/0026)."""
 
 import sys
 from pathlib import Path
@@ -14,13 +14,13 @@ from foundation.clock import utc_now
 from storage.auth import logins
 
 
-async def keep_login(request: Request) -> Response:
-    """Answers a code with its login's token in a cookie that no script can read and no other site's page can use."""
-    token = HANDOVER.take(request.headers.get(HEADER, ""), utc_now())
+async def set_login_cookie(request: Request) -> Response:
+    """Exchange a code for its login token, in a cookie that no script and no other site can read."""
+    token = HANDOVER.redeem(request.headers.get(HEADER, ""), utc_now())
     if token is None:
-        return Response("This code is not good, or not any more: log in again.", status_code=403)
-    answer = Response(status_code=204)
-    answer.set_cookie(
+        return Response("This code is unknown or has expired. Log in again.", status_code=403)
+    response = Response(status_code=204)
+    response.set_cookie(
         cookie_name(settings_from(sys.argv).port),
         token,
         max_age=int(logins.MAX_AGE.total_seconds()),
@@ -28,7 +28,7 @@ async def keep_login(request: Request) -> Response:
         samesite="strict",
         secure="https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto")),
     )
-    return answer
+    return response
 
 
-app = App(Path(__file__).with_name("main.py"), routes=[Route(ROUTE, keep_login, methods=["POST"])])
+app = App(Path(__file__).with_name("main.py"), routes=[Route(ROUTE, set_login_cookie, methods=["POST"])])

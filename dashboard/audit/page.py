@@ -1,4 +1,4 @@
-"""Audit: every change with who, when, from what to what and why; to be filtered and taken away."""
+"""The audit log page: every change with who, when, before, after and why; filtered and exported."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,17 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import context, csv_export, formatting
+from dashboard import csv_export, formatting
 from dashboard.components import elements
+from dashboard.context import PageContext
 from storage.auth import audit_log, rights, users
 from storage.auth.actors import SINGLE_USER
 from storage.auth.audit_log import AuditEntry, AuditFilter
 from storage.line import stations
 
 PAGE_SIZE = 50
-MOST_EXPORTED = 100_000
-BEGINNINGS = "audit_beginnings"  # the last entry of each page before this one, so that no page is counted off
+MAX_EXPORTED = 100_000
+PAGE_STARTS = "audit_page_starts"  # the last entry of each earlier page, so that no query counts off pages
 RANGES: Mapping[str, timedelta | None] = {
     "Today": timedelta(0),
     "7 d": timedelta(days=7),
@@ -25,104 +26,122 @@ RANGES: Mapping[str, timedelta | None] = {
     "1 year": timedelta(days=365),
     "All": None,
 }
-DEFAULT = "30 d"
+DEFAULT_RANGE = "30 d"
 
 
-def audit_page() -> None:
-    st.title("Audit")
-    which = asked_for()
-    pages: list[AuditEntry] = st.session_state.setdefault(BEGINNINGS, [])
-    with context.reading() as session:
-        found = audit_log.list_entries(session, which, after=pages[-1] if pages else None, limit=PAGE_SIZE + 1)
-    if not found:
-        st.info("Nothing was changed that fits." if which != AuditFilter() else "Nothing was changed so far.")
+def audit_page(page: PageContext) -> None:
+    """Draw the filters, a page of entries, and the selected entry in full."""
+    st.title("Audit log")
+    chosen = choose_filter(page)
+    starts: list[AuditEntry] = st.session_state.setdefault(PAGE_STARTS, [])
+    with page.read() as session:
+        after = starts[-1] if starts else None
+        entries = audit_log.list_entries(session, chosen, after=after, limit=PAGE_SIZE + 1)
+    if not entries:
+        st.info("No entry matches the filter." if chosen != AuditFilter() else "Nothing was changed so far.")
         return
-    chosen = listed(found[:PAGE_SIZE])
+    selected = table(page, entries[:PAGE_SIZE])
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="audit-foot"
     ):
         with st.container(horizontal=True, width="content"):
-            st.button("Newer", icon=":material/chevron_left:", disabled=not pages, on_click=newer)
+            st.button("Newer", icon=":material/chevron_left:", disabled=not starts, on_click=show_newer)
             st.button(
                 "Older",
                 icon=":material/chevron_right:",
-                disabled=len(found) <= PAGE_SIZE,
-                on_click=older,
-                args=(found[min(PAGE_SIZE, len(found)) - 1],),
+                disabled=len(entries) <= PAGE_SIZE,
+                on_click=show_older,
+                args=(entries[min(PAGE_SIZE, len(entries)) - 1],),
             )
-        take_away(which)
-    if chosen is not None:
-        detail(chosen)
-
-
-def asked_for() -> AuditFilter:
-    """The filters on top; a change of one begins at the newest entry again."""
-    with context.reading() as session:
-        people = [SINGLE_USER, *(user.name for user in users.list_all(session))]
-        places = [place.name for place in stations.list_all(session)]
-    with st.container(horizontal=True, vertical_alignment="bottom", key="audit-filters"):
-        span = st.segmented_control(
-            "Time", list(RANGES), default=DEFAULT, required=True, key="time", bind="query-params", on_change=newest
+        st.download_button(
+            "Export as CSV",
+            data=lambda: exported(page, chosen),
+            file_name=f"andon-audit-{page.now():%Y-%m-%d}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="audit-export",
         )
-        who = st.selectbox(
-            "Who",
+    if selected is not None:
+        detail(selected)
+
+
+def choose_filter(page: PageContext) -> AuditFilter:
+    """Draw the filters and return them; a change of one returns to the newest entry."""
+    with page.read() as session:
+        people = [SINGLE_USER, *(user.name for user in users.list_all(session))]
+        station_names = [station.name for station in stations.list_all(session)]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="audit-filters"):
+        range_name = st.segmented_control(
+            "Time",
+            list(RANGES),
+            default=DEFAULT_RANGE,
+            required=True,
+            key="time",
+            bind="query-params",
+            on_change=show_newest,
+        )
+        actor = st.selectbox(
+            "Person",
             people,
             index=None,
-            placeholder="anybody",
+            placeholder="any",
             key="who",
             accept_new_options=True,
             width=170,
-            on_change=newest,
+            on_change=show_newest,
         )
         action = st.selectbox(
-            "What", rights.ACTIONS, index=None, placeholder="anything", key="what", width=190, on_change=newest
+            "Action", rights.ACTIONS, index=None, placeholder="any", key="what", width=190, on_change=show_newest
         )
-        where = st.selectbox(
+        station = st.selectbox(
             "Station",
-            places,
+            station_names,
             index=None,
-            placeholder="anywhere",
+            placeholder="any",
             key="where",
             accept_new_options=True,
             width=170,
-            on_change=newest,
+            on_change=show_newest,
         )
-        text = st.text_input("Contains", key="contains", placeholder="a word", width=170, on_change=newest)
-    length = RANGES[span or DEFAULT]
-    since = None if length is None else context.midnight(context.now() - length)
-    return AuditFilter(since=since, actor=who, action=action, station=where, text=text or None)
+        text = st.text_input("Contains", key="contains", placeholder="text", width=170, on_change=show_newest)
+    length = RANGES[range_name or DEFAULT_RANGE]
+    since = None if length is None else page.start_of_day(page.now() - length)
+    return AuditFilter(since=since, actor=actor, action=action, station=station, text=text or None)
 
 
-def newest() -> None:
-    st.session_state[BEGINNINGS] = []
+def show_newest() -> None:
+    """Return to the first page."""
+    st.session_state[PAGE_STARTS] = []
 
 
-def newer() -> None:
-    st.session_state[BEGINNINGS].pop()
+def show_newer() -> None:
+    """Go to the page with newer entries."""
+    st.session_state[PAGE_STARTS].pop()
 
 
-def older(last: AuditEntry) -> None:
-    st.session_state[BEGINNINGS].append(last)
+def show_older(last: AuditEntry) -> None:
+    """Go to the page after this entry."""
+    st.session_state[PAGE_STARTS].append(last)
 
 
-def listed(found: list[AuditEntry]) -> AuditEntry | None:
-    """The table; returns the entry that is looked at."""
-    zone = context.zone()
+def table(page: PageContext, entries: list[AuditEntry]) -> AuditEntry | None:
+    """Draw entries as a table and return the selected one, or None."""
     rows = [
         {
-            "When": formatting.moment(entry.at, zone)[:-4],
-            "Who": entry.actor,
+            "Time": formatting.date_and_time(entry.at, page.time_zone),
+            "Person": entry.actor,
             "Role": entry.role,
-            "What": entry.action,
+            "Action": entry.action,
             "Station": entry.station or "",
             "Subject": entry.subject,
             "Reason": entry.reason,
         }
-        for entry in found
+        for entry in entries
     ]
-    picked = st.dataframe(
+    event = st.dataframe(
         rows,
-        key=f"audit_table_{found[0].id}",
+        key=f"audit_table_{entries[0].id}",
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -132,42 +151,29 @@ def listed(found: list[AuditEntry]) -> AuditEntry | None:
             "Subject": st.column_config.TextColumn(width="medium"),
             "Reason": st.column_config.TextColumn(width="medium"),
         },
-        alt="Changes, newest first; choose one to see what was before and after",
+        alt="Changes, newest first; select one to see the values before and after",
     )
-    selected = picked.selection.rows
-    return found[selected[0]] if selected and selected[0] < len(found) else None
+    selected = event.selection.rows
+    return entries[selected[0]] if selected and selected[0] < len(entries) else None
 
 
 def detail(entry: AuditEntry) -> None:
+    """Draw the values before and after a change."""
     with st.container(border=True, key="card-entry"):
         st.html(elements.heading(f"Entry {entry.id}: {entry.action}", entry.subject))
         left, right = st.columns(2)
-        for side, name, value in ((left, "Before", entry.before), (right, "After", entry.after)):
-            with side:
+        for column, name, value in ((left, "Before", entry.before), (right, "After", entry.after)):
+            with column:
                 st.caption(name)
-                st.code(readable(value), language="json", wrap_lines=True)
+                st.code(indented_json(value), language="json", wrap_lines=True)
 
 
-def readable(value: Any) -> str:
+def indented_json(value: Any) -> str:
+    """Format a value as JSON, and None as a dash."""
     return "–" if value is None else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
-def take_away(which: AuditFilter) -> None:
-    """What fits the filter as CSV, made when it is asked for."""
-    st.download_button(
-        "Export as CSV",
-        data=lambda: exported(which),
-        file_name=f"andon-audit-{context.now():%Y-%m-%d}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="audit-export",
-    )
-
-
-def exported(which: AuditFilter) -> bytes:
-    with context.reading() as session:
-        return csv_export.audit(islice(audit_log.export(session, which), MOST_EXPORTED))
-
-
-audit_page()
+def exported(page: PageContext, chosen: AuditFilter) -> bytes:
+    """Return the entries that match as CSV."""
+    with page.read() as session:
+        return csv_export.audit_log(islice(audit_log.export(session, chosen), MAX_EXPORTED))

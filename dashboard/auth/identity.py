@@ -1,85 +1,76 @@
-"""Who uses this page: a login's token, another login service's word, or everybody in single-user mode."""
+"""Who uses a page: by a login token, by a login service, or anybody in single-user mode."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
-from dashboard import context
-from dashboard.auth.login_handover import HANDOVER, asking, cookie_name
-from storage.auth import identity, logins, rights
+from dashboard.app.settings import DashboardSettings
+from dashboard.auth.login_handover import HANDOVER, cookie_name, redeeming_script
+from storage.auth import identity, logins
 from storage.auth.actors import Actor
-from storage.auth.rights import Action
+from storage.database.engine import Database
 
 TOKEN = "login_token"  # noqa: S105 (a name)
 CODE = "login_code"
 
 
-def actor() -> Actor:
-    """Who uses this page; where nobody is logged in any more, the page runs again and asks."""
-    who = known()
-    if who is None:
-        st.rerun()
-    return who
+def current_actor(database: Database, settings: DashboardSettings, at: datetime) -> Actor | None:
+    """Return who uses this page, in their role at this moment, or None where somebody has to log in."""
+    with database.read() as session:
+        actor = identity.actor_of_token(session, login_token(settings), at)
+        if actor is None and (name := verified_name(dict(st.user), settings.login_claim)):
+            actor = identity.actor_of_login_service(session, name)
+    return actor
 
 
-def known() -> Actor | None:
-    """Who uses this page, in the role they have now; None where somebody has to log in."""
-    with context.reading() as session:
-        who = identity.actor_of_token(session, token(), context.now())
-        if who is None and (name := vouched_for(dict(st.user), context.settings().login_claim)):
-            who = identity.actor_of_login_service(session, name)
-    return who
-
-
-def may(action: Action) -> bool:
-    """Whether to let a button be pressed; the desk asks again, and it alone protects anything."""
-    who = known()
-    return who is not None and rights.is_allowed(who, action)
-
-
-def is_single_user() -> bool:
-    with context.reading() as session:
+def is_single_user(database: Database) -> bool:
+    """Return whether no user exists yet, so that anybody is an admin."""
+    with database.read() as session:
         return identity.is_single_user(session)
 
 
-def token() -> str | None:
-    """This visit's token, or the one in the cookie that the browser came with."""
-    held = st.session_state.get(TOKEN) or st.context.cookies.get(cookie_name(context.settings().port))
-    return held if isinstance(held, str) else None  # a test harness has cookies of its own kind
+def login_token(settings: DashboardSettings) -> str | None:
+    """Return the token of this visit, or of the cookie that the browser sent."""
+    token = st.session_state.get(TOKEN) or st.context.cookies.get(cookie_name(settings.port))
+    return token if isinstance(token, str) else None  # Streamlit's test harness has cookies of another type
 
 
-def vouched_for(claims: Mapping[str, Any], claim: str) -> str | None:
-    """The name that a login service (OIDC) gives; None for nobody, or an e-mail address that it did not check."""
+def verified_name(claims: Mapping[str, Any], claim: str) -> str | None:
+    """Return the name in a login service's claim (OIDC), or None without a login or with an unverified address."""
     if not claims.get("is_logged_in") or (claim == "email" and claims.get("email_verified") is False):
         return None
     name = claims.get(claim)
     return name if isinstance(name, str) and name else None
 
 
-def log_in(name: str, password: str) -> Actor:
-    """Check, and keep the login for this visit and this browser; raises `LoginFailed`."""
-    at = context.now()
-    who, made = identity.log_in(context.database(), name, password, at)
-    st.session_state[TOKEN] = made
-    st.session_state[CODE] = HANDOVER.put(made, at)
-    return who
+def log_in(database: Database, name: str, password: str, at: datetime) -> Actor:
+    """Check a password and keep the login for this visit and this browser.
+
+    Raises:
+        LoginFailed: The name or the password is wrong, or there were too many attempts.
+    """
+    actor, token = identity.log_in(database, name, password, at)
+    st.session_state[TOKEN] = token
+    st.session_state[CODE] = HANDOVER.put(token, at)
+    return actor
 
 
-def keep() -> None:
-    """Bring a new login into the browser's cookie, and note that an old one is used."""
+def keep_login(database: Database, settings: DashboardSettings, at: datetime) -> None:
+    """Put a new login into the browser's cookie, and record that the login is in use."""
     if code := st.session_state.pop(CODE, None):
-        st.html(asking(code), unsafe_allow_javascript=True)
-    if held := token():
-        with context.changing() as session:
-            logins.touch(session, held, context.now())
+        st.html(redeeming_script(code), unsafe_allow_javascript=True)
+    if token := login_token(settings):
+        with database.begin() as session:
+            logins.touch(session, token, at)
 
 
-def log_out() -> None:
-    """End this browser's login, and the login service's where that was used."""
-    if held := token():
-        with context.changing() as session:
-            logins.revoke(session, held)
+def log_out(database: Database, settings: DashboardSettings) -> None:
+    """Revoke this browser's login, and end the login service's session where one was used."""
+    if token := login_token(settings):
+        with database.begin() as session:
+            logins.revoke(session, token)
     st.session_state.clear()
     if st.user.get("is_logged_in"):
         st.logout()

@@ -1,48 +1,57 @@
-"""How a login's token gets into a cookie without a script of the page ever seeing it.
+"""The way of a login token into a cookie that no script of the page can read.
 
-A page can't set a cookie that scripts can't read, only an answer over HTTP can. So the page gets a code that is good
-once and for a minute, asks the server's own route for the cookie with it, and the answer sets the token.
+A page can't set such a cookie; only an HTTP response can. So the page is given a code that is valid once and for one
+minute, posts it to a route of the server, and the response sets the cookie.
 """
 
 import secrets
 import threading
 from datetime import datetime, timedelta
 
-GOOD_FOR = timedelta(minutes=1)
+from markupsafe import Markup
+
+from dashboard.html import render
+
+CODE_LIFETIME = timedelta(minutes=1)
 ROUTE = "/andon/login"
-HEADER = "X-Andon-Code"  # a header of our own can't be sent from another site's page
+HEADER = "X-Andon-Code"  # another site's page can't send a custom header
 
 
-class Handover:
-    """Tokens that wait for their browser, by code; from any thread."""
+class LoginHandover:
+    """Tokens that wait for their browser, by code. Thread-safe."""
 
     def __init__(self) -> None:
+        """Start without tokens."""
         self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[str, datetime]] = {}
+        self._tokens: dict[str, tuple[str, datetime]] = {}
 
     def put(self, token: str, at: datetime) -> str:
-        """A new code for the token."""
+        """Store a token and return its new code."""
         code = secrets.token_urlsafe(32)
         with self._lock:
-            self._waiting = {one: kept for one, kept in self._waiting.items() if at - kept[1] < GOOD_FOR}
-            self._waiting[code] = (token, at)
+            self._tokens = {
+                other: (waiting, since)
+                for other, (waiting, since) in self._tokens.items()
+                if at - since < CODE_LIFETIME
+            }
+            self._tokens[code] = (token, at)
         return code
 
-    def take(self, code: str, at: datetime) -> str | None:
-        """The code's token, the first time and within a minute; else None."""
+    def redeem(self, code: str, at: datetime) -> str | None:
+        """Return the code's token the first time and within a minute, else None."""
         with self._lock:
-            token, since = self._waiting.pop(code, (None, at))
-        return token if at - since < GOOD_FOR else None
+            token, since = self._tokens.pop(code, (None, at))
+        return token if at - since < CODE_LIFETIME else None
 
 
-HANDOVER = Handover()
+HANDOVER = LoginHandover()
 
 
 def cookie_name(port: int) -> str:
-    """Browsers keep the cookies of all ports of a machine together, so two dashboards need two names."""
+    """Return the cookie's name; browsers share cookies between all ports of a host, so each dashboard has its own."""
     return f"andon_login_{port}"
 
 
-def asking(code: str) -> str:
-    """A script element that asks for the cookie."""
-    return f'<script>fetch("{ROUTE}", {{method: "POST", headers: {{"{HEADER}": "{code}"}}}})</script>'
+def redeeming_script(code: str) -> Markup:
+    """Return a script element that posts the code to the server."""
+    return render("auth/auth.html", "redeeming_script", ROUTE, HEADER, code)

@@ -1,4 +1,4 @@
-"""What a control chart of a station is drawn from: its good frames in order, and the time when all was well."""
+"""The data of a control chart: a station's good frames in order, and the in-control process they are compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,62 +12,79 @@ from storage.alerts.rule_inputs import VerdictEvent
 from storage.line import normal_sets, verdicts
 from storage.line.verdicts import Verdict
 
-FIRST = 300  # good frames of a normal set that limits are drawn from unless told otherwise, as the drift rule does
-MOST = 500  # frames that a chart looks back on, and that limits are drawn from at most
+DEFAULT_FRAMES = 300  # good frames of a normal set that limits are computed from, as in the drift rule
+MAX_FRAMES = 500  # frames in a chart, and frames that limits are computed from
 
 
 @dataclass(frozen=True, slots=True)
 class InControlPeriod:
-    """Which time was in control: the first `frames` since the normal set is active, or those in [since, until)."""
+    """The time when the process was in control.
 
-    frames: int = FIRST
+    The first `frames` good frames since the normal set was activated, or, with `since`, those in [since, until).
+    """
+
+    frames: int = DEFAULT_FRAMES
     since: datetime | None = None
     until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ControlData:
-    """Good frames, oldest first, with the process that they are compared with and what that was drawn from."""
+    """Good frames, oldest first, and the process, which was estimated from `reference`."""
 
     frames: Sequence[Verdict]
     process: InControlProcess
-    quiet: Sequence[VerdictEvent]
+    reference: Sequence[VerdictEvent]
 
     @property
-    def logs(self) -> list[float]:
+    def log_scores(self) -> list[float]:
+        """The logarithms of the frames' scores."""
         return [float(value) for value in log_scores([frame.score or 0.0 for frame in self.frames])]
 
 
-def newest(chart: ControlChart, count: int) -> ControlChart:
-    """The chart's newest points, as they were worked out with all before them."""
+def last_points(chart: ControlChart, count: int) -> ControlChart:
+    """Return the newest points of a chart, with the values that were computed from all points before them."""
     return ControlChart(
         chart.points[-count:], chart.centre, chart.lower[-count:], chart.upper[-count:], chart.signals[-count:]
     )
 
 
-def drawn(
+def control_data(
     session: Session, station_id: int, period: InControlPeriod, *, robust: bool = False, until: datetime | None = None
 ) -> ControlData | str:
-    """The newest good frames before `until` that one model scored against one normal set; or why there is no chart."""
-    newest = verdicts.recent(session, station_id, until=until, decision="pass", limit=MOST)
+    """Return the newest good frames that one model scored against one normal set, or why there is no chart.
+
+    Args:
+        session: A transaction.
+        station_id: The station.
+        period: What the limits are computed from.
+        robust: Whether to use medians, which tolerate outliers in the period.
+        until: Use frames captured before this time; None for all.
+    """
+    newest = verdicts.recent(session, station_id, until=until, decision="pass", limit=MAX_FRAMES)
     if not newest:
-        return "No frame has passed here so far."
-    of_set = next((one for one in normal_sets.list_all(session, station_id) if one.id == newest[0].normal_set_id), None)
-    if of_set is None or of_set.activated_at is None or newest[0].model_id is None:
-        return "The normal set that these frames were compared with is not known here."
-    since = period.since or of_set.activated_at
-    quiet = rule_inputs.passed_since(
-        session, station_id, of_set.id, newest[0].model_id, since, MOST if period.since else period.frames
+        return "No frame of this station has passed so far."
+    normal_set_id, model_id = newest[0].normal_set_id, newest[0].model_id
+    normal_set = next((one for one in normal_sets.list_all(session, station_id) if one.id == normal_set_id), None)
+    if normal_set is None or normal_set.activated_at is None or model_id is None:
+        return "The normal set that these frames were compared with is unknown."
+    reference = rule_inputs.passed_since(
+        session,
+        station_id,
+        normal_set.id,
+        model_id,
+        period.since or normal_set.activated_at,
+        MAX_FRAMES if period.since else period.frames,
     )
     if period.until is not None:
-        quiet = [frame for frame in quiet if frame.captured_at < period.until]
-    if period.since is None and len(quiet) < period.frames:
-        return f"Limits are drawn from {period.frames} good frames; {len(quiet)} came since the normal set is active."
-    if len(quiet) < MIN_VALUES:
-        return "Too few good frames lie in that time to draw limits from: choose a longer one."
+        reference = [frame for frame in reference if frame.captured_at < period.until]
+    if period.since is None and len(reference) < period.frames:
+        return f"The limits need {period.frames} good frames; {len(reference)} came since the normal set was activated."
+    if len(reference) < MIN_VALUES:
+        return "The chosen time has too few good frames for limits. Choose a longer one."
     try:
-        process = in_control(log_scores([frame.score or 0.0 for frame in quiet]), robust=robust)
+        process = in_control(log_scores([frame.score or 0.0 for frame in reference]), robust=robust)
     except ValueError as error:
         return str(error)
-    same = [one for one in newest if (one.normal_set_id, one.model_id) == (of_set.id, newest[0].model_id)]
-    return ControlData(same[::-1], process, quiet)
+    frames = [frame for frame in newest if (frame.normal_set_id, frame.model_id) == (normal_set_id, model_id)]
+    return ControlData(frames[::-1], process, reference)

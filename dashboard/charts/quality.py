@@ -1,6 +1,6 @@
-"""Control charts, KPI bars and Paretos as ECharts options: pure functions of numbers.
+"""Control charts, KPI bars and Pareto charts as ECharts options: pure functions of numbers.
 
-Points out of control differ by shape as well as by colour, and each rule has a shape of its own.
+Points that are out of control differ by shape as well as by colour, and each rule has its own shape.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from alerts.kpis.kpis import ParetoBar
 from alerts.statistics.confidence_intervals import Estimate
 from alerts.statistics.control_charts import ControlChart, CusumChart, InControlProcess, Signal
-from dashboard.charts.scores import EXACT, Option, reach, short
+from dashboard.charts.scores import FULL_PRECISION, Option, axis_range, round_significant
 from dashboard.theme import Palette
 
 RULES: Mapping[Signal, tuple[str, str]] = {
@@ -22,59 +22,62 @@ RULES: Mapping[Signal, tuple[str, str]] = {
 }
 
 
-def individuals(chart: ControlChart, process: InControlProcess, times: Sequence[str], colours: Palette) -> Option:
-    """Single scores with centre, limits at 3 sigma, and faint lines at 1 and 2; drawn as scores, not logarithms."""
-    option = _scores(chart, times, colours, "score")
+def individuals(chart: ControlChart, process: InControlProcess, times: Sequence[str], palette: Palette) -> Option:
+    """Return an individuals chart: scores, centre line, limits at 3 sigma, faint lines at 1 and 2 sigma.
+
+    The chart was computed on logarithms of scores; it is drawn on scores.
+    """
+    option = _scores(chart, times, palette, "score")
     for sigmas in (-2, -1, 1, 2):
         level = math.exp(process.centre + sigmas * process.sigma)
         option["series"][0]["markLine"]["data"].append(
             {
                 "yAxis": level,
-                "lineStyle": {"color": colours.quiet, "type": "dotted", "width": 1, "opacity": 0.6},
+                "lineStyle": {"color": palette.quiet, "type": "dotted", "width": 1, "opacity": 0.6},
                 "label": {"show": False},
             }
         )
     return option
 
 
-def ewma(chart: ControlChart, times: Sequence[str], colours: Palette) -> Option:
-    """The weighted average of the scores with its limits, which widen over the first points."""
-    return _scores(chart, times, colours, "average")
+def ewma(chart: ControlChart, times: Sequence[str], palette: Palette) -> Option:
+    """Return an EWMA chart: the weighted average of the scores and its limits, which widen over the first points."""
+    return _scores(chart, times, palette, "average")
 
 
-def cusum(sums: CusumChart, times: Sequence[str], colours: Palette) -> Option:
-    """Both sums in sigmas, the one for falling scores drawn downwards."""
+def cusum(sums: CusumChart, times: Sequence[str], palette: Palette) -> Option:
+    """Return a CUSUM chart: both sums in sigmas, the one for falling scores drawn downwards."""
     high, low = sums.high.tolist(), (-sums.low).tolist()
     points = [up if up >= -down else down for up, down in zip(high, low, strict=True)]
-    most = 1.1 * max(sums.limit, *high, *(-one for one in low))
-    option = _frame(times, colours, "σ", (-most, most))
+    extent = 1.1 * max(sums.limit, *high, *(-value for value in low))
+    option = _frame(times, palette, "σ", (-extent, extent))
     option["series"] = [
-        _line("rising", high, colours.accent) | {"markLine": _levels([(sums.limit, "limit")], colours)},
-        _line("falling", low, colours.idle)
+        _line("rising", high, palette.accent) | {"markLine": _levels([(sums.limit, "limit")], palette)},
+        _line("falling", low, palette.idle)
         | {
-            "markLine": _levels([(-sums.limit, "limit")], colours),
-            "lineStyle": {"color": colours.idle, "type": [6, 3]},
+            "markLine": _levels([(-sums.limit, "limit")], palette),
+            "lineStyle": {"color": palette.idle, "type": [6, 3]},
         },
-        *_broken(points, sums.signals, colours),
+        *_out_of_control(points, sums.signals, palette),
     ]
-    option["legend"]["data"] = [one["name"] for one in option["series"]]
+    option["legend"]["data"] = [series["name"] for series in option["series"]]
     return option
 
 
-def opened_at(option: Option, place: int, colours: Palette) -> Option:
-    """The chart with an upright line where an alert opened; `place` is the index of that frame."""
+def with_alert_at(option: Option, index: int, palette: Palette) -> Option:
+    """Return a control chart with a vertical line where an alert opened; `index` is that of the frame."""
     first, *others = option["series"]
     line = {
-        "xAxis": place,
-        "lineStyle": {"color": colours.ink, "type": "solid", "width": 1.5},
-        "label": {"show": True, "formatter": "alert", "color": colours.ink},
+        "xAxis": index,
+        "lineStyle": {"color": palette.ink, "type": "solid", "width": 1.5},
+        "label": {"show": True, "formatter": "alert", "color": palette.ink},
     }
     marks = first["markLine"] | {"data": [*first["markLine"]["data"], line]}
     return option | {"series": [first | {"markLine": marks}, *others]}
 
 
-def bars(values: Mapping[str, float], unit: str, limit: float | None, colours: Palette) -> Option:
-    """One bar a name, first on top; those above the limit are orange."""
+def bars(values: Mapping[str, float], unit: str, limit: float | None, palette: Palette) -> Option:
+    """Return one bar per name, the first on top; bars above the limit have another colour."""
     names = list(values)[::-1]
     option: Option = {
         "animation": False,
@@ -89,7 +92,7 @@ def bars(values: Mapping[str, float], unit: str, limit: float | None, colours: P
                 "data": [
                     {
                         "value": values[name],
-                        "itemStyle": {"color": colours.flag if _is_over(values[name], limit) else colours.accent},
+                        "itemStyle": {"color": palette.flag if _is_over(values[name], limit) else palette.accent},
                     }
                     for name in names
                 ],
@@ -97,7 +100,7 @@ def bars(values: Mapping[str, float], unit: str, limit: float | None, colours: P
                     "show": True,
                     "position": "right",
                     "formatter": "{c}" + (f" {unit}" if unit else ""),
-                    "color": colours.ink,
+                    "color": palette.ink,
                 },
             }
         ],
@@ -106,32 +109,32 @@ def bars(values: Mapping[str, float], unit: str, limit: float | None, colours: P
         option["series"][0]["markLine"] = {
             "silent": True,
             "symbol": "none",
-            "precision": EXACT,
-            "lineStyle": {"color": colours.flag, "type": "dashed"},
-            "label": {"show": True, "formatter": "limit", "color": colours.flag},
+            "precision": FULL_PRECISION,
+            "lineStyle": {"color": palette.flag, "type": "dashed"},
+            "label": {"show": True, "formatter": "limit", "color": palette.flag},
             "data": [{"xAxis": limit}],
         }
         option["grid"]["top"] = 26
     return option
 
 
-def pareto(found: Sequence[ParetoBar], colours: Palette) -> Option:
-    """Defect types with their counts, most frequent first, and the share that they and all before them make up."""
+def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
+    """Return the defect types with their counts, most frequent first, and the cumulative share."""
     return {
         "animation": False,
         "grid": {"left": 8, "right": 8, "top": 34, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "textStyle": {"color": colours.ink}},
+        "legend": {"top": 0, "textStyle": {"color": palette.ink}},
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             "type": "category",
-            "data": [f"{bar.defect or 'not named'}\n{bar.count}" for bar in found],
-            "axisLabel": {"interval": 0, "width": 110, "overflow": "break", "color": colours.quiet},
+            "data": [f"{bar.defect or 'no type'}\n{bar.count}" for bar in bars],
+            "axisLabel": {"interval": 0, "width": 110, "overflow": "break", "color": palette.quiet},
         },
         "yAxis": [
             {
                 "type": "value",
                 "minInterval": 1,
-                "splitLine": {"lineStyle": {"color": colours.border, "type": "dashed"}},
+                "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
             },
             {
                 "type": "value",
@@ -146,35 +149,35 @@ def pareto(found: Sequence[ParetoBar], colours: Palette) -> Option:
                 "name": "defects",
                 "type": "bar",
                 "barMaxWidth": 60,
-                "data": [bar.count for bar in found],
-                "itemStyle": {"color": colours.accent},
+                "data": [bar.count for bar in bars],
+                "itemStyle": {"color": palette.accent},
             },
             {
-                "name": "so far",
+                "name": "cumulative",
                 "type": "line",
                 "yAxisIndex": 1,
                 "symbol": "diamond",
                 "symbolSize": 9,
-                "data": [round(100 * bar.cumulative, 1) for bar in found],
-                "lineStyle": {"color": colours.flag},
-                "itemStyle": {"color": colours.flag},
+                "data": [round(100 * bar.cumulative, 1) for bar in bars],
+                "lineStyle": {"color": palette.flag},
+                "itemStyle": {"color": palette.flag},
             },
         ],
     }
 
 
-def rates(names: Sequence[str], found: Sequence[Estimate | None], colours: Palette) -> Option:
-    """A rate a group in percent, each a point with its interval; a group that can't be told stays empty."""
+def rates(names: Sequence[str], estimates: Sequence[Estimate | None], palette: Palette) -> Option:
+    """Return a rate per group in percent, each a point with its interval; a group without an estimate stays empty."""
     return {
         "animation": False,
         "grid": {"left": 8, "right": 16, "top": 12, "bottom": 8, "containLabel": True},
         "tooltip": {"trigger": "item"},
-        "xAxis": {"type": "category", "data": list(names), "axisLabel": {"color": colours.quiet, "hideOverlap": True}},
+        "xAxis": {"type": "category", "data": list(names), "axisLabel": {"color": palette.quiet, "hideOverlap": True}},
         "yAxis": {
             "type": "value",
             "min": 0,
             "axisLabel": {"formatter": "{value} %"},
-            "splitLine": {"lineStyle": {"color": colours.border, "type": "dashed"}},
+            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
         },
         "series": [
             {
@@ -182,23 +185,25 @@ def rates(names: Sequence[str], found: Sequence[Estimate | None], colours: Palet
                 "silent": True,
                 "barWidth": 1,
                 "data": [
-                    [] if one is None else [100 * one.value, 100 * one.value, 100 * one.low, 100 * one.high]
-                    for one in found
+                    []
+                    if estimate is None
+                    else [100 * value for value in (estimate.value, estimate.value, estimate.low, estimate.high)]
+                    for estimate in estimates
                 ],
-                "itemStyle": {"color": colours.quiet, "borderColor": colours.quiet, "borderColor0": colours.quiet},
+                "itemStyle": {"color": palette.quiet, "borderColor": palette.quiet, "borderColor0": palette.quiet},
             },
             {
                 "type": "scatter",
                 "symbol": "circle",
                 "symbolSize": 10,
-                "itemStyle": {"color": colours.accent},
+                "itemStyle": {"color": palette.accent},
                 "data": [
                     {
-                        "name": f"{name}: {one.value:.2%} ({one.low:.2%} to {one.high:.2%})",
-                        "value": [place, round(100 * one.value, 3)],
+                        "name": f"{name}: {estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})",
+                        "value": [index, round(100 * estimate.value, 3)],
                     }
-                    for place, (name, one) in enumerate(zip(names, found, strict=True))
-                    if one is not None
+                    for index, (name, estimate) in enumerate(zip(names, estimates, strict=True))
+                    if estimate is not None
                 ],
                 "tooltip": {"formatter": "{b}"},
             },
@@ -206,41 +211,41 @@ def rates(names: Sequence[str], found: Sequence[Estimate | None], colours: Palet
     }
 
 
-def _scores(chart: ControlChart, times: Sequence[str], colours: Palette, name: str) -> Option:
-    points = [math.exp(one) for one in chart.points.tolist()]
-    upper, lower = ([math.exp(one) for one in edge.tolist()] for edge in (chart.upper, chart.lower))
+def _scores(chart: ControlChart, times: Sequence[str], palette: Palette, name: str) -> Option:
+    points = [math.exp(value) for value in chart.points.tolist()]
+    upper, lower = ([math.exp(value) for value in limits.tolist()] for limits in (chart.upper, chart.lower))
     low, high = min([*points, *lower]), max([*points, *upper])
     margin = 0.05 * (high - low)
-    option = _frame(times, colours, "", (max(0.0, low - margin), high + margin))
-    centre = _levels([(math.exp(chart.centre), "centre")], colours)
-    centre["data"][0]["lineStyle"] = {"color": colours.good, "type": "solid", "width": 1.5}
-    centre["data"][0]["label"]["color"] = colours.good
+    option = _frame(times, palette, "", (max(0.0, low - margin), high + margin))
+    centre = _levels([(math.exp(chart.centre), "centre")], palette)
+    centre["data"][0]["lineStyle"] = {"color": palette.good, "type": "solid", "width": 1.5}
+    centre["data"][0]["label"]["color"] = palette.good
     option["series"] = [
-        _line(name, points, colours.accent) | {"markLine": centre},
-        _line("limits", upper, colours.flag) | {"lineStyle": {"color": colours.flag, "type": "dashed", "width": 1.5}},
-        _line("limits", lower, colours.flag) | {"lineStyle": {"color": colours.flag, "type": "dashed", "width": 1.5}},
-        *_broken(points, chart.signals, colours),
+        _line(name, points, palette.accent) | {"markLine": centre},
+        _line("limits", upper, palette.flag) | {"lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5}},
+        _line("limits", lower, palette.flag) | {"lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5}},
+        *_out_of_control(points, chart.signals, palette),
     ]
-    option["legend"]["data"] = list(dict.fromkeys(one["name"] for one in option["series"]))
+    option["legend"]["data"] = list(dict.fromkeys(series["name"] for series in option["series"]))
     return option
 
 
-def _frame(times: Sequence[str], colours: Palette, unit: str, ends: tuple[float, float]) -> Option:
+def _frame(times: Sequence[str], palette: Palette, unit: str, ends: tuple[float, float]) -> Option:
     return {
         "animation": False,
         "grid": {"left": 8, "right": 58, "top": 40, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "type": "scroll", "textStyle": {"color": colours.ink}},
+        "legend": {"top": 0, "type": "scroll", "textStyle": {"color": palette.ink}},
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             "type": "category",
             "data": list(times),
             "boundaryGap": False,
-            "axisLabel": {"color": colours.quiet, "hideOverlap": True},
-            "axisLine": {"onZero": False, "lineStyle": {"color": colours.border}},
+            "axisLabel": {"color": palette.quiet, "hideOverlap": True},
+            "axisLine": {"onZero": False, "lineStyle": {"color": palette.border}},
         },
         "yAxis": {
             "type": "value",
-            **reach(*ends),
+            **axis_range(*ends),
             "axisLabel": {
                 "formatter": "{value}" + (f" {unit}" if unit else ""),
                 "showMinLabel": False,
@@ -252,47 +257,47 @@ def _frame(times: Sequence[str], colours: Palette, unit: str, ends: tuple[float,
     }
 
 
-def _broken(points: Sequence[float], signals: Sequence[Sequence[Signal]], colours: Palette) -> list[Option]:
-    """One series a rule; a point that breaks several is drawn for the first of them."""
-    found: list[Option] = []
-    for rule, (symbol, words) in RULES.items():
-        places = [place for place, broken in enumerate(signals) if broken and broken[0] == rule]
-        if places:
-            found.append(
+def _out_of_control(points: Sequence[float], signals: Sequence[Sequence[Signal]], palette: Palette) -> list[Option]:
+    """Return one series per rule; a point that breaks several is drawn for the first of them."""
+    series: list[Option] = []
+    for rule, (symbol, description) in RULES.items():
+        indices = [index for index, broken in enumerate(signals) if broken and broken[0] == rule]
+        if indices:
+            series.append(
                 {
-                    "name": f"{rule}: {words}",
+                    "name": f"{rule}: {description}",
                     "type": "scatter",
                     "symbol": symbol,
                     "symbolSize": 9,
                     "z": 5,
-                    "data": [[place, short(points[place])] for place in places],
-                    "itemStyle": {"color": colours.flag, "borderColor": colours.surface, "borderWidth": 1},
+                    "data": [[index, round_significant(points[index])] for index in indices],
+                    "itemStyle": {"color": palette.flag, "borderColor": palette.surface, "borderWidth": 1},
                 }
             )
-    return found
+    return series
 
 
 def _line(name: str, values: Sequence[float], colour: str) -> Option:
     return {
         "name": name,
         "type": "line",
-        "data": [short(value) for value in values],
+        "data": [round_significant(value) for value in values],
         "showSymbol": False,
         "lineStyle": {"color": colour, "width": 1.5},
         "itemStyle": {"color": colour},
     }
 
 
-def _levels(levels: Sequence[tuple[float, str]], colours: Palette) -> Option:
+def _levels(levels: Sequence[tuple[float, str]], palette: Palette) -> Option:
     return {
         "silent": True,
         "symbol": "none",
-        "precision": EXACT,
+        "precision": FULL_PRECISION,
         "data": [
             {
                 "yAxis": level,
-                "lineStyle": {"color": colours.flag, "type": "dashed", "width": 1.5},
-                "label": {"show": True, "formatter": name, "position": "end", "color": colours.flag},
+                "lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5},
+                "label": {"show": True, "formatter": name, "position": "end", "color": palette.flag},
             }
             for level, name in levels
         ],

@@ -12,16 +12,17 @@ from storage.line.decision import decide
 from storage.line.verdicts import TrendPoint, Verdict
 
 Option = dict[str, Any]
-EXACT = -1  # a marked line stands where it is said; else ECharts rounds its place to two decimals
+FULL_PRECISION = -1  # of a marked line; by default ECharts rounds its position to two decimals
 Histogram = Sequence[tuple[float, float, int]]
+"""Bins of (low, high, number of frames), in order."""
 
 
-def sparkline(scores: Sequence[float], threshold: float | None, colours: Palette) -> Option:
-    """Recent scores, oldest first, without axes; those above the threshold are marked."""
+def sparkline(scores: Sequence[float], threshold: float | None, palette: Palette) -> Option:
+    """Return recent scores, oldest first, as a line without axes; flagged ones are marked."""
     levels = [*scores] if threshold is None else [*scores, threshold]
-    line = _line("scores", list(enumerate(scores)), colours.accent, width=2)
+    line = _line("scores", list(enumerate(scores)), palette.accent, width=2)
     if threshold is not None:
-        line["markLine"] = _level(threshold, colours, label=False)
+        line["markLine"] = _level(threshold, palette, label=False)
     flagged = [
         (index, score)
         for index, score in enumerate(scores)
@@ -43,7 +44,7 @@ def sparkline(scores: Sequence[float], threshold: float | None, colours: Palette
                 "symbol": "diamond",
                 "symbolSize": 9,
                 "silent": True,
-                "itemStyle": {"color": colours.flag},
+                "itemStyle": {"color": palette.flag},
             },
         ],
     }
@@ -55,11 +56,11 @@ def trend(
     since: datetime,
     until: datetime,
     bucket: timedelta,
-    colours: Palette,
+    palette: Palette,
 ) -> Option:
-    """Mean score a bucket with the highest above it, the threshold in force, and each flagged frame as a point.
+    """Return the mean and the maximum score per bucket, the threshold, and each flagged frame as a point.
 
-    The first series holds the flagged frames in the order given, so that a click's index names one of them.
+    The first series holds the flagged frames in the order given, so that the index of a click identifies one.
     """
     rows = _with_gaps([point for point in points if point.score_mean is not None], bucket)
     return {
@@ -73,16 +74,16 @@ def trend(
             "itemHeight": 9,
             "data": [
                 {"name": "mean score"},
-                {"name": "highest"},
+                {"name": "maximum"},
                 {"name": "threshold"},
                 {"name": "flagged frame", "icon": "diamond"},
             ],
         },
         "xAxis": {
             "type": "time",
-            "min": _milliseconds(since),
-            "max": _milliseconds(until),
-            "axisLine": {"lineStyle": {"color": colours.border}},
+            "min": milliseconds(since),
+            "max": milliseconds(until),
+            "axisLine": {"lineStyle": {"color": palette.border}},
             "axisTick": {"show": False},
             "splitLine": {"show": False},
         },
@@ -91,34 +92,34 @@ def trend(
             "scale": True,
             "splitNumber": 4,
             "axisLabel": {"formatter": "{value}"},
-            "splitLine": {"lineStyle": {"color": colours.border, "type": "dashed"}},
+            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
         },
         "tooltip": {"trigger": "axis", "valueFormatter": "%.3f", "axisPointer": {"type": "line"}},
         "series": [
             {
                 "name": "flagged frame",
                 "type": "scatter",
-                "data": [[_milliseconds(verdict.captured_at), verdict.score] for verdict in flagged],
+                "data": [[milliseconds(verdict.captured_at), verdict.score] for verdict in flagged],
                 "symbol": "diamond",
                 "symbolSize": 11,
                 "z": 5,
                 "selectedMode": "single",
-                "itemStyle": {"color": colours.flag, "borderColor": colours.surface, "borderWidth": 1},
-                "select": {"itemStyle": {"borderColor": colours.ink, "borderWidth": 2}},
+                "itemStyle": {"color": palette.flag, "borderColor": palette.surface, "borderWidth": 1},
+                "select": {"itemStyle": {"borderColor": palette.ink, "borderWidth": 2}},
             },
-            _line("highest", [[at, high] for at, _, high, _ in rows], colours.quiet, width=1, opacity=0.7),
-            _line("mean score", [[at, mean] for at, mean, _, _ in rows], colours.accent, width=2.5),
+            _line("maximum", [[at, high] for at, _, high, _ in rows], palette.quiet, width=1, opacity=0.7),
+            _line("mean score", [[at, mean] for at, mean, _, _ in rows], palette.accent, width=2.5),
             {
-                **_line("threshold", [[at, level] for at, _, _, level in rows], colours.flag, width=1.5),
+                **_line("threshold", [[at, level] for at, _, _, level in rows], palette.flag, width=1.5),
                 "step": "end",
-                "lineStyle": {"color": colours.flag, "width": 1.5, "type": "dashed"},
+                "lineStyle": {"color": palette.flag, "width": 1.5, "type": "dashed"},
             },
         ],
     }
 
 
-def histogram(bins: Histogram, threshold: float | None, colours: Palette) -> Option:
-    """Frames by score; bars that lie wholly above the threshold are in the flagged colour, the threshold is a line."""
+def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Option:
+    """Return the number of frames by score, with the threshold as a line; bins wholly above it have another colour."""
     top = max((frames for _, _, frames in bins), default=0)
     option: Option = {
         "animation": False,
@@ -128,16 +129,16 @@ def histogram(bins: Histogram, threshold: float | None, colours: Palette) -> Opt
             "scale": True,
             "splitNumber": 4,
             "splitLine": {"show": False},
-            "axisLine": {"lineStyle": {"color": colours.border}},
+            "axisLine": {"lineStyle": {"color": palette.border}},
             "axisLabel": {"showMinLabel": False, "showMaxLabel": False},
-            **_extent(bins, threshold),
+            **_score_axis(bins, threshold),
         },
         "yAxis": {
             "type": "value",
             "max": max(1, top),
             "splitNumber": 3,
             "minInterval": 1,
-            "splitLine": {"lineStyle": {"color": colours.border, "type": "dashed"}},
+            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
         },
         "tooltip": {"trigger": "item", "formatter": "{b}: {@[1]} frames"},
         "series": [
@@ -148,7 +149,7 @@ def histogram(bins: Histogram, threshold: float | None, colours: Palette) -> Opt
                     {
                         "name": f"{formatting.score(low)} to {formatting.score(high)}",
                         "value": [(low + high) / 2, frames],
-                        "itemStyle": {"color": _bar_colour(low, threshold, colours), "borderRadius": [2, 2, 0, 0]},
+                        "itemStyle": {"color": _bar_colour(low, threshold, palette), "borderRadius": [2, 2, 0, 0]},
                     }
                     for low, high, frames in bins
                 ],
@@ -156,12 +157,61 @@ def histogram(bins: Histogram, threshold: float | None, colours: Palette) -> Opt
         ],
     }
     if threshold is not None:
-        option["series"][0]["markLine"] = _level(threshold, colours, label=True, axis="xAxis")
+        option["series"][0]["markLine"] = _level(threshold, palette, label=True, axis="xAxis")
     return option
 
 
-def components(parts: Mapping[str, float], colours: Palette) -> Option:
-    """What a score was made of, one bar a component, in the order of the alphabet from top to bottom."""
+def arrivals(
+    frames: Mapping[datetime, int], since: datetime, until: datetime, bucket: timedelta, palette: Palette
+) -> Option:
+    """Return the number of frames captured per bucket; a bucket without any is a visible gap."""
+    return {
+        "animation": False,
+        "grid": {"left": 8, "right": 16, "top": 12, "bottom": 8, "containLabel": True},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "time",
+            "min": milliseconds(since),
+            "max": milliseconds(until),
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            "type": "value",
+            "minInterval": 1,
+            "splitNumber": 3,
+            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
+        },
+        "series": [
+            {
+                "name": f"frames in {formatting.duration(bucket.total_seconds())}",
+                "type": "bar",
+                "barMaxWidth": 8,
+                "barMinWidth": 2,
+                "data": [[milliseconds(at), number] for at, number in sorted(frames.items())],
+                "itemStyle": {"color": palette.accent},
+            }
+        ],
+    }
+
+
+def with_frame_marked(option: Option, frame: Verdict, palette: Palette) -> Option:
+    """Return a trend with a ring around one frame and a shorter legend."""
+    ring = {
+        "name": "this frame",
+        "type": "scatter",
+        "data": [] if frame.score is None else [[milliseconds(frame.captured_at), frame.score]],
+        "symbol": "circle",
+        "symbolSize": 20,
+        "z": 6,
+        "silent": True,
+        "itemStyle": {"color": "transparent", "borderColor": palette.ink, "borderWidth": 2.5},
+    }
+    legend = {**option["legend"], "itemGap": 10, "data": [{"name": "mean score"}, {"name": "threshold"}]}
+    return {**option, "series": [*option["series"], ring], "legend": legend}
+
+
+def components(parts: Mapping[str, float], palette: Palette) -> Option:
+    """Return the components of a score, one bar per component, in alphabetical order from the top."""
     names = sorted(parts, reverse=True)
     return {
         "animation": False,
@@ -174,21 +224,21 @@ def components(parts: Mapping[str, float], colours: Palette) -> Option:
                 "type": "bar",
                 "barWidth": 10,
                 "silent": True,
-                "data": [short(parts[name]) for name in names],
-                "itemStyle": {"color": colours.accent, "borderRadius": 2},
-                "label": {"show": True, "position": "right", "formatter": "{c}", "color": colours.ink},
+                "data": [round_significant(parts[name]) for name in names],
+                "itemStyle": {"color": palette.accent, "borderRadius": 2},
+                "label": {"show": True, "position": "right", "formatter": "{c}", "color": palette.ink},
             }
         ],
     }
 
 
-def short(value: float) -> float:
-    """To four digits that count, however small it is."""
+def round_significant(value: float) -> float:
+    """Return the value rounded to four significant digits."""
     return float(f"{value:.4g}")
 
 
-def reach(low: float, high: float) -> Option:
-    """An axis from `low` to `high`, both to a thousandth of the way between them, so that its labels are short."""
+def axis_range(low: float, high: float) -> Option:
+    """Return the ends of an axis, rounded to a thousandth of its length so that their labels are short."""
     digits = 3 - math.floor(math.log10(high - low)) if high > low else 3
     return {"min": round(low, digits), "max": round(high, digits)}
 
@@ -205,42 +255,43 @@ def _line(name: str, data: Sequence[Sequence[float | None]], colour: str, width:
     }
 
 
-def _level(threshold: float, colours: Palette, *, label: bool, axis: str = "yAxis") -> Option:
+def _level(threshold: float, palette: Palette, *, label: bool, axis: str = "yAxis") -> Option:
     return {
         "silent": True,
         "symbol": "none",
-        "precision": EXACT,
-        "lineStyle": {"color": colours.flag, "type": "dashed", "width": 1.5},
-        "label": {"show": label, "formatter": f"threshold {formatting.score(threshold)}", "color": colours.flag},
+        "precision": FULL_PRECISION,
+        "lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5},
+        "label": {"show": label, "formatter": f"threshold {formatting.score(threshold)}", "color": palette.flag},
         "data": [{axis: threshold}],
     }
 
 
-def _bar_colour(low: float, threshold: float | None, colours: Palette) -> str:
-    return colours.flag if threshold is not None and low >= threshold else colours.accent
+def _bar_colour(low: float, threshold: float | None, palette: Palette) -> str:
+    return palette.flag if threshold is not None and low >= threshold else palette.accent
 
 
-def _extent(bins: Histogram, threshold: float | None) -> Option:
+def _score_axis(bins: Histogram, threshold: float | None) -> Option:
     if not bins:
         return {}
     edges = [bins[0][0], bins[-1][1], *([] if threshold is None else [threshold])]
     margin = 0.02 * (max(edges) - min(edges))
-    return reach(min(edges) - margin, max(edges) + margin)
+    return axis_range(min(edges) - margin, max(edges) + margin)
 
 
 def _with_gaps(
     points: Sequence[TrendPoint], bucket: timedelta
 ) -> list[tuple[float, float | None, float | None, float | None]]:
-    """Rows (time, mean, highest, threshold), with an empty one where nothing was scored for over two buckets."""
+    """Return rows (time, mean, maximum, threshold), with an empty one where nothing was scored for over two buckets."""
     rows: list[tuple[float, float | None, float | None, float | None]] = []
     for point, following in pairwise([*points, None]):
         if point is None:
             continue
-        rows.append((_milliseconds(point.started_at), point.score_mean, point.score_max, point.threshold))
+        rows.append((milliseconds(point.started_at), point.score_mean, point.score_max, point.threshold))
         if following is not None and following.started_at - point.started_at > 2 * bucket:
-            rows.append((_milliseconds(point.started_at + bucket), None, None, None))
+            rows.append((milliseconds(point.started_at + bucket), None, None, None))
     return rows
 
 
-def _milliseconds(at: datetime) -> float:
+def milliseconds(at: datetime) -> float:
+    """Return a time as ECharts counts it: milliseconds since 1970."""
     return at.timestamp() * 1000

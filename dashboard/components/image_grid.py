@@ -1,35 +1,45 @@
-"""Kept pictures side by side, each with a line under it."""
+"""Stored images side by side, each with a line of HTML under it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from markupsafe import Markup
 
-from dashboard import context
 from dashboard.components import elements
+from dashboard.context import PageContext
+
+SIZE = 240  # pixels, the longest edge of a thumbnail
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
-    """A kept picture; `line` is HTML and `alt` says what is to be seen."""
+    """A stored image; `alt` describes it for screen readers."""
 
     reference: str
-    line: str
+    caption: Markup
     alt: str
 
 
-def row(pictures: Sequence[CaptionedImage], key: str, *, width: int = 110) -> None:
-    """As many to a line as fit."""
-    with st.grid(min_column_width=width, gap="xsmall", key=f"images-{key}"):
-        for one in pictures:
+def image_grid(page: PageContext, images: Sequence[CaptionedImage], key: str, *, min_column_width: int = 110) -> None:
+    """Draw the images in as many columns as fit; `min_column_width` is in pixels."""
+    with st.grid(min_column_width=min_column_width, gap="xsmall", key=f"images-{key}"):
+        for image in images:
             with st.container(gap=None):
-                picture(one)
+                captioned_image(page, image)
 
 
-def picture(one: CaptionedImage) -> None:
-    """The picture with its line; one that can't be shown leaves its line."""
-    if copy := context.small_copy(one.reference, 240, 240):
-        st.image(copy, width="stretch", alt=one.alt)
+def captioned_image(page: PageContext, image: CaptionedImage, width: int = SIZE, height: int = SIZE) -> None:
+    """Draw one image with its caption, or a placeholder where it can't be shown."""
+    if thumbnail := page.thumbnail(image.reference, width, height):
+        st.image(thumbnail, width="stretch", alt=image.alt)
     else:
-        st.html(f'<div class="andon-no-thumb">{elements.icon("image_not_supported")}</div>')
-    st.html(one.line)
+        st.html(elements.no_thumbnail())
+    st.html(image.caption)
+
+
+def bare_images(page: PageContext, images: Sequence[tuple[str, str]]) -> None:
+    """Draw images without captions, skipping those that can't be shown; each is (reference, alt)."""
+    for reference, alt in images:
+        if thumbnail := page.thumbnail(reference, SIZE, SIZE):
+            st.image(thumbnail, width="stretch", alt=alt)

@@ -1,4 +1,4 @@
-"""Lets the page's keys be heard wherever the focus is, but in a text field, and while the page is drawn anew."""
+"""Keyboard shortcuts that work wherever the focus is, except in a text field, and while the page is redrawn."""
 
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
@@ -9,11 +9,11 @@ from dashboard.theme import ASSETS
 @st.cache_resource(show_spinner=False)
 def _component() -> ComponentRenderer:
     return st.components.v2.component(
-        "andon.keys", html="<span></span>", js=(ASSETS / "keys.js").read_text(encoding="utf-8")
+        "andon.shortcuts", html="<span></span>", js=(ASSETS / "shortcuts.js").read_text(encoding="utf-8")
     )
 
 
-def hand_on() -> None:
-    """Nothing to see."""
-    with st.container(key="unseen-keys"):
-        _component()(key="keys", data={})
+def forward_shortcuts() -> None:
+    """Add an invisible component that forwards key presses to Streamlit's shortcuts."""
+    with st.container(key="hidden-shortcuts"):
+        _component()(key="shortcuts", data={})

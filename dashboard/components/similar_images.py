@@ -1,7 +1,7 @@
-"""Pictures that look alike, and one that looks unlike the others, told from small copies without a model.
+"""Near-duplicates and outliers among images, found from small copies without a model.
 
-Good parts under a fixed camera all look much alike, so no fixed distance, and no perceptual hash of a few bits, tells a
-picture that was taken twice. What tells it is that two pictures are far nearer to each other than pairs of the set are.
+Good parts under a fixed camera all look similar, so neither a fixed distance nor a perceptual hash of a few bits finds
+an image that was taken twice. What finds it is a distance far smaller than that of the other pairs of the set.
 """
 
 import io
@@ -13,84 +13,88 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Grey = npt.NDArray[np.float32]
-"""(32, 32): the picture in grey with its light taken off, mean 0 and standard deviation 1."""
+GreyThumbnail = npt.NDArray[np.float32]
+"""(32, 32): the image in grey, standardized to mean 0 and standard deviation 1."""
 
-Glance = npt.NDArray[np.float32]
-"""(16, 16, 3), 0..1: the picture at a glance, with its colours and its light."""
+ColourThumbnail = npt.NDArray[np.float32]
+"""(16, 16, 3): the image in RGB, 0..1."""
 
-GREY, GLANCE = 32, 16
-NEAR_DUPLICATE = (
-    0.2  # of the median pair; retakes with other noise and light lie at 0.14 and less, real pairs above 0.26
-)
-SAME = 0.01  # of a standard deviation: the same picture, saved once more, where a set has no other pairs to measure by
-STANDS_OUT = 3.5  # robust standard deviations, the usual mark (Iglewicz and Hoaglin, 1993)
-FEWEST = 4  # pictures among which one can stand out
+GREY_SIZE, COLOUR_SIZE = 32, 16
+NEAR_DUPLICATE = 0.2  # of the median distance; images taken twice lie at 0.14 and less, different parts above 0.26
+IDENTICAL = 0.01  # of a standard deviation: one image saved twice, for sets without other pairs to compare with
+OUTLIER_Z = 3.5  # modified z-score (Iglewicz and Hoaglin, 1993)
+MIN_FOR_OUTLIERS = 4
 _MAD_TO_SIGMA = 0.6745
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is remembered of a picture."""
+    """Two small copies of an image that distances are computed from."""
 
-    grey: Grey
-    glance: Glance
+    grey: GreyThumbnail
+    colour: ColourThumbnail
 
 
-def look(data: bytes) -> Fingerprint:
-    """Of an encoded picture; raises `ValueError` when it can't be opened."""
+def fingerprint(data: bytes) -> Fingerprint:
+    """Return the fingerprint of an encoded image.
+
+    Raises:
+        ValueError: The bytes are not an image.
+    """
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            picture = image.convert("RGB")
+        with Image.open(io.BytesIO(data)) as encoded:
+            image = encoded.convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"these {len(data)} bytes can't be looked at: {error}") from error
-    grey = np.asarray(picture.convert("L").resize((GREY, GREY), Image.Resampling.BOX), dtype=np.float32)
-    glance = np.asarray(picture.resize((GLANCE, GLANCE), Image.Resampling.BOX), dtype=np.float32) / np.float32(255)
-    return Fingerprint((grey - grey.mean()) / (grey.std() or np.float32(1)), glance)
+        raise ValueError(f"these {len(data)} bytes are not an image: {error}") from error
+    grey = np.asarray(image.convert("L").resize((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX), dtype=np.float32)
+    colour = np.asarray(image.resize((COLOUR_SIZE, COLOUR_SIZE), Image.Resampling.BOX), dtype=np.float32)
+    return Fingerprint((grey - grey.mean()) / (grey.std() or np.float32(1)), colour / np.float32(255))
 
 
 def distance(one: Fingerprint, other: Fingerprint) -> float:
-    """Mean difference a pixel, in standard deviations of a picture."""
+    """Return the mean absolute difference per pixel, in standard deviations of an image."""
     return float(np.abs(one.grey - other.grey).mean())
 
 
-def near_duplicates(looks: Mapping[str, Fingerprint]) -> list[tuple[str, str]]:
-    """Pairs that show the same thing twice, in the order of the pictures."""
-    apart = {(one, other): distance(looks[one], looks[other]) for one, other in combinations(looks, 2)}
-    usual = float(np.median(list(apart.values()))) if len(apart) > 1 else 0.0
-    return [pair for pair, away in apart.items() if away <= max(SAME, NEAR_DUPLICATE * usual)]
+def near_duplicates(fingerprints: Mapping[str, Fingerprint]) -> list[tuple[str, str]]:
+    """Return the pairs of names that show the same part twice, in the order of the images."""
+    distances = {
+        (one, other): distance(fingerprints[one], fingerprints[other]) for one, other in combinations(fingerprints, 2)
+    }
+    median = float(np.median(list(distances.values()))) if len(distances) > 1 else 0.0
+    return [pair for pair, value in distances.items() if value <= max(IDENTICAL, NEAR_DUPLICATE * median)]
+
+
+def duplicates_by_name(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return, for each name that occurs in a pair, the names it is paired with."""
+    found: dict[str, list[str]] = {}
+    for first, second in pairs:
+        found.setdefault(first, []).append(second)
+        found.setdefault(second, []).append(first)
+    return {name: found[name] for name in names if name in found}
 
 
 def outliers(values: Mapping[str, float]) -> list[str]:
-    """Those far above the others, by the modified z-score; none among fewer than four."""
-    if len(values) < FEWEST:
+    """Return the names whose value is far above the others by the modified z-score; none among fewer than four."""
+    if len(values) < MIN_FOR_OUTLIERS:
         return []
     numbers = np.array(list(values.values()))
     median = float(np.median(numbers))
     spread = float(np.median(np.abs(numbers - median)))
     if spread == 0:
         spread = float(np.mean(np.abs(numbers - median))) or 1.0
-    return [name for name, value in values.items() if _MAD_TO_SIGMA * (value - median) / spread > STANDS_OUT]
+    return [name for name, value in values.items() if _MAD_TO_SIGMA * (value - median) / spread > OUTLIER_Z]
 
 
-def unlikeness(looks: Mapping[str, Fingerprint]) -> dict[str, float]:
-    """How far each lies from the picture that is the median of all, per pixel and colour, 0..1."""
-    if not looks:
+def distances_from_median(fingerprints: Mapping[str, Fingerprint]) -> dict[str, float]:
+    """Return each image's mean absolute difference from the median image, per pixel and channel, 0..1."""
+    if not fingerprints:
         return {}
-    middle = np.median(np.stack([one.glance for one in looks.values()]), axis=0)
-    return {name: float(np.abs(one.glance - middle).mean()) for name, one in looks.items()}
+    median = np.median(np.stack([one.colour for one in fingerprints.values()]), axis=0)
+    return {name: float(np.abs(one.colour - median).mean()) for name, one in fingerprints.items()}
 
 
-def nearest(frame: Fingerprint, looks: Mapping[str, Fingerprint]) -> list[str]:
-    """The pictures by how alike they are to the frame at a glance, the most alike first."""
-    away = {name: float(np.abs(one.glance - frame.glance).mean()) for name, one in looks.items()}
-    return sorted(away, key=lambda name: (away[name], name))
-
-
-def twins(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Of each picture that has near-duplicates, which ones."""
-    found: dict[str, list[str]] = {}
-    for first, second in pairs:
-        found.setdefault(first, []).append(second)
-        found.setdefault(second, []).append(first)
-    return {name: found[name] for name in names if name in found}
+def nearest(frame: Fingerprint, fingerprints: Mapping[str, Fingerprint]) -> list[str]:
+    """Return the names ordered by similarity to a frame, the most similar first."""
+    distances = {name: float(np.abs(one.colour - frame.colour).mean()) for name, one in fingerprints.items()}
+    return sorted(distances, key=lambda name: (distances[name], name))

@@ -1,76 +1,86 @@
-"""Dead letters: messages that could not become a verdict, why, and how to send them again."""
+"""The dead letters page: messages that could not become a verdict, why, and how to replay them."""
+
+from collections.abc import Mapping
 
 import streamlit as st
+from markupsafe import Markup
 
-from dashboard import context, formatting
-from dashboard.components import elements, verdict_html
+from dashboard import formatting
+from dashboard.components import elements
+from dashboard.context import PageContext, draw_live
 from storage.line import dead_letters
 from storage.line.dead_letters import DeadLetter
 
 PAGE_SIZE = 50
-SHOW: dict[str, bool | None] = {"Waiting": False, "Replayed": True, "All": None}
+PAGE = "letters_page"
+DEFAULT_FILTER = "Waiting"
+FILTERS: Mapping[str, bool | None] = {DEFAULT_FILTER: False, "Replayed": True, "All": None}
 
 
-def dead_letters_page() -> None:
+def dead_letters_page(page: PageContext) -> None:
+    """Draw the choice of dead letters, and those."""
     st.title("Dead letters")
     st.markdown(
-        "A message that can't be parsed, decoded or matched to a station is kept whole here and never stops the line. "
-        "Put the cause right, then send it again with `andon dead-letters replay ID`."
+        "A message that can't be parsed, decoded or matched to a station is stored here whole, and the line goes on. "
+        "Correct the cause, then replay the message with `andon dead-letters replay ID`."
     )
-    show = st.segmented_control(
+    filter_name = st.segmented_control(
         "Show",
-        list(SHOW),
-        default="Waiting",
+        list(FILTERS),
+        default=DEFAULT_FILTER,
         required=True,
         key="letters",
         bind="query-params",
         label_visibility="collapsed",
     )
-    context.live(listed, None, show or "Waiting")
+    draw_live(page, letters, None, filter_name or DEFAULT_FILTER)
 
 
-def listed(show: str) -> None:
-    page = int(st.session_state.get("letters_page", 1))
-    with context.reading() as session:
-        total = dead_letters.count(session, replayed=SHOW[show])
-        page = min(page, max(1, -(-total // PAGE_SIZE)))
-        letters = dead_letters.recent(session, replayed=SHOW[show], limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
-    if not letters:
-        st.success(none_shown(show), icon=":material/mark_email_read:")
+def letters(page: PageContext, filter_name: str) -> None:
+    """Draw a page of dead letters and the selected one in full."""
+    replayed, number = FILTERS[filter_name], int(st.session_state.get(PAGE, 1))
+    with page.read() as session:
+        total = dead_letters.count(session, replayed=replayed)
+        pages = max(1, -(-total // PAGE_SIZE))
+        number = min(number, pages)
+        listed = dead_letters.recent(session, replayed=replayed, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
+    if not listed:
+        st.success(nothing_listed(filter_name), icon=":material/mark_email_read:")
         return
-    chosen = table(letters)
+    selected = table(page, listed)
     if total > PAGE_SIZE:
-        if page != st.session_state.get("letters_page", 1):
-            st.session_state["letters_page"] = page
-        st.pagination(-(-total // PAGE_SIZE), key="letters_page")
+        if number != st.session_state.get(PAGE, 1):
+            st.session_state[PAGE] = number
+        st.pagination(pages, key=PAGE)
     st.caption(formatting.plural(total, "dead letter"))
-    if chosen is not None:
-        detail(chosen)
+    if selected is not None:
+        detail(page, selected)
 
 
-def none_shown(show: str) -> str:
-    if show == "Waiting":
-        return "No dead letters wait: every message became a verdict, or was replayed."
-    return "Nothing was replayed so far." if show == "Replayed" else "There are no dead letters."
+def nothing_listed(filter_name: str) -> str:
+    """Return why the list is empty."""
+    if filter_name == DEFAULT_FILTER:
+        return "No dead letter is waiting: every message became a verdict or was replayed."
+    return "No dead letter was replayed so far." if filter_name == "Replayed" else "There are no dead letters."
 
 
-def table(letters: list[DeadLetter]) -> DeadLetter | None:
-    """The list; returns the row that is selected."""
-    now = context.now()
+def table(page: PageContext, listed: list[DeadLetter]) -> DeadLetter | None:
+    """Draw dead letters as a table and return the selected one, or None."""
+    now = page.now()
     rows = [
         {
             "ID": letter.id,
-            "When": formatting.ago(letter.occurred_at, now),
+            "Time": formatting.ago(letter.occurred_at, now),
             "Reason": letter.reason,
             "Station": letter.station or "–",
             "Error": letter.error,
             "Size": formatting.size(letter.payload_bytes),
-            "Place": f"{letter.topic} / {letter.partition} / {letter.offset}",
+            "Bus position": bus_position(letter),
             "Replayed": formatting.ago(letter.replayed_at, now) if letter.replayed_at else "no",
         }
-        for letter in letters
+        for letter in listed
     ]
-    picked = st.dataframe(
+    event = st.dataframe(
         rows,
         key="letters_table",
         hide_index=True,
@@ -83,19 +93,20 @@ def table(letters: list[DeadLetter]) -> DeadLetter | None:
         },
         alt="Dead letters, newest first",
     )
-    selected = picked.selection.rows
-    return letters[selected[0]] if selected and selected[0] < len(letters) else None
+    selected = event.selection.rows
+    return listed[selected[0]] if selected and selected[0] < len(listed) else None
 
 
-def detail(letter: DeadLetter) -> None:
+def detail(page: PageContext, letter: DeadLetter) -> None:
+    """Draw a dead letter in full, with the commands that inspect and replay it."""
     with st.container(border=True, key="card-letter"):
         st.html(elements.heading(f"Dead letter {letter.id}", letter.reason))
         st.markdown(letter.error.replace("`", "'"))
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            st.html(verdict_html.letter(letter, context.zone()))
+            st.html(facts(page, letter))
         with right:
-            st.markdown("Look at it, and send it again once its cause is put right:")
+            st.markdown("Inspect the message, and replay it once the cause is corrected:")
             st.code(
                 f"andon dead-letters show {letter.id}\nandon dead-letters replay {letter.id}",
                 language="bash",
@@ -103,4 +114,31 @@ def detail(letter: DeadLetter) -> None:
             )
 
 
-dead_letters_page()
+def facts(page: PageContext, letter: DeadLetter) -> Markup:
+    """Return where a dead letter came from, with its headers."""
+    headers = "; ".join(f"{name}: {as_text(value)}" for name, value in letter.headers)
+    replayed = formatting.timestamp(letter.replayed_at, page.time_zone) if letter.replayed_at else "no"
+    return elements.facts(
+        [
+            ("Time", formatting.timestamp(letter.occurred_at, page.time_zone)),
+            ("Bus position", bus_position(letter)),
+            ("Station in the message", letter.station),
+            ("Key", letter.key),
+            ("Headers", headers or "none"),
+            ("Payload", f"{formatting.size(letter.payload_bytes)}, {letter.payload_reference}"),
+            ("Replayed", replayed),
+        ]
+    )
+
+
+def bus_position(letter: DeadLetter) -> str:
+    """Return topic, partition and offset of a message."""
+    return f"{letter.topic} / {letter.partition} / {letter.offset}"
+
+
+def as_text(value: bytes) -> str:
+    """Return bytes as text, or in hexadecimal where they are not UTF-8."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.hex()

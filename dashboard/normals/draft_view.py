@@ -1,171 +1,199 @@
-"""A draft: the active set without what is dropped, with frames picked in review and pictures from a disk."""
+"""A draft: the images kept from a version, candidates from the review, and uploads."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting, mutations
-from dashboard.auth import identity
+from dashboard import formatting, mutations
 from dashboard.components import elements, images
+from dashboard.context import PageContext
 from dashboard.normals import image_checks, versions_view
-from storage.actions import normal_sets as actions
+from storage.actions import normal_sets as normal_set_actions
 from storage.auth.actors import Actor
 from storage.errors import StorageError
 from storage.line.normal_candidates import NormalCandidate
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES, NormalImage, NormalSet
 from storage.line.stations import Station
 
-NOTE, UPLOADS, TURN = "draft_note", "draft_uploads", "draft_turn"
-KINDS = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp"]
+NOTE, UPLOADS, UPLOADS_VERSION = "draft_note", "draft_uploads", "draft_uploads_version"
+EXTENSIONS = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp"]
+KEEP, TAKE = "keep", "take"
 
 
-def drafting_view(place: Station, versions: Sequence[NormalSet], picked: Sequence[NormalCandidate]) -> None:
-    """Choose what a draft is made of, and make it."""
-    may = identity.may("normal_set.add")
-    active = next((version for version in versions if version.state == "active"), None)
-    base = base_of(versions, active)
+def draft_view(
+    page: PageContext, station: Station, versions: Sequence[NormalSet], candidates: Sequence[NormalCandidate]
+) -> None:
+    """Draw the images that a draft can be made of, and the button that creates it."""
+    may = page.may("normal_set.add")
+    base = choose_base(versions)
     with st.container(border=True, key="card-kept"):
-        st.html(elements.heading("Kept from the base", "take the tick off an image to drop it"))
-        boxes([(image.reference, image.name) for image in base.images] if base else [], "keep", may)
+        st.html(elements.heading("Images of the base version", "untick an image to leave it out"))
+        base_images = [(image.reference, image.name) for image in base.images] if base else []
+        checkboxes(page, base_images, KEEP, enabled=may)
         if base is None:
-            st.caption("There is no version yet: the draft begins empty.")
-    with st.container(border=True, key="card-picked"):
-        st.html(
-            elements.heading(
-                "Picked in review", f"{formatting.plural(len(picked), 'frame')} called false alarms or good"
-            )
-        )
-        boxes([(pick.image_reference, pick.name) for pick in picked], "take", may)
-        if not picked:
-            st.caption("Nothing is picked: press G on a false alarm on the page Review, and it comes here.")
-        elif st.button("Forget those without a tick", key="unpick", disabled=not identity.may("normal_set.propose")):
-            forget(place, picked)
+            st.caption("There is no version yet: the draft starts empty.")
+    with st.container(border=True, key="card-candidates"):
+        number = formatting.plural(len(candidates), "candidate")
+        st.html(elements.heading("Candidates from the review", f"{number} labelled false reject or good part"))
+        checkboxes(page, [(candidate.image_reference, candidate.name) for candidate in candidates], TAKE, enabled=may)
+        if not candidates:
+            st.caption("There are no candidates. Press G on a false reject on the page Review to add one.")
+        elif st.button("Remove unticked candidates", key="withdraw", disabled=not page.may("normal_set.propose")):
+            withdraw_unticked(page, station, candidates)
     with st.container(border=True, key="card-uploads"):
-        st.html(elements.heading("From your disk", "pictures of good parts as the station's camera takes them"))
+        st.html(elements.heading("Uploads", "images of good parts as the station's camera captures them"))
         st.file_uploader(
-            "Pictures",
-            KINDS,
+            "Images",
+            EXTENSIONS,
             accept_multiple_files=True,
             key=uploads_key(),
             label_visibility="collapsed",
             disabled=not may,
         )
-    make(place, base, picked, may)
+    draft_summary(page, station, base, candidates, may=may)
 
 
-def base_of(versions: Sequence[NormalSet], active: NormalSet | None) -> NormalSet | None:
-    """The version that the draft begins with, the active one unless another is chosen."""
+def choose_base(versions: Sequence[NormalSet]) -> NormalSet | None:
+    """Draw the choice of the version that a draft starts from, by default the active one, and return it."""
     if not versions:
         return None
-    named = {versions_view.name(version): version for version in versions}
-    usual = versions_view.name(active or versions[0])
-    chosen = st.selectbox(
-        "Begin with",
-        list(named),
-        index=list(named).index(usual),
+    by_name = {versions_view.version_name(version): version for version in versions}
+    default = versions_view.version_name(versions_view.active_of(versions) or versions[0])
+    name = st.selectbox(
+        "Base version",
+        list(by_name),
+        index=list(by_name).index(default),
         key="draft_base",
-        format_func=lambda each: (
-            f"{each} · {named[each].state} · {formatting.plural(len(named[each].images), 'image')}"
-        ),
+        format_func=lambda each: versions_view.described(by_name[each]),
         width=260,
     )
-    return named[chosen]
+    return by_name[name]
 
 
-def boxes(images: Sequence[tuple[str, str]], kind: str, may: bool) -> None:
-    """Pictures with a box each that is ticked at first."""
+def checkboxes(page: PageContext, stored: Sequence[tuple[str, str]], kind: str, *, enabled: bool) -> None:
+    """Draw images with a checkbox each, ticked at first; each is (reference, name)."""
     with st.grid(min_column_width=130, gap="xsmall", key=f"images-{kind}"):
-        for reference, name in images:
+        for reference, name in stored:
             with st.container(key=f"choice-{kind}-{reference[7:23]}", gap=None):
-                if copy := context.small_copy(reference, 240, 240):
-                    st.image(copy, width="stretch", alt=f"Good part {name}")
-                st.checkbox(image_checks.short(name), value=True, key=f"{kind}-{reference}", disabled=not may)
+                if thumbnail := page.thumbnail(reference, 240, 240):
+                    st.image(thumbnail, width="stretch", alt=f"Good part {name}")
+                short = image_checks.short_name(name)
+                st.checkbox(short, value=True, key=f"{kind}-{reference}", disabled=not enabled)
 
 
 def ticked(references: Sequence[str], kind: str) -> list[str]:
+    """Return the references of the images whose checkbox is ticked."""
     return [reference for reference in references if st.session_state.get(f"{kind}-{reference}", True)]
 
 
-def make(place: Station, base: NormalSet | None, picked: Sequence[NormalCandidate], may: bool) -> None:
-    """How many images it would have, and the button."""
-    kept = ticked([image.reference for image in base.images] if base else [], "keep")
-    taken = [pick for pick in picked if pick.image_reference in ticked([one.image_reference for one in picked], "take")]
+def ticked_candidates(candidates: Sequence[NormalCandidate]) -> list[NormalCandidate]:
+    """Return the candidates whose checkbox is ticked."""
+    references = ticked([candidate.image_reference for candidate in candidates], TAKE)
+    return [candidate for candidate in candidates if candidate.image_reference in references]
+
+
+def draft_summary(
+    page: PageContext,
+    station: Station,
+    base: NormalSet | None,
+    candidates: Sequence[NormalCandidate],
+    *,
+    may: bool,
+) -> None:
+    """Draw how many images the draft would have, and the button that creates it."""
+    base_references = [image.reference for image in base.images] if base else []
+    kept, taken = ticked(base_references, KEEP), ticked_candidates(candidates)
     uploads = st.session_state.get(uploads_key()) or []
-    number = len({*kept, *(pick.image_reference for pick in taken)}) + len(uploads)
-    dropped = len(base.images) - len(kept) if base else 0
-    parts = [f"{len(kept)} kept", f"{dropped} dropped", f"{len(taken)} picked", f"{len(uploads)} uploaded"]
-    fits = MIN_IMAGES <= number <= MAX_IMAGES
-    changed = base is None or dropped or taken or uploads
-    st.markdown(f"The draft would have **{formatting.plural(number, 'image')}**: {', '.join(parts)}.")
-    if not fits:
+    total = len({*kept, *(candidate.image_reference for candidate in taken)}) + len(uploads)
+    removed = len(base_references) - len(kept)
+    is_valid = MIN_IMAGES <= total <= MAX_IMAGES
+    is_changed = base is None or removed or taken or uploads
+    st.markdown(
+        f"The draft would have **{formatting.plural(total, 'image')}**: {len(kept)} kept, {removed} removed, "
+        f"{formatting.plural(len(taken), 'candidate')}, {formatting.plural(len(uploads), 'upload')}."
+    )
+    if not is_valid:
         st.warning(f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts.", icon=":material/rule:")
     with st.container(horizontal=True, vertical_alignment="bottom", key="make-draft"):
-        st.text_input("Note", key=NOTE, placeholder="such as: parts of the new supplier", disabled=not may)
+        st.text_input("Note", key=NOTE, placeholder="e.g. parts of the new supplier", disabled=not may)
         st.button(
-            "Make a draft",
+            "Create draft",
             key="make",
             type="primary",
             icon=":material/add_photo_alternate:",
-            disabled=not (may and fits and changed),
-            on_click=make_draft,
-            args=(place, base, [image.reference for image in base.images] if base else [], picked),
+            disabled=not (may and is_valid and is_changed),
+            on_click=create_draft,
+            args=(page, station, base, base_references, candidates),
         )
 
 
-def make_draft(
-    place: Station, base: NormalSet | None, references: Sequence[str], picked: Sequence[NormalCandidate]
+def create_draft(
+    page: PageContext,
+    station: Station,
+    base: NormalSet | None,
+    base_references: Sequence[str],
+    candidates: Sequence[NormalCandidate],
 ) -> None:
-    """Keep the uploads, then make the draft; what is chosen is read now, as it was when the button was pressed."""
-    if not identity.may("normal_set.add"):
-        mutations.refuse("Only an engineer makes a draft of a normal set.")
+    """Store the uploads and create the draft of what is ticked at this moment, then show it."""
+    if not page.may("normal_set.add"):
+        mutations.refuse("Creating a draft of a normal set needs the role engineer.")
         return
-    drop = set(references) - set(ticked(references, "keep"))
-    taken = [pick for pick in picked if pick.image_reference in ticked([one.image_reference for one in picked], "take")]
+    removed = set(base_references) - set(ticked(base_references, KEEP))
+    taken = ticked_candidates(candidates)
     try:
-        uploaded = [kept(upload.name, upload.getvalue()) for upload in st.session_state.get(uploads_key()) or []]
+        uploaded = [
+            store_upload(page, upload.name, upload.getvalue()) for upload in st.session_state.get(uploads_key()) or []
+        ]
     except (StorageError, ValueError) as error:
         mutations.refuse(str(error))
         return
-    images = [*(NormalImage(pick.image_reference, pick.name) for pick in taken), *uploaded]
+    added = [*(NormalImage(candidate.image_reference, candidate.name) for candidate in taken), *uploaded]
     note = str(st.session_state.get(NOTE) or "").strip()
-    made: list[NormalSet] = []
+    drafts: list[NormalSet] = []
 
-    def change(session: Session, who: Actor) -> None:
-        at = context.now()
-        made.append(
-            actions.draft(session, who, place.name, images, note, at, drop=drop, base=base.version if base else None)
+    def change(session: Session, actor: Actor) -> None:
+        at, version = page.now(), base.version if base else None
+        drafts.append(
+            normal_set_actions.draft(session, actor, station.name, added, note, at, drop=removed, base=version)
         )
         if taken:
-            actions.withdraw(session, who, place.name, [pick.image_reference for pick in taken], at)
+            references = [candidate.image_reference for candidate in taken]
+            normal_set_actions.withdraw(session, actor, station.name, references, at)
 
-    if mutations.act(change, "The draft is made: see what it would change, then activate it."):
+    if mutations.apply(page, change, "The draft was created. Check what it would change, then activate it."):
         st.session_state[NOTE] = ""
-        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
-        st.session_state[versions_view.chosen_key(place)] = versions_view.name(made[0])
+        st.session_state[UPLOADS_VERSION] = st.session_state.get(UPLOADS_VERSION, 0) + 1
+        st.session_state[versions_view.selection_key(station)] = versions_view.version_name(drafts[0])
         st.session_state["what"] = "Versions"
 
 
-def kept(name: str, data: bytes) -> NormalImage:
-    """Put an upload into the image store; raises `ValueError` when it is no picture, `StorageUnavailable`."""
+def store_upload(page: PageContext, name: str, data: bytes) -> NormalImage:
+    """Put an upload into the image store.
+
+    Raises:
+        ValueError: The file is not an image.
+        StorageUnavailable: The image store can't be reached.
+    """
     try:
-        images.small_copy(data, 240, 240)
+        images.thumbnail(data, 240, 240)
     except ValueError as error:
-        raise ValueError(f"{name} can't be opened as a picture: choose JPEG, PNG, BMP, TIFF or WebP.") from error
-    return NormalImage(context.image_store().put(data), name)
+        raise ValueError(f"{name} is not an image. Upload JPEG, PNG, BMP, TIFF or WebP files.") from error
+    return NormalImage(page.image_store.put(data), name)
 
 
-def forget(place: Station, picked: Sequence[NormalCandidate]) -> None:
-    """Picks whose tick was taken off are wanted no more."""
-    references = [pick.image_reference for pick in picked]
-    gone = [reference for reference in references if reference not in ticked(references, "take")]
-    if gone and mutations.act(
-        lambda session, who: actions.withdraw(session, who, place.name, gone, context.now()),
-        f"{formatting.plural(len(gone), 'picked frame')} forgotten.",
+def withdraw_unticked(page: PageContext, station: Station, candidates: Sequence[NormalCandidate]) -> None:
+    """Remove the candidates whose checkbox is not ticked."""
+    references = [candidate.image_reference for candidate in candidates]
+    unticked = [reference for reference in references if reference not in ticked(references, TAKE)]
+    if unticked and mutations.apply(
+        page,
+        lambda session, actor: normal_set_actions.withdraw(session, actor, station.name, unticked, page.now()),
+        f"{formatting.plural(len(unticked), 'candidate')} removed.",
     ):
         st.rerun()
 
 
 def uploads_key() -> str:
-    """The uploader gets a new name after each draft, which empties it."""
-    return f"{UPLOADS}-{st.session_state.get(TURN, 0)}"
+    """Return the key of the uploader; it changes after each draft, which empties the uploader."""
+    return f"{UPLOADS}-{st.session_state.get(UPLOADS_VERSION, 0)}"

@@ -1,93 +1,108 @@
-"""What is known of a version's images: their scores against each other, twins, and those that stand out."""
+"""Checks of a version's images: their scores against each other, near-duplicates, and outliers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 from dashboard import formatting
-from dashboard.components import elements, similar_images
+from dashboard.components import similar_images
 from dashboard.components.similar_images import Fingerprint
+from dashboard.html import render
 from storage.line.jobs import Job
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.what_if import WhatIfResult
 
-NO_SCORES = (
-    "How each image scores against the others is not known yet: it comes with a what-if of this version, which a "
-    "running scorer works out."
-)
+NO_SCORES = "The leave-one-out scores of these images are not known yet. A what-if of this version computes them."
 
 
 @dataclass(frozen=True, slots=True)
 class ImageCheck:
-    """`score` is the image's own against the others of its set; `twins` are names of near-duplicates."""
+    """An image of a version: its leave-one-out score, None where unknown, and the names of its near-duplicates."""
 
     image: NormalImage
-    score: float | None
-    twins: tuple[str, ...]
-    stands_out: bool
+    score: float | None = None
+    duplicates: tuple[str, ...] = ()
+    is_outlier: bool = False
 
     @property
-    def is_doubtful(self) -> bool:
-        return bool(self.twins) or self.stands_out
+    def has_warnings(self) -> bool:
+        """Whether somebody should look at the image."""
+        return bool(self.duplicates) or self.is_outlier
 
 
-def scores_of(jobs: Sequence[Job], version: int) -> Mapping[str, float]:
-    """Image reference → leave-one-out score, from the newest what-if of that version; empty where there was none."""
+def leave_one_out_scores(jobs: Sequence[Job], version: int) -> Mapping[str, float]:
+    """Return image reference → leave-one-out score from the newest what-if of a version; empty where none has them."""
     for job in jobs:
         if job.kind == "what_if" and job.state == "done" and job.payload.get("version") == version:
-            found = WhatIfResult.from_json(job.result).normal_scores
-            if found:
-                return found
+            scores = WhatIfResult.from_json(job.result).normal_scores
+            if scores:
+                return scores
     return {}
 
 
-def facts_of(version: NormalSet, looks: Mapping[str, Fingerprint], scores: Mapping[str, float]) -> list[ImageCheck]:
-    """One an image, in the set's order; without scores an image stands out by its looks."""
+def check_images(
+    version: NormalSet, fingerprints: Mapping[str, Fingerprint], scores: Mapping[str, float]
+) -> list[ImageCheck]:
+    """Check each image of a version, in its order.
+
+    Args:
+        version: The version.
+        fingerprints: Image reference → fingerprint, of the images that can be shown.
+        scores: Image reference → leave-one-out score; without any, outliers are found by fingerprints.
+    """
     names = {image.reference: image.name for image in version.images}
-    here = {reference: one for reference, one in looks.items() if reference in names}
-    twins = similar_images.twins(list(names), similar_images.near_duplicates(here))
+    own = {reference: fingerprint for reference, fingerprint in fingerprints.items() if reference in names}
+    duplicates = similar_images.duplicates_by_name(list(names), similar_images.near_duplicates(own))
     known = {reference: score for reference, score in scores.items() if reference in names}
-    odd = set(similar_images.outliers(known or similar_images.unlikeness(here)))
+    outliers = set(similar_images.outliers(known or similar_images.distances_from_median(own)))
     return [
         ImageCheck(
             image,
             known.get(image.reference),
-            tuple(names[other] for other in twins.get(image.reference, [])),
-            image.reference in odd,
+            tuple(names[other] for other in duplicates.get(image.reference, [])),
+            image.reference in outliers,
         )
         for image in version.images
     ]
 
 
-def short(name: str) -> str:
-    """An image's name; of a picked frame only when it was captured, as its id says nothing to people."""
+def short_name(name: str) -> str:
+    """Return an image's name; for a frame its time of capture, since its id means nothing to people."""
     return name.rpartition(" of ")[2] if name.startswith("frame ") else name
 
 
-def image_line(fact: ImageCheck) -> str:
-    """What stands under an image: its name, its score, and what is doubtful about it."""
-    score = "" if fact.score is None else f"<b>{formatting.score(fact.score)}</b>"
-    doubts = []
-    if fact.stands_out:
-        why = "scores far above the others" if fact.score is not None else "looks unlike the others"
-        doubts.append(f'<i class="flag">{elements.icon("warning")}{why}</i>')
-    if fact.twins:
-        doubts.append(f'<i class="flag">{elements.icon("content_copy")}much like {escape(short(fact.twins[0]))}</i>')
-    return (
-        f'<div class="andon-image" data-doubtful="{str(fact.is_doubtful).lower()}">'
-        f"<span>{escape(short(fact.image.name))}</span>{score}{''.join(doubts)}</div>"
+def image_line(check: ImageCheck) -> Markup:
+    """Return what stands under an image: its name, its score, and warnings."""
+    warnings = []
+    if check.is_outlier:
+        text = "looks unlike the others" if check.score is None else "scores far above the others"
+        warnings.append(("warning", text))
+    if check.duplicates:
+        warnings.append(("content_copy", f"nearly the same as {short_name(check.duplicates[0])}"))
+    return render(
+        "normals/normals.html",
+        "image_line",
+        short_name(check.image.name),
+        check.score,
+        warnings,
+        check.has_warnings,
     )
 
 
-def doubts(facts: Sequence[ImageCheck]) -> str:
-    """A sentence on the set as a whole; empty where nothing is doubtful."""
-    odd = sum(fact.stands_out for fact in facts)
-    alike = sum(bool(fact.twins) for fact in facts)
-    said = []
-    if odd:
-        said.append(
-            f"{formatting.plural(odd, 'image stands', 'images stand')} out: a bad part among the good makes it blind."
+def describe_warnings(checks: Sequence[ImageCheck]) -> str:
+    """Return a sentence per kind of warning in a version; empty without warnings."""
+    outliers = sum(check.is_outlier for check in checks)
+    duplicates = sum(bool(check.duplicates) for check in checks)
+    sentences = []
+    if outliers:
+        sentences.append(
+            f"{formatting.plural(outliers, 'image is an outlier', 'images are outliers')}: "
+            "a defective part in the normal set hides defects of that kind."
         )
-    if alike:
-        said.append(f"{formatting.plural(alike, 'image is', 'images are')} much like another: the second adds nothing.")
-    return " ".join(said)
+    if duplicates:
+        sentences.append(
+            f"{formatting.plural(duplicates, 'image is', 'images are')} nearly the same as another: "
+            "a duplicate adds nothing."
+        )
+    return " ".join(sentences)

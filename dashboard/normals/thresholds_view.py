@@ -1,4 +1,4 @@
-"""A station's thresholds: the one in force and what it promises, every one before it, and how to set another."""
+"""A station's thresholds: the current one and its guarantee, earlier ones, and how to set another."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,12 @@ from datetime import timedelta
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting, mutations
-from dashboard.auth import identity
+from dashboard import formatting, mutations
 from dashboard.charts import scores
-from dashboard.components import elements, verdict_html
-from storage.actions import thresholds as actions
+from dashboard.components import elements
+from dashboard.context import PageContext
+from dashboard.normals import normals_html, versions_view
+from storage.actions import thresholds as threshold_actions
 from storage.line import verdicts
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
@@ -19,139 +20,160 @@ from storage.line.thresholds import Threshold
 
 DAY = timedelta(days=1)
 BINS = 400
-KINDS = {"calibrated": "from the normals", "reviewed": "from normals and accepted frames", "manual": "by hand"}
+KINDS = {
+    "calibrated": "calibrated on the normal set",
+    "reviewed": "calibrated with reviewed frames",
+    "manual": "set manually",
+}
 VALUE, REASON, RATE, RATE_REASON = "threshold_value", "threshold_reason", "rate_percent", "rate_reason"
 
 
-def thresholds_view(place: Station, versions: Sequence[NormalSet], made: Sequence[Threshold]) -> None:
-    active = next((version for version in versions if version.state == "active"), None)
-    in_force = next((one for one in made if active and one.normal_set_id == active.id), None)
+def thresholds_view(
+    page: PageContext, station: Station, versions: Sequence[NormalSet], made: Sequence[Threshold]
+) -> None:
+    """Draw the current threshold, the false-reject rate, and all thresholds; `made` is newest first."""
+    active = versions_view.active_of(versions)
+    current = next((threshold for threshold in made if active and threshold.normal_set_id == active.id), None)
     left, right = st.columns([7, 5], gap="small")
     with left, st.container(border=True, key="card-threshold"):
-        st.html(elements.heading("In force", f"version {active.version}" if active else "no version is active"))
-        if in_force:
-            st.html(verdict_html.promise(in_force))
-            told = f"{KINDS[in_force.kind]}, by {in_force.made_by}, {formatting.ago(in_force.made_at, context.now())}"
-            st.caption(f"{told}. {in_force.reason}".strip())
-            by_hand(place, in_force)
+        note = f"of version {active.version}" if active else "no version is active"
+        st.html(elements.heading("Current threshold", note))
+        if current:
+            st.html(normals_html.guarantee(current))
+            age = formatting.ago(current.made_at, page.now())
+            st.caption(f"{KINDS[current.kind].capitalize()} by {current.made_by}, {age}. {current.reason}".strip())
+            manual_threshold(page, station, current)
         elif active:
-            st.caption("No threshold yet: a scorer makes one when it first uses this version.")
+            st.caption("No threshold yet: a scorer calibrates one when it first uses this version.")
     with right, st.container(border=True, key="card-rate"):
-        sensitivity(place)
+        false_reject_rate(page, station)
     with st.container(border=True, key="card-history"):
-        st.html(elements.heading("History", "newest first; nothing is taken away"))
-        history(versions, made)
+        st.html(elements.heading("History", "newest first"))
+        history(page, versions, made)
 
 
-def by_hand(place: Station, in_force: Threshold) -> None:
-    """Another value for a reason, with what it would have done in the last day."""
-    may = identity.may("threshold.set")
-    digits = decimals(in_force.value)
-    st.html(elements.heading("Set by hand", "it stays until a set, or the rate at the right, is changed"))
+def manual_threshold(page: PageContext, station: Station, current: Threshold) -> None:
+    """Draw the form that sets another threshold, with the share of the last day's frames that lie above it."""
+    may, digits, value_key = page.may("threshold.set"), decimals(current.value), f"{VALUE}-{station.id}"
+    st.html(elements.heading("Set manually", "valid until the normal set or the false-reject rate changes"))
     value = st.number_input(
         "Threshold",
-        value=in_force.value,
+        value=current.value,
         step=5 * 10.0**-digits,
         format=f"%.{digits}f",
-        key=f"{VALUE}-{place.id}",
+        key=value_key,
         disabled=not may,
         width=200,
     )
-    with context.reading() as session:
-        st.caption(would_flag(session, place, value))
+    with page.read() as session:
+        st.caption(frames_above(page, session, station, value))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Reason", key=REASON, placeholder="such as: glare since the new lamp", disabled=not may)
+        st.text_input("Reason", key=REASON, placeholder="e.g. glare since the new lamp", disabled=not may)
         st.button(
-            "Put in force",
-            key=f"set-{in_force.made_at.timestamp()}",
+            "Set threshold",
+            key=f"set-{current.made_at.timestamp()}",
             icon=":material/tune:",
-            disabled=not may or value == in_force.value,
-            on_click=put_in_force,
-            args=(place, f"{VALUE}-{place.id}"),
+            disabled=not may or value == current.value,
+            on_click=set_threshold,
+            args=(page, station, value_key),
         )
 
 
 def decimals(value: float) -> int:
-    """So many that three digits count, and at least three: thresholds of some detectors are a hundredth."""
+    """Return how many decimals give three significant digits, at least three: some thresholds are below 0.01."""
     return max(3, 2 - math.floor(math.log10(abs(value)))) if value else 3
 
 
-def would_flag(session: Session, place: Station, value: float) -> str:
-    """How many of the last day's frames lie above a value."""
-    now = context.now()
-    bins = verdicts.histogram(session, place.id, now - DAY, now, BINS)
+def frames_above(page: PageContext, session: Session, station: Station, value: float) -> str:
+    """Return how many of the last day's frames lie above a value."""
+    now = page.now()
+    bins = verdicts.histogram(session, station.id, now - DAY, now, BINS)
     total = sum(frames for _, _, frames in bins)
     if total == 0:
         return "Nothing was scored in the last day."
     above = sum(frames for low, _, frames in bins if low >= value)
     return (
-        f"Above {formatting.score(value)} lie {formatting.count(above)} "
-        f"of the last day's {formatting.plural(total, 'frame')} "
-        f"({formatting.share(above, total)})."
+        f"{formatting.count(above)} of the last day's {formatting.plural(total, 'frame')} "
+        f"({formatting.share(above, total)}) lie above {formatting.score(value)}."
     )
 
 
-def put_in_force(place: Station, field: str) -> None:
-    value, reason = float(st.session_state[field]), str(st.session_state.get(REASON) or "")
-    if mutations.act(
-        lambda session, who: actions.set_manually(session, who, place.name, value, reason, context.now()),
-        f"The threshold is {formatting.score(value)}. Running scorers follow within seconds.",
+def set_threshold(page: PageContext, station: Station, value_key: str) -> None:
+    """Set the threshold that was typed, with its reason."""
+    value, reason = float(st.session_state[value_key]), str(st.session_state.get(REASON) or "")
+    if mutations.apply(
+        page,
+        lambda session, actor: threshold_actions.set_manually(session, actor, station.name, value, reason, page.now()),
+        f"The threshold is {formatting.score(value)}. {versions_view.FOLLOW}",
     ):
         st.session_state[REASON] = ""
 
 
-def sensitivity(place: Station) -> None:
-    """How many good parts may be flagged: what thresholds are calibrated for."""
-    may = identity.may("threshold.set")
-    st.html(elements.heading("False rejects aimed at", "running scorers then calibrate anew"))
+def false_reject_rate(page: PageContext, station: Station) -> None:
+    """Draw the form that sets the false-reject rate that thresholds are calibrated for."""
+    may = page.may("threshold.set")
+    st.html(elements.heading("False-reject rate", "running scorers calibrate a new threshold for it"))
     st.number_input(
-        "Percent of good parts",
-        value=100 * place.settings.false_reject_rate,
+        "Good parts that may be flagged, in percent",
+        value=100 * station.settings.false_reject_rate,
         min_value=0.01,
         max_value=50.0,
         step=0.1,
         format="%.2f",
-        key=f"{RATE}-{place.id}",
+        key=f"{RATE}-{station.id}",
         disabled=not may,
-        width=200,
+        width=280,
     )
-    st.text_input("Reason", key=RATE_REASON, placeholder="such as: rejects are cheap here", disabled=not may)
-    st.button("Aim at it", key="set-rate", icon=":material/target:", disabled=not may, on_click=aim, args=(place,))
+    st.text_input("Reason", key=RATE_REASON, placeholder="e.g. rejects are cheap here", disabled=not may)
+    st.button(
+        "Set rate",
+        key="set-rate",
+        icon=":material/target:",
+        disabled=not may,
+        on_click=set_rate,
+        args=(page, station),
+    )
 
 
-def aim(place: Station) -> None:
-    rate, reason = st.session_state[f"{RATE}-{place.id}"] / 100, str(st.session_state.get(RATE_REASON) or "").strip()
+def set_rate(page: PageContext, station: Station) -> None:
+    """Set the false-reject rate that was typed, with its reason."""
+    rate = st.session_state[f"{RATE}-{station.id}"] / 100
+    reason = str(st.session_state.get(RATE_REASON) or "").strip()
     if not reason:
-        mutations.refuse("Say in a few words why: it stands in the audit log.")
+        mutations.refuse("Enter a reason for the audit log.")
         return
-    if mutations.act(
-        lambda session, who: actions.set_false_reject_rate(session, who, place.name, rate, reason, context.now()),
-        f"{100 * rate:g} % false rejects are aimed at.",
+    if mutations.apply(
+        page,
+        lambda session, actor: threshold_actions.set_false_reject_rate(
+            session, actor, station.name, rate, reason, page.now()
+        ),
+        f"The false-reject rate is {100 * rate:g} %. {versions_view.FOLLOW}",
     ):
         st.session_state[RATE_REASON] = ""
 
 
-def history(versions: Sequence[NormalSet], made: Sequence[Threshold]) -> None:
+def history(page: PageContext, versions: Sequence[NormalSet], made: Sequence[Threshold]) -> None:
+    """Draw all thresholds as a table."""
     if not made:
-        st.caption("No threshold was made so far.")
+        st.caption("No threshold was set so far.")
         return
-    number = {version.id: version.version for version in versions}
+    version_numbers = {version.id: version.version for version in versions}
     rows = [
         {
-            "When": formatting.moment(one.made_at, context.zone())[:-4],
-            "Threshold": scores.short(one.value),
-            "Made": KINDS[one.kind],
-            "Version": number.get(one.normal_set_id),
-            "Aimed at": f"{100 * one.false_reject_rate:g} %",
-            "By": one.made_by,
-            "Reason or promise": one.reason or one.guarantee,
+            "Time": formatting.date_and_time(threshold.made_at, page.time_zone),
+            "Threshold": scores.round_significant(threshold.value),
+            "Origin": KINDS[threshold.kind],
+            "Version": version_numbers.get(threshold.normal_set_id),
+            "False-reject rate": f"{100 * threshold.false_reject_rate:g} %",
+            "By": threshold.made_by,
+            "Reason or guarantee": threshold.reason or threshold.guarantee,
         }
-        for one in made
+        for threshold in made
     ]
     st.dataframe(
         rows,
         key="threshold_history",
         hide_index=True,
-        column_config={"Reason or promise": st.column_config.TextColumn(width="large")},
+        column_config={"Reason or guarantee": st.column_config.TextColumn(width="large")},
         alt="Thresholds, newest first",
     )

@@ -1,141 +1,153 @@
-"""A station's versions: one in full with its images, beside another one, activated, and rolled back."""
+"""A station's versions: one in full with its images, compared with another, activated, and rolled back."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
-from dashboard import context, formatting, mutations
-from dashboard.auth import identity
-from dashboard.components import elements, image_grid, verdict_html
-from dashboard.components.image_grid import CaptionedImage
-from dashboard.components.similar_images import Fingerprint
-from dashboard.normals import image_checks
+from dashboard import formatting, mutations
+from dashboard.components import elements
+from dashboard.components.image_grid import CaptionedImage, image_grid
+from dashboard.context import PageContext
+from dashboard.normals import image_checks, normals_html
+from dashboard.normals.image_checks import ImageCheck
 from dashboard.review import frame_view
-from storage.actions import normal_sets as actions
+from storage.actions import normal_sets as normal_set_actions
 from storage.line import normal_sets
 from storage.line.jobs import Job
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
 
-TONES = {"active": "green", "draft": "blue", "retired": "gray"}
+BADGE_COLOURS: Mapping[str, Literal["green", "blue", "gray"]] = {"active": "green", "draft": "blue", "retired": "gray"}
 REASON = "activation_reason"
+FOLLOW = "Running scorers follow within seconds."
 
 
 def versions_view(
-    place: Station, versions: Sequence[NormalSet], made: Sequence[Threshold], jobs: Sequence[Job]
+    page: PageContext,
+    station: Station,
+    versions: Sequence[NormalSet],
+    made: Sequence[Threshold],
+    what_ifs: Sequence[Job],
 ) -> None:
-    """The chosen version in full, and how it differs from another one."""
-    active = next((version for version in versions if version.state == "active"), None)
-    roll_back(place, versions, active)
-    named = {name(version): version for version in versions}
-    default = name(active or versions[0])
-    chosen = named[
+    """Draw the selected version in full, and its difference from another one."""
+    active = active_of(versions)
+    roll_back(page, station, versions, active)
+    by_name = {version_name(version): version for version in versions}
+    default = version_name(active or versions[0])
+    selected = by_name[
         st.pills(
             "Version",
-            list(named),
+            list(by_name),
             default=default,
             required=True,
-            key=chosen_key(place),
+            key=selection_key(station),
             label_visibility="collapsed",
         )
         or default
     ]
     with st.container(border=True, key="card-version"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.html(
-                elements.heading(f"Version {chosen.version}", verdict_html.history(chosen, context.zone())),
-                width="content",
-            )
-            st.badge(chosen.state, color=TONES[chosen.state])  # type: ignore[arg-type]
-        threshold = next((one for one in made if one.normal_set_id == chosen.id), None)
+            summary = normals_html.version_summary(selected, page.time_zone)
+            st.html(elements.heading(f"Version {selected.version}", summary), width="content")
+            st.badge(selected.state, color=BADGE_COLOURS[selected.state])
+        threshold = next((threshold for threshold in made if threshold.normal_set_id == selected.id), None)
         if threshold:
-            st.html(verdict_html.promise(threshold))
+            st.html(normals_html.guarantee(threshold))
         else:
-            st.caption("No threshold yet: a scorer makes one when it first uses this version.")
-        images(chosen, image_checks.scores_of(jobs, chosen.version))
-        if chosen.state != "active":
-            activation(place, chosen)
-    if len(versions) > 1:
-        side_by_side(chosen, [version for version in versions if version.id != chosen.id], active)
+            st.caption("No threshold yet: a scorer calibrates one when it first uses this version.")
+        checked_images(page, selected, image_checks.leave_one_out_scores(what_ifs, selected.version))
+        if selected.state != "active":
+            activation(page, station, selected)
+    others = [version for version in versions if version.id != selected.id]
+    if others:
+        comparison(page, selected, others, active)
 
 
-def chosen_key(place: Station) -> str:
-    """Where the visit keeps which version is looked at."""
-    return f"version-of-{place.id}"
+def active_of(versions: Sequence[NormalSet]) -> NormalSet | None:
+    """Return the active version, or None."""
+    return next((version for version in versions if version.state == "active"), None)
 
 
-def name(version: NormalSet) -> str:
+def selection_key(station: Station) -> str:
+    """Return the key of the widget that selects a version."""
+    return f"version-of-{station.id}"
+
+
+def version_name(version: NormalSet) -> str:
+    """Return a version's short name, such as ``v2``."""
     return f"v{version.version}"
 
 
+def described(version: NormalSet) -> str:
+    """Return a version's name, state and number of images, for a list to choose from."""
+    return f"{version_name(version)} · {version.state} · {formatting.plural(len(version.images), 'image')}"
+
+
 def previous(versions: Sequence[NormalSet]) -> NormalSet | None:
-    """The one that a roll-back would make active again: retired last."""
+    """Return the version that a rollback activates again: the one that was retired last."""
     retired = [version for version in versions if version.state == "retired" and version.retired_at is not None]
     return max(retired, key=lambda version: (version.retired_at, version.id), default=None)
 
 
-def roll_back(place: Station, versions: Sequence[NormalSet], active: NormalSet | None) -> None:
+def roll_back(page: PageContext, station: Station, versions: Sequence[NormalSet], active: NormalSet | None) -> None:
+    """Draw which version is active, and the button that rolls back to the one before."""
     before = previous(versions)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="roll-back"):
         if active:
-            st.html(elements.heading(f"Active: version {active.version}", verdict_html.history(active, context.zone())))
+            summary = normals_html.version_summary(active, page.time_zone)
+            st.html(elements.heading(f"Active: version {active.version}", summary))
         else:
-            st.html(elements.heading("No version is active", "frames wait until one is"))
+            st.html(elements.heading("No version is active", "frames wait until one is activated"))
         st.button(
             f"Roll back to version {before.version}" if before else "Nothing to roll back to",
             key=f"roll-back-{active.id if active else 0}-{before.id if before else 0}",
             icon=":material/history:",
-            disabled=before is None or active is None or not identity.may("normal_set.rollback"),
-            help="Makes the version active again that was active before. Running scorers follow within seconds.",
-            on_click=back,
-            args=(place, active.id if active else 0),
+            disabled=before is None or active is None or not page.may("normal_set.rollback"),
+            help=f"Activates the previously active version again. {FOLLOW}",
+            on_click=confirm_roll_back,
+            args=(page, station, active.id if active else 0),
         )
 
 
-def back(place: Station, active_id: int) -> None:
-    """A press that comes twice rolls back once: it names the version that was active when it was seen."""
-    with context.reading() as session:
-        now_active = normal_sets.active(session, place.id)
-    if now_active is None or now_active.id != active_id:
-        mutations.refuse(
-            "Another version has become active meanwhile: look again, then roll back if you still want to."
-        )
+def confirm_roll_back(page: PageContext, station: Station, active_id: int) -> None:
+    """Roll back unless another version became active since the button was drawn, so that two presses do it once."""
+    with page.read() as session:
+        active = normal_sets.active(session, station.id)
+    if active is None or active.id != active_id:
+        mutations.refuse("Another version was activated meanwhile. Check it, then roll back if you still want to.")
         return
-    mutations.act(
-        lambda session, who: actions.rollback(session, who, place.name, context.now()),
-        "Rolled back. Running scorers follow within seconds.",
+    mutations.apply(
+        page,
+        lambda session, actor: normal_set_actions.rollback(session, actor, station.name, page.now()),
+        f"Rolled back. {FOLLOW}",
     )
 
 
-def images(version: NormalSet, scores: Mapping[str, float]) -> None:
-    """The version's images, each with its score against the others, doubtful ones pointed out."""
-    told = image_checks.facts_of(version, looks_of(version.images), scores)
-    if doubts := image_checks.doubts(told):
-        st.warning(doubts, icon=":material/warning:")
-    image_grid.row(
-        [
-            CaptionedImage(fact.image.reference, image_checks.image_line(fact), f"Good part {fact.image.name}")
-            for fact in told
-        ],
-        f"version-{version.version}",
-    )
+def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, float]) -> None:
+    """Draw the images of a version with their leave-one-out scores and warnings."""
+    checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version.images), scores)
+    if warnings := image_checks.describe_warnings(checks):
+        st.warning(warnings, icon=":material/warning:")
+    image_grid(page, [captioned(check) for check in checks], f"version-{version.version}")
     st.caption(
-        "The number is the image's anomaly score against the others of the set." if scores else image_checks.NO_SCORES
+        "The number is the image's leave-one-out score: its anomaly score against the others of the set."
+        if scores
+        else image_checks.NO_SCORES
     )
 
 
-def looks_of(images: Sequence[NormalImage]) -> dict[str, Fingerprint]:
-    return {image.reference: found for image in images if (found := frame_view.glance(image.reference))}
+def captioned(check: ImageCheck) -> CaptionedImage:
+    """Return an image of a version with its line of text."""
+    return CaptionedImage(check.image.reference, image_checks.image_line(check), f"Good part {check.image.name}")
 
 
-def activation(place: Station, version: NormalSet) -> None:
-    """Make it the active one, with a reason."""
-    may = identity.may("normal_set.activate")
+def activation(page: PageContext, station: Station, version: NormalSet) -> None:
+    """Draw the button that activates a version, with a reason."""
+    may, reason_key = page.may("normal_set.activate"), f"{REASON}-{version.id}"
     with st.container(horizontal=True, vertical_alignment="bottom", key="activate"):
-        st.text_input(
-            "Reason", key=f"{REASON}-{version.id}", placeholder="such as: two false alarms added", disabled=not may
-        )
+        st.text_input("Reason", key=reason_key, placeholder="e.g. two false rejects added", disabled=not may)
         st.button(
             f"Activate version {version.version}",
             key=f"activate-{version.id}",
@@ -143,52 +155,50 @@ def activation(place: Station, version: NormalSet) -> None:
             icon=":material/check_circle:",
             disabled=not may,
             on_click=activate,
-            args=(place, version.version, f"{REASON}-{version.id}"),
+            args=(page, station, version.version, reason_key),
         )
 
 
-def activate(place: Station, version: int, field: str) -> None:
-    reason = str(st.session_state.get(field) or "").strip()
+def activate(page: PageContext, station: Station, version: int, reason_key: str) -> None:
+    """Activate a version with the reason that was typed."""
+    reason = str(st.session_state.get(reason_key) or "").strip()
     if not reason:
-        mutations.refuse("Say in a few words why this version becomes active: it stands in the audit log.")
+        mutations.refuse("Enter a reason for the audit log.")
         return
-    mutations.act(
-        lambda session, who: actions.activate(session, who, place.name, version, context.now(), reason),
-        f"Version {version} is active. Running scorers follow within seconds.",
+    mutations.apply(
+        page,
+        lambda session, actor: normal_set_actions.activate(session, actor, station.name, version, page.now(), reason),
+        f"Version {version} is active. {FOLLOW}",
     )
 
 
-def side_by_side(chosen: NormalSet, others: Sequence[NormalSet], active: NormalSet | None) -> None:
-    """What came in and what left from another version to this one."""
-    named = {name(version): version for version in others}
-    older = [version for version in others if version.version < chosen.version]
-    usual = active if active and active.id != chosen.id else (older or others)[0]
+def comparison(page: PageContext, selected: NormalSet, others: Sequence[NormalSet], active: NormalSet | None) -> None:
+    """Draw which images were removed and added between another version and the selected one."""
+    by_name = {version_name(version): version for version in others}
+    older = [version for version in others if version.version < selected.version]
+    default = active if active and active.id != selected.id else (older or others)[0]
     with st.container(border=True, key="card-compare"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.html(elements.heading("Side by side"), width="content")
-            picked = st.selectbox(
+            st.html(elements.heading("Compare with"), width="content")
+            name = st.selectbox(
                 "Compare with",
-                list(named),
-                index=list(named).index(name(usual)),
-                key=f"compare-{chosen.version}",
-                format_func=lambda each: f"{each} · {named[each].state}",
+                list(by_name),
+                index=list(by_name).index(version_name(default)),
+                key=f"compare-{selected.version}",
+                format_func=lambda each: f"{each} · {by_name[each].state}",
                 label_visibility="collapsed",
                 width=170,
             )
-        change = normal_sets.diff(named[picked], chosen)
+        diff = normal_sets.diff(by_name[name], selected)
         left, right = st.columns(2, gap="small")
         with left:
-            st.html(elements.heading(f"Left, only in {picked}", formatting.plural(len(change.removed), "image")))
-            image_grid.row(captioned(change.removed), "left")
+            images_only_in(page, f"Removed: only in {name}", diff.removed, "removed")
         with right:
-            st.html(elements.heading(f"Came in, only in {name(chosen)}", formatting.plural(len(change.added), "image")))
-            image_grid.row(captioned(change.added), "came-in")
-        st.caption(f"{formatting.plural(len(change.unchanged), 'image is', 'images are')} in both.")
+            images_only_in(page, f"Added: only in {version_name(selected)}", diff.added, "added")
+        st.caption(f"{formatting.plural(len(diff.unchanged), 'image is', 'images are')} in both.")
 
 
-def captioned(pictures: Sequence[NormalImage]) -> list[CaptionedImage]:
-    return [CaptionedImage(image.reference, version_line(image), f"Good part {image.name}") for image in pictures]
-
-
-def version_line(image: NormalImage) -> str:
-    return image_checks.image_line(image_checks.ImageCheck(image, None, (), stands_out=False))
+def images_only_in(page: PageContext, title: str, images: Sequence[NormalImage], key: str) -> None:
+    """Draw the images that only one of two versions has."""
+    st.html(elements.heading(title, formatting.plural(len(images), "image")))
+    image_grid(page, [captioned(ImageCheck(image)) for image in images], key)

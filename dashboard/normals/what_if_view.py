@@ -1,18 +1,19 @@
-"""What would change if a version were active: asked for, worked out by a scorer, shown frame by frame."""
+"""What-ifs: the change that activating a version would make, computed by a scorer and shown frame by frame."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 import streamlit as st
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting, mutations
-from dashboard.auth import identity
-from dashboard.components import elements, image_grid, job_progress
-from dashboard.components.image_grid import CaptionedImage
-from dashboard.normals import versions_view
-from dashboard.review import review_html
-from storage.actions import jobs as actions
+from dashboard import formatting, mutations
+from dashboard.components import elements, job_progress
+from dashboard.components.elements import Figure
+from dashboard.components.image_grid import CaptionedImage, image_grid
+from dashboard.context import PageContext
+from dashboard.normals import normals_html, versions_view
+from storage.actions import jobs as job_actions
 from storage.errors import NotFound
 from storage.line import jobs, verdicts
 from storage.line.jobs import Job
@@ -22,171 +23,173 @@ from storage.line.what_if import DecisionFlip, WhatIfResult
 from storage.review import labels
 
 FLIPS_SHOWN = 16
-FRAME_NUMBERS = (100, 200, 500, 1000, 5000)
+FRAME_COUNTS = (100, 200, 500, 1000, 5000)
 
 
-def what_if_view(place: Station, versions: Sequence[NormalSet]) -> None:
-    """Start one; see how far it is; see what it found."""
-    with context.reading() as session:
-        found = jobs.recent(session, place.id, kind="what_if")
-        scorer_runs = job_progress.is_any_scorer(session)
-        counts = labels.counts(session, place.id)
+def what_if_view(page: PageContext, station: Station, versions: Sequence[NormalSet]) -> None:
+    """Draw the form that starts a what-if, the progress of a running one, and the newest results."""
+    with page.read() as session:
+        found = jobs.recent(session, station.id, kind="what_if")
+        scorer_alive = job_progress.any_scorer_alive(page, session)
+        has_labels = bool(labels.counts(session, station.id))
     running = next((job for job in found if not job.is_over), None)
     with st.container(border=True, key="card-ask"):
-        st.html(
-            elements.heading(
-                "What if another version were active?", "the last frames are scored again, reviewed ones first"
-            )
-        )
-        if not counts:
+        note = "the newest frames are scored again, reviewed ones first"
+        st.html(elements.heading("What if another version were active?", note))
+        if not has_labels:
             st.caption(
-                "Nothing of this station has been reviewed: the what-if will show which frames flip, but not whether "
-                "that is right. Review some frames first."
+                "No frame of this station has been reviewed: the what-if will show whose decision changes, but not "
+                "whether the change is right. Review some frames first."
             )
-        ask(place, versions, running, scorer_runs)
+        start_form(page, station, versions, running, scorer_alive=scorer_alive)
         if running:
-            job_progress.under_way(running, scorer_runs)
-    done = [job for job in found if job.is_over]
-    if not done:
+            job_progress.job_under_way(page, running, scorer_alive=scorer_alive)
+    finished = [job for job in found if job.is_over]
+    if not finished:
         return
-    chosen = earlier(done)
-    job_progress.trouble(chosen)
-    if chosen.state == "done":
-        result(place, versions, chosen)
+    selected = choose_result(page, finished)
+    job_progress.show_failure(selected)
+    if selected.state == "done":
+        show_result(page, station, versions, WhatIfResult.from_json(selected.result))
 
 
-def ask(place: Station, versions: Sequence[NormalSet], running: Job | None, scorer_runs: bool) -> None:
-    others = [version for version in versions if version.state != "active"]
-    named = {versions_view.name(version): version for version in [*others, *versions] if version in versions}
-    may = identity.may("job.start")
+def start_form(
+    page: PageContext, station: Station, versions: Sequence[NormalSet], running: Job | None, *, scorer_alive: bool
+) -> None:
+    """Draw the choice of a version and a number of frames, and the button that starts a what-if."""
+    inactive_first = sorted(versions, key=lambda version: version.state == "active")
+    by_name = {versions_view.version_name(version): version for version in inactive_first}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        version = st.selectbox(
+        name = st.selectbox(
             "Version",
-            list(named),
+            list(by_name),
             key="what_if_version",
-            format_func=lambda each: (
-                f"{each} · {named[each].state} · {formatting.plural(len(named[each].images), 'image')}"
-            ),
+            format_func=lambda each: versions_view.described(by_name[each]),
             width=260,
         )
-        last = st.selectbox("Frames", FRAME_NUMBERS, index=1, key="what_if_last", width=110)
+        frames = st.selectbox("Frames", FRAME_COUNTS, index=1, key="what_if_last", width=110)
         st.button(
-            "Work it out",
+            "Start what-if",
             key=f"start-{running.id if running else 0}",
             type="primary",
             icon=":material/science:",
-            disabled=not may or running is not None or version is None,
+            disabled=not page.may("job.start") or running is not None or name is None,
             on_click=start,
-            args=(place, named[version].version if version else 0, last),
+            args=(page, station, by_name[name].version if name else 0, frames),
         )
-    if not scorer_runs and running is None:
-        st.warning(job_progress.NOBODY, icon=":material/power_off:")
+    if not scorer_alive and running is None:
+        st.warning(job_progress.NO_SCORER, icon=":material/power_off:")
 
 
-def start(place: Station, version: int, last: int) -> None:
-    """Twice pressed it is asked for once."""
-    with context.reading() as session:
-        newest = job_progress.newest(session, place, "what_if")
+def start(page: PageContext, station: Station, version: int, frames: int) -> None:
+    """Start a what-if unless one is running, so that two presses start one."""
+    with page.read() as session:
+        newest = job_progress.newest_job(session, station, "what_if")
     if newest is not None and not newest.is_over:
         return
-    mutations.act(
-        lambda session, who: actions.start_what_if(session, who, place.name, version, context.now(), last), "Asked for."
+    mutations.apply(
+        page,
+        lambda session, actor: job_actions.start_what_if(session, actor, station.name, version, page.now(), frames),
+        "The what-if was started.",
     )
 
 
-def earlier(done: Sequence[Job]) -> Job:
-    """The newest result, or an earlier one that was chosen."""
-    if len(done) == 1:
-        return done[0]
-    now = context.now()
-    named = {job.id: f"version {job.payload['version']}, {formatting.ago(job.requested_at, now)}" for job in done}
-    chosen = st.selectbox("Result", list(named), format_func=lambda each: named[each], key="what_if_result", width=280)
-    return next(job for job in done if job.id == chosen)
+def choose_result(page: PageContext, finished: Sequence[Job]) -> Job:
+    """Draw the choice between several results and return the selected one, by default the newest."""
+    if len(finished) == 1:
+        return finished[0]
+    now = page.now()
+    names = {job.id: f"version {job.payload['version']}, {formatting.ago(job.requested_at, now)}" for job in finished}
+    selected = st.selectbox(
+        "Result", list(names), format_func=lambda each: names[each], key="what_if_result", width=280
+    )
+    return next(job for job in finished if job.id == selected)
 
 
-def result(place: Station, versions: Sequence[NormalSet], job: Job) -> None:
-    found = WhatIfResult.from_json(job.result)
-    with context.reading() as session:
-        pictures = pictures_of(session, [*found.to_pass[:FLIPS_SHOWN], *found.to_flag[:FLIPS_SHOWN]])
+def show_result(page: PageContext, station: Station, versions: Sequence[NormalSet], result: WhatIfResult) -> None:
+    """Draw the result of a what-if, and the button that activates its version."""
+    with page.read() as session:
+        images = images_of(session, [*result.to_pass[:FLIPS_SHOWN], *result.to_flag[:FLIPS_SHOWN]])
     with st.container(border=True, key="card-result"):
-        st.html(elements.heading(f"If version {found.version} were active", rescored(found)))
-        st.html(figures(found))
-        st.markdown(found.guarantee)
+        st.html(elements.heading(f"If version {result.version} were active", rescored(result)))
+        st.html(figures(result))
+        st.markdown(result.guarantee)
         left, right = st.columns(2, gap="small")
         with left:
-            flips("Flagged now, would pass", found.to_pass, pictures, "to-pass")
+            flips(page, "Flagged now, would pass", result.to_pass, images, "to-pass")
         with right:
-            flips("Passed now, would be flagged", found.to_flag, pictures, "to-flag")
-        version = next((one for one in versions if one.version == found.version), None)
+            flips(page, "Passed now, would be flagged", result.to_flag, images, "to-flag")
+        version = next((version for version in versions if version.version == result.version), None)
         if version is not None and version.state != "active":
-            versions_view.activation(place, version)
+            versions_view.activation(page, station, version)
 
 
-def rescored(found: WhatIfResult) -> str:
-    left_out = f", {found.not_rescored} could not be" if found.not_rescored else ""
-    return f"{formatting.plural(found.rescored, 'frame was', 'frames were')} scored again{left_out}"
+def rescored(result: WhatIfResult) -> str:
+    """Return how many frames were scored again, and how many could not be."""
+    missing = f", {result.not_rescored} could not be" if result.not_rescored else ""
+    return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}"
 
 
-def figures(found: WhatIfResult) -> str:
-    """Threshold, the two errors before and after on what people have said, and how many flip."""
-    better = found.after.false_rejects <= found.before.false_rejects and found.after.escapes <= found.before.escapes
+def figures(result: WhatIfResult) -> Markup:
+    """Return the threshold, both errors on reviewed frames before and after, and how many decisions change."""
+    before, after = result.before, result.after
     return elements.strip(
-        elements.figure("Threshold", formatting.score(found.threshold), "of this version"),
-        elements.figure(
+        Figure("Threshold", formatting.score(result.threshold), "of this version"),
+        Figure(
             "False rejects",
-            f"{found.before.false_rejects} → {found.after.false_rejects}",
-            f"of {formatting.plural(found.good, 'reviewed good part')}",
-            tone(found.before.false_rejects, found.after.false_rejects),
+            f"{before.false_rejects} → {after.false_rejects}",
+            f"of {formatting.plural(result.good, 'reviewed good part')}",
+            tone(before.false_rejects, after.false_rejects),
         ),
-        elements.figure(
+        Figure(
             "Escapes",
-            f"{found.before.escapes} → {found.after.escapes}",
-            f"of {formatting.plural(found.defects, 'reviewed defect')}",
-            tone(found.before.escapes, found.after.escapes),
+            f"{before.escapes} → {after.escapes}",
+            f"of {formatting.plural(result.defects, 'reviewed defect')}",
+            tone(before.escapes, after.escapes),
         ),
-        elements.figure("Flips to pass", formatting.count(len(found.to_pass)), "flagged now"),
-        elements.figure("Flips to flag", formatting.count(len(found.to_flag)), "passed now"),
-        elements.figure("All in all", verdict(found, better), "on what was reviewed"),
+        Figure("Would pass", formatting.count(len(result.to_pass)), "flagged now"),
+        Figure("Would be flagged", formatting.count(len(result.to_flag)), "passed now"),
+        Figure("Overall", overall(result), "on reviewed frames"),
     )
 
 
-def verdict(found: WhatIfResult, better: bool) -> str:
-    if found.good + found.defects == 0:
-        return "not known"
-    if found.before == found.after:
+def overall(result: WhatIfResult) -> str:
+    """Return whether the version makes fewer errors: better, worse, mixed, the same, or unknown without reviews."""
+    if result.good + result.defects == 0:
+        return "unknown"
+    if result.before == result.after:
         return "the same"
-    return "better" if better else "mixed" if found.after.escapes <= found.before.escapes else "worse"
+    if result.after.escapes > result.before.escapes:
+        return "worse"
+    return "better" if result.after.false_rejects <= result.before.false_rejects else "mixed"
 
 
 def tone(before: int, after: int) -> str:
+    """Return the tone of an error count: a warning where it grows."""
     return "warn" if after > before else ""
 
 
-def flips(heading: str, found: Sequence[DecisionFlip], pictures: dict[UUID, str], key: str) -> None:
-    """Frames that would be decided the other way, with the word that was said of them."""
-    st.html(elements.heading(heading, formatting.plural(len(found), "frame")))
-    shown = [flip for flip in found if flip.frame_id in pictures][:FLIPS_SHOWN]
-    image_grid.row(
-        [CaptionedImage(pictures[flip.frame_id], flip_line(flip), "A frame that flips") for flip in shown],
+def flips(page: PageContext, title: str, found: Sequence[DecisionFlip], images: dict[UUID, str], key: str) -> None:
+    """Draw the frames whose decision would change, with their labels."""
+    st.html(elements.heading(title, formatting.plural(len(found), "frame")))
+    shown = [flip for flip in found if flip.frame_id in images][:FLIPS_SHOWN]
+    alt = "A frame whose decision would change"
+    image_grid(
+        page,
+        [CaptionedImage(images[flip.frame_id], normals_html.flip_line(flip), alt) for flip in shown],
         key,
-        width=120,
+        min_column_width=120,
     )
     if len(found) > len(shown):
         st.caption(f"and {formatting.count(len(found) - len(shown))} more")
 
 
-def flip_line(flip: DecisionFlip) -> str:
-    label = review_html.word_chip(flip.label) if flip.label else ""
-    scores = f"{formatting.score(flip.old_score)} → <b>{formatting.score(flip.new_score)}</b>"
-    return f'<div class="andon-image"><span>{scores}</span>{label}</div>'
-
-
-def pictures_of(session: Session, flips: Sequence[DecisionFlip]) -> dict[UUID, str]:
-    """Frame id → image reference, of those whose verdict is still there."""
-    found: dict[UUID, str] = {}
-    for flip in flips:
+def images_of(session: Session, found: Sequence[DecisionFlip]) -> dict[UUID, str]:
+    """Return frame id → image reference of the frames whose verdict still exists."""
+    references: dict[UUID, str] = {}
+    for flip in found:
         try:
-            found[flip.frame_id] = verdicts.get(session, flip.frame_id).image_reference
+            references[flip.frame_id] = verdicts.get(session, flip.frame_id).image_reference
         except NotFound:
             continue
-    return found
+    return references

@@ -1,105 +1,121 @@
-"""Control charts: individuals, EWMA and CUSUM over the good frames' scores, with limits from a quiet time."""
+"""Control charts of the good frames' scores: individuals, EWMA and CUSUM, with limits from an in-control period."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import streamlit as st
 
 from alerts.statistics.control_charts import CusumChart, Signal, cusum, ewma, individuals
-from dashboard import context, formatting
+from dashboard import formatting
 from dashboard.charts import in_control, quality
 from dashboard.charts.in_control import ControlData, InControlPeriod
 from dashboard.charts.scores import Option
 from dashboard.components import elements
+from dashboard.context import PageContext, draw_live
 from storage.line import stations
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
 
 INDIVIDUALS, EWMA, CUSUM = "Individuals", "EWMA", "CUSUM"
-SAYS = {
-    INDIVIDUALS: "One point a frame, limits at 3 σ. It sees a large shift at once; Western Electric's rules find runs.",
-    EWMA: "A weighted average that remembers. It sees a small, lasting shift, such as a fading lamp.",
-    CUSUM: "Sums what lies beyond half a σ on either side. It sees a small shift, and tells about when it began.",
+DESCRIPTIONS: Mapping[str, str] = {
+    INDIVIDUALS: "One point per frame, limits at 3 σ. It finds a large shift at once, and runs by the Western Electric "
+    "rules.",
+    EWMA: "An exponentially weighted moving average. It finds a small, lasting shift, such as a fading lamp.",
+    CUSUM: "Cumulative sums of what exceeds half a σ on either side. It finds a small shift and shows about when it "
+    "began.",
 }
-FIRST, SPAN = "the first good frames of the set", "a time that I choose"
-LOOK_EVERY_S = 10.0
-FEWEST_SHOWN = 50
+FIRST_FRAMES, TIME_RANGE = "First good frames", "Time range"
+REFRESH_EVERY_S = 10.0
+FRAMES_SHOWN = (50, 100, 200, 300, in_control.MAX_FRAMES)
+MIN_PERIOD_FRAMES = 20
 
 
-def panel() -> None:
-    with context.reading() as session:
-        places = {place.name: place for place in stations.list_all(session)}
-    if not places:
+def panel(page: PageContext) -> None:
+    """Draw the choice of a station, a chart and an in-control period, and the chart."""
+    with page.read() as session:
+        by_name = {station.name: station for station in stations.list_all(session)}
+    if not by_name:
         st.caption("There is no station yet.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
-        name = st.selectbox("Station", list(places), key="station", bind="query-params", width=220)
+        name = st.selectbox("Station", list(by_name), key="station", bind="query-params", width=220)
         kind = st.segmented_control(
-            "Chart", list(SAYS), default=INDIVIDUALS, required=True, key="chart", bind="query-params"
+            "Chart", list(DESCRIPTIONS), default=INDIVIDUALS, required=True, key="chart", bind="query-params"
         )
-        shown = st.select_slider(
-            "Frames shown", [FEWEST_SHOWN, 100, 200, 300, in_control.MOST], value=200, key="frames_shown", width=220
-        )
-    period, robust = in_control_period()
-    context.live(chart, LOOK_EVERY_S, places[name], kind, int(shown), period, robust)
+        shown = st.select_slider("Frames shown", FRAMES_SHOWN, value=200, key="frames_shown", width=220)
+    period, robust = choose_period(page)
+    draw_live(page, chart, REFRESH_EVERY_S, by_name[name], kind, int(shown), period, robust)
 
 
-def in_control_period() -> tuple[InControlPeriod | str, bool]:
-    """From which time the limits are drawn."""
+def choose_period(page: PageContext) -> tuple[InControlPeriod | str, bool]:
+    """Draw the choice of the in-control period; return it, or why it is not valid, and whether to use medians."""
     with (
-        st.expander("In-control period: what the limits are drawn from", icon=":material/straighten:"),
+        st.expander("In-control period, which the limits are computed from", icon=":material/straighten:"),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        source = st.segmented_control("Limits from", [FIRST, SPAN], default=FIRST, required=True, key="limits_from")
-        robust = st.toggle(
-            "Outliers may be in it", key="robust", help="Median and median moving range in place of means."
+        source = st.segmented_control(
+            "Limits from", [FIRST_FRAMES, TIME_RANGE], default=FIRST_FRAMES, required=True, key="limits_from"
         )
-        if source != SPAN:
+        robust = st.toggle(
+            "Robust to outliers", key="robust", help="Uses the median and the median moving range instead of means."
+        )
+        if source != TIME_RANGE:
             frames = st.number_input(
-                "Good frames", 20, in_control.MOST, in_control.FIRST, step=10, key="in_control_frames"
+                "Good frames since activation",
+                MIN_PERIOD_FRAMES,
+                in_control.MAX_FRAMES,
+                in_control.DEFAULT_FRAMES,
+                step=10,
+                key="in_control_frames",
             )
             return InControlPeriod(frames=int(frames)), robust
-        today = context.now().astimezone(context.zone())
-        begin = st.datetime_input("From", today - timedelta(days=1), key="in_control_since", required=True)
-        end = st.datetime_input("Until", today, key="in_control_until", required=True)
-        if begin >= end:
-            return "The time that limits are drawn from ends before it begins.", robust
-        return InControlPeriod(since=utc(begin), until=utc(end)), robust
+        now = page.now().astimezone(page.time_zone)
+        since = st.datetime_input("From", now - timedelta(days=1), key="in_control_since", required=True)
+        until = st.datetime_input("Until", now, key="in_control_until", required=True)
+        if since >= until:
+            return "The in-control period ends before it begins. Choose a later end.", robust
+        return InControlPeriod(since=in_zone(page, since), until=in_zone(page, until)), robust
 
 
-def utc(local: datetime) -> datetime:
-    """A moment that was chosen in the reader's own time zone."""
-    return local.replace(tzinfo=context.zone()) if local.tzinfo is None else local
+def in_zone(page: PageContext, local: datetime) -> datetime:
+    """Return a time that was chosen in the person's time zone as an aware time."""
+    return local.replace(tzinfo=page.time_zone) if local.tzinfo is None else local
 
 
-def chart(place: Station, kind: str, shown: int, period: InControlPeriod | str, robust: bool) -> None:
+def chart(
+    page: PageContext, station: Station, kind: str, shown: int, period: InControlPeriod | str, robust: bool
+) -> None:
+    """Draw a control chart with its points out of control, or why there is none."""
     if isinstance(period, str):
-        found: ControlData | str = period
+        data: ControlData | str = period
     else:
-        with context.reading() as session:
-            found = in_control.drawn(session, place.id, period, robust=robust)
+        with page.read() as session:
+            data = in_control.control_data(session, station.id, period, robust=robust)
     with st.container(border=True, key="card-control"):
-        if isinstance(found, str):
-            st.html(elements.heading(f"{kind}: {place.name}"))
-            st.info(found, icon=":material/hourglass_empty:")
+        if isinstance(data, str):
+            st.html(elements.heading(f"{kind}: {station.name}"))
+            st.info(data, icon=":material/hourglass_empty:")
             return
-        signals, option = drawn(found, kind, shown)
-        broken = [(frame, one) for frame, one in zip(found.frames[-shown:], signals, strict=True) if one]
-        st.html(elements.heading(f"{kind}: {place.name}", limits_from(found)))
+        signals, option = compute(page, data, kind, shown)
+        broken = [(frame, rules) for frame, rules in zip(data.frames[-shown:], signals, strict=True) if rules]
+        st.html(elements.heading(f"{kind}: {station.name}", limits_note(page, data)))
         st.echarts_chart(
-            option, height=360, key="control", alt=f"{kind} chart of {place.name}, {len(broken)} out of control"
+            option, height=360, key="control", alt=f"{kind} chart of {station.name}, {len(broken)} out of control"
         )
-        st.caption(f"{SAYS[kind]} The charts are computed over logarithms of scores, as those are skewed.")
-    out_of_control(place, broken)
+        st.caption(f"{DESCRIPTIONS[kind]} Computed on logarithms of scores, because scores are skewed.")
+    out_of_control(page, station, broken)
 
 
-def drawn(found: ControlData, kind: str, shown: int) -> tuple[Sequence[tuple[Signal, ...]], Option]:
-    """Computed over all frames that were read, so that averages and sums have a past; shown are the newest."""
-    now, zone, colours = context.now(), context.zone(), context.colours()
-    times = [formatting.clock(frame.captured_at, now, zone) for frame in found.frames[-shown:]]
+def compute(page: PageContext, data: ControlData, kind: str, shown: int) -> tuple[Sequence[tuple[Signal, ...]], Option]:
+    """Return the broken rules per point, and the chart, of the newest frames.
+
+    The chart is computed over all frames that were read, so that averages and sums have a history.
+    """
+    now, zone = page.now(), page.time_zone
+    times = [formatting.clock(frame.captured_at, now, zone) for frame in data.frames[-shown:]]
     if kind == CUSUM:
-        sums = cusum(found.logs, found.process)
-        cut = CusumChart(
+        sums = cusum(data.log_scores, data.process)
+        newest = CusumChart(
             sums.high[-shown:],
             sums.low[-shown:],
             sums.high_since[-shown:],
@@ -107,37 +123,34 @@ def drawn(found: ControlData, kind: str, shown: int) -> tuple[Sequence[tuple[Sig
             sums.limit,
             sums.signals[-shown:],
         )
-        return cut.signals, quality.cusum(cut, times, colours)
-    whole = ewma(found.logs, found.process) if kind == EWMA else individuals(found.logs, found.process)
-    part = in_control.newest(whole, shown)
+        return newest.signals, quality.cusum(newest, times, page.palette)
     if kind == EWMA:
-        return part.signals, quality.ewma(part, times, colours)
-    return part.signals, quality.individuals(part, found.process, times, colours)
+        average = in_control.last_points(ewma(data.log_scores, data.process), shown)
+        return average.signals, quality.ewma(average, times, page.palette)
+    points = in_control.last_points(individuals(data.log_scores, data.process), shown)
+    return points.signals, quality.individuals(points, data.process, times, page.palette)
 
 
-def limits_from(found: ControlData) -> str:
-    now, zone = context.now(), context.zone()
-    first, last = found.quiet[0].captured_at, found.quiet[-1].captured_at
-    return (
-        f"limits from {formatting.plural(len(found.quiet), 'good frame')}, "
-        f"{formatting.clock(first, now, zone)} to {formatting.clock(last, now, zone)}"
-    )
+def limits_note(page: PageContext, data: ControlData) -> str:
+    """Return how many frames the limits were computed from, and when they were captured."""
+    now, zone = page.now(), page.time_zone
+    first, last = (formatting.clock(data.reference[index].captured_at, now, zone) for index in (0, -1))
+    return f"limits from {formatting.plural(len(data.reference), 'good frame')}, {first} to {last}"
 
 
-def out_of_control(place: Station, broken: Sequence[tuple[Verdict, tuple[Signal, ...]]]) -> None:
-    """The points out of control, newest first, with the rules that each broke."""
+def out_of_control(page: PageContext, station: Station, broken: Sequence[tuple[Verdict, tuple[Signal, ...]]]) -> None:
+    """Draw the points out of control as a table, newest first, with the rules that each broke."""
     if not broken:
         st.success("All points shown are in control.", icon=":material/check_circle:")
         return
-    zone = context.zone()
     rows = [
         {
-            "When": formatting.moment(frame.captured_at, zone)[:-4],
+            "Time": formatting.date_and_time(frame.captured_at, page.time_zone),
             "Score": formatting.score(frame.score),
-            "Rules broken": "; ".join(f"{one}: {quality.RULES[one][1]}" for one in signals),
-            "Frame": f"/station?station={place.name}&frame={frame.frame_id}&show=All",
+            "Rules broken": "; ".join(f"{rule}: {quality.RULES[rule][1]}" for rule in rules),
+            "Frame": f"/station?station={station.name}&frame={frame.frame_id}&show=All",
         }
-        for frame, signals in reversed(broken)
+        for frame, rules in reversed(broken)
     ]
     st.html(elements.heading("Out of control", formatting.plural(len(rows), "point")))
     st.dataframe(
@@ -145,6 +158,6 @@ def out_of_control(place: Station, broken: Sequence[tuple[Verdict, tuple[Signal,
         hide_index=True,
         key="broken_table",
         height=min(38 + 35 * len(rows), 320),
-        column_config={"Frame": st.column_config.LinkColumn(display_text="look at it")},
+        column_config={"Frame": st.column_config.LinkColumn(display_text="open")},
         alt="Points out of control, newest first",
     )

@@ -1,20 +1,20 @@
-"""KPIs: first-pass yield, flagged ppm, DPMO, false rejects and escapes with their intervals, and the Pareto."""
+"""KPIs: first-pass yield, flagged ppm, DPMO, false rejects and escapes with their intervals, and defect types."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import streamlit as st
 
-from alerts.kpis import shift_report
-from alerts.kpis.kpis import InspectionCounts, KpiRow, Kpis, escape_estimate_basis, pareto
-from alerts.kpis.kpis import compute_kpis as of_counts
-from alerts.kpis.queries import Grouping, kpi_rows
-from alerts.kpis.queries import build_shift_report as gathered
+from alerts.kpis.kpis import InspectionCounts, KpiRow, Kpis, compute_kpis, escape_estimate_basis, pareto
+from alerts.kpis.queries import Grouping, build_shift_report, kpi_rows
+from alerts.kpis.shift_report import render_shift_report
 from alerts.kpis.shifts import CalendarPeriod
 from alerts.statistics.confidence_intervals import Estimate
-from dashboard import context, csv_export, formatting
+from dashboard import csv_export, formatting
 from dashboard.charts import quality
 from dashboard.components import elements
+from dashboard.components.elements import Figure
+from dashboard.context import PageContext
 from storage.line import stations
 from storage.line.stations import Station
 from storage.review import labels
@@ -25,82 +25,89 @@ RANGES: Mapping[str, timedelta] = {
     "30 d": timedelta(days=30),
 }
 GROUPS: Mapping[str, Grouping] = {"Station": "station", "Day": "day", "Shift": "shift"}
+DEFAULT_RANGE, DEFAULT_GROUP = "7 d", "Station"
 SHIFTS_OFFERED = timedelta(days=7)
-KEEP_S = 60.0  # figures over days do not change in a minute
-WHOLE = timedelta(minutes=1)
+CACHED_FOR_S = 60.0
+MINUTE = timedelta(minutes=1)
 
 
-def panel() -> None:
-    with context.reading() as session:
-        places = {place.name: place for place in stations.list_all(session)}
+def panel(page: PageContext) -> None:
+    """Draw the choice of time, grouping and stations, the KPIs, and the shift report."""
+    with page.read() as session:
+        by_name = {station.name: station for station in stations.list_all(session)}
     with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
-        span = st.segmented_control(
-            "Time", list(RANGES), default="7 d", required=True, key="kpi_time", bind="query-params"
+        range_name = st.segmented_control(
+            "Time", list(RANGES), default=DEFAULT_RANGE, required=True, key="kpi_time", bind="query-params"
         )
-        by = st.segmented_control("By", list(GROUPS), default="Station", required=True, key="by", bind="query-params")
-        names = st.multiselect("Stations", list(places), key="stations", placeholder="all stations", width=340)
-    chosen = [places[name] for name in names] or list(places.values())
-    until = context.now().replace(second=0, microsecond=0) + WHOLE
-    since = until - RANGES[span or "7 d"]
-    group = GROUPS[by or "Station"]
-    rows = found(tuple(chosen), since, until, group)
+        group = (
+            st.segmented_control(
+                "By", list(GROUPS), default=DEFAULT_GROUP, required=True, key="by", bind="query-params"
+            )
+            or DEFAULT_GROUP
+        )
+        names = st.multiselect("Stations", list(by_name), key="stations", placeholder="all stations", width=340)
+    chosen = [by_name[name] for name in names] or list(by_name.values())
+    until = page.now().replace(second=0, microsecond=0) + MINUTE
+    since = until - RANGES[range_name or DEFAULT_RANGE]
+    rows = cached_rows(tuple(chosen), since, until, GROUPS[group], page)
     if rows:
-        figures = together(rows)
-        summary(figures)
-        table(rows, by or "Station", figures)
+        total = total_kpis(page, rows)
+        summary(total)
+        table(rows, group, total)
         left, right = st.columns(2, gap="small")
         with left, st.container(border=True, key="card-rates"):
-            rates(rows)
+            rates(page, rows)
         with right, st.container(border=True, key="card-pareto"):
-            defects(chosen, since, until)
+            defect_types(page, chosen, since, until)
     else:
         st.info("No frame was inspected in that time.", icon=":material/hourglass_empty:")
-    if places:
+    if by_name:
         with st.container(border=True, key="card-report"):
-            report(chosen)
+            shift_report(page, chosen)
 
 
-@st.cache_data(ttl=KEEP_S, max_entries=200, show_spinner=False)
-def found(chosen: tuple[Station, ...], since: datetime, until: datetime, by: Grouping) -> list[KpiRow]:
-    """The table's rows, kept for a minute: an interval is worked out exactly, which takes a while."""
-    settings = context.alerts_settings()
-    with context.reading() as session:
+@st.cache_data(ttl=CACHED_FOR_S, max_entries=200, show_spinner=False)
+def cached_rows(
+    chosen: tuple[Station, ...], since: datetime, until: datetime, by: Grouping, _page: PageContext
+) -> list[KpiRow]:
+    """Return the KPIs of each group, cached for a minute, since exact intervals take a while to compute."""
+    settings = _page.alerts_settings
+    with _page.read() as session:
         return kpi_rows(session, chosen, since, until, by, settings.plant, settings.defect_opportunities)
 
 
-def together(rows: Sequence[KpiRow]) -> Kpis:
-    """All the rows' frames in one: their groups share none."""
-    all_of_it = sum((row.kpis.counts for row in rows), InspectionCounts(0, 0))
-    return of_counts(all_of_it, context.alerts_settings().defect_opportunities)
+def total_kpis(page: PageContext, rows: Sequence[KpiRow]) -> Kpis:
+    """Return the KPIs of all groups together, which share no frame."""
+    counts = sum((row.kpis.counts for row in rows), InspectionCounts(0, 0))
+    return compute_kpis(counts, page.alerts_settings.defect_opportunities)
 
 
-def summary(figures: Kpis) -> None:
-    counted = figures.counts
-    reviewed_frames = counted.caught + counted.false_alarms + counted.confirmed + counted.escaped
+def summary(total: Kpis) -> None:
+    """Draw the KPIs of all groups together."""
+    counts = total.counts
+    reviewed = counts.caught + counts.false_alarms + counts.confirmed + counts.escaped
+    flagged = formatting.plural(counts.flagged, "frame")
     st.html(
         elements.strip(
-            elements.figure(
-                "First-pass yield", percent(figures.first_pass_yield), formatting.plural(counted.frames, "frame")
-            ),
-            elements.figure(
-                "Flagged ppm", number(figures.flagged_ppm), formatting.plural(counted.flagged, "frame") + " flagged"
-            ),
-            elements.figure("DPMO", number(figures.dpmo), "defects per million opportunities"),
-            elements.figure("False rejects", value(figures.false_reject_rate), interval(figures.false_reject_rate)),
-            elements.figure("Escapes", value(figures.escape_rate), interval(figures.escape_rate)),
-            elements.figure(
+            Figure("First-pass yield", percent(total.first_pass_yield), formatting.plural(counts.frames, "frame")),
+            Figure("Flagged ppm", number(total.flagged_ppm), f"{flagged} flagged"),
+            Figure("DPMO", number(total.dpmo), "defects per million opportunities"),
+            Figure("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
+            Figure("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
+            Figure(
                 "Reviewed",
-                formatting.count(reviewed_frames),
-                f"{counted.confirmed + counted.escaped:,} passed, {counted.drawn:,} at random",
+                formatting.count(reviewed),
+                f"{counts.confirmed + counts.escaped:,} passed, {counts.drawn:,} sampled",
             ),
         )
     )
 
 
-def table(rows: Sequence[KpiRow], by: str, figures: Kpis) -> None:
+def table(rows: Sequence[KpiRow], group: str, total: Kpis) -> None:
+    """Draw the KPIs of each group as a table, with the button that exports it."""
     shown = [
         {
-            by: row.group,
+            group: row.group,
             "Frames": row.kpis.counts.frames,
             "Flagged": row.kpis.counts.flagged,
             "First-pass yield": percent(row.kpis.first_pass_yield),
@@ -111,16 +118,17 @@ def table(rows: Sequence[KpiRow], by: str, figures: Kpis) -> None:
         }
         for row in rows
     ]
-    st.dataframe(shown, hide_index=True, key="kpi_table", height=min(38 + 35 * len(shown), 420), alt=f"KPIs by {by}")
+    height = min(38 + 35 * len(shown), 420)
+    st.dataframe(shown, hide_index=True, key="kpi_table", height=height, alt=f"KPIs by {group.lower()}")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
             "False rejects are the share of good parts that were flagged, escapes the share of defects that passed. "
-            f"A dash: too little was reviewed to say. {escape_estimate_basis(figures.counts)}"
+            f"A dash means that too few frames were reviewed. {escape_estimate_basis(total.counts)}"
         )
         st.download_button(
             "Export as CSV",
             data=csv_export.kpis(rows),
-            file_name=f"andon-kpi-by-{by.lower()}.csv",
+            file_name=f"andon-kpi-by-{group.lower()}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
@@ -128,47 +136,52 @@ def table(rows: Sequence[KpiRow], by: str, figures: Kpis) -> None:
         )
 
 
-def rates(rows: Sequence[KpiRow]) -> None:
+def rates(page: PageContext, rows: Sequence[KpiRow]) -> None:
+    """Draw the false-reject rate of each group with its interval."""
     st.html(elements.heading("False rejects", "with 95 % intervals from reviews"))
-    known = [row.kpis.false_reject_rate for row in rows]
-    if not any(known):
-        st.caption("No flagged frame was reviewed in that time, so nobody can say.")
+    estimates = [row.kpis.false_reject_rate for row in rows]
+    if not any(estimates):
+        st.caption("No flagged frame was reviewed in that time.")
         return
-    names = [row.group for row in rows]
     st.echarts_chart(
-        quality.rates(names, known, context.colours()),
+        quality.rates([row.group for row in rows], estimates, page.palette),
         height=280,
         key="rates",
         alt="False-reject rate of each group with its interval",
     )
 
 
-def defects(chosen: Sequence[Station], since: datetime, until: datetime) -> None:
-    with context.reading() as session:
-        named = labels.tag_counts(session, [place.id for place in chosen], since=since, until=until)
-    bars = pareto(named)
-    st.html(elements.heading("Defect types", formatting.plural(sum(named.values()), "defect") + " named in reviews"))
+def defect_types(page: PageContext, chosen: Sequence[Station], since: datetime, until: datetime) -> None:
+    """Draw a Pareto chart of the defect types named in reviews."""
+    with page.read() as session:
+        counts = labels.tag_counts(session, [station.id for station in chosen], since=since, until=until)
+    st.html(elements.heading("Defect types", f"{formatting.plural(sum(counts.values()), 'defect')} in reviews"))
+    bars = pareto(counts)
     if not bars:
-        st.caption("Nobody named a defect in that time.")
+        st.caption("No defect was labelled in that time.")
         return
     st.echarts_chart(
-        quality.pareto(bars, context.colours()), height=280, key="pareto", alt="Pareto of the defect types"
+        quality.pareto(bars, page.palette), height=280, key="pareto", alt="Pareto chart of the defect types"
     )
 
 
-def report(chosen: Sequence[Station]) -> None:
-    """One shift as a page to print."""
-    now = context.now()
-    plant = context.alerts_settings().plant
-    shifts = plant.shifts_between(now - SHIFTS_OFFERED, now)[::-1]
-    st.html(elements.heading("Shift report", "a page to print or to send; your browser saves it as PDF"))
+def shift_report(page: PageContext, chosen: Sequence[Station]) -> None:
+    """Draw the choice of a shift and the button that downloads its report."""
+    now = page.now()
+    shifts = page.alerts_settings.plant.shifts_between(now - SHIFTS_OFFERED, now)[::-1]
+    st.html(elements.heading("Shift report", "a page to print; your browser can save it as PDF"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shift = st.selectbox(
-            "Shift", shifts, format_func=lambda one: one.name, index=min(1, len(shifts) - 1), key="shift", width=240
+            "Shift",
+            shifts,
+            format_func=lambda each: each.name,
+            index=min(1, len(shifts) - 1),
+            key="shift",
+            width=240,
         )
         st.download_button(
-            "Download the report",
-            data=lambda: written(chosen, shift),
+            "Download report",
+            data=lambda: rendered_report(page, chosen, shift),
             file_name=f"andon-shift-{shift.name.replace(' ', '-')}.html",
             mime="text/html",
             icon=":material/print:",
@@ -177,28 +190,36 @@ def report(chosen: Sequence[Station]) -> None:
         )
 
 
-def written(chosen: Sequence[Station], shift: CalendarPeriod) -> bytes:
-    settings = context.alerts_settings()
-    with context.reading() as session:
-        made = gathered(session, chosen, shift.since, settings.plant, settings.defect_opportunities, context.now())
-    return shift_report.render_shift_report(made).encode()
+def rendered_report(page: PageContext, chosen: Sequence[Station], shift: CalendarPeriod) -> bytes:
+    """Return the report of a shift as an HTML file."""
+    settings = page.alerts_settings
+    with page.read() as session:
+        report = build_shift_report(
+            session, chosen, shift.since, settings.plant, settings.defect_opportunities, page.now()
+        )
+    return render_shift_report(report).encode()
 
 
 def percent(share: float | None) -> str:
+    """Format a share as percent, or as a dash."""
     return "–" if share is None else f"{100 * share:.2f} %"
 
 
 def number(amount: float | None) -> str:
+    """Format a number without decimals, or as a dash."""
     return "–" if amount is None else f"{amount:,.0f}"
 
 
-def value(estimate: Estimate | None) -> str:
-    return percent(None if estimate is None else estimate.value)
+def estimate(value: Estimate | None) -> str:
+    """Format an estimate as percent, or as a dash."""
+    return percent(None if value is None else value.value)
 
 
-def interval(estimate: Estimate | None) -> str:
-    return "too little reviewed" if estimate is None else f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f} %"
+def interval(value: Estimate | None) -> str:
+    """Format the interval of an estimate."""
+    return "too few reviews" if value is None else f"{100 * value.low:.2f} to {100 * value.high:.2f} %"
 
 
-def with_interval(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{value(estimate)} ({interval(estimate)})"
+def with_interval(value: Estimate | None) -> str:
+    """Format an estimate with its interval, or as a dash."""
+    return "–" if value is None else f"{estimate(value)} ({interval(value)})"

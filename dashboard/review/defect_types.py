@@ -6,7 +6,7 @@ COMMON = ("scratch", "dent", "crack", "stain", "hole", "missing part", "wrong pa
 KEYS = 9
 
 
-def offered(used: Counter[str]) -> list[str]:
-    """Nine: those that were named at the station, most frequent first, then common ones."""
-    own = [name for name, _ in sorted(used.items(), key=lambda item: (-item[1], item[0])) if name]
+def offered(counts: Counter[str]) -> list[str]:
+    """Return nine types: those used at the station, most frequent first, then common ones."""
+    own = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if name]
     return list(dict.fromkeys([*own, *COMMON]))[:KEYS]

@@ -1,4 +1,4 @@
-"""A frame that somebody asks about: found by part, frame id or time; and why it passed, when it was a defect."""
+"""The search for a frame by part, frame id or time, and why a frame passed that was a defect."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -7,139 +7,163 @@ from uuid import UUID
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting
-from dashboard.components import elements
+from dashboard import formatting
+from dashboard.components import elements, image_grid, verdict_html
+from dashboard.components.image_grid import CaptionedImage
+from dashboard.context import PageContext
 from dashboard.review import frame_view, review_html
+from dashboard.review.frame_view import FrameDetails
 from storage.errors import NotFound
 from storage.line import search, verdicts
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
 
-MOST = 24
+MAX_RESULTS = 24
 DAY = timedelta(days=1)
-BINS = 400  # so fine that frames above a score are counted to about a four-hundredth of the scores' range
+BINS = 400  # frames above a score are counted to about a four-hundredth of the scores' range
 FRAME, STATION = "frame", "station"
 
 
 @dataclass(frozen=True, slots=True)
 class FrameQuery:
-    """What is looked for at this station: a part or a frame by id, on this day before others; else what came then."""
+    """A search at one station.
+
+    `text` is a part or a frame id, searched on `day` before other days; without text, frames around `time_of_day`, or
+    those of the day, are searched.
+    """
 
     station: Station
     day: date
-    at: time | None
+    time_of_day: time | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class MissAnalysis:
-    """Of a frame that passed: flagged ones near it in time; how many others of `frames` scored as much and passed."""
+    """Why a frame passed: `passed_above` other frames of `frames` scored as high and passed; `flagged` are near it."""
 
     flagged: list[Verdict]
     passed_above: int
     frames: int
 
 
-def form(places: dict[str, Station]) -> FrameQuery | None:
-    """The fields to search with; None until a station is chosen. The address may say a station."""
-    known = list(places)
+def query_form(page: PageContext, by_name: dict[str, Station]) -> FrameQuery | None:
+    """Draw the search fields and return the query, or None before a station is chosen; the address can name one."""
+    names = list(by_name)
     named = st.query_params.get(STATION)
-    first = known.index(named) if named in places else 0 if len(known) == 1 else None
-    today = context.now().astimezone(context.zone()).date()
+    index = names.index(named) if named in by_name else 0 if len(names) == 1 else None
+    today = page.now().astimezone(page.time_zone).date()
     with st.container(horizontal=True, vertical_alignment="bottom", key="find"):
-        name = st.selectbox("Station", known, index=first, key="find_station", width=220)
+        name = st.selectbox("Station", names, index=index, key="find_station", width=220)
         day = st.date_input("Day", today, key="find_day", max_value=today, width=150)
-        at = st.time_input("Time", None, key="find_time", step=60, width=110)
+        time_of_day = st.time_input("Time", None, key="find_time", step=60, width=110)
         text = st.text_input("Part or frame id", key="find_text", placeholder="any", width=260)
     if name is None:
         return None
-    return FrameQuery(places[name], day, at, text.strip())
+    return FrameQuery(by_name[name], day, time_of_day, text.strip())
 
 
-def found(session: Session, asked: FrameQuery) -> list[Verdict]:
-    """What fits, newest first."""
-    begins = datetime.combine(asked.day, time(), context.zone()).astimezone(UTC)
-    frame = by_id(session, asked.text)
-    if frame is not None:
-        return [frame]
-    if asked.text:
-        on_that_day = search.by_part(session, asked.station.id, asked.text, begins, begins + DAY, MOST)
-        return on_that_day or search.by_part(session, asked.station.id, asked.text, limit=MOST)
-    if asked.at is not None:
-        moment = datetime.combine(asked.day, asked.at, context.zone()).astimezone(UTC)
-        return search.around(session, asked.station.id, moment, before=MOST // 2, after=MOST // 2)
-    return verdicts.recent(session, asked.station.id, since=begins, until=begins + DAY, limit=MOST)
+def run_query(page: PageContext, session: Session, query: FrameQuery) -> list[Verdict]:
+    """Return the frames that match, newest first."""
+    station_id = query.station.id
+    since = datetime.combine(query.day, time(), page.time_zone).astimezone(UTC)
+    by_id = verdict_by_id(session, query.text)
+    if by_id is not None:
+        return [by_id]
+    if query.text:
+        same_day = search.by_part(session, station_id, query.text, since, since + DAY, MAX_RESULTS)
+        return same_day or search.by_part(session, station_id, query.text, limit=MAX_RESULTS)
+    if query.time_of_day is not None:
+        at = datetime.combine(query.day, query.time_of_day, page.time_zone).astimezone(UTC)
+        return search.around(session, station_id, at, before=MAX_RESULTS // 2, after=MAX_RESULTS // 2)
+    return verdicts.recent(session, station_id, since=since, until=since + DAY, limit=MAX_RESULTS)
 
 
-def by_id(session: Session, text: str) -> Verdict | None:
+def verdict_by_id(session: Session, text: str) -> Verdict | None:
+    """Return the verdict of a frame id, or None for a text that is no id of a frame."""
     try:
         return verdicts.get(session, UUID(text))
     except (ValueError, NotFound):
         return None
 
 
-def none_found(asked: FrameQuery) -> str:
-    day = f"{asked.day.day} {asked.day:%b %Y}"
-    if asked.text:
-        return f"No frame of part {asked.text} was captured at {asked.station.name}, on {day} or any other day."
-    return f"Nothing was captured at {asked.station.name} on {day}."
+def nothing_found(query: FrameQuery) -> str:
+    """Return that nothing matches a query."""
+    day = f"{query.day.day} {query.day:%b %Y}"
+    if query.text:
+        return f"No frame of part {query.text} was captured at {query.station.name}, on {day} or any other day."
+    return f"Nothing was captured at {query.station.name} on {day}."
 
 
-def results(frames: list[Verdict], chosen: UUID | None) -> None:
-    """What was found as small pictures; a click chooses one."""
-    now, zone = context.now(), context.zone()
+def results(page: PageContext, frames: list[Verdict], selected: UUID | None) -> None:
+    """Draw the frames that were found as thumbnails; a click selects one."""
+    now = page.now()
     with st.grid(min_column_width=130, gap="xsmall", key="gallery"):
         for number, frame in enumerate(frames):
+            captured = formatting.clock(frame.captured_at, now, page.time_zone)
+            caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=selected == frame.frame_id)
             with st.container(key=f"thumb-{number}", gap=None):
-                if copy := context.small_copy(frame.image_reference, 320, 240):
-                    st.image(copy, width="stretch", alt="A frame that fits")
-                else:
-                    st.html(f'<div class="andon-no-thumb">{elements.icon("image_not_supported")}</div>')
-                at = formatting.clock(frame.captured_at, now, zone)
-                st.html(elements.thumb(frame, at, chosen == frame.frame_id))
+                image = CaptionedImage(frame.image_reference, caption, f"Frame captured at {captured}")
+                image_grid.captioned_image(page, image, 320, 240)
                 st.button(
-                    f"Show the frame of {at}", key=f"found-{frame.frame_id}", on_click=choose, args=(frame.frame_id,)
+                    f"Show the frame of {captured}",
+                    key=f"found-{frame.frame_id}",
+                    on_click=select,
+                    args=(frame.frame_id,),
                 )
 
 
-def choose(frame_id: UUID) -> None:
+def select(frame_id: UUID) -> None:
+    """Select a frame for this visit and in the address."""
     st.session_state[FRAME] = str(frame_id)
     st.query_params[FRAME] = str(frame_id)
 
 
-def why(session: Session, frame: Verdict) -> MissAnalysis:
-    """What it would have cost to catch it, over the day around it."""
+def selected_id() -> UUID | None:
+    """Return the frame that the address or the visit names, or None."""
+    try:
+        return UUID(str(st.query_params.get(FRAME) or st.session_state.get(FRAME)))
+    except ValueError:
+        return None
+
+
+def analyse_miss(session: Session, frame: Verdict) -> MissAnalysis:
+    """Count the frames of the day around a frame that scored as high and passed, too."""
     since, until = frame.captured_at - DAY / 2, frame.captured_at + DAY / 2
-    bins = verdicts.histogram(session, frame.station_id, since, until, BINS)
-    total = verdicts.count(session, frame.station_id, since=since, until=until)
-    others = 0
+    passed_above = 0
     if frame.score is not None and frame.threshold is not None:
-        score, threshold = frame.score, frame.threshold
-        passed_above = sum(number for low, high, number in bins if high > score and high <= threshold)
-        others = max(0, passed_above - 1)  # without the frame itself
-    return MissAnalysis(search.nearest_flagged(session, frame.station_id, frame.captured_at), others, total)
+        bins = verdicts.histogram(session, frame.station_id, since, until, BINS)
+        counted = sum(frames for low, high, frames in bins if high > frame.score and high <= frame.threshold)
+        passed_above = max(0, counted - 1)  # without the frame itself
+    return MissAnalysis(
+        flagged=search.nearest_flagged(session, frame.station_id, frame.captured_at),
+        passed_above=passed_above,
+        frames=verdicts.count(session, frame.station_id, since=since, until=until),
+    )
 
 
-def explain(frame: Verdict, found: MissAnalysis) -> None:
-    """Why it was missed, and what was flagged near it."""
+def explain_miss(page: PageContext, frame: Verdict, analysis: MissAnalysis) -> None:
+    """Draw why a frame passed, and the flagged frames nearest to it; nothing for a flagged one."""
     if frame.decision == "flag":
         return
     with st.container(border=True, key="card-why"):
-        st.html(elements.heading("Why was this missed?"))
-        for sentence in review_html.why_missed(frame, found.passed_above, found.frames, "day"):
+        st.html(elements.heading("Why did this frame pass?"))
+        for sentence in review_html.why_passed(frame, analysis.passed_above, analysis.frames, "day"):
             st.markdown(sentence)
-        if found.flagged:
-            st.html(elements.heading("Flagged nearest to it in time"))
-            with st.grid(6, min_column_width=110, gap="xsmall", key="near-flagged"):
-                for other in found.flagged:
-                    with st.container(gap=None):
-                        if copy := context.small_copy(other.image_reference, 320, 240):
-                            st.image(copy, width="stretch", alt="A flagged frame")
-                        st.html(review_html.result_thumb(other, context.now(), context.zone()))
+        if not analysis.flagged:
+            return
+        st.html(elements.heading("Flagged frames nearest in time"))
+        with st.grid(6, min_column_width=110, gap="xsmall", key="near-flagged"):
+            for other in analysis.flagged:
+                caption = verdict_html.thumbnail_caption(other, page.now(), page.time_zone)
+                with st.container(gap=None):
+                    image = CaptionedImage(other.image_reference, caption, "A flagged frame")
+                    image_grid.captioned_image(page, image, 320, 240)
 
 
-def looked_up(session: Session, frame_id: UUID) -> frame_view.FrameDetails | None:
+def find_details(page: PageContext, session: Session, frame_id: UUID) -> FrameDetails | None:
+    """Return everything that is shown of a frame, or None when it has no verdict any more."""
     try:
-        return frame_view.sight(session, verdicts.get(session, frame_id))
+        return frame_view.load_details(page, session, verdicts.get(session, frame_id))
     except NotFound:
         return None

@@ -1,10 +1,11 @@
-"""A word on a frame as a page says it: heard twice it counts once, and it speaks of what the person saw.
+"""Labels on frames as a page submits them: idempotent, and only on frames that are as the person saw them.
 
-The id of a saying is made of the frame, the person, and the newest word there was when the frame was shown. So a
-second tab, a reload or a key pressed twice says the same thing again, and a frame that got a word meanwhile is left.
+The idempotency key is derived from the frame, the person and the newest review of the frame when it was shown. So a
+second tab, a reload or a key pressed twice submits the same label again, and a frame that somebody labelled meanwhile
+keeps that label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -16,20 +17,20 @@ from storage.actions import reviews as review_actions
 from storage.auth.actors import Actor
 from storage.review import labels, reviews
 from storage.review.labels import Label
-from storage.review.reviews import LabelSubmission, Review
+from storage.review.reviews import LabelSubmission, Review, ReviewLabel
 
-_SPACE = UUID("5f0c2b1e-6a53-4c1d-9d4a-0b6f2f7c8e11")  # of this project alone, so that no other name meets one of ours
-SPOKEN: dict[str, str] = {
-    "defect": "a defect",
-    "false_alarm": "a false alarm",
+_NAMESPACE = UUID("5f0c2b1e-6a53-4c1d-9d4a-0b6f2f7c8e11")  # of this project
+LABEL_NAMES: Mapping[ReviewLabel, str] = {
+    "defect": "defect",
+    "false_alarm": "false reject",
     "unsure": "unsure",
-    "retracted": "taken back",
+    "retracted": "retracted",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ShownFrame:
-    """A frame as a person sees it; `last_review_id` is the newest entry of its history then, 0 where there was none."""
+    """A frame as a person saw it; `last_review_id` is the newest review of it then, 0 where there was none."""
 
     frame_id: UUID
     last_review_id: int
@@ -37,95 +38,114 @@ class ShownFrame:
 
 @dataclass(frozen=True, slots=True)
 class LabelResult:
-    """What was kept, and which frames were left as they are because somebody spoke of them meanwhile."""
+    """The labels that were stored, and the newest reviews of the frames that somebody had labelled meanwhile."""
 
-    kept: tuple[Review, ...]
-    spoken_of: tuple[Review, ...]
+    stored: tuple[Review, ...]
+    conflicts: tuple[Review, ...]
 
     @property
     def refusal(self) -> str:
-        """Why not every word was kept, in a sentence; empty where all were."""
-        if not self.spoken_of:
+        """Why some frames were not labelled; empty where all were."""
+        if not self.conflicts:
             return ""
-        last = self.spoken_of[0]
-        if len(self.spoken_of) == 1:
-            return f"This frame has its word already: {SPOKEN[last.label]}, said by {last.by}. It stays so."
-        return f"{len(self.spoken_of)} of these frames have their word already, the first by {last.by}. They stay so."
+        first = self.conflicts[0]
+        if len(self.conflicts) == 1:
+            return f"{first.by} has already labelled this frame: {LABEL_NAMES[first.label]}. That label stays."
+        return (
+            f"{len(self.conflicts)} of these frames were already labelled, the first by {first.by}. Those labels stay."
+        )
 
 
-def idempotency_key(shown: ShownFrame, who: str) -> UUID:
-    """The same for the same sight of a frame by the same person, in whichever tab."""
-    return uuid5(_SPACE, f"{shown.frame_id} {shown.last_review_id} {who}")
+def idempotency_key(frame: ShownFrame, actor: str) -> UUID:
+    """Return the key of a person's label on a frame as shown; the same in every tab."""
+    return uuid5(_NAMESPACE, f"{frame.frame_id} {frame.last_review_id} {actor}")
 
 
-def undo_id(review_id: int) -> UUID:
-    """The same for each time that this word is taken back."""
-    return uuid5(_SPACE, f"take back {review_id}")
+def undo_key(review_id: int) -> UUID:
+    """Return the key of undoing a review; the same each time."""
+    return uuid5(_NAMESPACE, f"take back {review_id}")
 
 
-def shown(session: Session, frame_ids: Sequence[UUID]) -> list[ShownFrame]:
-    """The frames with the newest entry of their history, as they are now."""
+def shown_frames(session: Session, frame_ids: Sequence[UUID]) -> list[ShownFrame]:
+    """Return the frames with the newest review of each at this moment."""
     return [
-        ShownFrame(frame_id, newest.id if newest else 0) for frame_id, newest in _newest(session, frame_ids).items()
+        ShownFrame(frame_id, newest.id if newest else 0)
+        for frame_id, newest in _newest_reviews(session, frame_ids).items()
     ]
 
 
-def say(
+def label_frames(
     session: Session,
-    who: Actor,
-    seen: Sequence[ShownFrame],
+    actor: Actor,
+    frames: Sequence[ShownFrame],
     label: Label,
     at: datetime,
     *,
     tags: Sequence[str] = (),
     note: str = "",
-    pick: bool = False,
+    propose_as_normal: bool = False,
 ) -> LabelResult:
-    """Keep the word for each frame that is as it was seen; with `pick`, want them in the next normal set, too.
+    """Label the frames that nobody has labelled since they were shown.
 
-    Raises `PermissionDenied`, `NotFound`, `InvalidChange`.
+    Args:
+        session: A transaction.
+        actor: Who labels.
+        frames: The frames as shown.
+        label: The label, the same for all.
+        at: The time of the label.
+        tags: Defect types.
+        note: A free text.
+        propose_as_normal: Whether to also propose the frames for the next normal set.
+
+    Raises:
+        PermissionDenied: The actor may not label.
+        NotFound: A frame has no verdict any more.
+        InvalidChange: The label is not valid.
     """
-    newest = _newest(session, [one.frame_id for one in seen])
-    left: list[Review] = []
-    said: list[ShownFrame] = []
-    for one in seen:
-        last = newest[one.frame_id]
-        is_again = last is not None and (last.idempotency_key, last.label) == (idempotency_key(one, who.name), label)
-        if last is not None and last.id != one.last_review_id and not is_again:
-            left.append(last)
+    newest = _newest_reviews(session, [frame.frame_id for frame in frames])
+    conflicts: list[Review] = []
+    unchanged: list[ShownFrame] = []
+    for frame in frames:
+        last, key = newest[frame.frame_id], idempotency_key(frame, actor.name)
+        is_repeated = last is not None and (last.idempotency_key, last.label) == (key, label)
+        if last is not None and last.id != frame.last_review_id and not is_repeated:
+            conflicts.append(last)
         else:
-            said.append(one)
-    sayings = [LabelSubmission(idempotency_key(one, who.name), one.frame_id, label, tuple(tags), note) for one in said]
-    kept = review_actions.label(session, who, sayings, at) if sayings else []
-    if pick:
-        for one in said:
-            normal_set_actions.propose(session, who, one.frame_id, at)
-    return LabelResult(tuple(one.review for one in kept), tuple(left))
+            unchanged.append(frame)
+    submissions = [
+        LabelSubmission(idempotency_key(frame, actor.name), frame.frame_id, label, tuple(tags), note)
+        for frame in unchanged
+    ]
+    results = review_actions.label(session, actor, submissions, at) if submissions else []
+    if propose_as_normal:
+        for frame in unchanged:
+            normal_set_actions.propose(session, actor, frame.frame_id, at)
+    return LabelResult(tuple(result.review for result in results), tuple(conflicts))
 
 
-def take_back(session: Session, who: Actor, review_ids: Sequence[int], at: datetime) -> int:
-    """Take back these words, newest first; return how many were taken back now. Raises `PermissionDenied`,
-    `InvalidChange`."""
-    done = 0
-    for review_id in sorted(review_ids, reverse=True):
-        done += review_actions.undo(session, who, undo_id(review_id), at, review_id).is_new
-    return done
+def undo_labels(session: Session, actor: Actor, review_ids: Sequence[int], at: datetime) -> int:
+    """Undo reviews, newest first, and return how many were not undone before.
+
+    Raises:
+        PermissionDenied: The actor may not undo one of them.
+        InvalidChange: One of them is not the newest review of its frame.
+    """
+    return sum(
+        review_actions.undo(session, actor, undo_key(review_id), at, review_id).is_new
+        for review_id in sorted(review_ids, reverse=True)
+    )
 
 
-def last_batch(session: Session, who: str, most: int) -> list[Review]:
-    """What undo takes back: this person's newest word that counts, with those said by the same press."""
-    last = reviews.find_latest_by(session, who)
+def last_submission(session: Session, actor: str, limit: int) -> list[Review]:
+    """Return what undo takes back: a person's newest current label, with the others of the same button press."""
+    last = reviews.find_latest_by(session, actor)
     if last is None:
         return []
-    together = [one for one in reviews.recent(session, by=who, limit=2 * most) if one.at == last.at]
-    counting = labels.current(session, [one.frame_id for one in together])
-    found = [one for one in together if one.frame_id in counting and counting[one.frame_id].review_id == one.id]
-    return found or [last]
+    together = [review for review in reviews.recent(session, by=actor, limit=2 * limit) if review.at == last.at]
+    current = labels.current(session, [review.frame_id for review in together])
+    current_ids = {labelled.review_id for labelled in current.values()}
+    return [review for review in together if review.id in current_ids] or [last]
 
 
-def _newest(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, Review | None]:
-    found: dict[UUID, Review | None] = {}
-    for frame_id in frame_ids:
-        history = reviews.history(session, frame_id)
-        found[frame_id] = history[0] if history else None
-    return found
+def _newest_reviews(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, Review | None]:
+    return {frame_id: next(iter(reviews.history(session, frame_id)), None) for frame_id in frame_ids}

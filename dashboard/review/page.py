@@ -1,16 +1,19 @@
-"""Review: people say of flagged and borderline frames what they are, one by one, many at once, or of one looked up.
+"""The review page: people label flagged, borderline and sampled frames, one by one, many at once, or after a search.
 
-This page never draws itself anew while somebody looks: a key pressed in that moment would not be heard.
+The page never refreshes by itself: a key pressed during a refresh would be lost.
 """
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import streamlit as st
 
-from dashboard import context, mutations, theme
-from dashboard.auth import identity
-from dashboard.components import elements, shortcuts
-from dashboard.review import frame_search, frame_view, grid, labelling, review_html, review_session
+from dashboard import mutations
+from dashboard.components import elements
+from dashboard.components.shortcuts import forward_shortcuts
+from dashboard.context import PageContext
+from dashboard.review import frame_search, frame_view, label_buttons, labelling, review_html, review_session
+from dashboard.review import grid as review_grid
 from storage.errors import NotFound, StorageError
 from storage.line import stations, verdicts
 from storage.line.stations import Station
@@ -19,46 +22,46 @@ from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter, QueueOrder
 from storage.review.reviews import Review
 
-ORDERS: dict[str, QueueOrder] = {"Newest": "newest", "Most uncertain": "most_uncertain", "Random sample": "newest"}
 SAMPLE = "Random sample"
+ORDERS: Mapping[str, QueueOrder] = {"Newest": "newest", "Most uncertain": "most_uncertain", SAMPLE: "newest"}
+DEFAULT_ORDER = "Newest"
 ONE, GRID, FIND = "One by one", "Grid", "Find a frame"
-LAST_WORDS = 8
-WHAT_COMES = {
-    False: "flagged and borderline frames come here by themselves, and a few of all that passed",
-    True: "of the frames that pass, some are drawn at random; how many says each station's setting",
-}
+RECENT_LABELS = 8
+QUEUE_NOTE = "flagged and borderline frames are queued by themselves, and a random sample of the frames that pass"
+SAMPLE_NOTE = "frames that pass are sampled at random; the setting of each station gives the rate"
 
 
-def review_page() -> None:
-    st.html(theme.desk_sheet())
-    mutations.say_what_came_of_it()
-    with context.reading() as session:
-        places = {place.name: place for place in stations.list_all(session)}
-    if not places:
+def review_page(page: PageContext) -> None:
+    """Draw the choice of frames, the frames to label, and the person's recent labels."""
+    mutations.show_outcome()
+    with page.read() as session:
+        by_name = {station.name: station for station in stations.list_all(session)}
+    if not by_name:
+        st.title("Review")
         st.subheader("No stations yet")
-        st.markdown("There is nothing to review before a station has scored its first frames.")
+        st.markdown("There is nothing to review until a station has scored its first frames.")
         return
-    mode, wanted = choices(places)
-    if not identity.may("review.label"):
-        st.info("You may look at this page; an inspector says what frames are.", icon=":material/visibility:")
+    mode, queue = choices(page, by_name)
+    if not page.may("review.label"):
+        st.info("You can look at this page. Labelling frames needs the role inspector.", icon=":material/visibility:")
     try:
         if mode == FIND:
-            review_session.let_go()
-            look_up(places)
+            review_session.release_claims(page)
+            searched_frame(page, by_name)
         else:
-            queue(mode, wanted, {place.id: place.name for place in places.values()})
-            st.fragment(review_session.keep_holding, run_every=review_session.RENEW_EVERY_S)()
-        my_last_words()
-        shortcuts.hand_on()
+            queued_frames(page, mode, queue, {station.id: station.name for station in by_name.values()})
+            st.fragment(lambda: review_session.renew_claims(page), run_every=review_session.RENEW_EVERY_S)()
+        recent_labels(page)
+        forward_shortcuts()
     except StorageError as error:
-        review_session.trouble(error)
+        review_session.show_queue_error(error)
 
 
-def choices(places: dict[str, Station]) -> tuple[str, QueueFilter]:
-    """How to look, in which order, and at which station."""
+def choices(page: PageContext, by_name: Mapping[str, Station]) -> tuple[str, QueueFilter]:
+    """Draw the choice of mode, station and order, and return them."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="choices"):
         mode = st.segmented_control(
-            "How",
+            "Mode",
             [ONE, GRID, FIND],
             default=ONE,
             required=True,
@@ -66,11 +69,11 @@ def choices(places: dict[str, Station]) -> tuple[str, QueueFilter]:
             bind="query-params",
             label_visibility="collapsed",
         )
-        name, order = None, "Newest"
+        name, order = None, DEFAULT_ORDER
         if mode != FIND:
             name = st.selectbox(
                 "Station",
-                list(places),
+                list(by_name),
                 index=None,
                 key="station",
                 bind="query-params",
@@ -78,127 +81,118 @@ def choices(places: dict[str, Station]) -> tuple[str, QueueFilter]:
                 label_visibility="collapsed",
                 width=220,
             )
-            order = (
-                st.segmented_control(
-                    "First",
-                    list(ORDERS),
-                    default="Newest",
-                    required=True,
-                    key="first",
-                    bind="query-params",
-                    label_visibility="collapsed",
-                )
-                or "Newest"
+            chosen = st.segmented_control(
+                "Order",
+                list(ORDERS),
+                default=DEFAULT_ORDER,
+                required=True,
+                key="first",
+                bind="query-params",
+                label_visibility="collapsed",
             )
-        with st.container(key="tally", width="content"):
-            tally()
-    return mode or ONE, QueueFilter(places[name].id if name else None, ORDERS[order], only_sampled=order == SAMPLE)
+            order = chosen or DEFAULT_ORDER
+        with st.container(key="today", width="content"):
+            labels_today(page)
+    station_id = by_name[name].id if name else None
+    return mode or ONE, QueueFilter(station_id, ORDERS[order], only_sampled=order == SAMPLE)
 
 
-def tally() -> None:
-    """What was said today, by this person and in all."""
-    now = context.now()
-    today = context.midnight(now)
-    with context.reading() as session:
-        counts = labels.counts(session, since=today)
-        mine = reviews.count_labelled_since(session, identity.actor().name, today)
-    st.html(review_html.tally(mine, counts))
+def labels_today(page: PageContext) -> None:
+    """Draw how many labels were given today."""
+    since = page.start_of_day(page.now())
+    with page.read() as session:
+        counts = labels.counts(session, since=since)
+        own = reviews.count_labelled_since(session, page.actor.name, since)
+    st.html(review_html.today(own, counts))
 
 
-def queue(mode: str, wanted: QueueFilter, names: dict[int, str]) -> None:
-    """The next frames of the queue, with the words for them."""
-    waits = review_session.hold(wanted, grid.SIZE if mode == GRID else 1)
-    if not waits:
-        nothing_waits(wanted)
+def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[int, str]) -> None:
+    """Draw the next frames of the queue with their labels."""
+    queued = review_session.claim_frames(page, queue, review_grid.SIZE if mode == GRID else 1)
+    if not queued:
+        empty_queue(page, queue)
         return
-    with context.reading() as session:
-        frames = [verdicts.get(session, one.frame_id) for one in waits]
-        undoes = frame_view.undoes(session, identity.actor().name, grid.SIZE)
-        number = review_queue.count(session, wanted)
+    with page.read() as session:
+        frames = [verdicts.get(session, frame.frame_id) for frame in queued]
+        undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)
+        length = review_queue.count(session, queue)
         if mode == GRID:
-            shown = labelling.shown(session, [frame.frame_id for frame in frames])
+            shown = labelling.shown_frames(session, [frame.frame_id for frame in frames])
         else:
-            sight = frame_view.sight(session, frames[0])
+            details = frame_view.load_details(page, session, frames[0])
     if mode == GRID:
-        grid.grid(frames, shown, names, undoes)
+        review_grid.grid(page, frames, shown, names, undoable)
         return
     with st.container(border=True, key="card-review"):
-        frame_view.head(sight, number, sampled=waits[0].sampled)
+        frame_view.head(page, details, length, sampled=queued[0].sampled)
         bar = st.container(key="bar")
-        frame_view.body(sight)
-        frame_view.words_bar(bar, sight, undoes, queued=True)
+        frame_view.body(page, details)
+        frame_view.controls(page, bar, details, undoable, queued=True)
 
 
-def nothing_waits(wanted: QueueFilter) -> None:
-    """Says why there is no frame, and lets the last word be taken back all the same."""
-    with context.reading() as session:
-        number = review_queue.count(session, wanted)
-        undoes = frame_view.undoes(session, identity.actor().name, grid.SIZE)
+def empty_queue(page: PageContext, queue: QueueFilter) -> None:
+    """Draw why there is no frame to review, with the button that undoes the last label."""
+    with page.read() as session:
+        length = review_queue.count(session, queue)
+        undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)
     with st.container(border=True, key="card-review"):
-        if number and review_session.skipped():
-            st.html(elements.heading("You have skipped what is left", f"{number} waiting"))
+        if length and review_session.skipped():
+            st.html(elements.heading("You have skipped all remaining frames", f"{length} waiting"))
             st.button(
-                "Look at them again", icon=":material/replay:", on_click=review_session.skip_nothing, type="primary"
+                "Show skipped frames",
+                icon=":material/replay:",
+                on_click=review_session.clear_skipped,
+                type="primary",
             )
-        elif number:
-            st.html(elements.heading("Somebody else is looking at what is left", f"{number} waiting"))
+        elif length:
+            st.html(elements.heading("Somebody else is reviewing the remaining frames", f"{length} waiting"))
         else:
-            st.html(elements.heading("Nothing waits for a word", WHAT_COMES[wanted.only_sampled]))
+            st.html(elements.heading("No frames to review", SAMPLE_NOTE if queue.only_sampled else QUEUE_NOTE))
         with st.container(horizontal=True, gap="xsmall"):
-            st.button("Look again", icon=":material/refresh:", shortcut="L")
-            frame_view.undo_button(undoes)
+            st.button("Refresh", icon=":material/refresh:", shortcut="L")
+            label_buttons.undo_button(page, undoable)
 
 
-def look_up(places: dict[str, Station]) -> None:
-    """A frame that somebody asks about, such as a defect that the customer found."""
-    asked = frame_search.form(places)
-    named = st.query_params.get(frame_search.FRAME) or st.session_state.get(frame_search.FRAME)
-    chosen = as_id(named)
-    with context.reading() as session:
-        frames = frame_search.found(session, asked) if asked else []
-        sight = frame_search.looked_up(session, chosen) if chosen else None
-        why = frame_search.why(session, sight.frame) if sight else None
-        undoes = frame_view.undoes(session, identity.actor().name, grid.SIZE)
-    if asked and not frames:
-        st.info(frame_search.none_found(asked), icon=":material/search_off:")
-    if asked is None and sight is None:
-        st.info("Choose the station where the part was looked at.", icon=":material/arrow_upward:")
-    frame_search.results(frames, chosen)
-    if sight is None or why is None:
+def searched_frame(page: PageContext, by_name: dict[str, Station]) -> None:
+    """Draw the search for a frame, such as one of a defect that a customer found, and the frame that was selected."""
+    query = frame_search.query_form(page, by_name)
+    selected = frame_search.selected_id()
+    with page.read() as session:
+        frames = frame_search.run_query(page, session, query) if query else []
+        details = frame_search.find_details(page, session, selected) if selected else None
+        analysis = frame_search.analyse_miss(session, details.frame) if details else None
+        undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)
+    if query and not frames:
+        st.info(frame_search.nothing_found(query), icon=":material/search_off:")
+    if query is None and details is None:
+        st.info("Choose the station that inspected the part.", icon=":material/arrow_upward:")
+    frame_search.results(page, frames, selected)
+    if details is None or analysis is None:
         return
     with st.container(border=True, key="card-review"):
-        frame_view.head(sight, None)
+        frame_view.head(page, details, None)
         bar = st.container(key="bar")
-        frame_search.explain(sight.frame, why)
-        frame_view.body(sight)
-        frame_view.words_bar(bar, sight, undoes, queued=False)
+        frame_search.explain_miss(page, details.frame, analysis)
+        frame_view.body(page, details)
+        frame_view.controls(page, bar, details, undoable, queued=False)
 
 
-def as_id(text: object) -> UUID | None:
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None
-
-
-def my_last_words() -> None:
-    """What this person said last, so that it can be looked at and taken back."""
-    with context.reading() as session:
-        mine = said_by(reviews.recent(session, by=identity.actor().name, limit=2 * LAST_WORDS))
-        frames: dict[object, Verdict] = {}
-        for one in mine:
+def recent_labels(page: PageContext) -> None:
+    """Draw the person's recent labels, so that they can be checked and undone."""
+    with page.read() as session:
+        own = without_undone(reviews.recent(session, by=page.actor.name, limit=2 * RECENT_LABELS))
+        frames: dict[UUID, Verdict] = {}
+        for review in own:
             try:
-                frames[one.frame_id] = verdicts.get(session, one.frame_id)
-            except NotFound:  # retention may delete verdicts, never reviews
+                frames[review.frame_id] = verdicts.get(session, review.frame_id)
+            except NotFound:  # retention deletes verdicts, never reviews
                 continue
-        counting = labels.current(session, [one.frame_id for one in mine])
-    frame_view.last_words(context.now(), mine, frames, {one.review_id for one in counting.values()})
+        current = labels.current(session, [review.frame_id for review in own])
+    frame_view.recent_labels(page, own, frames, {labelled.review_id for labelled in current.values()})
 
 
-def said_by(recent: list[Review]) -> list[Review]:
-    """The newest words, without those that were taken back."""
-    gone = {one.retracts_id for one in recent}
-    return [one for one in recent if one.label != "retracted" and one.id not in gone][:LAST_WORDS]
-
-
-review_page()
+def without_undone(recent: Sequence[Review]) -> list[Review]:
+    """Return the newest reviews without those that were undone."""
+    undone = {review.retracts_id for review in recent}
+    kept = [review for review in recent if review.label != "retracted" and review.id not in undone]
+    return kept[:RECENT_LABELS]

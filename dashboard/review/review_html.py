@@ -1,119 +1,113 @@
-"""What the review page says of a frame, as HTML and sentences: pure functions; what came from outside is escaped."""
+"""The review page's HTML and sentences: pure functions of rows."""
 
-from datetime import datetime, tzinfo
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
 
 from dashboard import formatting
-from dashboard.components import elements
-from storage.line.decision import decide
+from dashboard.html import render
 from storage.line.verdicts import Verdict
 from storage.review.labels import LabelCounts
-from storage.review.reviews import Review
+from storage.review.reviews import Review, ReviewLabel
 
-WORDS = {
-    "defect": ("flag", "report", "Defect"),
-    "false_alarm": ("good", "verified", "False alarm"),
-    "unsure": ("idle", "help", "Unsure"),
-    "retracted": ("idle", "undo", "Taken back"),
+TEMPLATE = "review/review.html"
+GOOD_PART = "Good part"
+CHEAP_SHARE = 0.01  # flagging so many more frames to catch a defect is called cheap
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStyle:
+    """How a label is shown: a CSS class, a Material symbol and its name."""
+
+    tone: str
+    symbol: str
+    text: str
+
+
+LABEL_STYLES: Mapping[ReviewLabel, LabelStyle] = {
+    "defect": LabelStyle("flag", "report", "Defect"),
+    "false_alarm": LabelStyle("good", "verified", "False reject"),
+    "unsure": LabelStyle("idle", "help", "Unsure"),
+    "retracted": LabelStyle("idle", "undo", "Undone"),
 }
-GOOD_PART = "Good part"  # what "false alarm" means on a frame that passed
+PASSED_GOOD = LabelStyle("good", "verified", GOOD_PART)
 
 
-def word_chip(label: str, decision: str = "flag") -> str:
-    tone, symbol, name = WORDS[label]
-    if label == "false_alarm" and decision == "pass":
-        name = GOOD_PART
-    return f'<span class="andon-chip small {tone}">{elements.icon(symbol)}{name}</span>'
+def label_style(label: ReviewLabel, decision: str) -> LabelStyle:
+    """Return how a label is shown; a good part that passed is no false reject."""
+    return PASSED_GOOD if label == "false_alarm" and decision == "pass" else LABEL_STYLES[label]
 
 
-def said(review: Review, now: datetime) -> str:
-    """A kept word under a small picture: which, with which types, by whom, how long ago."""
-    types = f"<i>{escape(', '.join(review.tags))}</i>" if review.tags else ""
-    return (
-        f'<div class="andon-said" data-word="{review.label}">{word_chip(review.label, review.decision)}{types}'
-        f"<span>{escape(review.by)}, {formatting.ago(review.at, now)}</span></div>"
+def label_chip(label: ReviewLabel, decision: str = "flag") -> Markup:
+    """Return a label as a small coloured chip."""
+    return render(TEMPLATE, "label_chip", label_style(label, decision))
+
+
+def review_line(review: Review, now: datetime) -> Markup:
+    """Return a review in one line: the label, its defect types, who and when."""
+    style = label_style(review.label, review.decision)
+    return render(TEMPLATE, "review_line", style, review, formatting.ago(review.at, now))
+
+
+def queue_line(station: str, queued: int | None, *, sampled: bool = False) -> Markup:
+    """Return the station, the number of frames in the queue, and whether this one was drawn at random."""
+    return render(TEMPLATE, "queue_line", station, queued, sampled)
+
+
+def selection(selected: int, shown: int) -> Markup:
+    """Return how many of the frames on the screen are selected."""
+    return render(TEMPLATE, "selection", selected, shown)
+
+
+def today(own: int, counts: Sequence[LabelCounts]) -> Markup:
+    """Return how many labels were given today: by this person, and by everybody on all stations."""
+    caught = sum(station.flagged_defect for station in counts)
+    false_rejects = sum(station.flagged_false_alarm for station in counts)
+    escapes = sum(station.passed_defect for station in counts)
+    return render(
+        TEMPLATE,
+        "today",
+        [
+            (own, "labelled by you"),
+            (caught, "defect caught" if caught == 1 else "defects caught"),
+            (false_rejects, "false reject" if false_rejects == 1 else "false rejects"),
+            (escapes, "escape" if escapes == 1 else "escapes"),
+        ],
     )
 
 
-def place_line(station: str, waiting: int | None, *, sampled: bool = False) -> str:
-    """Which station, how many frames wait, this one among them, and whether it is here by chance."""
-    number = "" if waiting is None else f"<span>{formatting.plural(waiting, 'frame')} waiting</span>"
-    chip = f'<span class="andon-chip small idle">{elements.icon("casino")}Random sample</span>' if sampled else ""
-    return f'<div class="andon-place"><b>{escape(station)}</b>{chip}{number}</div>'
+def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> list[str]:
+    """Return sentences on why a defect passed, and how many more frames a threshold that catches it would flag.
 
-
-def big_bar(verdict: Verdict) -> str:
-    """Score against threshold: the threshold stands at half of the bar, and both are written where they stand."""
+    Args:
+        verdict: The frame's verdict.
+        passed_above: How many other frames scored as high as this one and passed.
+        frames: How many frames there were.
+        span: The time they were counted over, such as ``day``.
+    """
     if verdict.score is None or verdict.threshold is None:
-        return '<div class="andon-against">This frame was not scored: its station had no normal set.</div>'
-    tone = "flag" if verdict.decision == "flag" else "good"
-    reach = 50.0 if verdict.threshold <= 0 else min(100.0, max(0.0, 50 * verdict.score / verdict.threshold))
-    return (
-        f'<div class="andon-scale {tone}"><div class="andon-bar {tone}"><i style="width:{reach:.1f}%"></i><u></u></div>'
-        f'<div class="andon-against"><span>score <b>{formatting.score(verdict.score)}</b></span>'
-        f"<span>threshold <b>{formatting.score(verdict.threshold)}</b></span></div>"
-        f"<p>{escape(relation(verdict.score, verdict.threshold))}</p></div>"
-    )
-
-
-def relation(score: float, threshold: float) -> str:
-    """How far above or below the threshold, in words."""
-    flagged = decide(score, threshold) == "flag"
-    if threshold <= 0:
-        return "Above the threshold." if flagged else "Not above the threshold."
-    away = abs(score - threshold) / threshold
-    if flagged:
-        return f"{formatting.share_of(away)} above the threshold: flagged."
-    return "Exactly at the threshold: passed." if score == threshold else f"{formatting.share_of(away)} below: passed."
-
-
-def why_missed(verdict: Verdict, passed_above: int, frames: int, span: str) -> list[str]:
-    """Sentences on why a defect passed and what it would have cost to catch it."""
-    if verdict.score is None or verdict.threshold is None:
-        return ["This frame was not scored: its station had no normal set when it came, so nothing could be flagged."]
+        return ["This frame was not scored: its station had no normal set at that time, so nothing could be flagged."]
     if verdict.decision == "flag":
         return ["This frame was not missed: it was flagged."]
-    first = (
-        f"It scored {formatting.score(verdict.score)} and the threshold was {formatting.score(verdict.threshold)}, "
-        "so it passed "
-        f"{formatting.share_of((verdict.threshold - verdict.score) / (abs(verdict.threshold) or 1))} below it."
-    )
+    score, threshold = formatting.score(verdict.score), formatting.score(verdict.threshold)
+    below = formatting.fraction((verdict.threshold - verdict.score) / (abs(verdict.threshold) or 1))
+    first = f"It scored {score} and the threshold was {threshold}, so it passed {below} below it."
     if frames == 0:
         return [first]
     cost = (
-        f"A threshold just under {formatting.score(verdict.score)} would have caught it, and flagged "
-        f"{formatting.plural(passed_above, 'more frame')} of the {formatting.count(frames)} "
-        f"in the {span} around it ({formatting.share(passed_above, frames)})."
+        f"A threshold just below {score} would have flagged it, and {formatting.plural(passed_above, 'more frame')} "
+        f"of the {formatting.count(frames)} in the {span} around it ({formatting.share(passed_above, frames)})."
     )
     return [first, cost, _advice(passed_above / frames)]
 
 
 def _advice(share: float) -> str:
-    if share <= 0.01:
-        return "That is cheap: a lower threshold is worth a try. An engineer can set one on the page Normal sets."
+    if share <= CHEAP_SHARE:
+        return "That is few: consider a lower threshold. An engineer can set one on the page Normal sets."
     return (
-        "That is much. To this detector the defect looks too much like a good part: see whether the map is warm where "
-        "the defect is, whether a picture like it is among the good parts, and whether the lamp could show it better."
+        "That is many: for this detector the defect looks like a good part. Check whether the anomaly map is high "
+        "where the defect is, whether the normal set contains a similar image, and whether other lighting would show "
+        "the defect better."
     )
-
-
-def tally(mine: int, counts: list[LabelCounts]) -> str:
-    """What was said today, all in all."""
-    caught = sum(each.flagged_defect for each in counts)
-    false = sum(each.flagged_false_alarm for each in counts)
-    missed = sum(each.passed_defect for each in counts)
-    figures = (
-        (mine, "said by you"),
-        (caught, "defect caught" if caught == 1 else "defects caught"),
-        (false, "false alarm" if false == 1 else "false alarms"),
-        (missed, "escape" if missed == 1 else "escapes"),
-    )
-    return (
-        '<div class="andon-tally">'
-        + "".join(f"<span><b>{formatting.count(number)}</b> {name}</span>" for number, name in figures)
-        + "</div>"
-    )
-
-
-def result_thumb(verdict: Verdict, now: datetime, zone: tzinfo) -> str:
-    return elements.thumb(verdict, formatting.clock(verdict.captured_at, now, zone), chosen=False)

@@ -1,6 +1,6 @@
-"""A visit to the review page: which frames this person holds, skipped and marked, and what a press of a key does.
+"""The state of a person's review: the frames they hold, skipped and marked, and what the buttons do.
 
-Everything that must not be lost is in the database; the visit keeps only what is being looked at now.
+Everything that must not be lost is in the database; the session keeps only what is on the screen.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ import streamlit as st
 import structlog
 from sqlalchemy.orm import Session
 
-from dashboard import context, mutations
-from dashboard.auth import identity
+from dashboard import mutations
+from dashboard.context import PageContext
 from dashboard.review import defect_types, labelling
 from dashboard.review.labelling import LabelResult, ShownFrame
 from storage.actions import normal_sets as normal_set_actions
-from storage.actions import reviews as actions
+from storage.actions import reviews as review_actions
 from storage.auth.actors import Actor
 from storage.errors import StorageError
 from storage.review import labels, review_queue
@@ -26,174 +26,202 @@ from storage.review.reviews import Review
 
 log = structlog.get_logger()
 
-HELD, SINCE, OFFERED = "review_held", "review_held_since", "review_undo_offered"
-SKIPPED, TYPES, MARKED, SAID_LAST = "review_skipped", "review_types", "review_marked", "review_said_last"
-MOST_SKIPPED = 200  # the oldest come again: a query can't leave out any number
+CLAIMED, CLAIMED_SINCE, UNDO_OFFERED = "review_claimed", "review_claimed_since", "review_undo_offered"
+SKIPPED, TYPES, MARKED, LAST_LABEL = "review_skipped", "review_types", "review_marked", "review_last_label"
+MAX_SKIPPED = 200  # a query can exclude only so many frames; the oldest skipped ones come again
 RENEW_EVERY_S = CLAIM_DURATION.total_seconds() / 3
-HELD_UNTOUCHED = timedelta(minutes=30)  # a browser that was left open gives its frames back after that
+IDLE_LIMIT = timedelta(minutes=30)  # a browser left open gives its frames back after this time
+TYPES_COUNTED_FOR = timedelta(days=365)
 
 
-def hold(wanted: QueueFilter, how_many: int) -> list[QueuedFrame]:
-    """The next frames, held for this person; those who may not review see what waits and hold nothing."""
-    who, now = identity.actor(), context.now()
-    if not identity.may("review.claim"):
-        with context.reading() as session:
-            waits = review_queue.list_queued(session, wanted, limit=how_many + len(skipped()))
-        return [frame for frame in waits if frame.frame_id not in skipped()][:how_many]
-    with context.changing() as session:
-        frames = actions.claim(session, who, wanted, now, limit=how_many, skip=skipped())
-        kept = {frame.frame_id for frame in frames}
-        left = [frame_id for frame_id in st.session_state.get(HELD, ()) if frame_id not in kept]
-        if left:
-            actions.release(session, who, left)
-    st.session_state[HELD] = [frame.frame_id for frame in frames]
-    st.session_state[SINCE] = now
+def claim_frames(page: PageContext, queue: QueueFilter, count: int) -> list[QueuedFrame]:
+    """Return the next frames, claimed for this person; somebody without the right to review sees them unclaimed."""
+    now = page.now()
+    if not page.may("review.claim"):
+        with page.read() as session:
+            queued = review_queue.list_queued(session, queue, limit=count + len(skipped()))
+        return [frame for frame in queued if frame.frame_id not in skipped()][:count]
+    with page.database.begin() as session:
+        frames = review_actions.claim(session, page.actor, queue, now, limit=count, skip=skipped())
+        claimed = [frame.frame_id for frame in frames]
+        released = [frame_id for frame_id in st.session_state.get(CLAIMED, ()) if frame_id not in claimed]
+        if released:
+            review_actions.release(session, page.actor, released)
+    st.session_state[CLAIMED] = claimed
+    st.session_state[CLAIMED_SINCE] = now
     return frames
 
 
-def keep_holding() -> None:
-    """Draws nothing: holds the frames on the screen a little longer, as often as a claim needs it."""
-    held, now = st.session_state.get(HELD, []), context.now()
-    if not held or now - st.session_state.get(SINCE, now) > HELD_UNTOUCHED or not identity.may("review.claim"):
+def renew_claims(page: PageContext) -> None:
+    """Renew the claims on the frames on the screen; draws nothing."""
+    claimed, now = st.session_state.get(CLAIMED, []), page.now()
+    is_idle = now - st.session_state.get(CLAIMED_SINCE, now) > IDLE_LIMIT
+    if not claimed or is_idle or not page.may("review.claim"):
         return
     try:
-        with context.changing() as session:
-            actions.renew(session, identity.actor(), held, now)
-    except StorageError as error:  # the next press says so; until then a claim lasts for two more of these
-        log.warning("review-claims-not-renewed", frames=len(held), error=str(error))
+        with page.database.begin() as session:
+            review_actions.renew(session, page.actor, claimed, now)
+    except StorageError as error:  # a claim lasts for two more renewals; the next label shows a lasting error
+        log.warning("review-claims-not-renewed", frames=len(claimed), error=str(error))
 
 
-def let_go() -> None:
-    """Give back what this visit holds, when it turns to something else."""
-    held = st.session_state.pop(HELD, [])
-    if held and identity.may("review.claim"):
-        with context.changing() as session:
-            actions.release(session, identity.actor(), held)
+def release_claims(page: PageContext) -> None:
+    """Give back the claimed frames when the person turns to something else."""
+    claimed = st.session_state.pop(CLAIMED, [])
+    if claimed and page.may("review.claim"):
+        with page.database.begin() as session:
+            review_actions.release(session, page.actor, claimed)
 
 
 def skipped() -> list[UUID]:
+    """Return the frames that the person skipped in this visit."""
     found: list[UUID] = st.session_state.get(SKIPPED, [])
     return found
 
 
 def skip(frame_ids: Sequence[UUID]) -> None:
-    """Look at these later, in this visit; others may have them now."""
-    st.session_state[SKIPPED] = [*(one for one in skipped() if one not in frame_ids), *frame_ids][-MOST_SKIPPED:]
+    """Put frames off until later in this visit; others may review them now."""
+    earlier = [frame_id for frame_id in skipped() if frame_id not in frame_ids]
+    st.session_state[SKIPPED] = [*earlier, *frame_ids][-MAX_SKIPPED:]
 
 
-def skip_nothing() -> None:
+def clear_skipped() -> None:
+    """Offer the skipped frames again."""
     st.session_state.pop(SKIPPED, None)
 
 
-def say(seen: Sequence[ShownFrame], label: Label, pick: bool = False) -> None:
-    """The word for these frames; marked defect types go with a defect."""
-    if not seen:
-        mutations.refuse("No frame is chosen: choose the frames that the word is for.")
+def label_frames(
+    page: PageContext, frames: Sequence[ShownFrame], label: Label, *, propose_as_normal: bool = False
+) -> None:
+    """Label frames; a defect takes the defect types that are marked."""
+    if not frames:
+        mutations.refuse("No frame is selected. Select the frames to label.")
         return
-    types = marked(seen[0].frame_id) if label == "defect" else []
-    outcome = _said(seen, label, types, pick)
-    if outcome is not None and outcome.kept:
-        st.session_state[SAID_LAST] = outcome.kept[-1]
-        for review in outcome.kept:
+    types = marked_types(frames[0].frame_id) if label == "defect" else []
+    result = _submit(page, frames, label, types, propose_as_normal=propose_as_normal)
+    if result is not None and result.stored:
+        st.session_state[LAST_LABEL] = result.stored[-1]
+        for review in result.stored:
             st.session_state.get(MARKED, {}).pop(review.frame_id, None)
 
 
-def _said(seen: Sequence[ShownFrame], label: Label, types: Sequence[str], pick: bool = False) -> LabelResult | None:
-    found: list[LabelResult] = []
-
-    def change(session: Session, who: Actor) -> None:
-        found.append(labelling.say(session, who, seen, label, context.now(), tags=types, pick=pick))
-
-    if not mutations.act(change, ""):
-        return None
-    if found[-1].refusal and not is_left_over(seen):
-        mutations.refuse(found[-1].refusal)
-    return found[-1]
+def label_and_propose(page: PageContext, frames: Sequence[ShownFrame]) -> None:
+    """Label frames as false rejects and propose them for the next normal set."""
+    label_frames(page, frames, "false_alarm", propose_as_normal=True)
 
 
-def is_left_over(seen: Sequence[ShownFrame]) -> bool:
-    """Whether a press came from a frame that this page has left: for a moment Streamlit keeps the buttons of both."""
-    held = st.session_state.get(HELD, [])
-    return bool(held) and all(one.frame_id not in held for one in seen)
+def is_no_longer_shown(frames: Sequence[ShownFrame]) -> bool:
+    """Return whether a press came from frames that left the screen; Streamlit keeps their buttons for a moment."""
+    claimed = st.session_state.get(CLAIMED, [])
+    return bool(claimed) and all(frame.frame_id not in claimed for frame in frames)
 
 
 def offer_undo(review_ids: Sequence[int]) -> None:
-    """What the page offers to take back: only that is, and once, whatever buttons a press reaches."""
-    st.session_state[OFFERED] = list(review_ids)
+    """Record which reviews the undo button undoes, so that two presses undo them once."""
+    st.session_state[UNDO_OFFERED] = list(review_ids)
 
 
-def undo_offered(review_ids: Sequence[int]) -> None:
-    if review_ids and st.session_state.pop(OFFERED, None) == list(review_ids):
-        undo(review_ids)
+def undo_offered(page: PageContext, review_ids: Sequence[int]) -> None:
+    """Undo reviews unless another press of the same button has done so."""
+    if review_ids and st.session_state.pop(UNDO_OFFERED, None) == list(review_ids):
+        undo(page, review_ids)
 
 
-def undo(review_ids: Sequence[int]) -> None:
-    """Take these words back: their frames wait again, and come to this person first."""
-    at = context.now()
-    if mutations.act(lambda session, who: labelling.take_back(session, who, review_ids, at), ""):
-        st.session_state.pop(SAID_LAST, None)
-        skip_nothing()
+def undo(page: PageContext, review_ids: Sequence[int]) -> None:
+    """Undo reviews: their frames return to the queue, and to this person first."""
+    at = page.now()
+    if mutations.apply(page, lambda session, actor: labelling.undo_labels(session, actor, review_ids, at), ""):
+        st.session_state.pop(LAST_LABEL, None)
+        clear_skipped()
 
 
-def mark(frame_id: UUID, name: str) -> None:
-    """Mark a defect type, or mark it no more.
+def toggle_type(page: PageContext, frame_id: UUID, name: str) -> None:
+    """Mark a defect type on a frame, or remove its mark.
 
-    The browser may send a type and the word after it in one go, and the word is then heard first: so a type that comes
-    after the word is added to it.
+    The browser may send a type and the label after it in one message, and Streamlit handles the label first: a type
+    that arrives after its label is added to it.
     """
-    last: Review | None = st.session_state.get(SAID_LAST)
-    if last is not None and last.frame_id == frame_id and last.label == "defect":
-        spoken = ShownFrame(frame_id, last.id)
-        if is_left_over([spoken]):
-            return
-        outcome = _said([spoken], "defect", _toggled(list(last.tags), name))
-        if outcome is not None and outcome.kept:
-            st.session_state[SAID_LAST] = outcome.kept[-1]
+    last: Review | None = st.session_state.get(LAST_LABEL)
+    if last is None or last.frame_id != frame_id or last.label != "defect":
+        st.session_state.setdefault(MARKED, {})[frame_id] = _toggled(marked_types(frame_id), name)
         return
-    st.session_state.setdefault(MARKED, {})[frame_id] = _toggled(marked(frame_id), name)
+    labelled = ShownFrame(frame_id, last.id)
+    if is_no_longer_shown([labelled]):
+        return
+    result = _submit(page, [labelled], "defect", _toggled(list(last.tags), name))
+    if result is not None and result.stored:
+        st.session_state[LAST_LABEL] = result.stored[-1]
 
 
-def marked(frame_id: UUID) -> list[str]:
+def marked_types(frame_id: UUID) -> list[str]:
+    """Return the defect types that are marked on a frame which has no label yet."""
     found: list[str] = st.session_state.get(MARKED, {}).get(frame_id, [])
     return found
 
 
-def types_of(session: Session, station_id: int) -> list[str]:
-    """A station's defect types, in an order that stays while the visit lasts."""
+def types_of_station(page: PageContext, session: Session, station_id: int) -> list[str]:
+    """Return a station's defect types, in an order that stays the same during the visit."""
     known: dict[int, list[str]] = st.session_state.setdefault(TYPES, {})
     if station_id not in known:
-        since = context.now() - timedelta(days=365)
-        known[station_id] = defect_types.offered(labels.tag_counts(session, station_id, since=since))
+        counts = labels.tag_counts(session, station_id, since=page.now() - TYPES_COUNTED_FOR)
+        known[station_id] = defect_types.offered(counts)
     return known[station_id]
 
 
-def add_type(station_id: int, frame_id: UUID, field: str) -> None:
-    """A type that a person typed: it takes the place of the last one, and is marked."""
+def add_type(page: PageContext, station_id: int, frame_id: UUID, field: str) -> None:
+    """Add the defect type that was typed into a field, in place of the last one, and mark it."""
     name = str(st.session_state.get(field) or "").strip()
     st.session_state[field] = ""
     if not name:
         return
     known: dict[int, list[str]] = st.session_state.setdefault(TYPES, {})
-    there = known.get(station_id, [])
-    if name not in there:
-        known[station_id] = [*there[: defect_types.KEYS - 1], name]
-    if name not in marked(frame_id):
-        mark(frame_id, name)
+    types = known.get(station_id, [])
+    if name not in types:
+        known[station_id] = [*types[: defect_types.KEYS - 1], name]
+    if name not in marked_types(frame_id):
+        toggle_type(page, frame_id, name)
 
 
-def pick(frame_id: UUID) -> None:
-    """Want the frame in the station's next normal set."""
-    mutations.act(
-        lambda session, who: normal_set_actions.propose(session, who, frame_id, context.now()),
-        "Picked for the next normal set.",
+def propose_as_normal(page: PageContext, frame_id: UUID) -> None:
+    """Propose a frame for the station's next normal set."""
+    mutations.apply(
+        page,
+        lambda session, actor: normal_set_actions.propose(session, actor, frame_id, page.now()),
+        "Added to the candidates for the next normal set.",
     )
 
 
-def trouble(error: StorageError) -> None:
-    """What to say when the queue can't be asked; nothing is lost by it."""
-    st.error(f"{error} Nothing that was said is lost.", icon=":material/database_off:")
-    st.button("Look again", icon=":material/refresh:")
+def show_queue_error(error: StorageError) -> None:
+    """Draw why the queue can't be read, with a button to try again."""
+    st.error(f"{error} No label was lost.", icon=":material/database_off:")
+    st.button("Try again", icon=":material/refresh:")
+
+
+def _submit(
+    page: PageContext,
+    frames: Sequence[ShownFrame],
+    label: Label,
+    types: Sequence[str],
+    *,
+    propose_as_normal: bool = False,
+) -> LabelResult | None:
+    """Submit a label and return its result, or None when it was refused as a whole."""
+    results: list[LabelResult] = []
+
+    def change(session: Session, actor: Actor) -> None:
+        results.append(
+            labelling.label_frames(
+                session, actor, frames, label, page.now(), tags=types, propose_as_normal=propose_as_normal
+            )
+        )
+
+    if not mutations.apply(page, change, ""):
+        return None
+    (result,) = results
+    if result.refusal and not is_no_longer_shown(frames):
+        mutations.refuse(result.refusal)
+    return result
 
 
 def _toggled(names: list[str], name: str) -> list[str]:
-    return [one for one in names if one != name] if name in names else [*names, name]
+    return [other for other in names if other != name] if name in names else [*names, name]

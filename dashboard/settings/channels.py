@@ -1,110 +1,117 @@
-"""Channels: where people are told of alerts. An address is a secret: it is taken, never shown."""
-
-from collections.abc import Sequence
+"""Channels, to which notifications are sent. A channel's URL is a secret: it is stored and never shown."""
 
 import streamlit as st
 
 from alerts.errors import NotificationFailed
 from alerts.notification import dispatcher
-from dashboard import context, mutations
-from dashboard.auth import identity
-from dashboard.auth.account import escaped
+from dashboard import formatting, mutations
+from dashboard.auth.account import escape_markdown
 from dashboard.components import elements
-from storage.actions import channels as actions
+from dashboard.context import PageContext
+from storage.actions import channels as channel_actions
 from storage.alerts import channels, notifications
-from storage.alerts.alerts import SEVERITIES
+from storage.alerts.alerts import SEVERITIES, Severity
 from storage.alerts.channels import Channel
 from storage.errors import StorageError
 
 
-def panel() -> None:
+def panel(page: PageContext) -> None:
+    """Draw the channels, and for an admin the form that adds one."""
     st.markdown(
-        "Each channel is an [apprise](https://appriseit.com/services/) address: e-mail, webhook, Slack, Teams, "
-        "Telegram and many more. It is told of alerts as grave as you say or graver: when they open, are "
-        "acknowledged, and are resolved."
+        "A channel is an [apprise](https://appriseit.com/services/) URL: e-mail, webhook, Slack, Teams, Telegram and "
+        "many more. It is notified when an alert of the chosen severity or above opens, is acknowledged, or is "
+        "resolved."
     )
-    listed()
-    if identity.may("channel.add"):
-        add()
+    channel_list(page)
+    if page.may("channel.add"):
+        add_form(page)
 
 
-def listed() -> None:
-    """The channels with their buttons."""
-    with context.reading() as session:
-        found, waiting = channels.list_all(session), notifications.count_pending(session)
-    if waiting:
-        st.caption(f"{waiting} messages wait to be sent; `andon alerts watch` sends them.")
-    if not found:
-        st.caption("Nobody is told of alerts yet: there is no channel.")
-    may_set, may_test = identity.may("channel.set"), identity.may("channel.test")
-    for channel in found:
-        row(channel, may_set, may_test)
+def channel_list(page: PageContext) -> None:
+    """Draw the channels with their controls, and how many notifications wait to be sent."""
+    with page.read() as session:
+        listed, pending = channels.list_all(session), notifications.count_pending(session)
+    if pending:
+        waiting = formatting.plural(pending, "notification")
+        st.caption(f"{waiting} to send; `andon alerts watch` sends them.")
+    if not listed:
+        st.caption("There is no channel: nobody is notified of alerts.")
+    for channel in listed:
+        channel_row(page, channel)
 
 
-def row(channel: Channel, may_set: bool, may_test: bool) -> None:
+def channel_row(page: PageContext, channel: Channel) -> None:
+    """Draw one channel with its switch and the buttons that test and remove it."""
+    may_set, switch_key = page.may("channel.set"), f"channel-on-{channel.id}"
+    name, service = escape_markdown(channel.name), escape_markdown(channel.url.partition("://")[0])
     with st.container(
         horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"card-channel-{channel.id}"
     ):
-        service = channel.url.partition("://")[0]
-        st.markdown(
-            f"**{escaped(channel.name)}** · {escaped(service)} · {channel.min_severity} and graver", width="stretch"
-        )
+        st.markdown(f"**{name}** · {service} · {channel.min_severity} and above", width="stretch")
         st.toggle(
             "On",
             value=channel.enabled,
-            key=f"channel-on-{channel.id}",
+            key=switch_key,
             disabled=not may_set,
-            on_change=switch,
-            args=(channel.name, f"channel-on-{channel.id}"),
+            on_change=set_enabled,
+            args=(page, channel.name, switch_key),
         )
-        if st.button("Test", icon=":material/send:", key=f"test-{channel.id}", disabled=not may_test):
+        if st.button("Test", icon=":material/send:", key=f"test-{channel.id}", disabled=not page.may("channel.test")):
             with st.spinner("sending"):
-                test(channel.name)
-            mutations.say_what_came_of_it()
+                send_test(page, channel.name)
+            mutations.show_outcome()
         with st.popover("Remove", disabled=not may_set):
-            st.markdown(f"Its address is forgotten, and what waits to be told on {escaped(channel.name)}.")
-            st.button("Remove it", key=f"remove-{channel.id}", on_click=remove, args=(channel.name,))
+            st.markdown(f"This deletes the URL of {name} and its notifications that were not sent yet.")
+            st.button("Remove channel", key=f"remove-{channel.id}", on_click=remove, args=(page, channel.name))
 
 
-def switch(name: str, key: str) -> None:
-    on = bool(st.session_state[key])
-    mutations.act(
-        lambda session, who: actions.set_enabled(session, who, name, on, context.now()),
-        f"{name} is {'on' if on else 'off'}.",
+def set_enabled(page: PageContext, name: str, key: str) -> None:
+    """Switch a channel on or off, as its switch says."""
+    enabled = bool(st.session_state[key])
+    mutations.apply(
+        page,
+        lambda session, actor: channel_actions.set_enabled(session, actor, name, enabled, page.now()),
+        f"{name} is {'on' if enabled else 'off'}.",
     )
 
 
-def test(name: str) -> None:
-    """Enter the test first, then send, so that a slow service holds no transaction."""
-    who = identity.actor()
+def send_test(page: PageContext, name: str) -> None:
+    """Record a test in the audit log, then send it outside of the transaction, which a slow service would hold."""
     try:
-        with context.changing() as session:
-            channel = actions.get_for_test(session, who, name, context.now())
-        dispatcher.send_test(channel, who.name, context.now())
+        with page.database.begin() as session:
+            channel = channel_actions.get_for_test(session, page.actor, name, page.now())
+        dispatcher.send_test(channel, page.actor.name, page.now())
     except (StorageError, NotificationFailed) as error:
         mutations.refuse(str(error))
     else:
-        mutations.report(f"{name} took the test message.")
+        mutations.succeed(f"The test message was sent to {name}.")
 
 
-def remove(name: str) -> None:
-    mutations.act(lambda session, who: actions.remove(session, who, name, context.now()), f"{name} is removed.")
+def remove(page: PageContext, name: str) -> None:
+    """Remove a channel."""
+    mutations.apply(
+        page,
+        lambda session, actor: channel_actions.remove(session, actor, name, page.now()),
+        f"{name} was removed.",
+    )
 
 
-def add() -> None:
+def add_form(page: PageContext) -> None:
+    """Draw the form that adds a channel."""
     with st.container(border=True, key="card-add-channel"):
         st.html(elements.heading("Add a channel"))
         with st.form("add-channel", border=False, clear_on_submit=True):
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 name = st.text_input("Name", placeholder="quality e-mail", max_chars=64, width=220)
-                url = st.text_input("Address", type="password", placeholder="mailtos://…", autocomplete="off")
-                least: Sequence[str] = SEVERITIES
-                severity = st.selectbox("From", least, index=1, width=140)
-            pressed = st.form_submit_button("Add channel", icon=":material/add:")
-        if pressed:
-            grave = next(one for one in SEVERITIES if one == severity)
-            mutations.act(
-                lambda session, who: actions.add(session, who, name.strip(), url.strip(), grave, context.now()),
-                f"{name} is added: send it a test message.",
+                url = st.text_input("URL", type="password", placeholder="mailtos://…", autocomplete="off")
+                min_severity: Severity = st.selectbox("Minimum severity", SEVERITIES, index=1, width=160)
+            submitted = st.form_submit_button("Add channel", icon=":material/add:")
+        if submitted:
+            mutations.apply(
+                page,
+                lambda session, actor: channel_actions.add(
+                    session, actor, name.strip(), url.strip(), min_severity, page.now()
+                ),
+                f"{name} was added. Send it a test message.",
             )
             st.rerun()

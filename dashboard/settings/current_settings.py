@@ -1,79 +1,97 @@
-"""What is in force: each station on a line, and the settings that this dashboard runs with."""
+"""The current settings: of each station, of the scorers, and of this dashboard."""
+
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard import context, formatting
+from dashboard import formatting
 from dashboard.alerts import effective_rules
 from dashboard.components import elements
+from dashboard.context import PageContext
 from storage.alerts import alert_rules, mutes
+from storage.alerts.alert_rules import AlertRule
+from storage.alerts.mutes import Mute
 from storage.line import normal_sets, stations, thresholds, workers
+from storage.line.normal_sets import NormalSet
+from storage.line.stations import Station
+from storage.line.thresholds import Threshold
+from storage.line.workers import WorkerStatus
 from storage.urls import masked_url, parse_database_url
 
 
-def panel() -> None:
-    now, zone = context.now(), context.zone()
-    with context.reading() as session:
-        places = stations.list_all(session)
-        active = {place.id: normal_sets.active(session, place.id) for place in places}
-        made = {place.id: thresholds.history(session, place.id) for place in places}
-        muted, settings = mutes.in_force(session, now), alert_rules.list_all(session)
+def panel(page: PageContext) -> None:
+    """Draw three tables: stations, scorers, and the settings of this dashboard."""
+    with page.read() as session:
+        listed = stations.list_all(session)
+        active = {station.id: normal_sets.active(session, station.id) for station in listed}
+        made = {station.id: thresholds.history(session, station.id) for station in listed}
+        muted = mutes.in_force(session, page.now())
+        rules = alert_rules.list_all(session)
         scorers = workers.list_all(session)
-    rows = []
-    for place in places:
-        of_set = active[place.id]
-        of_threshold = next((one for one in made[place.id] if of_set and one.normal_set_id == of_set.id), None)
-        on = [rule.label for rule in effective_rules.at(settings, place.id, "station") if rule.enabled]
-        rows.append(
-            {
-                "Station": place.name,
-                "Normal set": f"v{of_set.version}, {len(of_set.images)} images" if of_set else "none",
-                "Threshold": formatting.score(of_threshold.value if of_threshold else None),
-                "Made": of_threshold.kind.replace("_", " ") if of_threshold else "",
-                "False rejects": f"{100 * place.settings.false_reject_rate:g} %",
-                "Framing": place.settings.framing.replace("_", " "),
-                "Rules on": ", ".join(on),
-                "Muted until": formatting.clock(muted[place.id].until_at, now, zone) if place.id in muted else "",
-                "Model": of_threshold.model_id if of_threshold else "",
-            }
-        )
     st.html(elements.heading("Stations"))
-    if rows:
-        st.dataframe(rows, hide_index=True, key="in_force_table", alt="What is in force at each station")
+    if listed:
+        rows = [station_row(page, station, active[station.id], made[station.id], rules, muted) for station in listed]
+        st.dataframe(rows, hide_index=True, key="stations_table", alt="Current settings of each station")
     else:
         st.caption("There is no station yet.")
     st.html(elements.heading("Scorers"))
+    scorer_table(page, scorers)
+    st.html(elements.heading("This dashboard", "andon config prints all settings and their sources"))
     st.dataframe(
-        [
-            {
-                "Name": one.name,
-                "State": one.state,
-                "Detector": one.detector,
-                "Lag": one.lag,
-                "Seen": formatting.ago(one.seen_at, now),
-                "Says": one.message,
-            }
-            for one in scorers
-        ],
-        hide_index=True,
-        key="scorers_table",
-        placeholder="–",
-        alt="Scorers by name",
-    )
-    st.html(elements.heading("This dashboard", "andon config prints all settings and where each came from"))
-    st.dataframe(
-        [{"Setting": name, "Value": value} for name, value in settings_shown()],
+        [{"Setting": name, "Value": value} for name, value in dashboard_settings(page)],
         hide_index=True,
         key="settings_table",
         alt="Settings of this dashboard",
     )
 
 
-def settings_shown() -> list[tuple[str, str]]:
-    """Names and values, without the password of a database address."""
-    storage = context.storage_settings()
+def station_row(
+    page: PageContext,
+    station: Station,
+    active: NormalSet | None,
+    made: Sequence[Threshold],
+    rules: Sequence[AlertRule],
+    muted: Mapping[int, Mute],
+) -> dict[str, str]:
+    """Return column → value of a station: normal set, threshold, settings, rules, mute and model."""
+    threshold = next((each for each in made if active and each.normal_set_id == active.id), None)
+    enabled = [rule.name for rule in effective_rules.for_scope(rules, station.id, "station") if rule.enabled]
+    mute = muted.get(station.id)
+    return {
+        "Station": station.name,
+        "Normal set": f"v{active.version}, {len(active.images)} images" if active else "none",
+        "Threshold": formatting.score(threshold.value if threshold else None),
+        "Origin": threshold.kind.replace("_", " ") if threshold else "",
+        "False-reject rate": f"{100 * station.settings.false_reject_rate:g} %",
+        "Framing": station.settings.framing.replace("_", " "),
+        "Alert rules": ", ".join(enabled),
+        "Muted until": formatting.clock(mute.until_at, page.now(), page.time_zone) if mute else "",
+        "Model": threshold.model_id if threshold else "",
+    }
+
+
+def scorer_table(page: PageContext, scorers: Sequence[WorkerStatus]) -> None:
+    """Draw the scorers as a table."""
+    rows = [
+        {
+            "Name": scorer.name,
+            "State": scorer.state,
+            "Detector": scorer.detector,
+            "Lag": scorer.lag,
+            "Last heartbeat": formatting.ago(scorer.seen_at, page.now()),
+            "Message": scorer.message,
+        }
+        for scorer in scorers
+    ]
+    st.dataframe(rows, hide_index=True, key="scorers_table", placeholder="–", alt="Scorers by name")
+
+
+def dashboard_settings(page: PageContext) -> list[tuple[str, str]]:
+    """Return the names and values of the settings, without the password of the database URL."""
+    storage = page.storage_settings
     return [
         ("storage.database_url", masked_url(parse_database_url(storage.database_url))),
         ("storage.images_url", storage.images_url.partition("?")[0]),
-        *((f"dashboard.{name}", str(value)) for name, value in context.settings().model_dump().items()),
-        *((f"alerts.{name}", str(value)) for name, value in context.alerts_settings().model_dump().items()),
+        *((f"dashboard.{name}", str(value)) for name, value in page.settings.model_dump().items()),
+        *((f"alerts.{name}", str(value)) for name, value in page.alerts_settings.model_dump().items()),
     ]

@@ -1,64 +1,69 @@
-"""Users and roles; the first user, an admin, closes single-user mode."""
+"""Users and roles; adding the first user, an admin, ends single-user mode."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import context, formatting, mutations
+from dashboard import formatting, mutations
 from dashboard.auth import account, identity
 from dashboard.components import elements
-from storage.actions import users as actions
+from dashboard.context import PageContext
+from storage.actions import users as user_actions
 from storage.auth import users
 from storage.auth.actors import Role
 from storage.auth.passwords import MIN_LENGTH
 from storage.auth.users import User
 from storage.errors import LoginFailed
 
-MEANS = {
-    Role.VIEWER: "looks",
-    Role.INSPECTOR: "reviews frames, picks good parts, acknowledges alerts",
-    Role.ENGINEER: "changes normal sets, thresholds, stations, rules, mutes",
-    Role.ADMIN: "also users and channels",
+ROLE_DESCRIPTIONS = {
+    Role.VIEWER: "sees every page",
+    Role.INSPECTOR: "labels frames, proposes good parts, acknowledges alerts",
+    Role.ENGINEER: "changes normal sets, thresholds, stations, alert rules, mutes",
+    Role.ADMIN: "changes users and channels",
 }
 
 
-def panel() -> None:
-    with context.reading() as session:
-        found = users.list_all(session)
-    if not found:
-        st.warning(account.ANYBODY, icon=":material/lock_open:")
-    st.markdown(
-        "; ".join(f"**{role}** {does}" for role, does in MEANS.items()) + ". Each may do what those before may."
-    )
-    if found:
-        table(found)
-    if identity.may("user.add"):
+def panel(page: PageContext) -> None:
+    """Draw the users, and for an admin the forms that add and change them."""
+    with page.read() as session:
+        listed = users.list_all(session)
+    if not listed:
+        st.warning(account.SINGLE_USER_WARNING, icon=":material/lock_open:")
+    roles = "; ".join(f"**{role}** {description}" for role, description in ROLE_DESCRIPTIONS.items())
+    st.markdown(f"{roles}. Each role includes the ones before it.")
+    if listed:
+        table(page, listed)
+    if page.may("user.add"):
         left, right = st.columns(2, gap="small")
         with left, st.container(border=True, key="card-add-user"):
-            add(is_first=not found)
-        if found:
+            add_form(page, is_first=not listed)
+        if listed:
             with right, st.container(border=True, key="card-edit-user"):
-                edit(found)
+                edit_form(page, listed)
 
 
-def table(found: list[User]) -> None:
-    now = context.now()
+def table(page: PageContext, listed: Sequence[User]) -> None:
+    """Draw the users as a table."""
+    now = page.now()
     rows = [
         {
             "Name": user.name,
             "Role": str(user.role),
-            "Logs in by": "password" if user.has_password else "login service",
+            "Login": "password" if user.has_password else "login service",
             "Added": formatting.ago(user.created_at, now),
             "Disabled": formatting.ago(user.disabled_at, now) if user.disabled_at else "",
         }
-        for user in found
+        for user in listed
     ]
     st.dataframe(rows, hide_index=True, key="users_table", alt="Users by name")
 
 
-def add(is_first: bool) -> None:
+def add_form(page: PageContext, *, is_first: bool) -> None:
+    """Draw the form that adds a user."""
     st.html(elements.heading("Add the first user" if is_first else "Add a user"))
     with st.form("add-user", border=False, clear_on_submit=True):
         name = st.text_input(
-            "Name", placeholder="m.weber, or the e-mail address that the login service says", max_chars=64
+            "Name", placeholder="m.weber, or the e-mail address that the login service gives", max_chars=64
         )
         roles = [Role.ADMIN] if is_first else list(Role)
         role = st.selectbox("Role", roles, format_func=str)
@@ -66,46 +71,46 @@ def add(is_first: bool) -> None:
             "Password",
             type="password",
             autocomplete="new-password",
-            help=f"{MIN_LENGTH} characters or more; leave it empty for somebody whom the login service vouches for.",
+            help=f"At least {MIN_LENGTH} characters; empty for somebody who logs in by the login service.",
         )
-        pressed = st.form_submit_button("Add user", icon=":material/person_add:", type="primary")
-    if not pressed:
-        return
-    if is_first and not password and not context.settings().login_file:
+        submitted = st.form_submit_button("Add user", icon=":material/person_add:", type="primary")
+    if submitted:
+        add(page, name.strip(), role, password, is_first=is_first)
+        st.rerun()
+
+
+def add(page: PageContext, name: str, role: Role, password: str, *, is_first: bool) -> None:
+    """Add a user; whoever adds the first one is logged in as that user."""
+    if is_first and not password and not page.settings.login_file:
         mutations.refuse("The first user needs a password, or nobody could log in any more.")
-    elif (
-        mutations.act(
-            lambda session, who: actions.add(session, who, name.strip(), role, password or None, context.now()),
-            f"{name.strip()} is added.",
-        )
-        and is_first
-        and password
-    ):
-        stay_in(name.strip(), password)
-    st.rerun()
+        return
+    is_added = mutations.apply(
+        page,
+        lambda session, actor: user_actions.add(session, actor, name, role, password or None, page.now()),
+        f"{name} was added.",
+    )
+    if is_added and is_first and password:
+        try:
+            identity.log_in(page.database, name, password, page.now())
+        except LoginFailed as error:
+            mutations.refuse(str(error))
 
 
-def stay_in(name: str, password: str) -> None:
-    """Whoever adds the first user is that user from then on, and need not log in to go on."""
-    try:
-        identity.log_in(name, password)
-    except LoginFailed as error:
-        mutations.refuse(str(error))
-
-
-def edit(found: list[User]) -> None:
+def edit_form(page: PageContext, listed: Sequence[User]) -> None:
+    """Draw the forms that change the role and the password of a user, and disable and enable them."""
     st.html(elements.heading("Change a user"))
-    by_name = {user.name: user for user in found}
-    chosen = by_name[st.selectbox("User", list(by_name), key="user-chosen")]
+    by_name = {user.name: user for user in listed}
+    user = by_name[st.selectbox("User", list(by_name), key="user-chosen")]
     roles = list(Role)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         role = st.selectbox(
-            "Role", roles, index=roles.index(chosen.role), format_func=str, key=f"role-{chosen.id}-{chosen.role}"
+            "Role", roles, index=roles.index(user.role), format_func=str, key=f"role-{user.id}-{user.role}"
         )
-        if st.button("Set role", key="set-role", disabled=role == chosen.role):
-            mutations.act(
-                lambda session, who: actions.set_role(session, who, chosen.name, role, context.now()),
-                f"{chosen.name} is {role} now.",
+        if st.button("Set role", key="set-role", disabled=role == user.role):
+            mutations.apply(
+                page,
+                lambda session, actor: user_actions.set_role(session, actor, user.name, role, page.now()),
+                f"{user.name} is {role} now.",
             )
             st.rerun()
     with (
@@ -114,22 +119,31 @@ def edit(found: list[User]) -> None:
     ):
         password = st.text_input("New password", type="password", autocomplete="new-password")
         if st.form_submit_button("Set password"):
-            mutations.act(
-                lambda session, who: actions.set_password(session, who, chosen.name, password, context.now()),
-                f"{chosen.name} has a new password, and is logged out everywhere.",
+            mutations.apply(
+                page,
+                lambda session, actor: user_actions.set_password(session, actor, user.name, password, page.now()),
+                f"{user.name} has a new password and was logged out everywhere.",
             )
             st.rerun()
-    if chosen.disabled_at is None:
-        st.button("Disable: nobody logs in by this name", key="disable", on_click=disable, args=(chosen.name,))
+    if user.disabled_at is None:
+        st.button("Disable user", key="disable", on_click=disable, args=(page, user.name))
     else:
-        st.button("Enable again", key="enable", on_click=enable, args=(chosen.name,))
+        st.button("Enable user", key="enable", on_click=enable, args=(page, user.name))
 
 
-def disable(name: str) -> None:
-    mutations.act(
-        lambda session, who: actions.disable(session, who, name, context.now()), f"{name} is disabled and logged out."
+def disable(page: PageContext, name: str) -> None:
+    """Disable a user, who is logged out and can't log in any more."""
+    mutations.apply(
+        page,
+        lambda session, actor: user_actions.disable(session, actor, name, page.now()),
+        f"{name} was disabled and logged out.",
     )
 
 
-def enable(name: str) -> None:
-    mutations.act(lambda session, who: actions.enable(session, who, name, context.now()), f"{name} can log in again.")
+def enable(page: PageContext, name: str) -> None:
+    """Let a disabled user log in again."""
+    mutations.apply(
+        page,
+        lambda session, actor: user_actions.enable(session, actor, name, page.now()),
+        f"{name} can log in again.",
+    )

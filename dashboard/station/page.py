@@ -1,43 +1,45 @@
-"""One station: its trend and histogram, and its frames one by one with anomaly map and provenance."""
+"""The station page: scores over time and their distribution, and the frames one by one."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting, station_state
+from dashboard import formatting, station_state
 from dashboard.charts import scores
-from dashboard.components import elements, shortcuts
+from dashboard.components import elements
+from dashboard.components.elements import Figure
+from dashboard.components.shortcuts import forward_shortcuts
+from dashboard.context import PageContext, draw_live
+from dashboard.html import render
 from dashboard.station import pagination, verdict_pages, verdict_view
-from dashboard.station.verdict_pages import SHOW, VerdictPage
-from dashboard.time_ranges import DEFAULT, TIME_RANGES, TimeRange
+from dashboard.station.verdict_pages import FILTERS, VerdictPage
+from dashboard.time_ranges import DEFAULT_RANGE, TIME_RANGES, TimeRange
 from storage.line import normal_sets, parked_frames, stations, verdicts, workers
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.verdicts import StationSummary, Verdict
 
-MOST_FLAGGED = 400  # points drawn over a trend; the newest ones
-LATEST = 50  # frames that the latency is told from
-DRAWN = "flagged_drawn"
+MAX_FLAGGED_POINTS = 400  # in the trend; the newest ones
+LATENCY_FRAMES = 50  # newest frames that the latency is computed from
+HISTOGRAM_BINS = 40
+CHART_HEIGHT = 300
+POINTS, POINT_SELECTED = "flagged_points", "point_selected"
+DEFAULT_FILTER = "Flagged"
 
 
-def station_page() -> None:
-    with context.reading() as session:
-        places = {place.name: place for place in stations.list_all(session)}
-    if not places:
-        st.subheader("No stations yet")
-        st.markdown("Add one with its first good parts, then send frames:")
-        st.code(
-            "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate",
-            language="bash",
-            wrap_lines=True,
-        )
+def station_page(page: PageContext) -> None:
+    """Draw the station that the address names, or the choice of one."""
+    with page.read() as session:
+        by_name = {station.name: station for station in stations.list_all(session)}
+    if not by_name:
+        no_stations()
         return
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="choices"):
         name = st.selectbox(
             "Station",
-            list(places),
+            list(by_name),
             index=None,
             key="station",
             bind="query-params",
@@ -45,225 +47,230 @@ def station_page() -> None:
             label_visibility="collapsed",
             width=280,
         )
-        chosen = st.pills(
+        range_name = st.pills(
             "Time range",
             list(TIME_RANGES),
-            default=DEFAULT,
+            default=DEFAULT_RANGE,
             required=True,
             key="range",
             bind="query-params",
             label_visibility="collapsed",
-            on_change=pagination.newest,
+            on_change=pagination.resume_live,
         )
     if name is None:
         st.info("Choose a station above, or click its tile on the live wall.", icon=":material/arrow_upward:")
         return
-    place, span = places[name], TIME_RANGES[chosen or DEFAULT]
-    pagination.arrive(name)
-    context.live(headline, None, place, span)
-    context.live(diagrams, span.refresh_every_s(context.settings().refresh_every_s), place, span)
-    context.live(frames, None, place, span)
-    shortcuts.hand_on()
+    station, time_range = by_name[name], TIME_RANGES[range_name or DEFAULT_RANGE]
+    pagination.enter_station(name)
+    draw_live(page, headline, None, station, time_range)
+    draw_live(page, charts, time_range.refresh_every_s(page.settings.refresh_every_s), station, time_range)
+    draw_live(page, frames, None, station, time_range)
+    forward_shortcuts()
 
 
-def headline(place: Station, span: TimeRange) -> None:
-    """The station's state, and its numbers over the chosen range."""
-    settings, now = context.settings(), context.now()
-    since = now - span.length
-    with context.reading() as session:
-        summary = summary_of(session, place, span)
-        latest = verdicts.recent(session, place.id, since=since, limit=LATEST)
-        active = normal_sets.active(session, place.id)
-        running = station_state.alive(workers.list_all(session), now, timedelta(seconds=settings.worker_timeout_s))
-    state = station_state.station_state(place, summary, active is not None, running, now)
+def no_stations() -> None:
+    """Draw how to add the first station."""
+    st.title("Station")
+    st.subheader("No stations yet")
+    st.markdown("Add one with its first good parts, then send frames:")
+    st.code(
+        "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate", language="bash", wrap_lines=True
+    )
+
+
+def headline(page: PageContext, station: Station, time_range: TimeRange) -> None:
+    """Draw the station's state, and its numbers over the time range."""
+    now = page.now()
+    since = now - time_range.length
+    with page.read() as session:
+        summary = summarize(session, station, since)
+        newest = verdicts.recent(session, station.id, since=since, limit=LATENCY_FRAMES)
+        active = normal_sets.active(session, station.id)
+        all_workers = workers.list_all(session)
+    running = station_state.alive(all_workers, now, timedelta(seconds=page.settings.worker_timeout_s))
+    state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
     scored = summary.frames - summary.no_reference
-    seen = f"last frame {formatting.ago(summary.latest.captured_at, now)}" if summary.latest else "no verdict so far"
+    latest = summary.latest
+    last_frame = f"last frame {formatting.ago(latest.captured_at, now)}" if latest else "no verdict so far"
     st.html(
-        elements.title(place, state, seen)
+        render("station/station.html", "title", station, state, last_frame)
         + elements.strip(
-            elements.figure("Frames", formatting.count(summary.frames), f"in {span.name}"),
-            elements.figure(
-                "Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")
-            ),
-            elements.figure("Threshold", formatting.score(threshold_in_force(latest)), "flagged above it"),
-            elements.figure("Trigger to verdict", *latency(latest)),
-            elements.figure(
-                "Normal set", f"v{active.version}" if active else "none", normals_note(active, summary.parked)
-            ),
+            Figure("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
+            Figure("Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")),
+            Figure("Threshold", formatting.score(newest_threshold(newest)), "frames above it are flagged"),
+            latency(newest),
+            Figure("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
         )
     )
 
 
-def summary_of(session: Session, place: Station, span: TimeRange) -> StationSummary:
-    since = context.now() - span.length
-    newest = verdicts.recent(session, place.id, limit=1)
+def summarize(session: Session, station: Station, since: datetime) -> StationSummary:
+    """Return the numbers of a station since a time, without the scores of a sparkline."""
+    newest = verdicts.recent(session, station.id, limit=1)
     return StationSummary(
-        station_id=place.id,
+        station_id=station.id,
         latest=newest[0] if newest else None,
-        frames=verdicts.count(session, place.id, since=since),
-        flagged=verdicts.count(session, place.id, since=since, decision="flag"),
-        no_reference=verdicts.count(session, place.id, since=since, decision="no_reference"),
-        parked=parked_frames.count(session, place.id),
+        frames=verdicts.count(session, station.id, since=since),
+        flagged=verdicts.count(session, station.id, since=since, decision="flag"),
+        no_reference=verdicts.count(session, station.id, since=since, decision="no_reference"),
+        parked=parked_frames.count(session, station.id),
         recent_scores=(),
     )
 
 
-def threshold_in_force(latest: Sequence[Verdict]) -> float | None:
-    return next((verdict.threshold for verdict in latest if verdict.threshold is not None), None)
+def newest_threshold(newest: Sequence[Verdict]) -> float | None:
+    """Return the threshold of the newest frame that was scored, or None."""
+    return next((verdict.threshold for verdict in newest if verdict.threshold is not None), None)
 
 
-def latency(latest: Sequence[Verdict]) -> tuple[str, str]:
-    """Median and longest time from capture to decision over the newest frames."""
-    took = sorted((verdict.decided_at - verdict.captured_at).total_seconds() for verdict in latest)
-    if not took:
-        return "–", "no frames in this range"
-    return formatting.seconds(took[len(took) // 2]), f"median; longest {formatting.seconds(took[-1])}"
+def latency(newest: Sequence[Verdict]) -> Figure:
+    """Return the median and the maximum time from capture to verdict."""
+    latencies_s = sorted((verdict.decided_at - verdict.captured_at).total_seconds() for verdict in newest)
+    if not latencies_s:
+        return Figure("Latency", "–", "no frames in this range")
+    median, maximum = latencies_s[len(latencies_s) // 2], latencies_s[-1]
+    return Figure("Latency", formatting.latency(median), f"median; maximum {formatting.latency(maximum)}")
 
 
-def normals_note(active: NormalSet | None, waiting: int) -> str:
+def normal_set_note(active: NormalSet | None, waiting: int) -> str:
+    """Return how many good parts the normal set has, or how many frames wait for one."""
     if waiting:
         return f"{formatting.plural(waiting, 'frame')} waiting"
     return formatting.plural(len(active.images), "good part") if active else "andon normals add"
 
 
-def diagrams(place: Station, span: TimeRange) -> None:
-    """Score trend and histogram; a click on a flagged point chooses its frame below."""
-    since, until = span.window(context.now())
-    with context.reading() as session:
-        points = verdicts.trend(session, place.id, since, until, span.bucket)
-        flagged = verdicts.recent(session, place.id, since=since, until=until, decision="flag", limit=MOST_FLAGGED)
-        bins = verdicts.histogram(session, place.id, since, until, bins=40)
+def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
+    """Draw the scores over time and their histogram; a click on a flagged frame selects it below."""
+    since, until = time_range.window(page.now())
+    with page.read() as session:
+        points = verdicts.trend(session, station.id, since, until, time_range.bucket)
+        flagged = verdicts.recent(
+            session, station.id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
+        )
+        bins = verdicts.histogram(session, station.id, since, until, bins=HISTOGRAM_BINS)
     threshold = next((point.threshold for point in reversed(points) if point.threshold is not None), None)
-    st.session_state[DRAWN] = [verdict.frame_id for verdict in flagged]
+    st.session_state[POINTS] = [verdict.frame_id for verdict in flagged]
     wide, narrow = st.columns([7, 4], gap="small")
     with wide.container(border=True, key="card-trend"):
         st.html(elements.heading("Score over time", trend_note(len(flagged))))
         if points:
             st.echarts_chart(
-                scores.trend(points, flagged, since, until, span.bucket, context.colours()),
-                height=300,
+                scores.trend(points, flagged, since, until, time_range.bucket, page.palette),
+                height=CHART_HEIGHT,
                 key="trend",
-                on_select=point_chosen,
-                alt=f"Scores of {place.name} over {span.name} with its threshold; {len(flagged)} flagged frames",
+                on_select=point_selected,
+                alt=f"Scores and threshold of {station.name} over {time_range.name}; {len(flagged)} flagged frames",
             )
         else:
-            nothing(place, span)
+            nothing_scored(station, time_range)
     with narrow.container(border=True, key="card-histogram"):
         st.html(elements.heading("Score distribution"))
         if bins:
             st.echarts_chart(
-                scores.histogram(bins, threshold, context.colours()),
-                height=300,
+                scores.histogram(bins, threshold, page.palette),
+                height=CHART_HEIGHT,
                 key="histogram",
-                alt=f"Histogram of the scores of {place.name} over {span.name}",
+                alt=f"Histogram of the scores of {station.name} over {time_range.name}",
             )
         else:
-            nothing(place, span)
-    if st.session_state.pop("point_chosen", False):
+            nothing_scored(station, time_range)
+    if st.session_state.pop(POINT_SELECTED, False):
         st.rerun()
 
 
 def trend_note(flagged: int) -> str:
-    if flagged == MOST_FLAGGED:
-        return f"only the newest {flagged} flagged frames are marked; click one to look at it"
-    return "click a flagged frame to look at it" if flagged else ""
+    """Return what a person can do with the flagged frames of the trend."""
+    if flagged == MAX_FLAGGED_POINTS:
+        return f"only the newest {flagged} flagged frames are marked; click one to open it"
+    return "click a flagged frame to open it" if flagged else ""
 
 
-def point_chosen() -> None:
-    """The first series of the trend holds the flagged frames in the order drawn."""
-    drawn = st.session_state.get(DRAWN, [])
+def point_selected() -> None:
+    """Select the frame whose point was clicked; the trend's first series holds the flagged frames in their order."""
+    points = st.session_state.get(POINTS, [])
     for series in st.session_state["trend"].selection.selected:
-        if series["series_index"] == 0 and series["data_indices"] and series["data_indices"][0] < len(drawn):
-            pagination.choose(drawn[series["data_indices"][0]], 1)
-            st.session_state["point_chosen"] = True
+        indices = series["data_indices"]
+        if series["series_index"] == 0 and indices and indices[0] < len(points):
+            pagination.select_frame(points[indices[0]], 1)
+            st.session_state[POINT_SELECTED] = True
 
 
-def nothing(place: Station, span: TimeRange) -> None:
-    st.html(
-        elements.no_picture(
-            station_state.StationState(
-                "no_frames", "idle", "timeline", "", f"Nothing was scored in the last {span.name}."
-            ),
-            f"andon produce {place.name} --source folder:PATH",
-        )
-    )
+def nothing_scored(station: Station, time_range: TimeRange) -> None:
+    """Draw what stands in place of a chart without data."""
+    text = f"Nothing was scored in the last {time_range.name}."
+    st.html(elements.placeholder("timeline", text, f"andon produce {station.name} --source folder:PATH"))
 
 
-def frames(place: Station, span: TimeRange) -> None:
-    """The station's frames, a page at a time, and the chosen one in full."""
-    now = context.now()
-    since = now - span.length
+def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
+    """Draw a page of the station's frames, and the selected one in full."""
+    since = page.now() - time_range.length
     with st.container(border=True, key="card-frames"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            show = st.segmented_control(
-                "Show",
-                list(SHOW),
-                default="Flagged",
-                required=True,
-                key="show",
-                bind="query-params",
-                label_visibility="collapsed",
-                on_change=pagination.newest,
+            filter_name = (
+                st.segmented_control(
+                    "Show",
+                    list(FILTERS),
+                    default=DEFAULT_FILTER,
+                    required=True,
+                    key="show",
+                    bind="query-params",
+                    label_visibility="collapsed",
+                    on_change=pagination.resume_live,
+                )
+                or DEFAULT_FILTER
             )
-            newer = st.container(width="content")
-        with context.reading() as session:
-            pagination.resume(session, verdict_pages.listing(session, place.id, show or "Flagged", since, None, 1))
-            shown = verdict_pages.listing(
-                session, place.id, show or "Flagged", since, pagination.frozen_at(), pagination.page()
+            live_state = st.container(width="content")
+        with page.read() as session:
+            pagination.restore(session, verdict_pages.read_page(session, station.id, filter_name, since, None, 1))
+            listed = verdict_pages.read_page(
+                session, station.id, filter_name, since, pagination.frozen_at(), pagination.page_number()
             )
-            chosen = verdict_pages.chosen(session, shown, pagination.frame_id())
-            beside = verdict_view.neighbours(session, shown, chosen) if chosen else (None, None)
-            normal_set = verdict_view.normal_set_of(session, chosen) if chosen else None
-        if shown.frozen_at:
-            newer.button(
-                f"Back to live, {formatting.plural(shown.newer, 'newer frame')}" if shown.newer else "Back to live",
+            selected = verdict_pages.selected_frame(session, listed, pagination.selected_frame_id())
+            newer, older = verdict_view.neighbours(session, listed, selected) if selected else (None, None)
+            normal_set = verdict_view.normal_set_of(session, selected) if selected else None
+        if listed.frozen_at:
+            live_state.button(
+                f"Back to live, {formatting.plural(listed.newer, 'newer frame')}" if listed.newer else "Back to live",
                 icon=":material/vertical_align_top:",
                 key="back-to-live",
-                on_click=pagination.newest,
+                on_click=pagination.resume_live,
             )
         else:
-            newer.badge("live", icon=":material/sensors:", color="green")
+            live_state.badge("live", icon=":material/sensors:", color="green")
         st.page_link(
-            "../review/page.py",
-            label="A bad part was found later? Find its frame",
+            page.pages["review"],
+            label="Find the frame of a part that was found defective later",
             icon=":material/search:",
-            query_params={"how": "Find a frame", "station": place.name},
+            query_params={"how": "Find a frame", "station": station.name},
         )
-        if chosen is None:
-            st.html(
-                elements.no_picture(
-                    station_state.StationState("no_frames", "idle", "verified", "", none_shown(show, span))
-                )
-            )
+        if selected is None:
+            st.html(elements.placeholder("verified", nothing_listed(filter_name, time_range)))
             return
         left, right = st.columns([5, 9], gap="medium")
         with left:
-            verdict_view.gallery(place, shown, chosen, now)
-            if shown.pages > 1:
+            verdict_view.gallery(page, listed, selected)
+            if listed.pages > 1:
                 st.pagination(
-                    shown.pages,
-                    default=shown.page,
-                    key=pagination.pager(),
-                    on_change=pagination.turned,
+                    listed.pages,
+                    default=listed.number,
+                    key=pagination.pager_key(),
+                    on_change=pagination.page_changed,
                     max_visible_pages=5,
                 )
-            st.caption(reach_note(shown))
+            st.caption(total_note(listed))
         with right:
-            verdict_view.verdict_view(chosen, normal_set, beside)
+            verdict_view.verdict_view(page, selected, normal_set, newer, older)
 
 
-def reach_note(shown: VerdictPage) -> str:
-    if shown.reach < shown.total:
-        newest, total = formatting.count(shown.reach), formatting.count(shown.total)
-        return f"the newest {newest} of {total}; a shorter range shows fewer"
-    return formatting.plural(shown.total, "frame")
+def total_note(listed: VerdictPage) -> str:
+    """Return how many frames the list holds, and how many of them can be opened."""
+    if listed.reachable < listed.total:
+        reachable, total = formatting.count(listed.reachable), formatting.count(listed.total)
+        return f"the newest {reachable} of {total} frames; choose a shorter time range to see older ones"
+    return formatting.plural(listed.total, "frame")
 
 
-def none_shown(show: str | None, span: TimeRange) -> str:
-    return {
-        "Flagged": f"Nothing was flagged in the last {span.name}.",
-        "Passed": f"Nothing passed in the last {span.name}.",
-    }.get(show or "", f"No frames in the last {span.name}.")
-
-
-station_page()
+def nothing_listed(filter_name: str, time_range: TimeRange) -> str:
+    """Return why the list is empty."""
+    verbs = {"Flagged": "Nothing was flagged", "Passed": "Nothing passed"}
+    return f"{verbs.get(filter_name, 'No frames')} in the last {time_range.name}."

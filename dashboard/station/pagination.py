@@ -1,4 +1,4 @@
-"""Which frame and which page a person looks at, kept in the address bar and the visit."""
+"""Which page and which frame a person looks at, kept in the address bar and the visit."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,105 +9,109 @@ from sqlalchemy.orm import Session
 
 from dashboard import context
 from dashboard.station import verdict_pages
-from dashboard.station.verdict_pages import PAGE_SIZE, VerdictPage
+from dashboard.station.verdict_pages import VerdictPage
 
-FRAME, PAGE, FROZEN, WHERE, STEP = "frame", "frames_page", "frames_frozen_at", "frames_of", "frames_step"
-TURNS = (
-    "frames_turns"  # the pager gets a new name when it is set from here: what the browser still says of it is old then
-)
-ADDRESS_LAG = timedelta(seconds=3)
+FRAME = "frame"
+PAGE, FROZEN_AT, STATION, SELECTION = "frames_page", "frames_frozen_at", "frames_station", "frames_selection"
+PAGER_VERSION = "frames_pager_version"
+ADDRESS_DELAY = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionChange:
-    """A change of the chosen frame; the browser may send the address from before it for a moment."""
+    """A change of the selected frame; for a moment the browser may still send the address from before it."""
 
     before: str | None
     after: str | None
     at: datetime
 
 
-def arrive(station: str) -> None:
-    """Begin anew when the page shows another station than it did."""
-    if st.session_state.get(WHERE) not in (None, station):
-        newest()
-    st.session_state[WHERE] = station
+def enter_station(name: str) -> None:
+    """Return to the live list when the page shows another station than before."""
+    if st.session_state.get(STATION) not in (None, name):
+        resume_live()
+    st.session_state[STATION] = name
 
 
-def newest() -> None:
-    """Back to the live list, newest frame first."""
-    st.session_state.pop(FROZEN, None)
-    _turn_to(1)
-    _name(None)
+def resume_live() -> None:
+    """Return to the live list and its newest frame."""
+    st.session_state.pop(FROZEN_AT, None)
+    _set_page(1)
+    _select(None)
 
 
 def freeze() -> None:
-    """Let the list stand still from now on."""
-    st.session_state.setdefault(FROZEN, context.now())
+    """Stop the list from changing, unless it is frozen already."""
+    st.session_state.setdefault(FROZEN_AT, context.now())
 
 
-def choose(frame_id: UUID, page: int) -> None:
-    """Look at this frame, which is on that page of the list."""
+def select_frame(frame_id: UUID, page: int) -> None:
+    """Freeze the list and select a frame, which is on that page of the list."""
     freeze()
-    _turn_to(page)
-    _name(str(frame_id))
+    _set_page(page)
+    _select(str(frame_id))
 
 
-def turned() -> None:
-    """A person chose another page: the list stands still, and its first frame is looked at."""
-    chosen = int(st.session_state[pager()])
-    if chosen == page():  # a pager that was just put there tells its first value too, and nobody chose that
+def page_changed() -> None:
+    """Freeze the list at the page that the person chose in the pager, and select its first frame."""
+    chosen = int(st.session_state[pager_key()])
+    if chosen == page_number():  # a new pager reports its first value too, which nobody chose
         return
     freeze()
     st.session_state[PAGE] = chosen
-    _name(None)
+    _select(None)
 
 
-def resume(session: Session, live: VerdictPage) -> None:
-    """Turn to the page of a frame that only the address names, after a reload or by a link someone sent."""
-    named = frame_id()
+def restore(session: Session, live: VerdictPage) -> None:
+    """Open the page of a frame that only the address names, after a reload or through a shared link."""
+    named = selected_frame_id()
     if named is None or frozen_at() is not None:
         return
-    frame = verdict_pages.named(session, live, named)
+    frame = verdict_pages.find_frame(session, live, named)
     if frame is None:
-        newest()
+        resume_live()
         return
-    here = verdict_pages.position(session, live, frame)
-    choose(frame.frame_id, 1 if here is None else here // PAGE_SIZE + 1)
+    index = verdict_pages.index_of(session, live, frame)
+    select_frame(frame.frame_id, verdict_pages.page_of_index(index or 0))
 
 
-def frame_id() -> str | None:
-    """The chosen frame, as the address says it, unless that is the address from before the last step."""
+def selected_frame_id() -> str | None:
+    """Return the selected frame as the address names it, unless that address is older than the last selection."""
     named = st.query_params.get(FRAME)
-    step: SelectionChange | None = st.session_state.get(STEP)
-    if step is not None and named == step.before and context.now() - step.at < ADDRESS_LAG:
-        return step.after
+    change: SelectionChange | None = st.session_state.get(SELECTION)
+    if change is not None and named == change.before and context.now() - change.at < ADDRESS_DELAY:
+        return change.after
     return named
 
 
 def frozen_at() -> datetime | None:
-    frozen: datetime | None = st.session_state.get(FROZEN)
+    """Return when the list was frozen, or None while it is live."""
+    frozen: datetime | None = st.session_state.get(FROZEN_AT)
     return frozen
 
 
-def page() -> int:
+def page_number() -> int:
+    """Return the current page of the list, from 1."""
     return int(st.session_state.get(PAGE, 1))
 
 
-def pager() -> str:
-    """The name of the widget that pages are turned with."""
-    return f"frames_pager_{st.session_state.get(TURNS, 0)}"
+def pager_key() -> str:
+    """Return the key of the pager.
+
+    It changes when the page is set by code: the browser may still send the value of the pager from before.
+    """
+    return f"frames_pager_{st.session_state.get(PAGER_VERSION, 0)}"
 
 
-def _turn_to(page: int) -> None:
-    if page != st.session_state.get(PAGE, 1):
-        st.session_state[PAGE] = page
-        st.session_state[TURNS] = st.session_state.get(TURNS, 0) + 1
+def _set_page(number: int) -> None:
+    if number != page_number():
+        st.session_state[PAGE] = number
+        st.session_state[PAGER_VERSION] = st.session_state.get(PAGER_VERSION, 0) + 1
 
 
-def _name(frame: str | None) -> None:
-    st.session_state[STEP] = SelectionChange(st.query_params.get(FRAME), frame, context.now())
-    if frame is None:
+def _select(frame_id: str | None) -> None:
+    st.session_state[SELECTION] = SelectionChange(st.query_params.get(FRAME), frame_id, context.now())
+    if frame_id is None:
         st.query_params.pop(FRAME, None)
     else:
-        st.query_params[FRAME] = frame
+        st.query_params[FRAME] = frame_id

@@ -1,138 +1,131 @@
-"""One verdict: the frame with its anomaly map, what the score was made of, good parts beside it, and provenance."""
-
-from datetime import datetime
+"""One verdict in full: the inspection picture, the score and its components, the normal set, and the provenance."""
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import context, formatting
+from dashboard import formatting
 from dashboard.charts import scores
-from dashboard.components import elements, images, inspection_picture, verdict_html
+from dashboard.components import elements, image_grid, verdict_html
+from dashboard.components.image_grid import CaptionedImage
+from dashboard.components.inspection_picture import inspection_picture
+from dashboard.context import PageContext
 from dashboard.station import pagination, verdict_pages
-from dashboard.station.verdict_pages import PAGE_SIZE, VerdictPage
+from dashboard.station.verdict_pages import VerdictPage
 from storage.line import normal_sets
 from storage.line.normal_sets import NormalSet
-from storage.line.stations import Station
 from storage.line.verdicts import Verdict
 
 NORMALS_SHOWN = 8
+Neighbour = tuple[Verdict, int] | None
+"""A frame with the number of its page, or None at an end of the list."""
 
 
-def gallery(place: Station, shown: VerdictPage, chosen: Verdict | None, now: datetime) -> None:
-    """The page's frames as small pictures; a click chooses one."""
+def gallery(page: PageContext, listed: VerdictPage, selected: Verdict | None) -> None:
+    """Draw the frames of a page as thumbnails; a click selects one."""
+    now = page.now()
     with st.grid(min_column_width=130, gap="xsmall", key="gallery"):
-        for number, frame in enumerate(shown.frames):
+        for number, frame in enumerate(listed.frames):
+            captured = formatting.clock(frame.captured_at, now, page.time_zone)
+            is_selected = selected is not None and frame.frame_id == selected.frame_id
+            caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=is_selected)
             with st.container(key=f"thumb-{number}", gap=None):
-                copy = context.small_copy(frame.image_reference, 320, 240)
-                at = formatting.clock(frame.captured_at, now, context.zone())
-                if copy:
-                    st.image(copy, width="stretch", alt=f"Frame of {place.name} at {at}")
-                else:
-                    st.html(f'<div class="andon-no-thumb">{elements.icon("image_not_supported")}</div>')
-                st.html(elements.thumb(frame, at, chosen is not None and frame.frame_id == chosen.frame_id))
+                image_grid.captioned_image(
+                    page, CaptionedImage(frame.image_reference, caption, f"Frame captured at {captured}"), 320, 240
+                )
                 st.button(
-                    f"Show the frame of {at}",
-                    key=f"pick-{frame.frame_id}",
-                    on_click=pagination.choose,
-                    args=(frame.frame_id, shown.page),
+                    f"Show the frame of {captured}",
+                    key=f"select-{frame.frame_id}",
+                    on_click=pagination.select_frame,
+                    args=(frame.frame_id, listed.number),
                 )
 
 
-def neighbours(session: Session, shown: VerdictPage, chosen: Verdict) -> tuple[tuple[Verdict, int] | None, ...]:
-    """The next newer and the next older frame of the list, each with its page; None where there is none."""
-    here = verdict_pages.position(session, shown, chosen)
-    if here is None:
+def neighbours(session: Session, listed: VerdictPage, selected: Verdict) -> tuple[Neighbour, Neighbour]:
+    """Return the next newer and the next older frame of the list."""
+    index = verdict_pages.index_of(session, listed, selected)
+    if index is None:
         return None, None
-    found = []
-    for index in (here - 1, here + 1):
-        frame = verdict_pages.at_position(session, shown, index)
-        found.append((frame, index // PAGE_SIZE + 1) if frame else None)
-    return tuple(found)
+    newer, older = (verdict_pages.frame_at(session, listed, other) for other in (index - 1, index + 1))
+    return (
+        (newer, verdict_pages.page_of_index(index - 1)) if newer else None,
+        (older, verdict_pages.page_of_index(index + 1)) if older else None,
+    )
 
 
-def verdict_view(frame: Verdict, normal_set: NormalSet | None, beside: tuple[tuple[Verdict, int] | None, ...]) -> None:
-    newer, older = beside
+def verdict_view(
+    page: PageContext, frame: Verdict, normal_set: NormalSet | None, newer: Neighbour, older: Neighbour
+) -> None:
+    """Draw a verdict with buttons that select the frames before and after it."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.html(verdict_html.verdict_line(frame, context.zone()), width="content")
+        st.html(verdict_html.headline(frame, page.time_zone), width="content")
         with st.container(horizontal=True, width="content", gap="xsmall"):
-            step("Newer", ":material/chevron_left:", "K", newer)
-            step("Older", ":material/chevron_right:", "J", older)
+            step_button("Newer", "chevron_left", "K", newer)
+            step_button("Older", "chevron_right", "J", older)
     left, right = st.columns([8, 5], gap="small")
     with left:
-        picture(frame)
+        inspection_picture(page, frame)
     with right:
         st.html(verdict_html.score_bar(frame))
-        to_review(frame)
-        if frame.components:
-            st.html(elements.heading("What the score is made of"))
-            st.echarts_chart(
-                scores.components(frame.components, context.colours()),
-                height=16 + 26 * len(frame.components),
-                key="components",
-                alt="Components: "
-                + ", ".join(f"{name} {formatting.score(value)}" for name, value in sorted(frame.components.items())),
-            )
-        normals(normal_set)
+        review_link(page, frame)
+        components(page, frame)
+        compared_with(page, normal_set)
     with st.expander("Provenance", icon=":material/receipt_long:", expanded=True):
-        st.html(verdict_html.provenance(frame, normal_set, context.zone()))
+        st.html(verdict_html.provenance(frame, normal_set, page.time_zone))
 
 
-def to_review(frame: Verdict) -> None:
-    """The way to say what the frame is, and for one that passed, to ask why."""
+def step_button(name: str, icon: str, shortcut: str, target: Neighbour) -> None:
+    """Draw a button that selects a neighbouring frame."""
+    st.button(
+        name,
+        key=f"step-{name}",
+        icon=f":material/{icon}:",
+        shortcut=shortcut,
+        disabled=target is None,
+        on_click=pagination.select_frame,
+        args=(target[0].frame_id, target[1]) if target else None,
+    )
+
+
+def review_link(page: PageContext, frame: Verdict) -> None:
+    """Draw a link to label the frame on the review page, which also explains why a frame passed."""
     passed = frame.decision == "pass"
     st.page_link(
-        "../review/page.py",
-        label="A defect? Why was it missed" if passed else "Say what it is",
+        page.pages["review"],
+        label="Missed defect? See why this frame passed" if passed else "Label this frame",
         icon=":material/troubleshoot:" if passed else ":material/rate_review:",
         query_params={"how": "Find a frame", "frame": str(frame.frame_id)},
     )
 
 
-def step(label: str, icon: str, shortcut: str, to: tuple[Verdict, int] | None) -> None:
-    st.button(
-        label,
-        key=f"step-{label}",
-        icon=icon,
-        shortcut=shortcut,
-        disabled=to is None,
-        on_click=pagination.choose,
-        args=(to[0].frame_id, to[1]) if to else None,
-    )
-
-
-def picture(frame: Verdict) -> None:
-    copy = context.small_copy(frame.image_reference, 1200, 1000)
-    if copy is None:
-        st.warning(
-            "This frame's picture is not in the image store, or the store is away.",
-            icon=":material/image_not_supported:",
-        )
+def components(page: PageContext, frame: Verdict) -> None:
+    """Draw the components of the score; nothing for a detector that has none."""
+    if not frame.components:
         return
-    found = context.anomaly_map(frame.map_reference) if frame.map_reference else None
-    calm = images.calmness(frame.score, frame.threshold)
-    inspection_picture.overlay(
-        copy,
-        None if found is None else images.heat_layer(found, calm),
-        None if found is None else images.scale(found, calm),
-        f"Frame {frame.frame_id}",
+    values = ", ".join(f"{name} {formatting.score(value)}" for name, value in sorted(frame.components.items()))
+    st.html(elements.heading("Score components"))
+    st.echarts_chart(
+        scores.components(frame.components, page.palette),
+        height=16 + 26 * len(frame.components),
+        key="components",
+        alt=f"Score components: {values}",
     )
 
 
-def normals(normal_set: NormalSet | None) -> None:
-    """The good parts that the frame was compared with."""
+def compared_with(page: PageContext, normal_set: NormalSet | None) -> None:
+    """Draw the first images of the normal set that the frame was compared with."""
     if normal_set is None:
         st.html(elements.heading("Compared with", "no normal set"))
         return
-    st.html(elements.heading("Compared with", f"normal set v{normal_set.version}, {len(normal_set.images)} good parts"))
+    number = len(normal_set.images)
+    st.html(elements.heading("Compared with", f"normal set v{normal_set.version}, {number} good parts"))
     with st.grid(4, min_column_width=64, gap="xxsmall", key="normals"):
-        for image in normal_set.images[:NORMALS_SHOWN]:
-            if copy := context.small_copy(image.reference, 240, 240):
-                st.image(copy, width="stretch", alt=f"Good part {image.name}")
-    if len(normal_set.images) > NORMALS_SHOWN:
-        st.caption(f"and {len(normal_set.images) - NORMALS_SHOWN} more")
+        shown = normal_set.images[:NORMALS_SHOWN]
+        image_grid.bare_images(page, [(image.reference, f"Good part {image.name}") for image in shown])
+    if number > NORMALS_SHOWN:
+        st.caption(f"and {number - NORMALS_SHOWN} more")
 
 
 def normal_set_of(session: Session, frame: Verdict) -> NormalSet | None:
-    """The very set that the verdict was made with, which may not be the active one any more."""
+    """Return the normal set that the verdict was made with, which may not be the active one any more."""
     versions = normal_sets.list_all(session, frame.station_id)
     return next((version for version in versions if version.id == frame.normal_set_id), None)

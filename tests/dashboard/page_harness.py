@@ -1,32 +1,33 @@
-"""Opening the dashboard's pages in Streamlit's own test harness, as one of the people or as nobody in particular."""
+"""Pages of the dashboard in Streamlit's own test harness: opened as a person, read as text, and pressed."""
 
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from dashboard.auth.identity import TOKEN
+from dashboard.context import PageName
 from storage.auth import logins
 from storage.auth.actors import Actor
+from testing.streamlit_app import new_app, switch_page
 from tests.dashboard.seeding import Line
-
-APP = str(Path(__file__).parents[2] / "dashboard/app/main.py")
 
 
 def opened(
-    line: Line, monkeypatch: pytest.MonkeyPatch, screen: str = "", who: Actor | None = None, **query: str
+    line: Line, monkeypatch: pytest.MonkeyPatch, page: PageName = "wall", who: Actor | None = None, **query: str
 ) -> AppTest:
-    """The page after its first run; `who` is logged in."""
+    """Return a page after its first run, as `who` is logged in; in single-user mode where that is None."""
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", line.database_url)
     monkeypatch.setenv("ANDON_STORAGE__IMAGES_URL", line.images_url)
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = new_app()
     if who is not None:
         with line.database.begin() as session:
             app.session_state[TOKEN] = logins.create(session, who.name, datetime.now(UTC))
     app.run()
-    if screen:
-        app.switch_page(f"../{screen}/page.py")
+    if page != "wall":
+        switch_page(app, page)
         for name, value in query.items():
             app.query_params[name] = value
         app.run()
@@ -35,7 +36,7 @@ def opened(
 
 
 def text(app: AppTest) -> str:
-    """Everything that is written on the page."""
+    """Return everything that is written on the page, HTML included."""
     kinds = (
         app.html,
         app.markdown,
@@ -53,5 +54,31 @@ def text(app: AppTest) -> str:
 
 
 def labels(app: AppTest, *, enabled: bool = True) -> list[str]:
-    """What stands on the buttons that can (or can't) be pressed."""
+    """Return the labels of the buttons that are enabled, or of those that are not."""
     return [button.label for button in app.button if button.disabled is not enabled]
+
+
+def button(app: AppTest, key: str) -> Button:
+    """Return the first button whose key begins with `key`, or else whose label does."""
+    by_key = [each for each in app.button if str(each.key or "").startswith(key)]
+    return next(iter(by_key), None) or next(each for each in app.button if each.label.startswith(key))
+
+
+def press(app: AppTest, key: str, *more: str) -> AppTest:
+    """Press buttons in one run and return the page after it."""
+    for each in (key, *more):
+        button(app, each).click()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def error_shown(app: AppTest) -> bool:
+    """Return whether the page shows that something was refused."""
+    return len(app.error) > 0
+
+
+def fill(app: AppTest, label: str, value: object) -> None:
+    """Type or choose a value in the field with this label; the next run sees it."""
+    fields: list[Any] = [*app.text_input, *app.number_input, *app.selectbox]
+    next(field for field in fields if field.label == label).set_value(value)

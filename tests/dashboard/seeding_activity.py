@@ -11,6 +11,7 @@ from storage.actions import reviews as review_actions
 from storage.actions import users as user_actions
 from storage.alerts import alerts
 from storage.alerts.alerts import Alert, Severity
+from storage.auth import users
 from storage.auth.actors import SINGLE_USER, Actor, Role
 from storage.line import stations, verdicts
 from storage.review.reviews import LabelSubmission
@@ -30,6 +31,14 @@ def people(line: Line, at: datetime) -> dict[Role, Actor]:
         for role in (Role.VIEWER, Role.INSPECTOR, Role.ENGINEER):
             user_actions.add(session, admin, str(role), role, PASSWORD, at)
     return {role: Actor(str(role), role) for role in Role}
+
+
+def user(line: Line, name: str, role: Role, at: datetime) -> Actor:
+    """Add a user without a password; before the first one, an admin named ``admin``."""
+    with line.database.begin() as session:
+        if not users.any_exist(session):
+            users.add(session, "admin", Role.ADMIN, None, at)
+        return users.add(session, name, role, None, at).actor
 
 
 def alert(

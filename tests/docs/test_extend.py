@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from alerts.errors import InvalidParameters
 from alerts.rules import registry as rules
 from alerts.rules.rule import Clear, Raised, Unsure
+from dashboard.app import frame
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
 from ingest.sources import registry as sources
@@ -25,6 +25,7 @@ from scorer.detectors import registry as detectors
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
+from testing.streamlit_app import new_app, switch_page
 from tests.alerts.examples import seen, station
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
@@ -88,6 +89,12 @@ def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Database(url).upgrade()
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", url)
     monkeypatch.setattr(sys, "argv", ["dashboard"])
-    page = AppTest.from_string(EXAMPLES["dashboard/newest/page.py"], default_timeout=60).run()
-    assert not page.exception
-    assert page.title[0].value == "Newest"
+    newest_page = example("dashboard/newest/page.py").newest_page
+    entry = frame.PageEntry("newest", "Newest", "list", newest_page)  # type: ignore[arg-type]
+    monkeypatch.setattr(frame, "PAGES", (*frame.PAGES, entry))
+    app = new_app()
+    app.run()
+    switch_page(app, "newest")  # type: ignore[arg-type]
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == "Newest"

@@ -10,8 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.app.command import SETTINGS_FLAG, command
 from dashboard.app.settings import DashboardSettings
-from dashboard.auth.identity import TOKEN, vouched_for
-from dashboard.auth.login_handover import GOOD_FOR, Handover, asking, cookie_name
+from dashboard.auth.account import SINGLE_USER_WARNING
+from dashboard.auth.identity import TOKEN, verified_name
+from dashboard.auth.login_handover import CODE_LIFETIME, LoginHandover, cookie_name, redeeming_script
+from dashboard.context import PageName
 from storage.actions import users as actions
 from storage.auth import logins
 from storage.auth.actors import Role
@@ -29,8 +31,7 @@ def log_in(app: AppTest, name: str, password: str) -> AppTest:
 
 
 def test_without_users_the_page_says_that_anybody_is_an_admin(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = text(opened(line, monkeypatch))
-    assert "Single-user mode: anyone who reaches this page is an admin; add a user to close it." in said
+    assert SINGLE_USER_WARNING in text(opened(line, monkeypatch))
 
 
 def test_with_users_nobody_sees_anything_before_logging_in(
@@ -38,8 +39,9 @@ def test_with_users_nobody_sees_anything_before_logging_in(
 ) -> None:
     people(line, now)
     line.station("press-1", now)
-    for screen in ("", "alerts", "settings", "add_station"):
-        app = opened(line, monkeypatch, screen)
+    pages: tuple[PageName, ...] = ("wall", "alerts", "settings", "add-station")
+    for page in pages:
+        app = opened(line, monkeypatch, page)
         assert labels(app) == ["Log in"]
         assert "press-1" not in text(app)
 
@@ -106,7 +108,7 @@ def test_a_first_user_without_password_would_lock_everybody_out(line: Line, monk
     app = opened(line, monkeypatch, "settings")
     {field.label: field for field in app.text_input}["Name"].set_value("m.weber")
     next(button for button in app.button if button.label == "Add user").click()
-    assert "The first user needs a password" in text(app.run())
+    assert app.run().error
 
 
 def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
@@ -140,23 +142,23 @@ def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
     ],
 )
 def test_a_login_service_names_somebody_only_by_a_checked_address(claims: dict[str, object], named: str | None) -> None:
-    assert vouched_for(claims, "email") == named
+    assert verified_name(claims, "email") == named
 
 
 def test_another_claim_can_name_the_user() -> None:
-    assert vouched_for({"is_logged_in": True, "preferred_username": "mia"}, "preferred_username") == "mia"
+    assert verified_name({"is_logged_in": True, "preferred_username": "mia"}, "preferred_username") == "mia"
 
 
 def test_a_code_gives_its_token_once_and_for_a_minute(now: datetime) -> None:
-    handover = Handover()
+    handover = LoginHandover()
     code, late = handover.put("token", now), handover.put("other", now)
     assert code != late
-    assert code in asking(code)
-    assert "token" not in asking(code)
-    assert handover.take(code, now + timedelta(seconds=59)) == "token"
-    assert handover.take(code, now) is None
-    assert handover.take(late, now + GOOD_FOR) is None
-    assert handover.take("", now) is None
+    assert code in redeeming_script(code)
+    assert "token" not in redeeming_script(code)
+    assert handover.redeem(code, now + timedelta(seconds=59)) == "token"
+    assert handover.redeem(code, now) is None
+    assert handover.redeem(late, now + CODE_LIFETIME) is None
+    assert handover.redeem("", now) is None
 
 
 def test_two_dashboards_on_one_machine_have_a_cookie_each() -> None:

@@ -70,12 +70,10 @@ def log_out(page: Page, button: str) -> None:
 def test_the_service_says_who_somebody_is_and_andon_what_they_may(page: Page, address: str, line: Line) -> None:
     page.goto(f"{address}/review")
     log_in(page, "2")
-    expect(
-        page.get_by_text(f"The login service says that you are {EVE}; there is no user of that name")
-    ).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text(EVE)
     log_out(page, "Use another account")
     log_in(page, "3")
-    expect(page.get_by_text("The login service gave no checked email, so nobody can be told by it")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("no verified email")
     log_out(page, "Use another account")
     log_in(page, "1")
     expect(page.get_by_role("button", name=MIA)).to_be_visible()
@@ -85,7 +83,7 @@ def test_the_service_says_who_somebody_is_and_andon_what_they_may(page: Page, ad
     page.reload()
     page.get_by_role("link", name="Review").click()
     page.get_by_role("button", name="Defect", exact=False).first.click()
-    expect(page.locator(".andon-tally")).to_contain_text("1 said by you")
+    expect(page.locator(".andon-today")).to_contain_text("1 labelled by you")
     with line.database.read() as session:
         assert [(one.by, one.label) for one in reviews.recent(session)] == [(MIA, "defect")]
     page.get_by_role("button", name=MIA).click()

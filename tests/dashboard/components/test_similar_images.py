@@ -22,17 +22,17 @@ def again(data: bytes, chance: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("scene", sorted(SCENES))
 def test_a_picture_taken_twice_is_found_and_no_other_pair_is(scene: str) -> None:
     pictures = normals(scene, 12)
-    looks = {f"good-{number}": similar_images.look(data) for number, data in enumerate(pictures)}
+    looks = {f"good-{number}": similar_images.fingerprint(data) for number, data in enumerate(pictures)}
     assert similar_images.near_duplicates(looks) == []
-    twice = looks | {"again": similar_images.look(again(pictures[3], np.random.default_rng(0)))}
+    twice = looks | {"again": similar_images.fingerprint(again(pictures[3], np.random.default_rng(0)))}
     assert similar_images.near_duplicates(twice) == [("good-3", "again")]
 
 
 def test_a_picture_of_something_else_stands_out_by_its_looks() -> None:
-    looks = {f"coin-{number}": similar_images.look(data) for number, data in enumerate(normals("coins", 8))}
-    assert similar_images.outliers(similar_images.unlikeness(looks)) == []
-    looks["brick"] = similar_images.look(normals("brick", 2)[0])
-    assert similar_images.outliers(similar_images.unlikeness(looks)) == ["brick"]
+    looks = {f"coin-{number}": similar_images.fingerprint(data) for number, data in enumerate(normals("coins", 8))}
+    assert similar_images.outliers(similar_images.distances_from_median(looks)) == []
+    looks["brick"] = similar_images.fingerprint(normals("brick", 2)[0])
+    assert similar_images.outliers(similar_images.distances_from_median(looks)) == ["brick"]
 
 
 def test_a_score_far_above_the_others_stands_out_and_one_far_below_does_not() -> None:
@@ -45,20 +45,20 @@ def test_a_score_far_above_the_others_stands_out_and_one_far_below_does_not() ->
 def test_the_nearest_is_the_most_alike() -> None:
     coins, brick = normals("coins", 3), normals("brick", 2)
     looks = {
-        "brick": similar_images.look(brick[0]),
-        "coin": similar_images.look(coins[0]),
-        "same": similar_images.look(coins[1]),
+        "brick": similar_images.fingerprint(brick[0]),
+        "coin": similar_images.fingerprint(coins[0]),
+        "same": similar_images.fingerprint(coins[1]),
     }
-    assert similar_images.nearest(similar_images.look(coins[1]), looks) == ["same", "coin", "brick"]
+    assert similar_images.nearest(similar_images.fingerprint(coins[1]), looks) == ["same", "coin", "brick"]
 
 
 def test_two_pictures_alone_are_alike_only_when_they_are_the_same() -> None:
-    one, other = (similar_images.look(data) for data in normals("coins", 2))
+    one, other = (similar_images.fingerprint(data) for data in normals("coins", 2))
     assert similar_images.near_duplicates({"a": one, "b": other}) == []
     assert similar_images.near_duplicates({"a": one, "b": one}) == [("a", "b")]
-    assert similar_images.twins(["a", "b", "c"], [("a", "b")]) == {"a": ["b"], "b": ["a"]}
+    assert similar_images.duplicates_by_name(["a", "b", "c"], [("a", "b")]) == {"a": ["b"], "b": ["a"]}
 
 
 def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(ValueError, match="can't be looked at"):
-        similar_images.look(b"no picture")
+    with pytest.raises(ValueError, match="not an image"):
+        similar_images.fingerprint(b"no picture")

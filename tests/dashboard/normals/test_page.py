@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboard.normals import image_checks
 from ingest.sources.simulated import normals
 from storage.actions import jobs as job_actions
 from storage.actions import normal_sets as actions
@@ -18,11 +19,12 @@ from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from storage.review.reviews import LabelSubmission
-from tests.dashboard.people import button, opened, press, somebody, text
+from tests.dashboard.page_harness import button, opened, press, text
 from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
+from tests.dashboard.seeding_activity import user
 
 ANYBODY = Actor(SINGLE_USER, Role.ADMIN)
-PROMISE = "With 4 good parts the highest of them sets the threshold."
+GUARANTEE = "With 4 good parts the highest of them sets the threshold."
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts
         frames = what_if.frames_to_rescore(session, s1.id, 200)
         scores = {frame.frame_id: 0.3 if frame.label == "false_alarm" else frame.score for frame in frames}
         against = {image.reference: 0.2 + n / 1000 for n, image in enumerate(draft.images)}
-        result = what_if.compare(WhatIfRequest(draft.version), MODEL, 0.4, PROMISE, frames, scores, against)
+        result = what_if.compare(WhatIfRequest(draft.version), MODEL, 0.4, GUARANTEE, frames, scores, against)
         jobs.claim(session, "scorer-1", ["what_if"], now)
         assert jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
@@ -89,12 +91,12 @@ def test_a_draft_is_made_of_the_active_set_picks_and_drops(
         for one in flagged[:2]:
             actions.propose(session, ANYBODY, one.frame_id, now)
     app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
-    assert "The draft would have **5 images**: 3 kept, 0 dropped, 2 picked, 0 uploaded." in text(app)
+    assert "**5 images**: 3 kept, 0 removed, 2 candidates, 0 uploads" in text(app)
     app.checkbox(key=f"keep-{normal_set.images[0].reference}").uncheck()
     app.checkbox(key=f"take-{flagged[1].image_reference}").uncheck()
     app.text_input(key="draft_note").set_value("one in, one out")
     app.run()
-    press(app, "Make a draft")
+    press(app, "make")
     with line.database.read() as session:
         made = normal_sets.get(session, s1.id, 2)
         left = normal_candidates.list_all(session, s1.id)
@@ -110,11 +112,11 @@ def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
     app.file_uploader[0].set_value(("notes.jpg", b"no picture at all", "image/jpeg")).run()
-    press(app, "Make a draft")
-    assert "notes.jpg can't be opened as a picture" in text(app)
+    press(app, "make")
+    assert "notes.jpg" in app.error[0].value
     picture = jpeg(coins.frame(np.random.default_rng(4)))
     app.file_uploader[0].set_value(("new.jpg", picture, "image/jpeg")).run()
-    press(app, "Make a draft")
+    press(app, "make")
     with line.database.read() as session:
         made = normal_sets.get(session, s1.id, 2)
     assert made.images[-1].name == "new.jpg"
@@ -125,15 +127,15 @@ def test_activation_wants_a_reason_and_rollback_is_one_click(
     line: Line, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1")
-    assert button(app, "Nothing to roll back to").disabled
+    assert button(app, "roll-back").disabled
     app.button_group[-1].set_value("v2").run()
-    press(app, "Activate version 2")
-    assert "it stands in the audit log" in text(app)
+    press(app, "activate-")
+    assert app.error
     assert active_version(line) == 1
     app.text_input(key=f"activation_reason-{draft.id}").set_value("fewer false alarms").run()
-    press(app, "Activate version 2")
+    press(app, "activate-")
     assert active_version(line) == 2
-    press(app, "Roll back to version 1")
+    press(app, "roll-back")
     assert active_version(line) == 1
     with line.database.read() as session:
         log = [(entry.action, entry.reason) for entry in reversed(audit_log.list_entries(session))]
@@ -145,13 +147,14 @@ def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", what="What if")
     assert "No scorer is running" in text(app)
-    press(app, "Work it out")
-    assert button(app, "Work it out").disabled
+    press(app, "start-")
+    assert button(app, "start-").disabled
     with line.database.read() as session:
         (job,) = jobs.recent(session)
     assert (job.kind, job.payload, job.state) == ("what_if", {"version": 2, "last": 200}, "queued")
-    press(app, "Stop it")
-    assert "It was stopped." in text(app)
+    press(app, "cancel-")
+    with line.database.read() as session:
+        assert jobs.get(session, job.id).state == "cancelled"
 
 
 def test_what_if_shows_who_flips_and_both_errors_before_and_after(
@@ -165,9 +168,9 @@ def test_what_if_shows_who_flips_and_both_errors_before_and_after(
     assert "If version 2 were active" in said
     assert "<span>False rejects</span><b>1 → 0</b><small>of 1 reviewed good part</small>" in said
     assert "<span>Escapes</span><b>0 → 0</b><small>of 3 reviewed defects</small>" in said
-    assert "<span>Flips to pass</span><b>1</b>" in said
+    assert "<span>Would pass</span><b>1</b>" in said
     assert "<b>better</b>" in said
-    assert PROMISE in said
+    assert GUARANTEE in said
     assert "0.500 → <b>0.300</b>" in said
     assert "No scorer is running" not in said
 
@@ -177,11 +180,11 @@ def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     app = opened(line, monkeypatch, "normals", station="s1")
-    assert "it comes with a what-if of this version" in text(app)
+    assert image_checks.NO_SCORES in text(app)
     worked_out(line, s1, draft, flagged, now)
     app.button_group[-1].set_value("v2").run()
     assert "<b>0.203</b>" in text(app)
-    assert "Came in, only in v2<small>1 image</small>" in text(app)
+    assert "only in v2<small>1 image</small>" in text(app)
 
 
 def test_a_threshold_is_set_by_hand_with_a_reason(
@@ -193,11 +196,11 @@ def test_a_threshold_is_set_by_hand_with_a_reason(
     )
     app = opened(line, monkeypatch, "normals", station="s1", what="Threshold")
     app.number_input(key=f"threshold_value-{s1.id}").set_value(0.35).run()
-    assert "Above 0.350 lie 1 of the last day's 3 frames (33 %)." in text(app)
-    press(app, "Put in force")
-    assert "has a reason" in text(app)
+    assert "1 of the last day's 3 frames (33 %)" in text(app)
+    press(app, "set-1")
+    assert app.error
     app.text_input(key="threshold_reason").set_value("glare").run()
-    press(app, "Put in force")
+    press(app, "set-1")
     with line.database.read() as session:
         newest = thresholds.history(session, s1.id)[0]
     assert (newest.value, newest.kind, newest.reason) == (0.35, "manual", "glare")
@@ -210,9 +213,9 @@ def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
     frame = verdict(line, s1, normal_set, 1, now - timedelta(minutes=1), 0.25)
     line.verdicts(frame)
     app = opened(line, monkeypatch, "normals", station="s1", what="Golden frame")
-    press(app, "Choose")
+    press(app, "choose-")
     assert "<b>0.2500</b>" in text(app)
-    press(app, "Score it now")
+    press(app, "golden-0")
     with line.database.begin() as session:
         (job,) = jobs.recent(session, kind="golden")
         golden_frames.record_score(session, s1.id, 0.26, "scorer-1", now)
@@ -229,14 +232,14 @@ def test_a_viewer_sees_everything_and_can_press_nothing(
     with line.database.begin() as session:
         for version in (2, 1):
             normal_sets.activate(session, s1.id, version, now)
-    viewer = somebody(line, "visitor", Role.VIEWER, now)
+    viewer = user(line, "visitor", Role.VIEWER, now)
     for what, label in (
-        ("Versions", "Roll back"),
-        ("Draft", "Make a draft"),
-        ("What if", "Work it out"),
-        ("Threshold", "Put in force"),
-        ("Threshold", "Aim at it"),
-        ("Golden frame", "Make it the golden frame"),
+        ("Versions", "roll-back"),
+        ("Draft", "make"),
+        ("What if", "start-"),
+        ("Threshold", "set-1"),
+        ("Threshold", "set-rate"),
+        ("Golden frame", "golden-by-id"),
     ):
         assert button(opened(line, monkeypatch, "normals", viewer, station="s1", what=what), label).disabled
 
@@ -248,7 +251,7 @@ def test_near_duplicates_and_outliers_are_pointed_out(
     brighter = pictures[0].point(lambda value: min(255, int(1.02 * value)))
     line.normals(s1, [*pictures, brighter, Image.open(io.BytesIO(normals("brick", 2)[0]))], now)
     said = text(opened(line, monkeypatch, "normals", station="s1"))
-    assert "1 image stands out" in said
-    assert "looks unlike the others" in said
-    assert "2 images are much like another" in said
-    assert "much like good-06.jpg" in said
+    assert "1 image is an outlier" in said
+    assert "2 images are nearly the same" in said
+    assert "nearly the same as good-06.jpg" in said
+    assert said.count('data-doubtful="true"') == 3

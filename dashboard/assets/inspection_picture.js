@@ -1,8 +1,8 @@
-// Called again whenever the data change; the slider's place is kept for the whole visit, so that the next frame
-// is seen as the last one was.
+// Runs again whenever the data change. The slider's value is kept for the whole visit, so that the next frame is shown
+// like the last one.
 const REMEMBERED = "andon-map-opacity";
 
-export default function overlay({ data, parentElement }) {
+export default function inspectionPicture({ data, parentElement }) {
   const one = (selector) => parentElement.querySelector(selector);
   const picture = one(".picture"), heat = one(".heat"), slider = one("input"), shown = one("output");
 
@@ -11,7 +11,7 @@ export default function overlay({ data, parentElement }) {
     shown.textContent = `${slider.value} %`;
   };
 
-  // The box takes the picture's shape, so that the map lies on the picture and nowhere else.
+  // The box takes the picture's aspect ratio, so that the map covers the picture exactly.
   picture.onload = () => one(".frame").style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
   if (picture.src !== data.picture) picture.src = data.picture;
   picture.alt = data.description;
@@ -26,7 +26,7 @@ export default function overlay({ data, parentElement }) {
     slider.value = sessionStorage.getItem(REMEMBERED) ?? 60;
     slider.dataset.ready = "yes";
   }
-  slider.onkeydown = (event) => event.stopPropagation();  // its arrows are its own, not the page's shortcuts
+  slider.onkeydown = (event) => event.stopPropagation();  // the arrow keys move the slider and are no shortcuts of the page
   slider.oninput = () => {
     sessionStorage.setItem(REMEMBERED, slider.value);
     fade();

@@ -1,0 +1,71 @@
+"""What this process opens once: its settings, the database and the image store."""
+
+import sys
+
+import streamlit as st
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from alerts.settings import AlertsSettings
+from dashboard.app.command import settings_from
+from dashboard.app.settings import DashboardSettings
+from storage.blobs.image_store import ImageStore
+from storage.database.engine import Database
+from storage.errors import SchemaMismatch, StorageUnavailable
+from storage.settings import StorageSettings
+
+
+class _Environment(BaseSettings):
+    """The settings of other rooms, which the parent process passes in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore")
+
+    storage: StorageSettings = StorageSettings()
+    alerts: AlertsSettings = AlertsSettings()
+
+
+@st.cache_resource
+def dashboard_settings() -> DashboardSettings:
+    """Return the settings that the command line of this process carries."""
+    return settings_from(sys.argv)
+
+
+def storage_settings() -> StorageSettings:
+    """Return the addresses of the database and the image store."""
+    return _Environment().storage
+
+
+@st.cache_resource
+def alerts_settings() -> AlertsSettings:
+    """Return the plant's time zone and shifts, and how many defects a part can have."""
+    return _Environment().alerts
+
+
+def database() -> Database:
+    """Return the database of this process."""
+    return _database(storage_settings().database_url)
+
+
+def image_store() -> ImageStore:
+    """Return the image store of this process."""
+    return _image_store(storage_settings().images_url)
+
+
+def storage_problem() -> str | None:
+    """Return why the database can't be read and what to do about it, or None when it can."""
+    try:
+        database().require_current_schema()
+    except SchemaMismatch as error:
+        return f"{error} This page continues by itself as soon as that is done."
+    except StorageUnavailable as error:
+        return f"{error} This page continues by itself as soon as the database is back."
+    return None
+
+
+@st.cache_resource
+def _database(url: str) -> Database:
+    return Database(url)
+
+
+@st.cache_resource
+def _image_store(url: str) -> ImageStore:
+    return ImageStore(url)

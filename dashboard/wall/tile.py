@@ -1,0 +1,89 @@
+"""A station's tile on the wall: state, last frame, numbers, dropped frames, and recent scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import formatting
+from dashboard.alerts import alert_html
+from dashboard.charts import scores
+from dashboard.components import elements
+from dashboard.components.verdict_html import DECISIONS
+from dashboard.context import PageContext
+from dashboard.html import render
+from dashboard.station_state import StationState
+from storage.alerts.alerts import Alert
+from storage.line.drops import DropTotal
+from storage.line.stations import Station
+from storage.line.verdicts import StationSummary
+
+TEMPLATE = "wall/tile.html"
+MANY_TIMES_EXPECTED = 5  # a flagged share of over so many times the false-reject rate is marked
+
+
+@dataclass(frozen=True, slots=True)
+class TileData:
+    """What a tile shows; `alerts` are the station's unresolved ones."""
+
+    station: Station
+    summary: StationSummary
+    state: StationState
+    alerts: Sequence[Alert]
+    dropped: DropTotal | None
+
+
+def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: datetime) -> None:
+    """Draw one tile into the grid; a link that covers it opens the station's page."""
+    station, summary = tile.station, tile.summary
+    window = formatting.duration(60 * page.settings.window_minutes)
+    with grid.container(border=True, height="stretch", key=f"tile-{station.id}"):
+        st.html(render(TEMPLATE, "head", station, tile.state, alert_html.badge(tile.alerts)))
+        with st.container(horizontal=True, key=f"body-{station.id}"):
+            with st.container(key=f"picture-{station.id}"):
+                last_frame(page, tile, now)
+            st.html(numbers(summary, window, station.settings.false_reject_rate), width="content")
+        if tile.dropped is not None:
+            since = formatting.clock(tile.dropped.first_at, now, page.time_zone)
+            st.html(render(TEMPLATE, "dropped", tile.dropped.frames, since))
+        if summary.recent_scores:
+            threshold = summary.latest.threshold if summary.latest else None
+            st.echarts_chart(
+                scores.sparkline(summary.recent_scores, threshold, page.palette),
+                height=52,
+                key=f"sparkline-{station.id}",
+                alt=f"The last {len(summary.recent_scores)} scores of {station.name} and its threshold",
+            )
+        else:
+            st.html(render(TEMPLATE, "no_scores", window))
+        st.page_link(
+            page.pages["station"], label=f"Open {station.name}", query_params={"station": station.name}, icon=""
+        )
+
+
+def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
+    """Draw the newest frame with its decision, or the command that brings the first one."""
+    name, latest, state = tile.station.name, tile.summary.latest, tile.state
+    if state.kind == "no_normal_set":
+        command = f"andon normals add {name} FOLDER --activate"
+        st.html(elements.placeholder(state.icon, state.explanation, command))
+        return
+    if latest is None:
+        command = f"andon produce {name} --source folder:PATH"
+        st.html(elements.placeholder(state.icon, state.explanation, command))
+        return
+    if thumbnail := page.thumbnail(latest.image_reference, 640, 480):
+        st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")
+    else:
+        st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))
+    age = formatting.ago(latest.captured_at, now)
+    st.html(render(TEMPLATE, "image_caption", DECISIONS[latest.decision], latest.score, age))
+
+
+def numbers(summary: StationSummary, window: str, false_reject_rate: float) -> str:
+    """Return the flagged share, marked where it is far above the false-reject rate, and the counts of frames."""
+    scored = summary.frames - summary.no_reference
+    many = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * false_reject_rate
+    return render(TEMPLATE, "numbers", summary, formatting.share(summary.flagged, scored), many, window)

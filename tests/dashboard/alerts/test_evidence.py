@@ -1,0 +1,49 @@
+"""The evidence of an alert as a chart."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts.rules import registry
+from dashboard import theme
+from dashboard.alerts import evidence
+from storage.alerts.alerts import Alert, AlertState, Severity
+from storage.line.stations import Station
+from tests.dashboard.seeding import Line
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def an_alert(rule: str, state: AlertState = "opened", severity: Severity = "warning", number: int = 1) -> Alert:
+    gone = NOON + timedelta(minutes=20) if state == "resolved" else None
+    return Alert(number, 1, rule, severity, state, "m", {}, NOON, NOON, None, None, gone, None, "")
+
+
+def test_the_window_of_an_alert_begins_before_it_and_never_grows_beyond_six_hours() -> None:
+    since, until, bucket = evidence.window(an_alert("consecutive"), NOON + timedelta(days=3))
+    assert (since, until) == (NOON - evidence.BEFORE, NOON - evidence.BEFORE + evidence.MAX_WINDOW)
+    assert bucket == timedelta(minutes=3)
+    since, until, bucket = evidence.window(an_alert("consecutive", "resolved"), NOON + timedelta(days=3))
+    assert until == NOON + timedelta(minutes=25)
+    assert bucket == timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("rule", [kind for kind, rule in registry.rules_by_kind().items() if rule.scope == "line"])
+def test_every_alert_of_the_line_has_a_picture_or_says_why_not(line: Line, s1: Station, rule: str) -> None:
+    facts = {
+        "growing_lag": {"lag": 900, "lag_before": 500},
+        "dead_letter_burst": {"letters": 3, "reasons": {"too-large": 3}, "window_s": 600},
+        "disk_nearly_full": {"images": 0.95},
+        "scorer_down": {"for_s": 60},
+    }[rule]
+    alert = Alert(1, None, rule, "warning", "opened", "m", facts, NOON, NOON, None, None, None, None, "")
+    with line.database.read() as session:
+        shown = evidence.read(session, alert, [s1.id], NOON, UTC, theme.LIGHT)
+    if rule == "scorer_down":
+        assert shown.description == evidence.NO_FRAMES
+    else:
+        assert shown.option is not None
+    if rule == "disk_nearly_full":
+        assert shown.option is not None
+        assert shown.option["series"][0]["data"][0]["value"] == 95.0
+        assert shown.option["series"][0]["data"][0]["itemStyle"]["color"] == theme.LIGHT.flag  # above 90 %

@@ -23,8 +23,16 @@ class InvalidNormalSet(ScorerError):
     """A normal set can't be turned into references or a threshold; the message says which image and why."""
 
 
+class InvalidReferences(ScorerError):
+    """A file of references is damaged or of another format; references are computed again."""
+
+
 class UnknownDetector(ScorerError):
     """The settings name a detector that is not in the registry; no waiting helps."""
+
+
+class PluginFailed(ScorerError):
+    """A detector of another installed package cannot be loaded; the message names both."""
 
 
 class UnknownBackbone(ScorerError):

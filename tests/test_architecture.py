@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmarks": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
 }
 ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
+KNOW_TORCH = ("backbones", "detectors", "distances", "engines", "training")
+"""The packages of the scorer that compute with tensors; all others see numpy."""
 
 
 def modules(room: str) -> Iterator[Path]:
@@ -97,6 +99,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
         pytest.fail(f"These modules import each other: {' -> '.join(error.args[1])}", pytrace=False)
+
+
+def test_in_the_scorer_only_the_packages_that_compute_know_torch() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules("scorer")
+        for line, name in imported_roots(path)
+        if path.relative_to(ROOT).parts[1] not in KNOW_TORCH and name in ONLY_THE_SCORER_KNOWS
+    ]
+    assert wrong == []
 
 
 def test_the_folders_the_user_asked_for_stand_at_the_top() -> None:

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from scorer.backbones.openclip import Architecture, OpenClip
 from scorer.backbones.weights import checkpoints
 from scorer.backbones.weights.import_openclip import split_official
-from scorer.detectors.inctrl.detector import InCtrlModel, NormalContext
 from scorer.detectors.inctrl.heads import InCtrlHeads
+from scorer.detectors.inctrl.model import InCtrlModel, NormalContext
 from scorer.errors import ScorerError
 
 TOLERANCE = 1e-4
@@ -96,7 +96,7 @@ def _both_ways(model: InCtrlModel, queries: torch.Tensor, context: NormalContext
 
 
 def _outputs(model: InCtrlModel, pixels: torch.Tensor, context: NormalContext) -> Readings:
-    reading = model.read(model.encode(pixels), context)
+    reading = model.score(model.encode(pixels), context)
     return {output: getattr(reading, output) for output in OUTPUTS}
 
 

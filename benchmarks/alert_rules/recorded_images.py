@@ -23,9 +23,9 @@ from benchmarks.alert_rules.run_length import SEED, frame, simulate_until_alarm
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import report_results
 from scorer.detectors import registry
-from scorer.detectors.protocol import RgbImage
 from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.alerts.rule_inputs import VerdictEvent
@@ -87,7 +87,7 @@ def score_dataset(folder: Path) -> RecordedScores:
     references = detector.references(pictures(list(normals)), "part")
 
     def scores(some: Sequence[RgbImage]) -> list[float]:
-        return [float(detector.score([picture], references).image[0]) for picture in some]
+        return [float(detector.score([picture], references).image_scores[0]) for picture in some]
 
     tested = sorted((folder / "test").iterdir())
     good = pictures(sorted((folder / "test" / "good").iterdir())[:MOST_PICTURES])

@@ -18,8 +18,9 @@ from benchmarks.line.benchmark_line import BenchmarkLine, benchmark_line, render
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
 from scorer.detectors import registry
-from scorer.detectors.protocol import Detector, References, RgbImage, Scores
+from scorer.detectors.protocol import Detector, References, Scores
 from scorer.imaging.framing import Framed, Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.worker.progress import Progress
 
@@ -31,44 +32,37 @@ WARM_UP_SHARE = 0.2
 
 
 class NullDetector:
-    """Scores nothing: zero for every picture. For the soak alone."""
+    """A detector that scores every image 0, so that the soak measures the line alone."""
 
     name = "null"
     model_id = "null"
     weights_sha256 = None
 
-    def target_size(self, height: int, width: int) -> tuple[int, int]:
-        return height, width
-
-    def prepare(self, picture: RgbImage) -> Framed:
-        height, width, _ = picture.shape
-        return Framed(np.zeros((1, 1, 1, 3), np.uint8), np.ones((1, 1), bool), height, width)
-
-    def encode(self, framed: Sequence[Framed]) -> "EncodedCount":
-        return EncodedCount(len(framed))
-
-    def judge(self, encoded: "EncodedCount", references: References) -> Scores:
-        zeros = torch.zeros(encoded.count)
-        return Scores(zeros, zeros.view(-1, 1, 1), {})
-
-    def score_each(self, encoded: "EncodedCount", references: Sequence[References]) -> Scores:
-        return self.judge(encoded, references[0])
-
-    def score(self, pictures: Sequence[RgbImage], references: References) -> Scores:
-        return self.judge(EncodedCount(len(pictures)), references)
-
     def references(self, normals: Sequence[RgbImage], object_name: str) -> References:
         return References(self.model_id, {"nothing": torch.zeros(1)}, (0.5,) * len(normals))
 
+    def score(self, images: Sequence[RgbImage], references: References) -> Scores:
+        return _zeros(len(images))
 
-class EncodedCount:
-    """So many pictures."""
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def prepare(self, image: RgbImage) -> Framed:
+        height, width, _ = image.shape
+        return Framed(np.zeros((1, 1, 1, 3), np.uint8), np.ones((1, 1), bool), height, width)
 
-    def take(self, places: Sequence[int]) -> "EncodedCount":
-        return EncodedCount(len(places))
+    def encode(self, framed: Sequence[Framed]) -> int:
+        return len(framed)
+
+    def score_features(self, features: int, references: Sequence[References]) -> Scores:
+        return _zeros(features)
+
+    def score_prepared(self, framed: Sequence[Framed], references: Sequence[References]) -> Scores:
+        return _zeros(len(framed))
+
+
+def _zeros(count: int) -> Scores:
+    return Scores(np.zeros(count, np.float32), np.zeros((count, 1, 1), np.float32), {})
 
 
 def main() -> None:

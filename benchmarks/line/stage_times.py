@@ -46,14 +46,15 @@ def _steps(settings: ScorerSettings, folder: Path) -> dict[str, float]:
     references = detector.references(normals, "part")
     batches = [framed[first : first + AT_ONCE] for first in range(0, FRAMES, AT_ONCE)]
     encoded = [detector.encode(batch) for batch in batches]
-    maps = [one for batch in encoded for one in detector.judge(batch, references).maps.numpy()]
+    scores = [detector.score_features(batch, [references] * AT_ONCE) for batch in encoded]
+    maps = [anomaly_map for batch in scores for anomaly_map in batch.anomaly_maps]
     images = RetriableImageStore(ImageStore(str(folder)))
     new = iter(range(10**9))
     return {
         "decode_ms": _ms(lambda: [decode(one, settings, detector.target_size) for one in data]),
         "frame_ms": _ms(lambda: [detector.prepare(picture) for picture in pictures]),
         "encode_ms": _ms(lambda: [detector.encode(batch) for batch in batches]),
-        "score_ms": _ms(lambda: [detector.judge(batch, references) for batch in encoded]),
+        "score_ms": _ms(lambda: [detector.score_features(batch, [references] * AT_ONCE) for batch in encoded]),
         "map_ms": _ms(lambda: [encode_map(framing.over(one, 960, 1280)) for one in maps]),
         "keep_ms": _ms(lambda: [images.put(one + next(new).to_bytes(8, "big")) for one in data]),
     }

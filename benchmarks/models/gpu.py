@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import report_results
 from scorer.backbones.block_selection import select_blocks
-from scorer.backbones.device_resize import pixel_batch
 from scorer.backbones.openclip import OpenClip, OpenClipPatches, build_network, find_architecture
+from scorer.backbones.preprocessing import Preprocessor, pixel_batch
 from scorer.backbones.protocol import PatchBackbone
 from scorer.engines.devices import resolve_device
 from scorer.engines.measurements import EngineName
@@ -75,7 +75,8 @@ def _rows(
         for batch in batches:
             pixels = torch.randint(0, 256, (batch, 3, *backbone.size), dtype=torch.uint8)
             pictures = np.random.default_rng(0).integers(0, 256, (batch, *DECODED, 3), dtype=np.uint8)
-            decoded = [Framing().prepare(one, backbone.size, backbone.grid, later=True) for one in pictures]
+            preprocessor = Preprocessor(Framing(), backbone.size, backbone.grid, device)
+            decoded = [preprocessor.prepare(one) for one in pictures]
             with FlopCounterMode(display=False) as counter:
                 OpenClipPatches(OpenClip(network, chosen, device), blocks, None).tokens(pixels)
             took_s = _seconds(partial(backbone.tokens, pixels), rounds, device)

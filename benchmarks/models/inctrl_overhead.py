@@ -19,11 +19,13 @@ import numpy as np
 import torch
 
 from scorer.backbones.openclip import OpenClip, build_network, find_architecture
-from scorer.detectors.inctrl.detector import InCtrlDetector, InCtrlModel
 from scorer.detectors.inctrl.heads import InCtrlHeads
-from scorer.detectors.protocol import RgbImage
+from scorer.detectors.inctrl.method import InCtrl
+from scorer.detectors.inctrl.model import InCtrlModel
+from scorer.detectors.whole_image import WholeImageDetector
 from scorer.engines.precision import Precision, has_fast_bf16
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 
 MODEL = "ViT-B-16-plus-240"
 NORMALS = 4
@@ -77,7 +79,7 @@ def measure(device: torch.device, precision: Precision, rounds: int) -> Iterator
     chosen = find_architecture(MODEL)
     backbone = OpenClip(build_network(chosen), chosen, device, precision)
     heads = InCtrlHeads(backbone.embedding_width, prod(backbone.grid))
-    detector = InCtrlDetector(InCtrlModel(backbone, heads), Framing("centre_crop"))
+    detector = WholeImageDetector(InCtrl(InCtrlModel(backbone, heads)), Framing("centre_crop"))
     references = detector.references(pictures(NORMALS, backbone.image_size, seed=1), "bolt")
     for batch, goal in GOALS.items():
         queries = pictures(batch, backbone.image_size, seed=2)

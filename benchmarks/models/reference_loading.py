@@ -65,10 +65,10 @@ def measured(references: References) -> Iterator[tuple[int, float]]:
     """(bytes, seconds) of one normal set."""
     with TemporaryDirectory() as folder:
         key = ReferencesKey(references.model_id, 1, "some")
-        ReferenceStore(Path(folder), 0, CPU).get(key, lambda: references)
+        ReferenceStore(Path(folder), 0, "cpu").get(key, lambda: references)
         took = []
         for _ in range(ROUNDS):
-            store = ReferenceStore(Path(folder), 0, CPU)
+            store = ReferenceStore(Path(folder), 0, "cpu")
             began_s = perf_counter()
             store.get(key, _must_not_compute)
             took.append(perf_counter() - began_s)

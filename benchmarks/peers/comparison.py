@@ -32,20 +32,24 @@ from benchmarks.machine import describe_machine
 from benchmarks.peers.anomalib_process import Anomalib, environment
 from benchmarks.peers.resnet_backbone import SIDE_PX, ResnetBackbone, load_weight_arrays, to_timm_state_dict
 from scorer.backbones.clip_loader import LoadedClip
+from scorer.backbones.image_resize import frame_image
 from scorer.backbones.openclip import OpenClip, build_network, find_architecture, image_size_of
 from scorer.backbones.teacher_networks import WeightArrays
 from scorer.backbones.weights.store import StoredWeights, WeightsCard
-from scorer.detectors.clip.winclip import WinClipDetector, WinClipModel
+from scorer.detectors.clip.winclip import WinClip, WinClipModel
 from scorer.detectors.padim import Padim
-from scorer.detectors.patch_detector import PatchDetector, PatchMethod
+from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_method import PatchMethod
 from scorer.detectors.patchcore import CORESET_FRACTION, NEIGHBOURHOOD, PatchCore
-from scorer.detectors.protocol import Detector, References, RgbImage
+from scorer.detectors.protocol import Detector, References
+from scorer.detectors.whole_image import WholeImageDetector
 from scorer.engines.measurements import EngineConfig
 from scorer.engines.precision import Precision
 from scorer.engines.selection import engine_options, select_engine
 from scorer.evaluation.metrics import auroc
 from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 
 SHOTS = 4
@@ -143,7 +147,9 @@ def read(folder: Path, limit: int) -> PeerDataset:
     def some(paths: Iterator[Path], most: int) -> list[RgbImage]:
         listed = sorted(paths)
         chosen = random.Random(0).sample(listed, min(most, len(listed)))
-        return [STRETCH.frame(decode(path.read_bytes(), settings).picture, (SIDE_PX, SIDE_PX)) for path in chosen]
+        return [
+            frame_image(STRETCH, decode(path.read_bytes(), settings).picture, (SIDE_PX, SIDE_PX)) for path in chosen
+        ]
 
     good = some((folder / "test" / "good").iterdir(), limit)
     bad = some((path for path in (folder / "test").glob("*/*") if path.parent.name != "good"), limit)
@@ -195,7 +201,7 @@ def compare(
         asked = {"set": write_images(folder, pictures.name, normals, pictures.tested), "seed": seed}
         for method, detector in ours(arrays).items():
             references = detector.references(normals, NOUN)
-            mine = [detector.score([picture], references).image.item() for picture in pictures.tested]
+            mine = [detector.score([picture], references).image_scores.item() for picture in pictures.tested]
             told = asked | anomalib_options(method, references)
             anomalib.ask(told | {"do": "fit"})
             theirs = anomalib.ask(told | {"do": "score"})["scores"]
@@ -241,7 +247,7 @@ def time_winclip(pictures: PeerDataset, anomalib: Anomalib, folder: Path, rounds
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
     kept = StoredWeights(path, WeightsCard("openclip", CLIP, "random", source="here", contents="random"), "random", 0)
     normals, tested = (
-        [STRETCH.frame(picture, image_size_of(network)) for picture in some]
+        [frame_image(STRETCH, picture, image_size_of(network)) for picture in some]
         for some in (pictures.normals(0), pictures.tested[:4])
     )
     told = {"method": "winclip", "set": write_images(folder, "winclip", normals, tested), "noun": NOUN}
@@ -249,7 +255,7 @@ def time_winclip(pictures: PeerDataset, anomalib: Anomalib, folder: Path, rounds
     precisions: dict[str, Precision] = {"winclip": "auto", f"winclip{TORCH_IN_FP32}": "fp32"}
     for name, precision in precisions.items():
         towers = OpenClip(deepcopy(network), chosen, CPU, precision)
-        detector = WinClipDetector(WinClipModel(LoadedClip(towers, kept)), STRETCH)
+        detector = WholeImageDetector(WinClip(WinClipModel(LoadedClip(towers, kept))), STRETCH)
         score = _scoring(detector, detector.references(normals, NOUN), tested)
         yield time_in_turns(name, score, anomalib, told, rounds)
 

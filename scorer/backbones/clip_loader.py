@@ -31,7 +31,7 @@ class LoadedClip:
     """Both towers, and the file they came from."""
 
     towers: OpenClip
-    kept: StoredWeights
+    stored: StoredWeights
 
 
 _in_use: WeakValueDictionary[tuple[str, str, str], LoadedClip] = WeakValueDictionary()
@@ -42,7 +42,7 @@ def load_patches(settings: ScorerSettings, device: torch.device) -> OpenClipPatc
     """The image tower that the settings name, for methods that compare patches."""
     clip = load_clip(settings, device)
     blocks = select_blocks(settings.backbone_blocks, clip.towers.blocks, settings.backbone)
-    return OpenClipPatches(clip.towers, blocks, clip.kept.sha256)
+    return OpenClipPatches(clip.towers, blocks, clip.stored.sha256)
 
 
 def load_clip(settings: ScorerSettings, device: torch.device) -> LoadedClip:

@@ -1,84 +1,58 @@
-"""Framing where the network is: an accelerator resizes a batch of pictures sooner than a processor does one.
+"""Resize images on the accelerator: it resizes a batch sooner than a processor resizes one image.
 
-A picture then travels as it was decoded, and `pixel_batch` brings it to size beside the network. Centre crops are
-resized
-by Pillow as ever (the golden outputs pin it), and so are pictures with far more pixels than the frame shows, which
-would wait for their batch in memory.
+An image then travels at the size at which it was decoded, and is resized as part of its batch. Centre crops are always
+resized by Pillow (the golden outputs pin its values), and so are images with far more pixels than the frame shows,
+which would fill memory while they wait for their batch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from einops import rearrange
 from torch.nn import functional
 
-from scorer.engines.devices import to_device
-from scorer.imaging.framing import DeviceResize, Framed, Framing
+from scorer.imaging.framing import DeviceResize, Framing
+from scorer.imaging.rgb import RgbImage
 
 RESIZING_DEVICES = ("cuda",)
-"""Kinds of devices that resize by themselves."""
+"""Types of devices that resize images themselves."""
+
+MAX_PIXEL_RATIO = 4
+"""An image with more than this multiple of the frame's pixels is resized on the processor at once."""
 
 
 def resizes_on_device(device: torch.device) -> bool:
-    """Whether pictures are brought to size on that device."""
+    """Return whether images are resized on that device rather than by the processor."""
     return device.type in RESIZING_DEVICES
 
 
 def framing_identity(framing: Framing, device: torch.device) -> str:
-    """What model ids hold of a framing: a device resizes in float32, a processor in whole numbers."""
-    is_later = resizes_on_device(device) and framing.kind != "centre_crop"
-    return f"{framing.identity} on {device.type}" if is_later else framing.identity
+    """Return what a model id holds of a framing; devices resize in float32, processors in integers."""
+    on_device = resizes_on_device(device) and framing.kind != "centre_crop"
+    return f"{framing.identity} on {device.type}" if on_device else framing.identity
 
 
-def pixel_batch(framed: Sequence[Framed], device: torch.device) -> torch.Tensor:
-    """All tiles of all pictures, in order, as a network takes them: (tiles, 3, H, W), uint8, on the device."""
-    places: dict[_Alike, list[int]] = {}
-    for place, one in enumerate(framed):
-        places.setdefault(_Alike(one.tiles.shape, one.later), []).append(place)
-    parts = [_together([framed[place] for place in some], alike.later, device) for alike, some in places.items()]
-    if len(parts) == 1:
-        return parts[0]
-    by_place = {
-        place: tiles
-        for some, part in zip(places.values(), parts, strict=True)
-        for place, tiles in zip(some, part.chunk(len(some)), strict=True)
-    }
-    return torch.cat([by_place[place] for place in range(len(framed))])
+def can_resize_later(framing: Framing, image: RgbImage, frame_size: tuple[int, int]) -> bool:
+    """Return whether an image may wait for its batch at its decoded size."""
+    fits = image.size <= MAX_PIXEL_RATIO * 3 * frame_size[0] * frame_size[1]
+    return framing.kind != "centre_crop" and fits
 
 
-@dataclass(frozen=True, slots=True)
-class _Alike:
-    """What pictures have in common that go to the device in one piece."""
+def resize_on_device(images: torch.Tensor, resize: DeviceResize) -> torch.Tensor:
+    """Resize images of one shape, (B, 3, h, w) uint8, to tiles (B · T, 3, H, W) uint8.
 
-    shape: tuple[int, ...]
-    later: DeviceResize | None
-
-
-def _together(framed: Sequence[Framed], later: DeviceResize | None, device: torch.device) -> torch.Tensor:
-    joined = torch.from_numpy(np.concatenate([one.tiles for one in framed]))
-    pixels = to_device(joined.permute(0, 3, 1, 2), device)  # (B, 3, H, W)
-    return pixels if later is None else resize_on_device(pixels, later)
-
-
-def resize_on_device(pictures: torch.Tensor, later: DeviceResize) -> torch.Tensor:
-    """Pictures (B, 3, h, w), uint8, of one shape to what `Framing.prepare` makes of them on a processor.
-
-    A value differs from that by a grey level or two at most.
+    Values differ from those of `Preprocessor.prepare` on a processor by a grey level or two at most.
     """
-    height, width = later.size
-    below, right = height - later.top - later.height, width - later.left - later.width
-    across = _scaled(pictures.float(), (pictures.shape[2], later.width))
-    scaled = _scaled(across, (later.height, later.width))
-    whole = functional.pad(scaled, (later.left, right, later.top, below), mode="replicate")
-    if later.shown is not None:
-        whole = whole[:, :, later.shown.rows, later.shown.columns]
-    tiles = rearrange(whole, "b rgb (r h) (c w) -> (b r c) rgb h w", r=later.tiles, c=later.tiles)
+    height, width = resize.size
+    below, right = height - resize.top - resize.height, width - resize.left - resize.width
+    across = _interpolate(images.float(), (images.shape[2], resize.width))  # (B, 3, h, W)
+    scaled = _interpolate(across, (resize.height, resize.width))
+    whole = functional.pad(scaled, (resize.left, right, resize.top, below), mode="replicate")
+    if resize.shown is not None:
+        whole = whole[:, :, resize.shown.rows, resize.shown.columns]
+    tiles = rearrange(whole, "b rgb (r h) (c w) -> (b r c) rgb h w", r=resize.tiles, c=resize.tiles)
     return tiles.to(torch.uint8)
 
 
-def _scaled(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """One way at a time and in whole numbers, as torch does it on a processor, for what overshoots is cut off there."""
-    scaled = functional.interpolate(pictures, size, mode="bicubic", antialias=True)
+def _interpolate(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize along one axis and round, as torch does on a processor, which clips overshoot between the two axes."""
+    scaled = functional.interpolate(images, size, mode="bicubic", antialias=True)
     return scaled.round().clamp(0, 255)

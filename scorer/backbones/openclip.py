@@ -71,10 +71,16 @@ class ImageFeatures:
     tokens: torch.Tensor
     embedding: torch.Tensor
 
-    def take(self, places: Sequence[int]) -> "ImageFeatures":
-        """Those images, in that order."""
-        kept = torch.tensor(places, device=self.embedding.device)
-        return ImageFeatures(self.tokens[:, kept], self.embedding[kept])
+    def take(self, positions: Sequence[int]) -> "ImageFeatures":
+        """Return the features of those images, in that order."""
+        chosen = torch.tensor(positions, device=self.embedding.device)
+        return ImageFeatures(self.tokens[:, chosen], self.embedding[chosen])
+
+    @classmethod
+    def concat(cls, parts: Sequence["ImageFeatures"]) -> "ImageFeatures":
+        """Join the features of several batches."""
+        tokens = torch.cat([part.tokens for part in parts], dim=1)
+        return cls(tokens, torch.cat([part.embedding for part in parts]))
 
 
 class ImageTower(nn.Module):
@@ -198,7 +204,7 @@ class OpenClip:
         """Whether the text tower is CLIP's own, so that words may be vectors that no dictionary has."""
         return _is_causal(self.network)
 
-    def words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Texts as word vectors (N, context length, W), and the place of each text's last, (N,); for
         `has_clip_text_tower`."""
         network: Any = self.network

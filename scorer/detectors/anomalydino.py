@@ -18,9 +18,12 @@ from itertools import repeat
 import torch
 from torch.nn import functional
 
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, mean_of_largest
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances import cosine
 from scorer.distances.euclidean import concat_unit_layers
+from scorer.distances.pooling import mean_of_largest
 
 TOP_FRACTION = 0.01
 """The image score is the mean of this share of the patches, the farthest ones."""
@@ -70,7 +73,7 @@ class AnomalyDino:
     """AnomalyDINO on any backbone with patch tokens."""
 
     name = "anomalydino"
-    turns = ROTATIONS
+    rotations = ROTATIONS
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
@@ -91,7 +94,7 @@ class AnomalyDino:
             drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(SUBSAMPLE_SEED))[:MAX_PATCHES]
             chosen = drawn.sort().values.to(cells.device)
             pictures, cells = pictures[chosen], cells[chosen]
-        part = fit_foreground(normals.exactly().originals())
+        part = fit_foreground(normals.in_fp32().unrotated())
         return {
             "memory": concat_unit_layers(normals.tokens[:, None, pictures, cells])[0],
             "owners": pictures // normals.copies,
@@ -101,14 +104,14 @@ class AnomalyDino:
             "shown": part.shown,
         }
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The components beside the score: the farthest patch, and the share of the patches that are judged."""
-        return _judged(queries, repeat(fitted["memory"], queries.pictures), _foreground(fitted))
+        return _judged(queries, repeat(fitted["memory"], queries.image_count), _foreground(fitted))
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Against the memory of the others; where the part is, all normals together decided."""
-        memories = (fitted["memory"][fitted["owners"] != place] for place in range(normals.pictures))
-        return _judged(normals.originals(), memories, _foreground(fitted)).image
+        memories = (fitted["memory"][fitted["owners"] != place] for place in range(normals.image_count))
+        return _judged(normals.unrotated(), memories, _foreground(fitted)).image
 
 
 def fit_foreground(normals: Patches) -> ForegroundModel:
@@ -183,7 +186,7 @@ def _shrunk(maps: torch.Tensor) -> torch.Tensor:
     return -functional.max_pool2d(-around, KERNEL_CELLS, stride=1)
 
 
-def _judged(queries: Patches, memories: Iterable[torch.Tensor], told_by: ForegroundModel) -> PatchScores:
+def _judged(queries: Patches, memories: Iterable[torch.Tensor], told_by: ForegroundModel) -> ScoreTensors:
     """Each picture against a memory of its own."""
     patches = concat_unit_layers(queries.tokens)
     part = foreground_mask(queries, patches, told_by)
@@ -193,7 +196,7 @@ def _judged(queries: Patches, memories: Iterable[torch.Tensor], told_by: Foregro
     pairs = zip(maps, queries.valid_mask, strict=True)
     image = torch.stack([mean_of_largest(values[seen], TOP_FRACTION) for values, seen in pairs])
     share = part.sum(dim=1) / queries.valid_mask.sum(dim=1)
-    return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1), "share judged": share})
+    return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1), "share judged": share})
 
 
 def _foreground(fitted: Mapping[str, torch.Tensor]) -> ForegroundModel:

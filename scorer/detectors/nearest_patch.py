@@ -14,15 +14,12 @@ from itertools import groupby
 import torch
 from einops import rearrange
 
-from scorer.detectors.patch_detector import (
-    MethodConfig,
-    Patches,
-    PatchScores,
-    mean_of_largest,
-    mean_of_largest_per_image,
-)
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances import cosine
 from scorer.distances.euclidean import used_channels
+from scorer.distances.pooling import mean_of_largest, mean_of_largest_per_image
 from scorer.distances.windowed import COSINE_OFFSET, GridPatches, nearest_in_window
 
 TOP_FRACTION = 0.03
@@ -61,7 +58,7 @@ class NearestPatch:
     """Nearest patch on any backbone with patch tokens."""
 
     name = "nearest-patch"
-    turns = (0,)
+    rotations = (0,)
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
@@ -74,27 +71,27 @@ class NearestPatch:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep all patches, and whether the normals are aligned; patches in bf16 where the network computes in it."""
-        bank, window = _bank_of(normals.exactly()), 0
-        if normals.pictures > 1:
+        bank, window = _bank_of(normals.in_fp32()), 0
+        if normals.image_count > 1:
             bank = replace(bank, shares=_shares(bank))
             free, near = (_left_out_scores(bank, cells).mean() for cells in (0, WINDOW_RADIUS))
             window = WINDOW_RADIUS if near <= ALIGNED_RATIO * free else 0
-        precision = torch.float32 if normals.exact is None else torch.bfloat16
+        precision = torch.float32 if normals.fp32_tokens is None else torch.bfloat16
         kept = {f"layer {number}": layer.to(precision).contiguous() for number, layer in enumerate(bank.layers)}
         kept |= {"valid_mask": bank.valid_mask, "place": torch.tensor(bank.place), "shares": bank.shares}
         return kept | {"window": torch.tensor(window)}
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """By the rule that all normals together decided on."""
         bank = _bank_of(normals)
         layers = [layer.to(fitted["layer 0"].dtype) for layer in bank.layers]
         return _left_out_scores(replace(bank, layers=layers, shares=fitted["shares"]), int(fitted["window"]))
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The component beside the score itself is the farthest patch."""
-        return self.score_groups(queries, [(queries.pictures, fitted)])
+        return self.score_groups(queries, [(queries.image_count, fitted)])
 
-    def score_groups(self, queries: Patches, runs: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> PatchScores:
+    def score_groups(self, queries: Patches, runs: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> ScoreTensors:
         """Pictures of several stations, so many of each, one station after another: all but the products at once."""
         maps, first = [], 0
         for (window, _, _), alike in groupby(((count, *_kept_bank(fitted)) for count, fitted in runs), _search):
@@ -103,7 +100,7 @@ class NearestPatch:
             maps.append(_maps(queries.tokens[:, places], queries.valid_mask[places], queries.grid, parts, window))
         whole = maps[0] if len(maps) == 1 else torch.cat(maps)
         image = mean_of_largest_per_image(whole, queries.valid_mask, TOP_FRACTION)
-        return PatchScores(image, whole, {"farthest patch": whole.amax(dim=1)})
+        return ScoreTensors(image, whole, {"farthest patch": whole.amax(dim=1)})
 
 
 def _kept_bank(fitted: Mapping[str, torch.Tensor]) -> tuple[PatchBank, int]:

@@ -16,7 +16,9 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers, used_channels
 
 CHANNELS = 100
@@ -40,7 +42,7 @@ class Padim:
     """PaDiM on any backbone with patch tokens; it wants parts that lie still."""
 
     name = "padim"
-    turns = (0,)
+    rotations = (0,)
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
@@ -53,17 +55,17 @@ class Padim:
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep for each place the mean, the directions in which the normals vary, and how much."""
         chosen = select_channels(normals.tokens)
-        at_place = concat_layers(normals.exactly().tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
+        at_place = concat_layers(normals.in_fp32().tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
         return {"channels": chosen, **fit_gaussians(at_place, normals.valid_mask.T, normals.grid)}
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The image score is the map's largest value; there are no other components."""
         at_place = concat_layers(queries.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, B, D)
         maps = smooth_maps(mahalanobis(at_place, fitted).T, queries.valid_mask, queries.grid)
         image = maps.amax(dim=1)
-        return PatchScores(image, maps, {"farthest patch": image})
+        return ScoreTensors(image, maps, {"farthest patch": image})
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Each normal's farthest patch from the Gaussians of the others."""
         at_place = concat_layers(normals.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, K, D)
         distances, judged = leave_one_out_mahalanobis(at_place, normals.valid_mask.T)

@@ -15,8 +15,10 @@ import torch
 from einops import rearrange
 from torch.nn import functional
 
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, leave_one_out_by_refitting
-from scorer.distances import cosine
+from scorer.detectors.patch_method import MethodConfig, leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
+from scorer.distances.coreset import greedy_coreset
 from scorer.distances.euclidean import nearest_euclidean, used_channels
 
 NEIGHBOURHOOD = 3
@@ -39,7 +41,7 @@ class PatchCore:
     """PatchCore on any backbone with patch tokens."""
 
     name = "patchcore"
-    turns = (0,)
+    rotations = (0,)
 
     def __init__(self, kept_share: float = CORESET_FRACTION, surroundings: int = NEIGHBOURHOOD) -> None:
         """`surroundings` of 1 is for a backbone that averages by itself, before its layers meet on one grid."""
@@ -56,27 +58,25 @@ class PatchCore:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep a coreset of the patches and, of each, the normal it is of."""
-        exact = normals.exactly()
+        exact = normals.in_fp32()
         widths = used_channels(exact.tokens)
         patches = locally_aware_patches(exact, widths, self._surroundings)[normals.valid_mask]
-        owners = torch.arange(normals.pictures, device=patches.device)[:, None].expand_as(normals.valid_mask)
+        owners = torch.arange(normals.image_count, device=patches.device)[:, None].expand_as(normals.valid_mask)
         size = min(len(patches), MAX_CORESET, max(round(len(patches) * self._kept_share), NEIGHBOURS))
-        chosen = (
-            cosine.greedy_coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
-        )
+        chosen = greedy_coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
         kept = {"kept": patches[chosen], "owners": owners[normals.valid_mask][chosen]}
         return kept | {"widths": torch.tensor(widths)}
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The component beside the score is the largest distance before it is weighed."""
         everywhere = locally_aware_patches(queries, fitted["widths"].tolist(), self._surroundings)
         maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
-        image = torch.empty(queries.pictures, device=maps.device)
+        image = torch.empty(queries.image_count, device=maps.device)
         for place, (patches, seen) in enumerate(zip(everywhere, queries.valid_mask, strict=True)):
             maps[place, seen], image[place] = _judged(patches[seen], fitted["kept"])
-        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
+        return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1)})
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Against the coreset's patches of the other normals; anew without a normal that owns the whole coreset."""
         everywhere, scores = locally_aware_patches(normals, fitted["widths"].tolist(), self._surroundings), []
         for place, (patches, seen) in enumerate(zip(everywhere, normals.valid_mask, strict=True)):

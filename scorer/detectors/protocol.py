@@ -1,92 +1,108 @@
-"""The model seam: everything that scores stands behind `Detector`, and nothing outside this room knows torch."""
+"""The model seam: everything that scores stands behind `Detector`, and its callers see numpy alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from scorer.imaging.framing import Framed
+from scorer.imaging.rgb import RgbImage
 
-RgbImage = npt.NDArray[np.uint8]
-"""One decoded image, (height, width, 3), RGB."""
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class References:
     """What a detector computes once from a normal set.
 
-    `tensors` is all of it, on the detector's device, ready to be kept as safetensors; `normal_scores` are the image
-    scores of each normal against the others (leave one out), (K,), float32, from which a threshold is calibrated.
+    Attributes:
+        model_id: The model that computed them, and the only one that can use them.
+        tensors: All that scoring needs, on the detector's device; opaque to callers, who save and load them with
+            `scorer.detectors.reference_file`.
+        normal_scores: The image score of each of the K normals against the other K − 1, in the order of the normals;
+            a threshold is calibrated from them.
     """
 
     model_id: str
-    tensors: Mapping[str, torch.Tensor]
+    tensors: "Mapping[str, torch.Tensor]"
     normal_scores: tuple[float, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the tensors take, in bytes."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a detector says of a batch: the higher, the less it looks like the normals.
+    """Anomaly scores of B images; the higher, the less an image looks like the normals.
 
-    image: (B,) float32. maps: (B, grid rows, grid columns) float32 over the picture as framed. components: what the
-    image score is made of, each (B,).
+    Attributes:
+        image_scores: (B,) float32.
+        anomaly_maps: (B, rows, columns) float32, over the cells of each image as it was framed; 0 in padding.
+        components: What the image score is made of, by name, each (B,) float32.
     """
 
-    image: torch.Tensor
-    maps: torch.Tensor
-    components: Mapping[str, torch.Tensor]
-
-
-class EncodedBatch(Protocol):
-    """What a network made of a batch, before it is held against anybody's normals."""
-
-    def take(self, places: Sequence[int]) -> Self:
-        """Those pictures of the batch, in that order."""
+    image_scores: FloatArray
+    anomaly_maps: FloatArray
+    components: Mapping[str, FloatArray]
 
 
 class Detector(Protocol):
-    """One model with its preprocessing; nothing here changes it.
+    """One model with its preprocessing, which nothing changes after loading.
 
-    A picture's way is prepare, encode, judge: the first on any thread, the others for a batch that may mix stations
-    (`score_each`). `score` is all three for pictures of one station. A batch's scores equal the scores of its pictures
-    one by one, and the order of the normals does not matter.
+    `score` takes images of one station. A worker splits it in two: `prepare` on any thread, then `score_prepared` for
+    a batch that may mix stations, which is `encode` and then `score_features`. The scores of a batch equal those of its
+    images one by one, and the order of the normals does not matter.
     """
 
     @property
     def name(self) -> str:
-        """As in the registry and on screen, such as ``nearest-patch``."""
+        """Name in the registry and on screen, such as ``nearest-patch``."""
 
     @property
     def model_id(self) -> str:
-        """A hash of weights and configuration: equal ids score equally."""
+        """A hash of weights and configuration: equal ids give equal scores."""
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of the weights file; None for a model that has no learned weights."""
+        """The sha256 of the weights file; None for a model without learned weights."""
 
     def references(self, normals: Sequence[RgbImage], object_name: str) -> References:
-        """Compute references; raises `InvalidNormalSet` for fewer than two normals.
+        """Compute references from 2 to 64 normal images.
 
-        `object_name` is what the station looks at, the noun of text prompts; a detector without texts ignores it.
+        Args:
+            normals: Images of good parts, of any shape, in any order.
+            object_name: What the station inspects, the noun of text prompts; detectors without texts ignore it.
+
+        Raises:
+            InvalidNormalSet: There are fewer or more normals, or the station's framing does not suit the detector.
         """
 
+    def score(self, images: Sequence[RgbImage], references: References) -> Scores:
+        """Score images of one station against its references, one score per image."""
+
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width above which more pixels of a picture of that shape change hardly a score."""
+        """Return the height and width, in pixels, above which more pixels of such an image hardly change a score."""
 
-    def prepare(self, picture: RgbImage) -> Framed:
-        """Bring a picture to the shape that the network takes; safe from any thread."""
+    def prepare(self, image: RgbImage) -> Framed:
+        """Bring an image to the shape that the network takes; safe from any thread."""
 
-    def encode(self, framed: Sequence[Framed]) -> EncodedBatch:
-        """Run the network."""
+    def encode(self, framed: Sequence[Framed]) -> Any:
+        """Run the network on prepared images; the result is opaque and of use to `score_features` alone."""
 
-    def judge(self, encoded: Any, references: References) -> Scores:
-        """Score what this detector's `encode` gave against a station's references."""
+    def score_features(self, features: Any, references: Sequence[References]) -> Scores:
+        """Score what `encode` returned, each image against its own station's references; see `score_prepared`."""
 
-    def score_each(self, encoded: Any, references: Sequence[References]) -> Scores:
-        """The same for pictures of several stations: references for each picture, one object a station."""
+    def score_prepared(self, framed: Sequence[Framed], references: Sequence[References]) -> Scores:
+        """Score prepared images, each against its own station's references.
 
-    def score(self, pictures: Sequence[RgbImage], references: References) -> Scores:
-        """Score pictures of one station against that station's references."""
+        Args:
+            framed: Images of any number of stations, as `prepare` returned them.
+            references: One entry per image, the same object for all images of a station.
+        """

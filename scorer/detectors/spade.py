@@ -12,7 +12,9 @@ from collections.abc import Mapping
 
 import torch
 
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers, nearest_euclidean
 
 NEAREST_NORMALS = 50
@@ -23,7 +25,7 @@ class Spade:
     """SPADE on any backbone with patch tokens."""
 
     name = "spade"
-    turns = (0,)
+    rotations = (0,)
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {"nearest_normals": NEAREST_NORMALS}
@@ -36,10 +38,10 @@ class Spade:
             "valid_mask": normals.valid_mask,
         }
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The component beside the score is the farthest patch."""
         maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
-        image = torch.empty(queries.pictures, device=maps.device)
+        image = torch.empty(queries.image_count, device=maps.device)
         pictures = zip(mean_features(queries), concat_layers(queries.tokens), queries.valid_mask, strict=True)
         for place, (mean, patches, seen) in enumerate(pictures):
             distances = squared_distances(mean, fitted["means"])
@@ -47,9 +49,9 @@ class Spade:
             image[place] = closest.values.mean()
             gallery = fitted["patches"][closest.indices][fitted["valid_mask"][closest.indices]]
             maps[place, seen] = nearest_euclidean(patches[seen], gallery)[0]
-        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
+        return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1)})
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Each normal's mean feature against those of the others; their patches have no say in the score."""
         scores = []
         for place, mean in enumerate(fitted["means"]):

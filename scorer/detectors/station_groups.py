@@ -1,46 +1,54 @@
-"""Pictures of several stations in one batch, held against each station's own references."""
+"""A batch that mixes stations, scored group by group: one group holds the images of one station."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 
-import torch
+from scorer.detectors.protocol import References
+from scorer.detectors.score_tensors import ScoreTensors
 
-from scorer.detectors.protocol import EncodedBatch, References, Scores
 
-E = TypeVar("E", bound=EncodedBatch)
+class Features(Protocol):
+    """What a network makes of a batch of images, before any station's references are involved."""
+
+    def take(self, positions: Sequence[int]) -> Self:
+        """Return the features of those images, in that order."""
+
+
+F = TypeVar("F", bound=Features)
 
 
 @dataclass(frozen=True, slots=True)
 class StationGroups:
-    """A batch with the pictures of each station side by side. order: the place in the batch of each picture.
+    """How to reorder a batch so that each station's images lie side by side.
 
-    stations: how many pictures, and their references.
+    Attributes:
+        order: For each position of the reordered batch, the image's position in the original one.
+        groups: The number of images of each station, and its references, in the reordered batch.
     """
 
     order: Sequence[int]
-    stations: Sequence[tuple[int, References]]
+    groups: Sequence[tuple[int, References]]
 
     @classmethod
     def of(cls, references: Sequence[References]) -> "StationGroups":
-        """From the references of each picture; equal ones are the same object."""
-        places: dict[int, list[int]] = {}
-        for place, one in enumerate(references):
-            places.setdefault(id(one), []).append(place)
-        order = [place for some in places.values() for place in some]
-        return cls(order, [(len(some), references[some[0]]) for some in places.values()])
+        """Group by the references of each image; images of one station share one object."""
+        positions: dict[int, list[int]] = {}
+        for position, its in enumerate(references):
+            positions.setdefault(id(its), []).append(position)
+        order = [position for group in positions.values() for position in group]
+        return cls(order, [(len(group), references[group[0]]) for group in positions.values()])
 
-    def sorted(self, encoded: E) -> E:
-        """The batch in this order."""
-        return encoded if self._is_sorted else encoded.take(self.order)
+    def sort(self, features: F) -> F:
+        """Return the features in the groups' order."""
+        return features if self._is_sorted else features.take(self.order)
 
-    def back(self, scores: Scores) -> Scores:
-        """Scores in the order of the batch."""
+    def restore(self, scores: ScoreTensors) -> ScoreTensors:
+        """Return scores in the order of the original batch."""
         if self._is_sorted:
             return scores
-        places = torch.tensor(self.order, device=scores.image.device).argsort()
-        components = {name: values[places] for name, values in scores.components.items()}
-        return Scores(scores.image[places], scores.maps[places], components)
+        inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return scores.take(inverse)
 
     @property
     def _is_sorted(self) -> bool:
@@ -48,17 +56,14 @@ class StationGroups:
 
 
 def score_groups_separately(
-    encoded: E, references: Sequence[References], judge: Callable[[E, References], Scores]
-) -> Scores:
-    """A detector's `score_each` by its `judge`: station by station."""
-    runs = StationGroups.of(references)
-    if len(runs.stations) == 1:
-        return judge(encoded, references[0])
-    found, first = [], 0
-    for count, its in runs.stations:
-        found.append(judge(encoded.take(runs.order[first : first + count]), its))
+    features: F, references: Sequence[References], score: Callable[[F, References], ScoreTensors]
+) -> ScoreTensors:
+    """Score each station's images with one call of `score`; returns scores in the order of `features`."""
+    batch = StationGroups.of(references)
+    if len(batch.groups) == 1:
+        return score(features, references[0])
+    parts, first = [], 0
+    for count, its in batch.groups:
+        parts.append(score(features.take(batch.order[first : first + count]), its))
         first += count
-    components = {name: torch.cat([one.components[name] for one in found]) for name in found[0].components}
-    return runs.back(
-        Scores(torch.cat([one.image for one in found]), torch.cat([one.maps for one in found]), components)
-    )
+    return batch.restore(ScoreTensors.concat(parts))

@@ -16,8 +16,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores, mean_of_largest
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.cosine import to_unit_length
+from scorer.distances.pooling import mean_of_largest
 
 EXPLAINED_VARIANCE = 0.95
 """Share of the variance that the kept axes explain (τ; the paper's 0.99 is of a DINOv2's 1,536 channels)."""
@@ -57,7 +60,7 @@ class SubspaceAD:
     """SubspaceAD on any backbone with patch tokens."""
 
     name = "subspacead"
-    turns = ROTATIONS
+    rotations = ROTATIONS
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {"explained": EXPLAINED_VARIANCE, "top_share": TOP_FRACTION}
@@ -65,30 +68,30 @@ class SubspaceAD:
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep each layer's mean, axes and variance."""
         seen = normals.valid_mask
-        subspaces = [fit_subspace(patch_moments(layer, seen)) for layer in normals.exactly().tokens]
-        if normals.exact is not None:  # rounding moves queries as it moves these: the middle, not the axes
+        subspaces = [fit_subspace(patch_moments(layer, seen)) for layer in normals.in_fp32().tokens]
+        if normals.fp32_tokens is not None:  # rounding moves queries as it moves these: the middle, not the axes
             means = (to_unit_length(layer[seen]).mean(dim=0) for layer in normals.tokens)
             subspaces = [replace(one, mean=mean) for one, mean in zip(subspaces, means, strict=True)]
         return _kept(subspaces)
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The component beside the score is the farthest patch."""
         subspaces = _subspaces(fitted)
         maps = torch.stack([_residuals(tokens, subspaces) for tokens in queries.tokens.unbind(dim=1)])
         maps = maps.masked_fill(~queries.valid_mask, 0)
         pairs = zip(maps, queries.valid_mask, strict=True)
         image = torch.stack([mean_of_largest(values[seen], TOP_FRACTION) for values, seen in pairs])
-        return PatchScores(image, maps, {"farthest patch": maps.amax(dim=1)})
+        return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1)})
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The sums over the others are those over all less its own, so no patch is multiplied once for each normal."""
         whole = [patch_moments(layer, normals.valid_mask) for layer in normals.tokens]
         scores = []
-        for place in range(normals.pictures):
+        for place in range(normals.image_count):
             one = normals.take([place])
             own = (patch_moments(layer, one.valid_mask) for layer in one.tokens)
             others = [fit_subspace(all_of_them.less(its)) for all_of_them, its in zip(whole, own, strict=True)]
-            scores.append(self.judge(one.originals(), _kept(others)).image)
+            scores.append(self.score(one.unrotated(), _kept(others)).image)
         return torch.cat(scores)
 
 

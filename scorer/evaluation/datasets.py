@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ingest.errors import BadFrame
-from scorer.detectors.protocol import RgbImage
 from scorer.evaluation.errors import EvaluationError
 from scorer.imaging.decode import decode
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))

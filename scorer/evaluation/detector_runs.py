@@ -57,17 +57,17 @@ class CachedTokensRun:
 
     def fit(self, normals: Sequence[Path]) -> References:
         """As `DetectorRun`."""
-        in_order, rotations = self._cache.sort_normals(normals), self._detector.method.turns
+        in_order, rotations = self._cache.sort_normals(normals), self._detector.method.rotations
         patches = self._cache.patches(in_order, rotations)
         if self._fp32_cache is not None:
-            patches = replace(patches, exact=self._fp32_cache.patches(in_order, rotations).tokens)
-        return self._detector.references_of(patches)
+            patches = replace(patches, fp32_tokens=self._fp32_cache.patches(in_order, rotations).tokens)
+        return self._detector.fit(patches)
 
     def score(self, paths: Sequence[Path], references: References) -> tuple[Scores, float]:
         """As `DetectorRun`."""
         patches = self._cache.patches(paths)
         started_s = self.timer()
-        scores = self._detector.judge(patches, references)
+        scores = self._detector.score_features(patches, [references] * len(paths))
         return scores, 1000 * (self.timer() - started_s)
 
 
@@ -98,6 +98,6 @@ class EncodingRun:
         started_s = self.timer()
         encoded = self._detector.encode([self._detector.prepare(image) for image in images])
         encoded_s = self.timer()
-        scores = self._detector.judge(encoded, references)
+        scores = self._detector.score_features(encoded, [references] * len(paths))
         self._encode_ms.append(1000 * (encoded_s - started_s) / len(paths))
         return scores, 1000 * (self.timer() - encoded_s)

@@ -145,10 +145,10 @@ class _Evaluation:
                 self._results.missing[f"{spec} on {setup.backbone.name}"] = str(error)
                 continue
             tokens = tokens or TokenCache(
-                detector.patches, self._settings, self._timer, self._tokens_folder(setup, dataset)
+                detector.encode_images, self._settings, self._timer, self._tokens_folder(setup, dataset)
             )
             if setup.fp32_twin is not None:
-                fp32_tokens = fp32_tokens or TokenCache(detector.exact_patches, self._settings, self._timer)
+                fp32_tokens = fp32_tokens or TokenCache(detector.encode_images_in_fp32, self._settings, self._timer)
             run = CachedTokensRun(detector, tokens, fp32_tokens, self._timer)
             yield from self._evaluate_draws(spec, setup.backbone.name, dataset, run, ground_truth)
 
@@ -215,8 +215,8 @@ def evaluate_draw(
     for first in range(0, len(dataset.tested), ENCODE_BATCH_SIZE):
         batch = dataset.tested[first : first + ENCODE_BATCH_SIZE]
         scores, batch_ms = run.score(batch, references)
-        image_scores.append(np.asarray(scores.image, np.float64))
-        maps += list(np.asarray(scores.maps, np.float32))
+        image_scores.append(scores.image_scores.astype(np.float64))
+        maps += list(scores.anomaly_maps)
         score_ms.append(batch_ms / len(batch))
     values = np.concatenate(image_scores)
     if not np.isfinite(values).all():

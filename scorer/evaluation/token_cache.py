@@ -9,10 +9,12 @@ from statistics import median
 import numpy as np
 
 from foundation.atomic_files import replace_file
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, Patches, rotated
-from scorer.detectors.protocol import RgbImage
+from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE
+from scorer.detectors.patches import Patches
 from scorer.evaluation.datasets import read_image
 from scorer.evaluation.timing import Timer
+from scorer.imaging.rgb import RgbImage
+from scorer.imaging.rotation import rotate
 from scorer.settings import ScorerSettings
 
 MAX_CACHE_BYTES = 6 * 1024**3
@@ -81,7 +83,7 @@ class TokenCache:
         return Patches.concatenate([found[item].patches for item in items], copies=len(rotations))
 
     def _encode_items(self, items: Sequence[Item]) -> dict[Item, _CachedImage]:
-        images = [rotated(read_image(path, self._limits), degrees) for path, degrees in items]
+        images = [rotate(read_image(path, self._limits), degrees) for path, degrees in items]
         started_s = self._timer()
         patches = self._encode(images)
         encode_ms = 1000 * (self._timer() - started_s) / len(items)

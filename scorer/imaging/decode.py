@@ -4,7 +4,6 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -12,10 +11,8 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from ingest.errors import BadFrame
 from scorer.imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
 from scorer.imaging.pillow_warnings import suppress_pillow_warnings
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
-
-if TYPE_CHECKING:
-    from scorer.detectors.protocol import RgbImage
 
 MIN_SIDE_PX = 8
 """Below this there is nothing to inspect: a camera that sends less is broken."""
@@ -44,7 +41,7 @@ TargetSize = Callable[[int, int], tuple[int, int]]
 class DecodedImage:
     """A picture and the content type that its bytes have, whatever the message called them."""
 
-    picture: "RgbImage"
+    picture: RgbImage
     content_type: str
 
 
@@ -213,7 +210,7 @@ def _scale_down(image: ImageFile.ImageFile, enough: TargetSize, lies_on_its_side
     image.draft(None, (rows, columns) if lies_on_its_side else (columns, rows))
 
 
-def _rgb(image: Image.Image) -> "RgbImage":
+def _rgb(image: Image.Image) -> RgbImage:
     if image.mode.startswith("I;16"):
         # The file's bit depth decides and not the frame's brightest pixel, or scores would follow the lamp.
         grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
@@ -225,7 +222,7 @@ def _rgb(image: Image.Image) -> "RgbImage":
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _upright(picture: "RgbImage", orientation: int) -> "RgbImage":
+def _upright(picture: RgbImage, orientation: int) -> RgbImage:
     """Undo an EXIF orientation (CIPA DC-008, tag 274)."""
     if orientation >= 5:
         picture = picture.transpose(1, 0, 2)

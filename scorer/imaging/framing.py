@@ -2,20 +2,13 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from einops import rearrange
-from PIL import Image
-from torch.nn import functional
 
+from scorer.imaging.rgb import RgbImage
 from storage.blobs.anomaly_maps import AnomalyMap
 from storage.line import stations
-
-if TYPE_CHECKING:
-    from scorer.detectors.protocol import RgbImage
 
 CellMask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
@@ -28,9 +21,6 @@ MAX_MAP_SIDE = 256
 
 MIN_CELLS = 4
 """A network gets at least so many each way: oneDNN's convolutions in bf16 are wrong for maps one cell wide."""
-
-MAX_DEVICE_RESIZE_RATIO = 4
-"""A picture with more than so many times the pixels of its frame is brought to size at once."""
 
 OVERSAMPLING = 1.25
 """A picture is decoded with at least this many times the pixels a side that the frame shows of it."""
@@ -125,59 +115,10 @@ class Framing:
         """Whether there are bars that can be left out; tiles are cut from a frame with its bars."""
         return self.kind == "letterbox"
 
-    def prepare(
-        self,
-        picture: "RgbImage",
-        size: tuple[int, int],
-        grid: tuple[int, int],
-        *,
-        crop_padding: bool = False,
-        later: bool = False,
-    ) -> Framed:
-        """Frame a picture for a network that takes `size` and answers with `grid`, cut into tiles where asked.
-
-        without_bars: the network takes fewer cells than `grid` as well, and is given those that are looked at. later:
-        it is brought to size beside the network, if it has hardly more pixels than the frame.
-        """
-        whole_size = size[0] * self.tiles, size[1] * self.tiles
-        whole_grid = grid[0] * self.tiles, grid[1] * self.tiles
-        height, width, _ = picture.shape
-        cells = self.valid_mask(height, width, whole_size, whole_grid)
-        box = self._box(height, width, whole_size, whole_grid) if crop_padding and self.has_padding else None
-        shown = box.of_pixels(size[0] // grid[0], size[1] // grid[1]) if box else None
-        if (
-            later
-            and self.kind != "centre_crop"
-            and picture.size <= MAX_DEVICE_RESIZE_RATIO * 3 * whole_size[0] * whole_size[1]
-        ):
-            place = self._place(height, width, whole_size)
-            return Framed(picture[None], cells, height, width, box, DeviceResize(whole_size, *place, self.tiles, shown))
-        framed = self.frame(picture, whole_size)
-        if shown is not None:
-            return Framed(framed[None, shown.rows, shown.columns], cells, height, width, box)
-        tiles = rearrange(framed, "(r h) (c w) rgb -> (r c) h w rgb", r=self.tiles, c=self.tiles)
-        return Framed(tiles, cells, height, width)
-
     def target_size(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
         """The height and width a picture of that shape needs to fill a network's `size` sharply."""
-        _, _, rows, columns = self._place(height, width, (size[0] * self.tiles, size[1] * self.tiles))
+        _, _, rows, columns = self.placement(height, width, (size[0] * self.tiles, size[1] * self.tiles))
         return round(rows * OVERSAMPLING), round(columns * OVERSAMPLING)
-
-    def frame(self, picture: "RgbImage", size: tuple[int, int]) -> "RgbImage":
-        """Bring a picture to `size`, averaging where it shrinks: (*size, 3)."""
-        height, width, _ = picture.shape
-        top, left, scaled_height, scaled_width = self._place(height, width, size)
-        if self.kind == "centre_crop":
-            return _cropped(picture, size, (top, left, scaled_height, scaled_width))
-        scaled = _resized(picture, (scaled_height, scaled_width))
-        if (scaled_height, scaled_width) == size:
-            return scaled
-        framed = np.empty((*size, 3), np.uint8)
-        below, right = top + scaled_height, left + scaled_width
-        framed[top:below, left:right] = scaled
-        framed[:top, left:right], framed[below:, left:right] = scaled[0], scaled[-1]
-        framed[:, :left], framed[:, right:] = framed[:, left : left + 1], framed[:, right - 1 : right]
-        return framed
 
     @lru_cache(SHAPE_CACHE_SIZE)  # noqa: B019  framings are few, and a station's pictures mostly have one shape
     def valid_mask(self, height: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> CellMask:
@@ -185,7 +126,7 @@ class Framing:
 
         height, width: the picture's. Shared, and so not to be written to.
         """
-        top, left, height, width = self._place(height, width, size)
+        top, left, height, width = self.placement(height, width, size)
         rows = _inside((np.arange(grid[0]) + 0.5) * size[0] / grid[0], top, height)
         columns = _inside((np.arange(grid[1]) + 0.5) * size[1] / grid[1], left, width)
         cells = rows[:, None] & columns[None, :]
@@ -193,13 +134,13 @@ class Framing:
         return cells
 
     @lru_cache(SHAPE_CACHE_SIZE)  # noqa: B019  as above
-    def _box(self, height: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> CellBox:
-        """What is looked at, which in a letterbox is a box, with some of the bars where that would be too narrow."""
+    def cell_box(self, height: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> CellBox:
+        """Return the box of valid cells of a letterbox, widened into the padding to at least `MIN_CELLS` each way."""
         cells = self.valid_mask(height, width, size, grid)
         rows, columns = (np.asarray(cells.any(axis=axis)) for axis in (1, 0))
         return CellBox(*_stretch(rows), *_stretch(columns))
 
-    def over_picture(self, framed_map: AnomalyMap, picture: "RgbImage") -> AnomalyMap:
+    def over_picture(self, framed_map: AnomalyMap, picture: RgbImage) -> AnomalyMap:
         """`over` a picture that is at hand."""
         return self.over(framed_map, picture.shape[0], picture.shape[1])
 
@@ -219,41 +160,24 @@ class Framing:
     ) -> tuple[Matrix, Matrix, CellMask]:
         """What a map is multiplied by on either side, and where the framed picture shows nothing."""
         size = grid[0] * CELL_PX, grid[1] * CELL_PX
-        top, left, height, width = self._place(picture_height, picture_width, size)
+        top, left, height, width = self.placement(picture_height, picture_width, size)
         rows, columns = _cells(height / CELL_PX), _cells(width / CELL_PX)
         y = (top + (np.arange(rows) + 0.5) / rows * height) / CELL_PX
         x = (left + (np.arange(columns) + 0.5) / columns * width) / CELL_PX
         seen = _inside(y, 0, grid[0])[:, None] & _inside(x, 0, grid[1])[None, :]
         return _interpolating(grid[0], y), _interpolating(grid[1], x), ~seen
 
-    def _place(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the whole scaled picture within the frame; negative where it is cut off."""
+    def placement(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Return top, left, height and width, in pixels, of the whole scaled image within a frame of `size`.
+
+        Top and left are negative where the image is cut off.
+        """
         if self.kind == "stretch":
             return 0, 0, *size
         shares = size[0] / height, size[1] / width
         scale = max(shares) if self.kind == "centre_crop" else min(shares)
         scaled = max(1, round(height * scale)), max(1, round(width * scale))
         return (size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2, *scaled
-
-
-def _cropped(picture: "RgbImage", size: tuple[int, int], place: tuple[int, int, int, int]) -> "RgbImage":
-    """Scale only the part that stays, so that a strip of 1 × 40,000 pixels never becomes a giant.
-
-    By Pillow, as CLIP's own preprocessing does: the golden outputs pin it.
-    """
-    top, left, height, width = place
-    y_share, x_share = picture.shape[0] / height, picture.shape[1] / width
-    box = (-left * x_share, -top * y_share, (size[1] - left) * x_share, (size[0] - top) * y_share)
-    scaled = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return np.asarray(scaled)
-
-
-def _resized(picture: "RgbImage", size: tuple[int, int]) -> "RgbImage":
-    """By torch, which takes a quarter of Pillow's time; a value differs by a grey level or two at most."""
-    kept = torch.from_numpy(picture if picture.flags.writeable else picture.copy())
-    pixels = kept[None].permute(0, 3, 1, 2)  # (1, 3, H, W), in memory channels last, which is its quick way
-    scaled = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-    return scaled[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _stretch(seen: CellMask) -> tuple[int, int]:

@@ -4,13 +4,10 @@ What is anything but plain (a turned camera's EXIF, CMYK, an unclean stream) is 
 becomes of it: both are libjpeg-turbo, so this is a quicker way to the same pixels, never to another answer.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import simplejpeg
 
-if TYPE_CHECKING:
-    from scorer.detectors.protocol import RgbImage
+from scorer.imaging.rgb import RgbImage
 
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN, EXIF_SEGMENT = 0xDA, 0xE1

@@ -29,8 +29,8 @@ class Rescorer:
         present = [each for each in framed if each is not None]
         if not present:
             return [None for _ in framed]
-        encoded = recipe.detector.encode(present)
-        scores = iter(recipe.detector.judge(encoded, recipe.references).image.tolist())
+        found = recipe.detector.score_prepared(present, [recipe.references] * len(present))
+        scores = iter(found.image_scores.tolist())
         return [None if each is None else next(scores) for each in framed]
 
     def _framed(self, reference: str, recipe: Recipe) -> Framed | None:

@@ -9,12 +9,13 @@ import structlog
 from foundation.clock import Clock
 from ingest.errors import BadFrame
 from scorer.detectors import registry
-from scorer.detectors.protocol import Detector, References, RgbImage
+from scorer.detectors.protocol import Detector, References
 from scorer.engines.devices import memory_bytes, resolve_device
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
 from scorer.imaging import decode
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.recipes.calibration import calibrate
 from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
@@ -96,7 +97,7 @@ class RecipeLoader:
             self._references = ReferenceStore(
                 self._settings.references_path,
                 references_budget_bytes(self._settings),
-                resolve_device(self._settings.device),
+                str(resolve_device(self._settings.device)),
             )
         return self._references
 

@@ -1,23 +1,18 @@
 """References are computed once per model and normal set, kept as safetensors, and held in memory while used."""
 
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import structlog
-import torch
-from crc32c import crc32c
-from safetensors.torch import save
 
 from foundation.atomic_files import write_file
 from scorer.detectors.protocol import References
+from scorer.detectors.reference_file import read_references, references_to_bytes
+from scorer.errors import InvalidReferences
 
 log = structlog.get_logger()
-
-FORMAT = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,7 @@ class ReferenceStore:
     `max_bytes` bounds the memory, not the folder; the references in use stay even where they alone are larger.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, device: torch.device) -> None:
+    def __init__(self, folder: Path, max_bytes: int, device: str) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._device = device
@@ -52,7 +47,7 @@ class ReferenceStore:
                 references = compute()
                 self._write(key, references)
             self._held[key] = references
-            self._held_bytes += _size(references)
+            self._held_bytes += references.size_bytes
             self._let_go()
         self._held.move_to_end(key)
         return references
@@ -65,7 +60,7 @@ class ReferenceStore:
     def _let_go(self) -> None:
         while len(self._held) > 1 and self._held_bytes > self._max_bytes:
             _, gone = self._held.popitem(last=False)
-            self._held_bytes -= _size(gone)
+            self._held_bytes -= gone.size_bytes
 
     def _path(self, key: ReferencesKey) -> Path:
         return self._folder / key.model_id / f"{key.normal_set_id}.safetensors"
@@ -75,47 +70,21 @@ class ReferenceStore:
         if not path.exists():
             return None
         try:
-            with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-                notes: Mapping[str, str] = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-            if notes != _notes(key, notes["normal-scores"], tensors):
-                raise ValueError("they were made of other normals, by another model, or were changed since")
-            scores = tuple(float(score) for score in json.loads(notes["normal-scores"]))
-        except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-            log.warning("references can't be used and are computed anew", path=str(path), error=str(error))
+            references, metadata = read_references(path, self._device)
+            if references.model_id != key.model_id or metadata != _metadata(key):
+                raise InvalidReferences(f"{path} was made of other normals or by another model.")
+        except (OSError, InvalidReferences) as error:
+            log.warning("references can't be used and are computed again", path=str(path), error=str(error))
             return None
-        return References(key.model_id, {name: value.to(self._device) for name, value in tensors.items()}, scores)
+        return references
 
     def _write(self, key: ReferencesKey, references: References) -> None:
         path = self._path(key)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in references.tensors.items()}
-        scores = json.dumps([float(score) for score in references.normal_scores])
         try:
-            write_file(path, save(tensors, metadata=_notes(key, scores, tensors)))
+            write_file(path, references_to_bytes(references, _metadata(key)))
         except OSError as error:  # they are in memory and can be computed again: no reason to stop the line
             log.warning("references can't be kept and will be computed again", path=str(path), error=str(error))
 
 
-def _notes(key: ReferencesKey, scores: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    return {
-        "andon-references": FORMAT,
-        "model-id": key.model_id,
-        "normal-set-id": str(key.normal_set_id),
-        "normals": key.normals,
-        "normal-scores": scores,
-        "contents": _checksum(tensors),
-    }
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Of names, shapes and values, by CRC-32C: safetensors itself notices a torn file but not a changed bit."""
-    check = 0
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        check = crc32c(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode(), check)
-        check = crc32c(tensor.contiguous().flatten().view(torch.uint8).numpy().data, check)
-    return f"{check:08x}"
-
-
-def _size(references: References) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in references.tensors.values())
+def _metadata(key: ReferencesKey) -> dict[str, str]:
+    return {"normal-set-id": str(key.normal_set_id), "normals": key.normals}

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from scorer.backbones.image_resize import frame_image
 from scorer.backbones.protocol import PatchBackbone
-from scorer.detectors.inctrl.detector import InCtrlModel
+from scorer.detectors.inctrl.model import InCtrlModel
 from scorer.detectors.inctrl.visual import mean_embedding
 from scorer.distances import cosine
 from scorer.imaging.framing import Framing
@@ -27,7 +28,7 @@ class FrozenVisualBackbone:
     def see(self, pictures: Sequence[Picture]) -> BackboneFeatures:
         """As the detector `inctrl-visual` sees them."""
         size = self._backbone.size
-        framed = np.stack([self._framing.frame(picture, size) for picture in pictures])
+        framed = np.stack([frame_image(self._framing, picture, size) for picture in pictures])
         cells = np.stack([self._framing.valid_mask(*picture.shape[:2], size, self.grid) for picture in pictures])
         valid_mask = torch.from_numpy(cells).flatten(1).to(self._backbone.device)
         tokens = cosine.to_unit_length(self._backbone.tokens(torch.from_numpy(framed).permute(0, 3, 1, 2)))
@@ -50,7 +51,7 @@ class FrozenClipBackbone:
     def see(self, pictures: Sequence[Picture]) -> BackboneFeatures:
         """As the detector `inctrl` sees them."""
         size = self._model.backbone.image_size
-        framed = np.stack([self._framing.frame(picture, size) for picture in pictures])
+        framed = np.stack([frame_image(self._framing, picture, size) for picture in pictures])
         encoded = self._model.encode(torch.from_numpy(framed).permute(0, 3, 1, 2))
         everywhere = torch.ones(encoded.tokens.shape[1:3], dtype=torch.bool, device=encoded.tokens.device)
         return BackboneFeatures(encoded.tokens, everywhere, encoded.embedding)

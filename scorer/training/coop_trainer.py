@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from foundation.atomic_files import replace_file
 from scorer.backbones.clip_loader import LoadedClip, load_clip, require_text_tower
+from scorer.backbones.image_resize import frame_image
 from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash, require_tag
 from scorer.detectors.clip.coop import CLASS_TEMPLATES, LearnablePrompts, logits
@@ -79,8 +80,8 @@ def embed_queries(
     anomalous: list[bool] = []
     for material in materials:
         for query in material.queries:
-            framed = framing.prepare(query.read(), towers.image_size, towers.grid)
-            pixels = torch.from_numpy(np.concatenate([framed.tiles])).permute(0, 3, 1, 2)
+            framed = frame_image(framing, query.read(), towers.image_size)
+            pixels = torch.from_numpy(framed[None]).permute(0, 3, 1, 2)  # (1, 3, H, W)
             embedded.append(to_unit_length(towers.embed_images(towers.normalised(pixels))))
             nouns.append(material.noun)
             anomalous.append(query.anomalous)
@@ -217,7 +218,7 @@ def train_prompts(
     require_tag(tag)
     training = CoopTrainer(seen.clip.towers, seen.examples, recipe)
     context = train(training, folder.path / CHECKPOINTS_FOLDER / f"coop.{tag}.checkpoint", progress)
-    return keep(folder, seen.clip.kept, tag, context, seen.sources)
+    return keep(folder, seen.clip.stored, tag, context, seen.sources)
 
 
 def train(training: CoopTrainer, checkpoint: Path, progress: StepLossCallback) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from scorer.backbones import clip_loader
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash, require_tag
-from scorer.detectors.inctrl.detector import InCtrlModel
+from scorer.detectors.inctrl.model import InCtrlModel
 from scorer.detectors.inctrl.visual import make_card
 from scorer.engines.devices import resolve_device, usable_cores
 from scorer.evaluation.specs import load_backbone_setup
@@ -57,8 +57,8 @@ def student(settings: ScorerSettings, framing: Framing, backbone_word: str = "")
     if settings.backbone.startswith(clip_loader.FAMILY):
         clip = clip_loader.load_clip(settings, device)
         untrained = initialise_heads(clip.towers.embedding_width, prod(clip.towers.grid), 0)
-        model = InCtrlModel(clip.towers, untrained, contents=clip.kept.card.contents)
-        return HeadsTarget(FrozenClipBackbone(model, framing), device, lambda *said: _clip_card(clip.kept, *said))
+        model = InCtrlModel(clip.towers, untrained, contents=clip.stored.card.contents)
+        return HeadsTarget(FrozenClipBackbone(model, framing), device, lambda *said: _clip_card(clip.stored, *said))
     backbone = load_backbone_setup(settings.backbone, framing, settings).backbone
     known = backbone.name, backbone.weights_sha256
     return HeadsTarget(

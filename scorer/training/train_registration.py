@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.tiny import load_tiny
-from scorer.detectors.patch_detector import Patches
-from scorer.detectors.protocol import RgbImage
+from scorer.detectors.patches import Patches
 from scorer.detectors.regad.registration import MIN_COVERAGE, RegistrationNetwork, similarity_maps, warp_maps
 from scorer.distances.euclidean import concat_unit_layers
+from scorer.imaging.rgb import RgbImage
 from scorer.training.crops import RandomCrops
 
 _log = structlog.get_logger()

@@ -79,9 +79,9 @@ def _score_alone(scorable: Scorable) -> Scored | Rejected:
 def _score(frames: Sequence[Scorable]) -> list[Scored]:
     """Score frames of one detector, each against its own station's references."""
     detector = frames[0].recipe.detector
-    encoded = detector.encode([scorable.framed for scorable in frames])
-    scores = detector.score_each(encoded, [scorable.recipe.references for scorable in frames])
-    image, maps = scores.image.tolist(), scores.maps.float().cpu().numpy()
+    references = [scorable.recipe.references for scorable in frames]
+    scores = detector.score_prepared([scorable.framed for scorable in frames], references)
+    image_scores = scores.image_scores.tolist()
     components = {name: values.tolist() for name, values in scores.components.items()}
     return [
         Scored(
@@ -91,9 +91,9 @@ def _score(frames: Sequence[Scorable]) -> list[Scored]:
             recipe=scorable.recipe,
             content_type=scorable.content_type,
             image_reference=scorable.image_reference,
-            score=_finite(detector, image[index]),
+            score=_finite(detector, image_scores[index]),
             components={name: _finite(detector, values[index]) for name, values in components.items()},
-            anomaly_map=maps[index],
+            anomaly_map=scores.anomaly_maps[index],
             height=scorable.framed.height,
             width=scorable.framed.width,
         )

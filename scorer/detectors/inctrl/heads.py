@@ -14,7 +14,7 @@ UNUSED_TENSORS = frozenset(
 
 
 class Adapter(nn.Module):
-    """Bottleneck without bias, ReLU after both layers, no skip: (…, D) to (…, D)."""
+    """A bottleneck without bias, ReLU after both layers, no skip connection: (…, E) to (…, E)."""
 
     def __init__(self, width: int, reduction: int = 4) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Adapter(nn.Module):
 
 
 class Head(nn.Module):
-    """Three linear layers, each of the first two followed by ReLU and batch normalisation: (B, N) to logits (B,)."""
+    """Three linear layers, the first two followed by ReLU and batch normalisation: (B, N) to logits (B,)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Head(nn.Module):
         self.projection3 = nn.Linear(64, 1)
 
     def forward(self, residuals: torch.Tensor) -> torch.Tensor:
-        """A logit per row; its sigmoid is the score."""
+        """Return one logit per row, whose sigmoid is the score."""
         hidden = self.bn2(torch.relu(self.projection1(residuals)))
         hidden = self.bn3(torch.relu(self.projection2(hidden)))
         logits: torch.Tensor = self.projection3(hidden).squeeze(1)
@@ -52,7 +52,7 @@ class Head(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class HeadLogits:
-    """What the two heads say before their sigmoids, (B,) each: the training loss is taken here, scores after."""
+    """Outputs of the two heads before their sigmoids, (B,) each: the training loss is taken of these."""
 
     image: torch.Tensor
     holistic: torch.Tensor
@@ -60,7 +60,7 @@ class HeadLogits:
 
 @dataclass(frozen=True, slots=True)
 class HeadScores:
-    """What the heads make of a batch, (B,) each, named after the paper."""
+    """Scores of B images by the heads, (B,) each, named after the paper."""
 
     score: torch.Tensor
     image_residual_score: torch.Tensor
@@ -69,7 +69,7 @@ class HeadScores:
 
 
 class InCtrlHeads(nn.Module):
-    """Adapter and image head over embeddings of `width`, holistic head over a map of `patches`.
+    """Adapter and image head over embeddings of `width` values, holistic head over a map of `patches` values.
 
     The arithmetic is InCTRL's whatever the backbone; `text_score` (B,) is None where there is no text tower.
     """
@@ -87,19 +87,19 @@ class InCtrlHeads(nn.Module):
         adapted: torch.Tensor,
         text_score: torch.Tensor | None,
     ) -> HeadLogits:
-        """Judge patch residual maps (B, P) and embeddings (B, D) against the mean adapted normal, (D,) or (B, D)."""
+        """Compare patch residual maps (B, P) and embeddings (B, E) with the mean adapted normal, (E,) or (B, E)."""
         image = self.diff_head_ref(adapted - self.adapter(embedding))
         added = torch.sigmoid(image) if text_score is None else torch.sigmoid(image) + text_score
         return HeadLogits(image, self.diff_head(patch_map + added[:, None]))
 
-    def weigh(
+    def score(
         self,
         patch_map: torch.Tensor,
         embedding: torch.Tensor,
         adapted: torch.Tensor,
         text_score: torch.Tensor | None,
     ) -> HeadScores:
-        """The paper's scores of the same."""
-        said = self.logits(patch_map, embedding, adapted, text_score)
-        holistic, largest = torch.sigmoid(said.holistic), patch_map.amax(dim=1)
-        return HeadScores((holistic + largest) / 2, torch.sigmoid(said.image), holistic, largest)
+        """Return the paper's scores of what `logits` takes."""
+        logits = self.logits(patch_map, embedding, adapted, text_score)
+        holistic, largest = torch.sigmoid(logits.holistic), patch_map.amax(dim=1)
+        return HeadScores((holistic + largest) / 2, torch.sigmoid(logits.image), holistic, largest)

@@ -20,8 +20,11 @@ from scorer.backbones import tiny
 from scorer.backbones.weights import checkpoints
 from scorer.backbones.weights.store import WeightsCard, WeightsStore, content_hash, read_card
 from scorer.detectors.inctrl.heads import HeadScores, InCtrlHeads
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances import cosine
+from scorer.distances.coreset import greedy_coreset
 from scorer.engines.devices import resolve_device
 from scorer.errors import InvalidWeights, ModelUnavailable
 from scorer.settings import ScorerSettings
@@ -61,7 +64,7 @@ class InCtrlVisual:
     """
 
     name = "inctrl-visual"
-    turns = (0,)
+    rotations = (0,)
 
     def __init__(self, heads: InCtrlHeads, grid: tuple[int, int], contents: str, most_patches: int = 4096) -> None:
         self.heads = heads.eval().requires_grad_(False)
@@ -88,42 +91,40 @@ class InCtrlVisual:
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Keep patches with the normal each is of, and each normal's adapted embedding, tile by tile."""
-        normals = normals.originals()
+        normals = normals.unrotated()
         tiles, parts = self.look(normals), self._parts(normals)
         numbers = torch.arange(len(tiles.valid_mask), device=tiles.valid_mask.device) // parts
         owners = numbers[:, None].expand_as(tiles.valid_mask)[tiles.valid_mask].expand(len(tiles.tokens), -1)
         patches = tiles.tokens[:, tiles.valid_mask]  # (L, M, W)
         most = max(self._most_patches, 2 * prod(normals.grid))
         if patches.shape[1] > most:
-            telling = self.look(normals.exactly())
-            chosen = torch.stack(
-                [cosine.greedy_coreset(layer, most) for layer in telling.tokens[:, telling.valid_mask]]
-            )
+            telling = self.look(normals.in_fp32())
+            chosen = torch.stack([greedy_coreset(layer, most) for layer in telling.tokens[:, telling.valid_mask]])
             owners = owners.gather(1, chosen)
             patches = torch.stack([layer[places] for layer, places in zip(patches, chosen, strict=True)])
         return {
             "patches": patches.contiguous(),
             "owners": owners.contiguous(),
-            "adapted": self._on(tiles).adapter(tiles.embedding).view(normals.pictures, parts, -1),
-            "seen": tiles.valid_mask.any(dim=1).view(normals.pictures, parts),
+            "adapted": self._on(tiles).adapter(tiles.embedding).view(normals.image_count, parts, -1),
+            "seen": tiles.valid_mask.any(dim=1).view(normals.image_count, parts),
         }
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The components are the paper's, those of the tile that decides."""
         tiles = self.look(queries)
         adapted = _mean_adapted(fitted["adapted"], fitted["seen"])
         return self._judged(queries, tiles, cosine.nearest_residual(tiles.tokens, fitted["patches"]), adapted)
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Each normal against the kept patches and the adapted embeddings of the others."""
         scores = []
-        originals = normals.originals()
-        for place in range(originals.pictures):
+        originals = normals.unrotated()
+        for place in range(originals.image_count):
             one = originals.take([place])
             tiles = self.look(one)
             layers = zip(tiles.tokens, fitted["patches"], fitted["owners"], strict=True)
             maps = [cosine.nearest_residual(mine[None], kept[owner != place][None]) for mine, kept, owner in layers]
-            others = torch.arange(originals.pictures, device=one.valid_mask.device) != place
+            others = torch.arange(originals.image_count, device=one.valid_mask.device) != place
             adapted = _mean_adapted(fitted["adapted"][others], fitted["seen"][others])
             scores.append(self._judged(one, tiles, torch.stack(maps).mean(dim=0), adapted).image)
         return torch.cat(scores)
@@ -136,16 +137,16 @@ class InCtrlVisual:
 
     def _judged(
         self, pictures: Patches, tiles: TileFeatures, patch_map: torch.Tensor, adapted: torch.Tensor
-    ) -> PatchScores:
+    ) -> ScoreTensors:
         """patch_map: (B · tiles, P) with anything in the bars; adapted: (tiles, D)."""
         patch_map = patch_map.clamp(min=0).masked_fill(~tiles.valid_mask, 0)
-        said = self._on(tiles).weigh(patch_map, tiles.embedding, adapted.repeat(pictures.pictures, 1), None)
-        by_tile = said.score.masked_fill(~tiles.valid_mask.any(dim=1), -torch.inf).view(pictures.pictures, -1)
+        said = self._on(tiles).score(patch_map, tiles.embedding, adapted.repeat(pictures.image_count, 1), None)
+        by_tile = said.score.masked_fill(~tiles.valid_mask.any(dim=1), -torch.inf).view(pictures.image_count, -1)
         worst = by_tile.argmax(dim=1, keepdim=True)
         height, wide = self._grid
         rows, columns = pictures.grid[0] // height, pictures.grid[1] // wide
         maps = rearrange(patch_map, "(b r c) (h w) -> b (r h c w)", r=rows, c=columns, h=height)
-        return PatchScores(by_tile.gather(1, worst)[:, 0], maps, _components(said, worst))
+        return ScoreTensors(by_tile.gather(1, worst)[:, 0], maps, _components(said, worst))
 
 
 def _components(said: HeadScores, worst: torch.Tensor) -> dict[str, torch.Tensor]:

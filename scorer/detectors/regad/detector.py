@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import torch
 
 from scorer.detectors.padim import CHANNELS, CONSTANT, SMOOTHING, nearest_valid, select_channels, smooth_maps
-from scorer.detectors.patch_detector import MethodConfig, Patches, PatchScores
+from scorer.detectors.patch_method import MethodConfig
+from scorer.detectors.patches import Patches
 from scorer.detectors.regad import registration
 from scorer.detectors.regad.registration import (
     RegistrationNetwork,
@@ -28,6 +29,7 @@ from scorer.detectors.regad.registration import (
     warp_maps,
     warp_patches,
 )
+from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers
 
 ROTATIONS = (0, 11, 349)
@@ -58,7 +60,7 @@ class RegAD:
     """RegAD on any backbone with patch tokens."""
 
     name = "regad"
-    turns = ROTATIONS
+    rotations = ROTATIONS
 
     def __init__(self, network: RegistrationNetwork, weights_sha256: str) -> None:
         self._network = network.eval().requires_grad_(False)
@@ -74,13 +76,13 @@ class RegAD:
         """Keep each place's mean and what makes its Gaussian round, and whether pictures are registered."""
         chosen = select_channels(normals.tokens)
         registers = torch.tensor(
-            normals.pictures > 1 and self._helps(normals.exactly(), chosen), device=normals.tokens.device
+            normals.image_count > 1 and self._helps(normals.in_fp32(), chosen), device=normals.tokens.device
         )
         pictures = warp_patches(normals, self._how(normals, registers))
         kept = fit_gaussians(_sums_of_all(pictures, chosen), normals.grid)
         return {"channels": chosen, "registers": registers, **kept}
 
-    def judge(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> PatchScores:
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """The map is brought back to where the picture was; the component is the score itself."""
         how = self._how(queries, fitted["registers"])
         there = warp_patches(queries, how)
@@ -88,9 +90,9 @@ class RegAD:
         laid_out = (found.view(-1, 1, *queries.grid), there.valid_mask.view(-1, 1, *queries.grid))
         maps = warp_maps(*laid_out, invert_affine(how))[0].flatten(1).masked_fill(~queries.valid_mask, 0)
         image = found.amax(dim=1)
-        return PatchScores(image, maps, {"farthest patch": image})
+        return ScoreTensors(image, maps, {"farthest patch": image})
 
-    def left_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """By what all normals together decided, registered or not."""
         return _left_out(warp_patches(normals, self._how(normals, fitted["registers"])), fitted["channels"])
 
@@ -157,16 +159,16 @@ def _left_out(registered: Patches, channels: torch.Tensor) -> torch.Tensor:
     """The score of each of K ≥ 2 normals against the others: sums over these are those over all less its own, (K,)."""
     whole = _sums_of_all(registered, channels)
     scores = []
-    for place in range(registered.pictures):
+    for place in range(registered.image_count):
         one = registered.take([place])
         others = fit_gaussians(whole.less(patch_sums(one, channels)), registered.grid)
-        scores.append(_map(one.originals(), channels, others).amax(dim=1))
+        scores.append(_map(one.unrotated(), channels, others).amax(dim=1))
     return torch.cat(scores)
 
 
 def _sums_of_all(pictures: Patches, channels: torch.Tensor) -> PatchSums:
     """One picture with its copies at a time, which bounds memory."""
     whole = patch_sums(pictures.take([0]), channels)
-    for place in range(1, pictures.pictures):
+    for place in range(1, pictures.image_count):
         whole = whole.and_also(patch_sums(pictures.take([place]), channels))
     return whole

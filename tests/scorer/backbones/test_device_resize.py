@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from scorer.backbones import device_resize
-from scorer.backbones.device_resize import framing_identity, pixel_batch
+from scorer.backbones.device_resize import MAX_PIXEL_RATIO, framing_identity
+from scorer.backbones.preprocessing import Preprocessor, pixel_batch
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_detector import PatchDetector
-from scorer.imaging.framing import MAX_DEVICE_RESIZE_RATIO, Framing
+from scorer.imaging.framing import Framing
 from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,10 +35,11 @@ def beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("crop_padding", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_picture_is_brought_to_size_as_at_once(kind, crop_padding, shape):
-    framing, picture = Framing(kind), noise(shape)
-    at_once = framing.prepare(picture, SIZE, GRID, crop_padding=crop_padding)
-    later = framing.prepare(picture, SIZE, GRID, crop_padding=crop_padding, later=True)
-    assert later.tiles.shape == (1, *picture.shape)
+    image = noise(shape)
+    at_once, later = (
+        Preprocessor(Framing(kind), SIZE, GRID, device, crop_padding).prepare(image) for device in (CPU, GPU)
+    )
+    assert later.tiles.shape == (1, *image.shape)
     assert (later.box, later.height, later.width) == (at_once.box, at_once.height, at_once.width)
     assert (later.cells == at_once.cells).all()
     expected = torch.from_numpy(at_once.tiles).permute(0, 3, 1, 2)
@@ -50,22 +52,24 @@ def test_a_picture_is_brought_to_size_as_at_once(kind, crop_padding, shape):
 
 
 def test_pictures_of_many_shapes_come_in_their_order():
-    framing = Framing("stretch")
-    pictures = [noise(SHAPES[place % 3], seed=place) for place in range(7)]
-    framed = [framing.prepare(one, SIZE, GRID, later=place != 4) for place, one in enumerate(pictures)]
+    at_once, later = (Preprocessor(Framing("stretch"), SIZE, GRID, device) for device in (CPU, GPU))
+    images = [noise(SHAPES[number % 3], seed=number) for number in range(7)]
+    framed = [(at_once if number == 4 else later).prepare(image) for number, image in enumerate(images)]
     together = pixel_batch(framed, CPU)
     alone = torch.cat([pixel_batch([one], CPU) for one in framed])
     assert torch.equal(together, alone)
-    tiled = [Framing("tiles_2").prepare(one, SIZE, GRID, later=True) for one in pictures]
+    tiles = Preprocessor(Framing("tiles_2"), SIZE, GRID, GPU)
+    tiled = [tiles.prepare(image) for image in images]
     assert torch.equal(pixel_batch(tiled, CPU), torch.cat([pixel_batch([one], CPU) for one in tiled]))
 
 
 def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once():
-    side = int((MAX_DEVICE_RESIZE_RATIO * 256 * 256) ** 0.5)
+    side = int((MAX_PIXEL_RATIO * 256 * 256) ** 0.5)
     small, giant = noise((side, side)), noise((side + 4, side + 4))
-    assert Framing("stretch").prepare(small, SIZE, GRID, later=True).later is not None
-    assert Framing("stretch").prepare(giant, SIZE, GRID, later=True).later is None
-    assert Framing("centre_crop").prepare(small, SIZE, GRID, later=True).later is None
+    stretch, crop = (Preprocessor(Framing(kind), SIZE, GRID, GPU) for kind in ("stretch", "centre_crop"))
+    assert stretch.prepare(small).later is not None
+    assert stretch.prepare(giant).later is None
+    assert crop.prepare(small).later is None
 
 
 def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(beside_the_network, monkeypatch):
@@ -77,12 +81,12 @@ def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(be
     together = model.score(pictures, references)
     for place, picture in enumerate(pictures):
         alone = model.score([picture], references)
-        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=1e-5)
     monkeypatch.undo()
     at_once = PatchDetector(NearestPatch(), load_tiny(), Framing())
     assert at_once.prepare(pictures[0]).later is None
     expected = at_once.score(pictures, at_once.references(normals, "part"))
-    torch.testing.assert_close(together.image, expected.image, atol=0.01, rtol=0.05)
+    np.testing.assert_allclose(together.image_scores, expected.image_scores, atol=0.01, rtol=0.05)
     assert model.model_id != at_once.model_id
 
 

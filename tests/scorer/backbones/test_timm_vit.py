@@ -216,8 +216,8 @@ def test_methods_that_compare_patches_run_on_it() -> None:
     detector = PatchDetector(NearestPatch(), TimmVit(build_timm(SMALL), SMALL, (4, 6), CPU, "fp32"), Framing())
     normals = [np.asarray(one) for one in tiny_pixels(3, 1, (90, 60)).permute(0, 2, 3, 1).numpy()]
     scores = detector.score(normals, detector.references(normals, "bolt"))
-    assert scores.maps.shape == (3, 10, 10)
-    torch.testing.assert_close(scores.image, torch.zeros(3), atol=1e-6, rtol=0)
+    assert scores.anomaly_maps.shape == (3, 10, 10)
+    np.testing.assert_allclose(scores.image_scores, torch.zeros(3), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

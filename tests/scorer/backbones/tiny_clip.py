@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from scorer.backbones.openclip import Architecture, OpenClip, build_network
-from scorer.detectors.inctrl.detector import InCtrlModel
 from scorer.detectors.inctrl.heads import InCtrlHeads
+from scorer.detectors.inctrl.model import InCtrlModel
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 16,

@@ -11,7 +11,8 @@ from scorer.detectors.anomalydino import (
     fit_foreground,
     rim_cells,
 )
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
 from tests.scorer.detectors.patch_samples import of, patches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,7 +33,7 @@ def part_before_a_background(pictures: int, side: int = 4, seed: int = 0) -> Pat
 
 def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest():
     normals, queries = patches(2, grid=(16, 16), layers=2), patches(1, grid=(16, 16), layers=2, seed=4)
-    judged = AnomalyDino().judge(queries, AnomalyDino().fit(normals))
+    judged = AnomalyDino().score(queries, AnomalyDino().fit(normals))
     unit = [torch.nn.functional.normalize(some.tokens, dim=-1) for some in (queries, normals)]
     cosines = (unit[0][:, 0] @ unit[1].flatten(1, 2).transpose(1, 2)).mean(dim=0)  # mean over layers, (P, K·P)
     expected = (1 - cosines.amax(dim=1)) / 2
@@ -66,12 +67,12 @@ def test_a_part_before_a_background_is_judged_alone():
     query = part_before_a_background(1, seed=7)
     dusty = query.tokens.clone()
     dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # something in the corner of the background
-    judged = method.judge(Patches(dusty, query.valid_mask, GRID), fitted)
+    judged = method.score(Patches(dusty, query.valid_mask, GRID), fitted)
     assert judged.maps[0, 0] == 0
     assert judged.components["share judged"].item() == pytest.approx(36 / 64)  # 4 × 4 and one cell around
     scratched = query.tokens.clone()
     scratched[:, 0, 3 * 8 + 3] = -1
-    assert method.judge(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * judged.image
+    assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * judged.image
 
 
 def test_a_part_without_background_or_a_background_without_part_is_judged_whole():
@@ -89,14 +90,14 @@ def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_pictures():
 def test_a_picture_in_which_no_part_is_found_is_judged_whole():
     fitted = AnomalyDino().fit(part_before_a_background(3))
     empty = of(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
-    assert AnomalyDino().judge(empty, fitted).components["share judged"].item() == 1
+    assert AnomalyDino().score(empty, fitted).components["share judged"].item() == 1
 
 
 def test_leaving_one_out_searches_the_others_and_their_copies():
     normals = patches(4, copies=2, bars=(3,))
     method = AnomalyDino()
     torch.testing.assert_close(
-        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+        method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
     )
 
 
@@ -105,4 +106,4 @@ def test_of_too_many_patches_a_seeded_choice_is_kept(monkeypatch):
     first, second = (AnomalyDino().fit(patches(3)) for _ in range(2))
     assert len(first["memory"]) == 20
     assert torch.equal(first["memory"], second["memory"])
-    assert torch.isfinite(AnomalyDino().left_out(patches(3), first)).all()
+    assert torch.isfinite(AnomalyDino().leave_one_out(patches(3), first)).all()

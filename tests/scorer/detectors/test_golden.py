@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "cases.json").write_text(json.dumps([{"case": 0, "category": "metal_nut", "shot": 2, "queries": 3}]))
     model = official_inctrl.official_model(tmp_path)
     normals, queries = tiny_pixels(2, seed=1), tiny_pixels(3, seed=2)
-    reading = model.read(model.encode(queries), model.context(model.encode(normals), "metal_nut"))
+    reading = model.score(model.encode(queries), model.context(model.encode(normals), "metal_nut"))
     outputs = {f"case0.{name}": getattr(reading, name).contiguous() for name in official_inctrl.OUTPUTS}
     save_file({"case0.normals": normals, "case0.queries": queries, **outputs}, tmp_path / "cases.safetensors")
     return tmp_path

@@ -10,7 +10,8 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector, Patches
+from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patches import Patches
 from scorer.detectors.registry import load
 from scorer.errors import InvalidNormalSet, ModelUnavailable, UnknownDetector
 from scorer.imaging.framing import Framing
@@ -33,8 +34,8 @@ def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_l
     references = detector.references([part(number) for number in range(4)], "part")
     good = detector.score([part(number) for number in range(10, 20)], references)
     bad = detector.score([part(number, defect=True) for number in range(20, 25)], references)
-    assert bad.image.min() > 2 * good.image.max()
-    row, column = np.unravel_index(int(bad.maps[0].argmax()), bad.maps[0].shape)
+    assert bad.image_scores.min() > 2 * good.image_scores.max()
+    row, column = np.unravel_index(int(bad.anomaly_maps[0].argmax()), bad.anomaly_maps[0].shape)
     assert abs(row - 7.5) <= 3
     assert abs(column - 7.5) <= 3
 
@@ -44,7 +45,7 @@ def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector):
     stained = part(30)
     red = stained.astype(int)
     red[20:40, 20:40] += np.array([40, -20, -2])  # luma stays: .299 × 40 - .587 × 20 - .114 × 2 = 0
-    scores = detector.score([stained, red.clip(0, 255).astype(np.uint8)], references).image
+    scores = detector.score([stained, red.clip(0, 255).astype(np.uint8)], references).image_scores
     assert scores[1] > 2 * scores[0]
 
 
@@ -53,9 +54,9 @@ def test_a_batch_scores_as_its_pictures_one_by_one(detector):
     together = detector.score(shapes(), references)
     for place, picture in enumerate(shapes()):
         alone = detector.score([picture], references)
-        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-5, rtol=0)
-    assert together.image.dtype == together.maps.dtype == torch.float32
+        np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(together.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
+    assert together.image_scores.dtype == together.anomaly_maps.dtype == torch.float32
 
 
 def test_the_order_of_the_normals_says_nothing(detector):
@@ -64,13 +65,13 @@ def test_the_order_of_the_normals_says_nothing(detector):
     first = detector.references(normals, "part")
     second = detector.references([normals[place] for place in shuffled], "part")
     assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
-    assert torch.equal(detector.score(shapes(), first).image, detector.score(shapes(), second).image)
+    assert np.array_equal(detector.score(shapes(), first).image_scores, detector.score(shapes(), second).image_scores)
 
 
 def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector):
     normals = [part(number) for number in range(3)]
     references = detector.references(normals, "part")
-    assert detector.score(normals, references).image.max() < 1e-5
+    assert detector.score(normals, references).image_scores.max() < 1e-5
     assert min(references.normal_scores) > 1e-4
 
 
@@ -100,7 +101,7 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid
     normals.valid_mask[0, : 2 * columns] = False
     normals.valid_mask[1, 3] = normals.valid_mask[2, 0] = False
     kept = dict(NearestPatch().fit(normals))
-    found = NearestPatch().judge(queries, kept).maps
+    found = NearestPatch().score(queries, kept).maps
     unit = torch.nn.functional.normalize
     for query, place in itertools.product(range(2), range(rows * columns)):
         by_hand = torch.zeros(())
@@ -131,7 +132,7 @@ def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_ba
     together = NearestPatch().score_groups(queries, list(zip(counts, kept, strict=True)))
     of_stations = [station for station, count in enumerate(counts) for _ in range(count)]
     for place, station in enumerate(of_stations):
-        alone = NearestPatch().judge(queries.take([place]), kept[station])
+        alone = NearestPatch().score(queries.take([place]), kept[station])
         torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-6, rtol=0)
         torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-6, rtol=0)
 
@@ -140,8 +141,8 @@ def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.valid_mask[:, : 5 * 8] = False
     kept = dict(NearestPatch().fit(normals))
-    anywhere = NearestPatch().judge(query, kept | {"window": torch.tensor(0)}).maps
-    near = NearestPatch().judge(query, kept).maps
+    anywhere = NearestPatch().score(query, kept | {"window": torch.tensor(0)}).maps
+    near = NearestPatch().score(query, kept).maps
     torch.testing.assert_close(near[0, : 3 * 8], anywhere[0, : 3 * 8])
     assert (near[0, 3 * 8 :] > anywhere[0, 3 * 8 :] + 1e-4).any()
 
@@ -159,7 +160,7 @@ def test_bars_of_a_letterbox_take_no_part(detector):
     scores = detector.score(wide[3:], references)
     valid_mask = Framing("letterbox").valid_mask(*wide[3].shape[:2], (256, 256), (16, 16))
     assert valid_mask.sum() == 4 * 16
-    assert (scores.maps[0].numpy()[~valid_mask] == 0).all()
+    assert (scores.anomaly_maps[0][~valid_mask] == 0).all()
 
 
 def test_what_is_kept_of_a_station_has_no_bars(detector):
@@ -187,7 +188,7 @@ def test_a_set_of_another_size_is_refused(detector, count):
 def test_flat_and_black_pictures_get_finite_scores(detector):
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
     references = detector.references(flat, "part")
-    assert torch.isfinite(detector.score([*flat, part(1)], references).image).all()
+    assert np.isfinite(detector.score([*flat, part(1)], references).image_scores).all()
 
 
 def test_the_registry_loads_by_name():

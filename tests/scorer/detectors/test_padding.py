@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import PatchBackbone, scatter_to_grid
 from scorer.backbones.tiny import TinyBackbone, load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
@@ -15,6 +16,7 @@ from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+CPU = torch.device("cpu")
 SIZE, GRID = (256, 256), (16, 16)
 
 
@@ -41,8 +43,8 @@ def on(backbone: PatchBackbone, kind: str = "letterbox") -> PatchDetector:
 )
 def test_the_network_is_given_the_cells_that_hold_the_picture(shape, box):
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    whole = Framing("letterbox").prepare(picture, SIZE, GRID)
-    framed = Framing("letterbox").prepare(picture, SIZE, GRID, crop_padding=True)
+    whole = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU).prepare(picture)
+    framed = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU, crop_padding=True).prepare(picture)
     assert framed.box == box
     assert framed.cells.sum() == framed.cells[box.rows, box.columns].sum()
     pixels = box.of_pixels(16, 16)
@@ -52,7 +54,7 @@ def test_the_network_is_given_the_cells_that_hold_the_picture(shape, box):
 
 @pytest.mark.parametrize("kind", ["stretch", "centre_crop", "tiles_2"])
 def test_other_framings_are_as_they_were(kind):
-    framed = Framing(kind).prepare(part(1, size=(60, 80)), SIZE, GRID, crop_padding=True)
+    framed = Preprocessor(Framing(kind), SIZE, GRID, CPU, crop_padding=True).prepare(part(1, size=(60, 80)))
     assert framed.box is None
     assert framed.tiles.shape[1:] == (*SIZE, 3)
 
@@ -90,9 +92,9 @@ def test_pictures_of_many_shapes_go_through_it_together(tiny):
     model = on(tiny)
     sizes = [(60, 80), (80, 60), (60, 80), (80, 80), (8, 400), (80, 60)]
     pictures = [part(number, size=size) for number, size in enumerate(sizes)]
-    together = model.patches(pictures)
+    together = model.encode_images(pictures)
     for place, picture in enumerate(pictures):
-        alone = model.patches([picture])
+        alone = model.encode_images([picture])
         torch.testing.assert_close(together.tokens[:, [place]], alone.tokens, atol=1e-5, rtol=1e-5)
         assert torch.equal(together.valid_mask[[place]], alone.valid_mask)
 
@@ -103,11 +105,11 @@ def test_a_defect_beside_a_bar_is_found_where_it_is(tiny):
     spoilt = part(9, size=(192, 256))
     spoilt[176:, 112:144] = 255 - spoilt[176:, 112:144]  # the last row of cells above the lower bar, columns 7 and 8
     scores = model.score([spoilt], references)
-    row, column = divmod(int(scores.maps[0].argmax()), 16)
+    row, column = divmod(int(scores.anomaly_maps[0].argmax()), 16)
     assert abs(row - 13) <= 1
     assert column in range(6, 10)
-    assert (scores.maps[0, :2] == 0).all()
-    assert (scores.maps[0, 14:] == 0).all()
+    assert (scores.anomaly_maps[0, :2] == 0).all()
+    assert (scores.anomaly_maps[0, 14:] == 0).all()
 
 
 class SeesBars:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, select_channels, smooth_maps
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
 from tests.scorer.detectors.patch_samples import of, patches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +27,7 @@ def mahalanobis_by_numpy(normals: np.ndarray, query: np.ndarray) -> np.ndarray:
 def test_distances_are_those_of_the_inverted_covariance(count):
     normals, queries = patches(count, seed=1), patches(2, seed=2)
     method = Padim()
-    judged = method.judge(queries, method.fit(normals))
+    judged = method.score(queries, method.fit(normals))
     for place in range(2):
         by_numpy = mahalanobis_by_numpy(normals.tokens[0].double().numpy(), queries.tokens[0, place].double().numpy())
         np.testing.assert_allclose(judged.maps[place], by_numpy, rtol=1e-4)
@@ -37,7 +38,7 @@ def test_distances_are_those_of_the_inverted_covariance(count):
 def test_leaving_one_out_in_closed_form_is_fitting_the_others(count):
     normals = patches(count, seed=3, bars=(2,))
     method = Padim()
-    closed = method.left_out(normals, method.fit(normals))
+    closed = method.leave_one_out(normals, method.fit(normals))
     torch.testing.assert_close(closed, leave_one_out_by_refitting(method, normals), rtol=1e-4, atol=1e-4)
 
 
@@ -64,8 +65,8 @@ def test_equal_normals_leave_no_distance():
     normals = of(torch.ones(3, 4, 5), (2, 2))
     method = Padim()
     fitted = method.fit(normals)
-    assert method.left_out(normals, fitted).tolist() == [0, 0, 0]
-    off = method.judge(of(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
+    assert method.leave_one_out(normals, fitted).tolist() == [0, 0, 0]
+    off = method.score(of(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
     torch.testing.assert_close(off.maps, torch.full((1, 4), (5 * 0.01 / CONSTANT) ** 0.5))
 
 
@@ -83,7 +84,7 @@ def test_a_normal_is_not_judged_where_it_looks_alone():
     tokens[0, 1] = 1000  # what only the first shows
     normals = Patches(tokens[None], valid_mask, (1, 2))
     method = Padim()
-    assert method.left_out(normals, method.fit(normals)).tolist() == [0, 0, 0]
+    assert method.leave_one_out(normals, method.fit(normals)).tolist() == [0, 0, 0]
 
 
 def test_channels_are_chosen_by_seed_and_never_among_the_zeros_that_fill_a_layer_up():

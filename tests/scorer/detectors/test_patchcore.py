@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from scorer.detectors import patchcore
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
 from scorer.detectors.patchcore import NEIGHBOURS, WIDTH, PatchCore, neighbourhood_weight
+from scorer.detectors.patches import Patches
 from scorer.distances.euclidean import used_channels
 from tests.scorer.detectors.patch_samples import of, patches
 
@@ -53,7 +54,7 @@ def test_only_the_nearest_neighbours_of_the_nearest_weigh():
 def test_scores_are_those_of_numpy():
     normals, queries = patches(3, layers=2, seed=1), patches(2, layers=2, seed=2)
     method = PatchCore(kept_share=1.0)
-    judged = method.judge(queries, method.fit(normals))
+    judged = method.score(queries, method.fit(normals))
     kept, looked = aware(normals).flatten(0, 1).numpy(), aware(queries).numpy()
     distances = np.linalg.norm(looked[:, :, None] - kept, axis=-1)
     np.testing.assert_allclose(judged.maps, distances.min(-1), rtol=1e-4)
@@ -78,7 +79,7 @@ def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others():
     normals = patches(4, bars=(0, 5))
     method = PatchCore(kept_share=1.0)
     torch.testing.assert_close(
-        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+        method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
     )
 
 
@@ -87,7 +88,7 @@ def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_th
     method = PatchCore()
     fitted = method.fit(normals)
     assert fitted["owners"].unique().tolist() == [0]
-    assert torch.isfinite(method.left_out(normals, fitted)).all()
+    assert torch.isfinite(method.leave_one_out(normals, fitted)).all()
 
 
 def test_bars_enter_neither_memory_nor_surroundings():
@@ -95,6 +96,6 @@ def test_bars_enter_neither_memory_nor_surroundings():
     fitted = method.fit(patches(2, bars=(0, 1, 2, 3)))
     assert len(fitted["kept"]) == 24
     assert fitted["kept"].abs().max() < 10
-    judged = method.judge(patches(1, seed=3, bars=(0, 1, 2, 3)), fitted)
+    judged = method.score(patches(1, seed=3, bars=(0, 1, 2, 3)), fitted)
     assert judged.maps[0, :4].tolist() == [0] * 4
     assert judged.image[0] < 100

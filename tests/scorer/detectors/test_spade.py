@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from scorer.detectors import spade
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
 from scorer.detectors.spade import Spade
 from tests.scorer.detectors.patch_samples import of, patches
 
@@ -19,7 +20,7 @@ def flat(*values: float) -> Patches:
 def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_features(monkeypatch):
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 2)
     method = Spade()
-    judged = method.judge(flat(1.0), method.fit(flat(0.0, 3.0, 10.0)))
+    judged = method.score(flat(1.0), method.fit(flat(0.0, 3.0, 10.0)))
     assert judged.image.tolist() == [(1 + 4) / 2]
 
 
@@ -27,7 +28,7 @@ def test_the_map_searches_the_nearest_normals_alone(monkeypatch):
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 1)
     far = torch.tensor([[[0.0], [0.0]], [[5.0], [50.0]]])
     method = Spade()
-    judged = method.judge(of(torch.tensor([[[5.0], [1.0]]]), (1, 2)), method.fit(of(far, (1, 2))))
+    judged = method.score(of(torch.tensor([[[5.0], [1.0]]]), (1, 2)), method.fit(of(far, (1, 2))))
     assert judged.maps.tolist() == [[5, 1]]  # the 5 of the other normal is out of reach: its mean is farther
     assert judged.components["farthest patch"].tolist() == [5]
 
@@ -36,7 +37,7 @@ def test_bars_enter_neither_mean_nor_gallery():
     normals = patches(3, bars=(0, 7))
     fitted = Spade().fit(normals)
     assert fitted["means"].abs().max() < 10
-    judged = Spade().judge(patches(1, seed=5, bars=(0, 7)), fitted)
+    judged = Spade().score(patches(1, seed=5, bars=(0, 7)), fitted)
     assert judged.maps[0, [0, 7]].tolist() == [0, 0]
     assert judged.maps.max() < 100
 
@@ -44,5 +45,5 @@ def test_bars_enter_neither_mean_nor_gallery():
 def test_leaving_one_out_is_fitting_the_others():
     normals = patches(4)
     torch.testing.assert_close(
-        Spade().left_out(normals, Spade().fit(normals)), leave_one_out_by_refitting(Spade(), normals)
+        Spade().leave_one_out(normals, Spade().fit(normals)), leave_one_out_by_refitting(Spade(), normals)
     )

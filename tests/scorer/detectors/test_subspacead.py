@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.patch_detector import leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
 from scorer.detectors.subspacead import EXPLAINED_VARIANCE, SubspaceAD, fit_subspace, patch_moments
 from tests.scorer.detectors.patch_samples import patches
 
@@ -26,7 +26,7 @@ def residuals_by_numpy(normals: np.ndarray, queries: np.ndarray) -> np.ndarray:
 def test_the_map_is_the_mean_of_each_layers_residual():
     normals, queries = patches(5, width=12, layers=2, seed=1, copies=2), patches(2, width=12, layers=2, seed=2)
     normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all
-    judged = SubspaceAD().judge(queries, SubspaceAD().fit(normals))
+    judged = SubspaceAD().score(queries, SubspaceAD().fit(normals))
     for place in range(2):
         by_numpy = [
             residuals_by_numpy(layer.flatten(0, 1).double().numpy(), query.double().numpy())
@@ -49,7 +49,7 @@ def test_sums_less_a_normals_own_are_fitting_the_others():
     normals = patches(4, width=10, layers=2, bars=(1, 2), copies=3)
     method = SubspaceAD()
     torch.testing.assert_close(
-        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
+        method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
     )
 
 
@@ -58,13 +58,13 @@ def test_normals_without_any_variance_have_no_axes_and_all_else_is_far():
     normals.tokens[:] = torch.tensor([1.0, 0, 0, 0, 0, 0])
     fitted = SubspaceAD().fit(normals)
     assert fitted["axes 0"].shape == (0, 6)
-    assert SubspaceAD().judge(normals, fitted).image.max() == 0
-    assert SubspaceAD().judge(patches(1, seed=9), fitted).image.min() > 1
+    assert SubspaceAD().score(normals, fitted).image.max() == 0
+    assert SubspaceAD().score(patches(1, seed=9), fitted).image.min() > 1
 
 
 def test_bars_take_no_part():
     fitted = SubspaceAD().fit(patches(3, bars=(4,)))
-    judged = SubspaceAD().judge(patches(1, bars=(4,), seed=1), fitted)
+    judged = SubspaceAD().score(patches(1, bars=(4,), seed=1), fitted)
     assert judged.maps[0, 4] == 0
     unmarred = patches(3, bars=(4,))
     unmarred.tokens[:, :, 4] = 0

@@ -78,7 +78,7 @@ def test_metrics_are_those_of_the_detector_as_a_station_uses_it(config: Evaluati
         return [decode(path.read_bytes(), SETTINGS).picture for path in paths]
 
     references = detector.references(images(dataset.draw(3, 0)), "part")
-    good, bad = (np.asarray(detector.score(images(paths), references).image) for paths in (dataset.good, dataset.bad))
+    good, bad = (detector.score(images(paths), references).image_scores for paths in (dataset.good, dataset.bad))
     assert metrics.auroc == auroc(good, bad)
     assert metrics.log_score_std == pytest.approx(float(np.log(good).std()), rel=1e-4)
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, Patches
-from scorer.detectors.protocol import RgbImage
+from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE
+from scorer.detectors.patches import Patches
 from scorer.evaluation.datasets import Dataset, read_dataset, read_image
 from scorer.evaluation.specs import load_backbone_setup, load_patch_detector
 from scorer.evaluation.timing import Timer
 from scorer.evaluation.token_cache import TokenCache
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.evaluation.dataset_folder import write_dataset
 
@@ -32,7 +33,7 @@ class CountingEncoder:
 
     def __call__(self, images: Sequence[RgbImage]) -> Patches:
         self.images += len(images)
-        return self.detector.patches(images)
+        return self.detector.encode_images(images)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_an_image_is_encoded_once_and_each_rotated_copy_once(dataset: Dataset, e
 def test_tokens_are_those_of_the_detector(dataset: Dataset, encoder: CountingEncoder) -> None:
     expected = encoder.detector.normal_patches([read_image(path, SETTINGS) for path in dataset.pool[:2]])
     cache = TokenCache(encoder, SETTINGS, one_second_per_call())
-    found = cache.patches(dataset.pool[:2], encoder.detector.method.turns)
+    found = cache.patches(dataset.pool[:2], encoder.detector.method.rotations)
     torch.testing.assert_close(found.tokens, expected.tokens)
     assert torch.equal(found.valid_mask, expected.valid_mask)
     assert found.grid == expected.grid

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scorer.backbones.image_resize import frame_image
 from scorer.imaging.framing import Framing
 
 EIGHT = np.arange(64, dtype=np.float32).reshape(8, 8)
@@ -15,7 +16,7 @@ def blank(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["letterbox", "stretch", "centre_crop"])
 @pytest.mark.parametrize("shape", [(64, 64), (50, 100), (300, 200), (9, 5000), (5000, 9)])
 def test_every_shape_is_framed_and_a_flat_picture_stays_flat(kind, shape):
-    framed = Framing(kind).frame(blank(*shape), (64, 96))
+    framed = frame_image(Framing(kind), blank(*shape), (64, 96))
     assert framed.shape == (64, 96, 3)
     assert (framed == 100).all()
 
@@ -47,7 +48,7 @@ def test_a_defect_lies_where_it_was_after_framing_and_mapping_back():
     picture = blank(90, 160)
     picture[60:75, 20:40] = 255
     for kind in ("letterbox", "stretch"):
-        framed = Framing(kind).frame(picture, (128, 128)).mean(axis=2)
+        framed = frame_image(Framing(kind), picture, (128, 128)).mean(axis=2)
         cells = framed.reshape(8, 16, 8, 16).mean(axis=(1, 3)).astype(np.float32)
         over = Framing(kind).over_picture(cells, picture)
         row, column = np.unravel_index(over.argmax(), over.shape)

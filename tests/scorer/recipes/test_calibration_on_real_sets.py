@@ -31,15 +31,16 @@ def test_no_more_good_parts_are_flagged_than_promised(name: str) -> None:
     folder = shared_path("data") / name / "train" / "good"
     paths = random.Random(1).sample(sorted(folder.iterdir()), PICTURES)
     detector = PatchDetector(NearestPatch(), load_tiny(), Framing("stretch"))
-    every = detector.patches([read(path) for path in paths])
+    every = detector.encode_images([read(path) for path in paths])
     shares = []
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(PICTURES).tolist()
-        references = detector.references_of(every.take(order[:NORMALS]))
+        references = detector.fit(every.take(order[:NORMALS]))
         threshold = calibrate(references.normal_scores, RATE)
         assert "At most 20 % of good parts" in threshold.guarantee
-        scores = detector.judge(every.take(order[NORMALS:]), references).image
-        shares.append(float((scores > threshold.value).double().mean()))
+        rest = every.take(order[NORMALS:])
+        scores = detector.score_features(rest, [references] * rest.image_count).image_scores
+        shares.append(float((scores > threshold.value).mean()))
     # One draw's share is about a beta variable with mean 0.2 at most and deviation √(0.2 × 0.8 / 11) = 0.12.
     assert np.mean(shares) <= RATE + 3.1 * 0.12 / DRAWS**0.5
     assert torch.isfinite(every.tokens).all()

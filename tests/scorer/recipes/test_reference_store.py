@@ -11,7 +11,7 @@ from scorer.detectors.protocol import References
 from scorer.errors import InvalidNormalSet
 from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 KEY = ReferencesKey("model", 7, "abc")
 
 
@@ -82,7 +82,7 @@ def test_a_spoilt_file_is_computed_anew_with_a_warning_and_mended(tmp_path, spoi
         opened(tmp_path).get(KEY, computing)
         opened(tmp_path).get(KEY, computing)
     assert computing.times == 1
-    assert [entry["event"] for entry in logs] == ["references can't be used and are computed anew"]
+    assert [entry["event"] for entry in logs] == ["references can't be used and are computed again"]
 
 
 def test_a_foreign_safetensors_file_is_computed_anew(tmp_path):

@@ -35,7 +35,7 @@ def heads_of(folder: Path, tag: str, detector: str) -> ScorerSettings:
 def scores(settings: ScorerSettings) -> list[float]:
     model = registry.load(settings, Framing("letterbox"))
     references = model.references([part(number) for number in range(3)], "bolt")
-    return model.score([part(7), part(8, defect=True)], references).image.tolist()
+    return model.score([part(7), part(8, defect=True)], references).image_scores.tolist()
 
 
 def test_heads_for_andon_tiny_are_kept_and_used_by_their_tag(andon: Andon, workplace: Path) -> None:

@@ -13,10 +13,12 @@ from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore
 from scorer.detectors import registry
-from scorer.detectors.clip.coop import CoopDetector, CoopModel, LearnablePrompts, load
-from scorer.detectors.protocol import Detector, RgbImage, Scores
+from scorer.detectors.clip.coop import Coop, CoopModel, LearnablePrompts, load
+from scorer.detectors.protocol import Detector, Scores
+from scorer.detectors.whole_image import WholeImageDetector
 from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable, UnsupportedBackbone
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.training.coop_trainer import (
     CoopTrainer,
@@ -84,17 +86,17 @@ def model(towers: OpenClip, learned: torch.Tensor) -> CoopModel:
 
 
 @pytest.fixture(scope="module")
-def detector(model: CoopModel) -> CoopDetector:
-    return CoopDetector(model, Framing())
+def detector(model: CoopModel) -> Detector:
+    return WholeImageDetector(Coop(model), Framing())
 
 
 def close(one: Scores, place: int, alone: Scores) -> None:
-    torch.testing.assert_close(one.image[place], alone.image[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(one.maps[place], alone.maps[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(one.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(one.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
 
 
 def test_words_that_stand_in_for_their_own_vectors_change_no_text(towers: OpenClip) -> None:
-    words, _ = towers.words(["x x x x"])
+    words, _ = towers.embed_tokens(["x x x x"])
     texts = LearnablePrompts(towers, ["bolt", "metal_nut"], 4).texts(words[:, 1:5], [0, 1])
     plain = [
         "x x x x normal bolt.",
@@ -178,10 +180,12 @@ def test_one_class_alone_no_pictures_and_too_many_words_are_refused(
         CoopTrainer(towers, examples, CoopTrainingConfig(words=13))
 
 
-def test_what_was_learned_tells_the_two_kinds_apart(detector: CoopDetector) -> None:
+def test_what_was_learned_tells_the_two_kinds_apart(detector: Detector) -> None:
     dark, light = ([one // 4 + 190 * side for one in pictures(8, 50 + side)] for side in (0, 1))
     references = detector.references(dark[:4], "bolt")
-    assert detector.score(light, references).image.median() > detector.score(dark[4:], references).image.median()
+    assert np.median(detector.score(light, references).image_scores) > np.median(
+        detector.score(dark[4:], references).image_scores
+    )
 
 
 def test_it_is_a_detector(detector: Detector) -> None:
@@ -191,18 +195,19 @@ def test_it_is_a_detector(detector: Detector) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 4), st.integers(0, 1000))
-def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: CoopDetector, normals: int, seed: int) -> None:
+def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: Detector, normals: int, seed: int) -> None:
     references = detector.references(pictures(normals, seed + 1), "bolt")
     queries = [*shapes(), *pictures(6, seed)]
     together = detector.score(queries, references)
     for place, query in enumerate(queries):
         close(together, place, detector.score([query], references))
-    chosen = detector.judge(detector.encode([detector.prepare(one) for one in queries]).take([3, 1]), references)
+    features = detector.encode([detector.prepare(one) for one in queries]).take([3, 1])
+    chosen = detector.score_features(features, [references] * 2)
     for place, one in enumerate((3, 1)):
         close(chosen, place, detector.score([queries[one]], references))
 
 
-def test_the_order_of_the_normals_does_not_matter(detector: CoopDetector) -> None:
+def test_the_order_of_the_normals_does_not_matter(detector: Detector) -> None:
     normals = [*shapes(), *pictures(2, 9)]
     order = random.Random(3).sample(range(6), 6)
     before, after = detector.references(normals, "bolt"), detector.references([normals[i] for i in order], "bolt")
@@ -210,23 +215,25 @@ def test_the_order_of_the_normals_does_not_matter(detector: CoopDetector) -> Non
     assert after.normal_scores == tuple(before.normal_scores[i] for i in order)
 
 
-def test_a_map_is_the_score_wherever_the_picture_is(detector: CoopDetector) -> None:
+def test_a_map_is_the_score_wherever_the_picture_is(detector: Detector) -> None:
     wide = pictures(1, 2, (10, 90))
     cells = Framing().valid_mask(*wide[0].shape[:2], (24, 32), (3, 4))
     scores = detector.score(wide, detector.references(pictures(2, 1), "bolt"))
-    np.testing.assert_array_equal(scores.maps[0].numpy(), np.where(cells, float(scores.image), 0).astype(np.float32))
+    np.testing.assert_array_equal(
+        scores.anomaly_maps[0], np.where(cells, float(scores.image_scores[0]), 0).astype(np.float32)
+    )
     assert 0 < cells.sum() < cells.size
 
 
 @pytest.mark.parametrize("count", [0, 1, 65])
-def test_too_few_and_too_many_normals_are_refused(detector: CoopDetector, count: int) -> None:
+def test_too_few_and_too_many_normals_are_refused(detector: Detector, count: int) -> None:
     with pytest.raises(InvalidNormalSet, match=f"2 to 64 normal images; this set has {count}"):
         detector.references(pictures(1, 1) * count, "bolt")
 
 
 def test_tiles_are_refused_with_what_to_choose(model: CoopModel) -> None:
     with pytest.raises(InvalidNormalSet, match="framing is tiles_3; choose letterbox, stretch or centre_crop"):
-        CoopDetector(model, Framing("tiles_3")).references(pictures(2, 1), "bolt")
+        WholeImageDetector(Coop(model), Framing("tiles_3")).references(pictures(2, 1), "bolt")
 
 
 @pytest.fixture
@@ -250,7 +257,7 @@ def settings_of(folder: WeightsStore, backbone: str = "openclip/tiny", prompts: 
 
 
 def test_learned_words_are_kept_listed_and_loaded(
-    folder: WeightsStore, detector: CoopDetector, learned: torch.Tensor
+    folder: WeightsStore, detector: Detector, learned: torch.Tensor
 ) -> None:
     words = keep(folder, folder.tower("tiny"), "bolts", learned, ["elpv", "aliens", "elpv"])
     assert (words.card.name, words.card.kind, words.card.source) == ("coop:bolts", "coop-prompts", "aliens, elpv")
@@ -259,10 +266,10 @@ def test_learned_words_are_kept_listed_and_loaded(
     loaded = registry.load(settings_of(folder), Framing())
     assert loaded.weights_sha256 == words.sha256
     normals, queries = pictures(2, 1), pictures(3, 2)
-    expected = detector.score(queries, detector.references(normals, "bolt")).image
-    torch.testing.assert_close(loaded.score(queries, loaded.references(normals, "bolt")).image, expected)
-    stretched = load(settings_of(folder, prompts="bolts"), CPU, Framing("stretch"))
-    assert stretched._model is loaded._model  # type: ignore[attr-defined]
+    expected = detector.score(queries, detector.references(normals, "bolt")).image_scores
+    np.testing.assert_allclose(loaded.score(queries, loaded.references(normals, "bolt")).image_scores, expected)
+    stretched = WholeImageDetector(load(settings_of(folder, prompts="bolts")), Framing("stretch"))
+    assert stretched.method.model is loaded.method.model  # type: ignore[attr-defined]
 
 
 def test_learning_takes_the_kept_clip_and_keeps_what_was_learned(folder: WeightsStore) -> None:
@@ -308,7 +315,7 @@ def test_words_of_another_width_and_of_another_kind_are_refused(folder: WeightsS
         registry.load(settings_of(folder), Framing())
     words = keep(folder, folder.tower("tiny"), "bolts", learned, [])
     folder.keep(words.card, {"ctx": learned})
-    with pytest.raises(InvalidWeights, match="holds ctx, where CoOp keeps context"):
+    with pytest.raises(InvalidWeights, match="holds ctx"):
         registry.load(settings_of(folder), Framing())
 
 

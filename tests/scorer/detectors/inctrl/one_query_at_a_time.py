@@ -116,7 +116,7 @@ Image = tuple[list[Tensor], Tensor]
 def reading(
     query: Image, normals: list[Image], texts: tuple[list[Tensor], list[Tensor]], learned: Tensors
 ) -> dict[str, Tensor]:
-    """Every output of InCTRL for one query, under the names of `scorer.detectors.inctrl.detector.InCtrlScores`."""
+    """Every output of InCTRL for one query, under the names of `scorer.detectors.inctrl.model.InCtrlScores`."""
     patch_map = []
     for patch in range(len(query[0][0])):
         of_layers = []

@@ -11,10 +11,13 @@ from safetensors import torch as kept
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 from scorer.backbones.weights.store import WeightsStore
 from scorer.detectors import registry
-from scorer.detectors.inctrl.detector import InCtrlDetector, InCtrlModel, load
-from scorer.detectors.protocol import Detector, RgbImage
+from scorer.detectors.inctrl.method import InCtrl, load
+from scorer.detectors.inctrl.model import InCtrlModel
+from scorer.detectors.protocol import Detector
+from scorer.detectors.whole_image import WholeImageDetector
 from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.backbones.tiny_clip import CONFIG, PATCHES, tiny_backbone, tiny_heads, tiny_inctrl, tiny_pixels
 
@@ -29,16 +32,16 @@ def model() -> InCtrlModel:
 
 
 @pytest.fixture(scope="module")
-def detector(model: InCtrlModel) -> InCtrlDetector:
-    return InCtrlDetector(model, Framing("centre_crop"))
+def detector(model: InCtrlModel) -> Detector:
+    return WholeImageDetector(InCtrl(model), Framing("centre_crop"))
 
 
 def pictures(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> list[RgbImage]:
     return list(tiny_pixels(count, seed, size).permute(0, 2, 3, 1).numpy())
 
 
-def together(one: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat(list(one))
+def together(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts)
 
 
 def test_it_is_a_detector(detector: Detector) -> None:
@@ -46,37 +49,33 @@ def test_it_is_a_detector(detector: Detector) -> None:
     assert len(detector.model_id) == 64
 
 
-def test_pictures_at_the_towers_size_score_as_the_model_reads_them(
-    model: InCtrlModel, detector: InCtrlDetector
-) -> None:
+def test_pictures_at_the_towers_size_score_as_the_model_reads_them(model: InCtrlModel, detector: Detector) -> None:
     normals, queries = tiny_pixels(4, seed=1), tiny_pixels(3, seed=2)
-    reading = model.read(model.encode(queries), model.context(model.encode(normals), "bolt"))
+    reading = model.score(model.encode(queries), model.context(model.encode(normals), "bolt"))
     scores = detector.score(pictures(3, seed=2), detector.references(pictures(4, seed=1), "bolt"))
-    torch.testing.assert_close(scores.image, reading.score, atol=1e-6, rtol=0)
-    torch.testing.assert_close(scores.maps.flatten(1), reading.patch_residual_map, atol=1e-6, rtol=0)
-    assert scores.maps.shape == (3, 3, 4)
+    np.testing.assert_allclose(scores.image_scores, reading.score, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(scores.anomaly_maps.reshape(3, -1), reading.patch_residual_map, atol=1e-6, rtol=0)
+    assert scores.anomaly_maps.shape == (3, 3, 4)
     half = (scores.components["holistic"] + scores.components["largest patch residual"]) / 2
-    torch.testing.assert_close(scores.image, half)
+    np.testing.assert_allclose(scores.image_scores, half)
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.sampled_from([1, 2, 9]), st.integers(2, 4), st.integers(0, 1000))
-def test_a_batch_scores_as_its_pictures_do_one_by_one(
-    detector: InCtrlDetector, batch: int, normals: int, seed: int
-) -> None:
+def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: Detector, batch: int, normals: int, seed: int) -> None:
     references = detector.references(pictures(normals, seed + 1), "bolt")
     queries = pictures(batch, seed)
     whole, singles = detector.score(queries, references), [detector.score([one], references) for one in queries]
-    torch.testing.assert_close(whole.image, together([one.image for one in singles]), atol=1e-5, rtol=0)
-    torch.testing.assert_close(whole.maps, together([one.maps for one in singles]), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(whole.image_scores, together([one.image_scores for one in singles]), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(whole.anomaly_maps, together([one.anomaly_maps for one in singles]), atol=1e-5, rtol=0)
     for name, values in whole.components.items():
-        torch.testing.assert_close(values, together([one.components[name] for one in singles]), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(values, together([one.components[name] for one in singles]), atol=1e-5, rtol=0)
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.permutations(range(5)), st.sampled_from([24, 4096]))
 def test_the_order_of_the_normals_does_not_matter(model: InCtrlModel, order: list[int], most: int) -> None:
-    detector = InCtrlDetector(model, Framing(), coreset_patches=most)
+    detector = WholeImageDetector(InCtrl(model, most), Framing())
     normals = pictures(5, seed=1)
     before, after = detector.references(normals, "bolt"), detector.references([normals[i] for i in order], "bolt")
     assert kept.save(dict(before.tensors)) == kept.save(dict(after.tensors))
@@ -84,47 +83,48 @@ def test_the_order_of_the_normals_does_not_matter(model: InCtrlModel, order: lis
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_each_normal_scores_as_it_would_against_references_of_the_others(detector: InCtrlDetector, count: int) -> None:
+def test_each_normal_scores_as_it_would_against_references_of_the_others(detector: Detector, count: int) -> None:
     normals = pictures(count + 1, seed=1)
     for left_out, score in enumerate(detector.references(normals, "bolt").normal_scores):
         others = detector.references([one for place, one in enumerate(normals) if place != left_out], "bolt")
-        assert float(detector.score([normals[left_out]], others).image) == pytest.approx(score, abs=1e-5)
+        assert float(detector.score([normals[left_out]], others).image_scores[0]) == pytest.approx(score, abs=1e-5)
 
 
-def test_two_normals_score_against_one_another(model: InCtrlModel, detector: InCtrlDetector) -> None:
+def test_two_normals_score_against_one_another(model: InCtrlModel, detector: Detector) -> None:
     first, second = tiny_pixels(2, seed=1)
     expected = [
-        float(model.read(model.encode(one[None]), model.context(model.encode(other[None]), "bolt")).score)
+        float(model.score(model.encode(one[None]), model.context(model.encode(other[None]), "bolt")).score)
         for one, other in ((first, second), (second, first))
     ]
     assert detector.references(pictures(2, seed=1), "bolt").normal_scores == pytest.approx(expected, abs=1e-5)
 
 
 def test_above_the_set_number_patches_are_reduced_and_scores_can_only_rise(model: InCtrlModel) -> None:
-    whole = InCtrlDetector(model, Framing())
-    reduced = InCtrlDetector(model, Framing(), coreset_patches=40)
+    whole = WholeImageDetector(InCtrl(model), Framing())
+    reduced = WholeImageDetector(InCtrl(model, 40), Framing())
     normals, queries = pictures(6, seed=1), pictures(3, seed=2)
     small = reduced.references(normals, "bolt")
     assert small.tensors["patches"].shape == (3, 40, 24)
     assert whole.references(normals, "bolt").tensors["patches"].shape == (3, 6 * PATCHES, 24)
     assert bool(
         (
-            reduced.score(queries, small).maps >= whole.score(queries, whole.references(normals, "bolt")).maps - 1e-6
+            reduced.score(queries, small).anomaly_maps
+            >= whole.score(queries, whole.references(normals, "bolt")).anomaly_maps - 1e-6
         ).all()
     )
     assert all(np.isfinite(small.normal_scores))
 
 
-def test_references_can_be_kept_and_read_again(detector: InCtrlDetector) -> None:
+def test_references_can_be_kept_and_read_again(detector: Detector) -> None:
     references = detector.references(pictures(3, seed=1), "bolt")
     again = type(references)(
         references.model_id, kept.load(kept.save(dict(references.tensors))), references.normal_scores
     )
     queries = pictures(2, seed=2)
-    assert torch.equal(detector.score(queries, again).image, detector.score(queries, references).image)
+    assert np.array_equal(detector.score(queries, again).image_scores, detector.score(queries, references).image_scores)
 
 
-def test_the_objects_name_is_asked_about(detector: InCtrlDetector) -> None:
+def test_the_objects_name_is_asked_about(detector: Detector) -> None:
     normals = pictures(2, seed=1)
     assert detector.references(normals, "bolt").normal_scores != detector.references(normals, "cat").normal_scores
 
@@ -132,12 +132,12 @@ def test_the_objects_name_is_asked_about(detector: InCtrlDetector) -> None:
 @pytest.mark.parametrize(
     ("count", "told"), [(0, "this set has 0"), (1, "this set has 1"), (10_000, "this set has 10000")]
 )
-def test_too_few_and_too_many_normals_are_refused(detector: InCtrlDetector, count: int, told: str) -> None:
+def test_too_few_and_too_many_normals_are_refused(detector: Detector, count: int, told: str) -> None:
     with pytest.raises(InvalidNormalSet, match=f"2 to 64 normal images; {told}"):
         detector.references(pictures(1, seed=1) * count, "bolt")
 
 
-def test_normals_of_mixed_sizes_and_a_grey_one_are_framed_alike(detector: InCtrlDetector) -> None:
+def test_normals_of_mixed_sizes_and_a_grey_one_are_framed_alike(detector: Detector) -> None:
     grey = np.repeat(np.full((90, 40, 1), 128, np.uint8), 3, axis=2)
     references = detector.references(
         [*pictures(1, seed=1, size=(200, 30)), grey, *pictures(1, seed=2, size=(9, 9))], "bolt"
@@ -147,7 +147,7 @@ def test_normals_of_mixed_sizes_and_a_grey_one_are_framed_alike(detector: InCtrl
 
 def test_the_model_id_changes_with_everything_that_changes_scores(model: InCtrlModel) -> None:
     ids = {
-        InCtrlDetector(InCtrlModel(model.backbone, model.heads, blocks, contents), framing, most).model_id
+        WholeImageDetector(InCtrl(InCtrlModel(model.backbone, model.heads, blocks, contents), most), framing).model_id
         for blocks in ((1, 3, 4), (2, 3, 4))
         for contents in ("a", "b")
         for framing in (Framing("letterbox"), Framing("stretch"))
@@ -176,7 +176,7 @@ def test_an_imported_official_checkpoint_loads_by_the_detectors_name(folder: Wei
     assert detector.name == "inctrl"
     assert detector.weights_sha256 == folder.heads("four-shot").sha256
     scores = detector.score(pictures(1, seed=2), detector.references(pictures(2, seed=1), "bolt"))
-    assert 0 <= float(scores.image) <= 1
+    assert 0 <= float(scores.image_scores[0]) <= 1
 
 
 def test_auto_is_inctrl_where_its_weights_are_kept_and_nearest_patch_elsewhere(
@@ -192,24 +192,25 @@ def test_auto_is_inctrl_where_its_weights_are_kept_and_nearest_patch_elsewhere(
 
 
 def test_detectors_of_several_framings_share_one_model(folder: WeightsStore) -> None:
-    stretched, boxed = (load(settings_of(folder), CPU, Framing(kind)) for kind in ("stretch", "letterbox"))
-    assert stretched._model is boxed._model
-    assert stretched.model_id != boxed.model_id
+    first, second = load(settings_of(folder)), load(settings_of(folder))
+    assert first.model is second.model
+    ids = {WholeImageDetector(first, Framing(kind)).model_id for kind in ("stretch", "letterbox")}
+    assert len(ids) == 2
 
 
 def test_a_coreset_smaller_than_two_normals_is_refused_by_the_settings_name(model: InCtrlModel) -> None:
     with pytest.raises(ModelUnavailable, match=r"scorer\.coreset_patches is 23; with tiny it must be at least 24"):
-        InCtrlDetector(model, Framing(), coreset_patches=23)
+        WholeImageDetector(InCtrl(model, 23), Framing())
 
 
 def test_heads_without_their_towers_say_how_to_get_them(folder: WeightsStore) -> None:
     folder.tower("tiny:four-shot").path.unlink()
     with pytest.raises(ModelUnavailable, match="weights of tiny:four-shot are not in"):
-        load(settings_of(folder), CPU, Framing())
+        load(settings_of(folder))
 
 
 def test_heads_of_another_width_are_refused_with_both_widths(folder: WeightsStore) -> None:
     heads = folder.heads()
     folder.keep(heads.card, tiny_heads(width=20).state_dict())
     with pytest.raises(InvalidWeights, match=r"adapter\.fc\.0\.weight is 5×20 where 4×16 is needed"):
-        load(settings_of(folder), CPU, Framing())
+        load(settings_of(folder))

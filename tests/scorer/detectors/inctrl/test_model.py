@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scorer.detectors.clip.prompts import prompt_ensemble
-from scorer.detectors.inctrl.detector import InCtrlModel, InCtrlScores, NormalContext, compared_blocks
+from scorer.detectors.inctrl.model import InCtrlModel, InCtrlScores, NormalContext, compared_blocks
 from scorer.errors import ModelUnavailable
 from tests.scorer.backbones.tiny_clip import BLOCKS, tiny_inctrl, tiny_pixels
 from tests.scorer.detectors.inctrl import one_query_at_a_time as by_hand
@@ -39,7 +39,7 @@ def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel
         for side in (asked.normal, asked.anomaly)
     )
     expected = [by_hand.reading(encoded(query), [encoded(one) for one in normals], texts, learned) for query in queries]
-    found = outputs(model.read(model.encode(queries), context))
+    found = outputs(model.score(model.encode(queries), context))
     assert 0.01 < float(found["text_score"][0]) < 0.99, "a saturated score pins nothing"
     for name, values in found.items():
         by_loops = torch.stack([one[name] for one in expected]).float()
@@ -58,15 +58,15 @@ def test_a_thing_is_compared_with_the_mean_of_its_ensemble(model: InCtrlModel) -
 
 def test_a_batch_reads_as_its_images_do_one_by_one(model: InCtrlModel, context: NormalContext) -> None:
     queries = tiny_pixels(9, seed=3)
-    batch = outputs(model.read(model.encode(queries), context))
-    singles = [outputs(model.read(model.encode(query[None]), context)) for query in queries]
+    batch = outputs(model.score(model.encode(queries), context))
+    singles = [outputs(model.score(model.encode(query[None]), context)) for query in queries]
     for name, values in batch.items():
         torch.testing.assert_close(values, torch.cat([one[name] for one in singles]), atol=1e-5, rtol=0)
 
 
 def test_one_normal_is_enough_for_the_model(model: InCtrlModel) -> None:
     normal = model.encode(tiny_pixels(1, seed=1))
-    reading = model.read(normal, model.context(normal, "bolt"))
+    reading = model.score(normal, model.context(normal, "bolt"))
     torch.testing.assert_close(reading.patch_residual_map, torch.zeros(1, 12), atol=1e-6, rtol=0)
 
 

@@ -21,7 +21,8 @@ from scorer.detectors.inctrl.visual import (
     mean_embedding,
     read_heads,
 )
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
 from scorer.errors import InvalidWeights, ModelUnavailable
 from scorer.settings import ScorerSettings
 from tests.scorer.backbones.tiny_clip import tiny_heads
@@ -60,7 +61,7 @@ def by_hand(query: torch.Tensor, normals: torch.Tensor, heads: InCtrlHeads) -> f
 def test_it_scores_as_the_paper_says_without_the_text_score() -> None:
     normals, queries = some(3, seed=1), some(2, seed=2)
     model = method()
-    said = model.judge(queries, model.fit(normals)).image
+    said = model.score(queries, model.fit(normals)).image
     for place in range(2):
         wanted = by_hand(queries.tokens[:, place], normals.tokens, model.heads)
         assert said[place].item() == pytest.approx(wanted, abs=1e-5)
@@ -70,13 +71,15 @@ def test_it_scores_as_the_paper_says_without_the_text_score() -> None:
 @given(st.integers(2, 5), st.sampled_from([GRID, (8, 4)]), st.sampled_from([(), (0, 1, 5)]), st.integers(0, 100))
 def test_each_normal_scores_as_against_references_of_the_others(count, grid, bars, seed) -> None:
     model, normals = method(), some(count, seed, grid, bars)
-    torch.testing.assert_close(model.left_out(normals, model.fit(normals)), leave_one_out_by_refitting(model, normals))
+    torch.testing.assert_close(
+        model.leave_one_out(normals, model.fit(normals)), leave_one_out_by_refitting(model, normals)
+    )
 
 
 def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
     model = method()
     normals, query = some(2, seed=1, grid=(8, 8)), some(1, seed=2, grid=(8, 8))
-    judged = model.judge(query, model.fit(normals))
+    judged = model.score(query, model.fit(normals))
 
     def tile(pictures: Patches, row: int, column: int) -> torch.Tensor:
         whole = rearrange(pictures.tokens, "l b (r h c w) d -> r c l b (h w) d", r=2, c=2, h=4, w=4)
@@ -90,7 +93,7 @@ def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
         own = model.fit(Patches(tile(normals, *place), torch.ones(2, 16, dtype=torch.bool), GRID))
         against = {**fitted, "adapted": own["adapted"], "seen": own["seen"]}
         part = Patches(tile(query, *place), torch.ones(1, 16, dtype=torch.bool), GRID)
-        scores.append(model.judge(part, against).image[0])
+        scores.append(model.score(part, against).image[0])
     torch.testing.assert_close(judged.image[0], max(scores))
     assert judged.maps.shape == (1, 64)
 
@@ -104,8 +107,8 @@ def test_tiles_of_nothing_but_bar_never_decide() -> None:
     def narrow(pictures: Patches) -> Patches:
         return Patches(pictures.tokens[:, :, left], pictures.valid_mask[:, left], GRID)
 
-    judged = model.judge(query, model.fit(normals))
-    alone = model.judge(narrow(query), model.fit(narrow(normals)))
+    judged = model.score(query, model.fit(normals))
+    alone = model.score(narrow(query), model.fit(narrow(normals)))
     torch.testing.assert_close(judged.image, alone.image)
 
 
@@ -115,7 +118,7 @@ def test_many_normals_are_reduced_but_never_below_two_pictures() -> None:
     reduced = method(most_patches=1)
     fitted = reduced.fit(normals)
     assert fitted["patches"].shape == (LAYERS, 32, WIDTH)
-    assert torch.isfinite(reduced.left_out(normals, fitted)).all()
+    assert torch.isfinite(reduced.leave_one_out(normals, fitted)).all()
 
 
 def test_an_embedding_is_the_mean_of_what_is_looked_at() -> None:

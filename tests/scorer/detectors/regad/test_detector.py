@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from scorer.detectors.padim import CONSTANT
-from scorer.detectors.patch_detector import Patches, leave_one_out_by_refitting
+from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patches import Patches
 from scorer.detectors.regad.detector import RegAD, load
 from scorer.detectors.regad.registration import RegistrationNetwork
 from tests.scorer.detectors.patch_samples import of, patches
@@ -31,7 +32,7 @@ def unregistered() -> RegAD:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and_copies(count):
     normals, query = patches(count, seed=1, copies=2), patches(1, seed=2)
-    judged = unregistered().judge(query, unregistered().fit(normals))
+    judged = unregistered().score(query, unregistered().fit(normals))
     for place in range(16):
         seen = normals.tokens[0, :, place].double().numpy()
         deviations = seen - seen.mean(axis=0)
@@ -46,7 +47,10 @@ def test_leaving_one_out_is_fitting_the_others():
     normals = patches(4, seed=3, copies=3, bars=(2,))
     method = unregistered()
     torch.testing.assert_close(
-        method.left_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals), rtol=1e-3, atol=0
+        method.leave_one_out(normals, method.fit(normals)),
+        leave_one_out_by_refitting(method, normals),
+        rtol=1e-3,
+        atol=0,
     )
 
 
@@ -56,7 +60,7 @@ def test_the_map_lies_over_the_picture_as_it_came(monkeypatch):
     monkeypatch.setattr(method, "_helps", lambda *_: True)
     odd = torch.zeros(1, 64, 4)
     odd[0, 3 * 8 + 2] = 5
-    judged = method.judge(of(odd, (8, 8)), method.fit(normals))
+    judged = method.score(of(odd, (8, 8)), method.fit(normals))
     assert int(judged.maps[0].argmax()) == 3 * 8 + 2
 
 
@@ -81,7 +85,7 @@ def test_bars_take_no_part():
     method = unregistered()
     fitted = method.fit(pictures)
     assert fitted["means"].abs().max() < 10
-    judged = method.judge(pictures, fitted)
+    judged = method.score(pictures, fitted)
     assert (judged.maps[:, :4] == 0).all()
     assert judged.image.max() < 100
 

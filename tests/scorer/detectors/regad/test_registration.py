@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from scorer.detectors.patch_detector import Patches
+from scorer.detectors.patches import Patches
 from scorer.detectors.regad import registration
 from scorer.detectors.regad.registration import (
     MAX_SHIFT,

@@ -1,0 +1,29 @@
+"""What every detector asks of a normal set before it computes references."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from scorer.errors import InvalidNormalSet
+from scorer.imaging.rgb import RgbImage
+
+MIN_NORMALS, MAX_NORMALS = 2, 64
+
+
+def require_normal_count(detector: str, count: int) -> None:
+    """Raise `InvalidNormalSet` unless there are 2 to 64 normal images."""
+    if not MIN_NORMALS <= count <= MAX_NORMALS:
+        raise InvalidNormalSet(
+            f"The detector {detector} compares with {MIN_NORMALS} to {MAX_NORMALS} normal images; this set has {count}."
+        )
+
+
+def order_by_content(normals: Sequence[RgbImage]) -> list[int]:
+    """Return the positions of the images sorted by what they show, so that their own order does not matter."""
+    digests = [sha256(image.tobytes()).digest() for image in normals]
+    return sorted(range(len(normals)), key=digests.__getitem__)
+
+
+def in_original_order(order: Sequence[int], scores: Sequence[float]) -> tuple[float, ...]:
+    """Return scores of images that were sorted by `order` in the images' own order."""
+    by_position = dict(zip(order, scores, strict=True))
+    return tuple(by_position[position] for position in range(len(order)))

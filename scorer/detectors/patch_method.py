@@ -1,0 +1,65 @@
+"""What a method that compares patches is, so that a method's file reads like its paper."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from scorer.detectors.patches import Patches
+from scorer.detectors.score_tensors import ScoreTensors
+
+MethodConfig = Mapping[str, float | str | bool]
+
+
+@runtime_checkable
+class PatchMethod(Protocol):
+    """A way to tell from patch tokens how far images are from the normals; it holds no state of a station.
+
+    It sees patch tokens alone: framing, tiles, the backbone and the order of the normals are the `PatchDetector`'s.
+    `score` of a batch equals that of its images one by one. Values in padding must neither enter a score nor what is
+    stored; their map values are 0.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in the registry, such as ``patchcore``."""
+
+    @property
+    def configuration(self) -> MethodConfig:
+        """All that its scores depend on beside tokens: part of the model id."""
+
+    @property
+    def rotations(self) -> tuple[int, ...]:
+        """Degrees by which copies of the normals are rotated, 0 first; ``(0,)`` for none."""
+
+    def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
+        """Return what is stored of one or more normals, ready for a safetensors file."""
+
+    def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
+        """Compare images with what `fit` returned."""
+
+    def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the score of each of K ≥ 2 normals against the others, (K,); see `leave_one_out_by_refitting`."""
+
+
+@runtime_checkable
+class ScoresStationGroups(Protocol):
+    """A method that scores images of several stations at once, in less time than one station after another."""
+
+    def score_groups(self, queries: Patches, groups: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> ScoreTensors:
+        """Score images that lie station by station.
+
+        Args:
+            queries: Images of all stations.
+            groups: For each station the number of its images, and what `fit` returned of its normals.
+        """
+
+
+def leave_one_out_by_refitting(method: PatchMethod, normals: Patches) -> torch.Tensor:
+    """Return each normal's score by the definition: the method is fitted again without it. (K,)."""
+    queries = normals.unrotated()
+    scores = [
+        method.score(queries.take([position]), method.fit(normals.without(position))).image
+        for position in range(normals.image_count)
+    ]
+    return torch.cat(scores)

@@ -1,4 +1,4 @@
-"""`andon dashboard`: the wall in a browser, served by Streamlit as a child process."""
+"""`andon dashboard`: the dashboard in a browser, served by Streamlit in a child process."""
 
 from typing import Annotated
 
@@ -22,22 +22,24 @@ def dashboard(
     """Serve the dashboard until stopped."""
     from andon import wiring
     from andon.cli.stop_signal import stop_on_signal
+    from andon.extras import require_extra
     from andon.services import dashboard_process, metrics_server
 
+    require_extra("andon dashboard", "streamlit", "altair", "scipy")
     settings = command_context(context).settings()
-    chosen = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    listening = settings.dashboard.model_copy(update=chosen)
+    options = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    listen = settings.dashboard.model_copy(update=options)
     with (
-        stop_on_signal("the dashboard closes") as stop,
+        stop_on_signal("closing the dashboard") as stop,
         wiring.open_database(settings) as database,
-        dashboard_process.run_streamlit(listening, settings.storage, settings.alerts) as child,
+        dashboard_process.run_streamlit(listen, settings.storage, settings.alerts) as process,
         metrics_server.serve_metrics(
             settings.andon.metrics_host,
             wiring.metrics_port(settings, metrics_port),
-            lambda: dashboard_process.health(child, database),
+            lambda: dashboard_process.health(process, database),
             dashboard_process.create_registry(database),
         ),
     ):
-        address = f"http://{dashboard_process.browser_host(listening.host)}:{listening.port}"
-        output.print_message(f"The dashboard is at {address}; Ctrl-C ends it.")
-        dashboard_process.wait_for_stop(child, stop)
+        url = f"http://{dashboard_process.browser_host(listen.host)}:{listen.port}"
+        output.print_message(f"The dashboard is at {url}; Ctrl-C stops it.")
+        dashboard_process.wait_for_stop(process, stop)

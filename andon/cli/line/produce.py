@@ -1,4 +1,4 @@
-"""`andon produce`: a source's frames go to the bus."""
+"""`andon produce`: publish the frames of a source to the bus."""
 
 import re
 from contextlib import closing, nullcontext
@@ -18,7 +18,7 @@ FLUSH_TIMEOUT_S = 30.0
 
 def produce(
     context: typer.Context,
-    station: Annotated[str, typer.Argument(help="The station whose frames these are.", show_default=False)],
+    station: Annotated[str, typer.Argument(help="The station that the frames belong to.", show_default=False)],
     source: Annotated[
         str,
         typer.Option(
@@ -29,13 +29,15 @@ def produce(
     ],
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, max=10_000, help="Frames a second; else as they come.", show_default=False),
+        typer.Option(
+            min=0.001, max=10_000, help="Frames per second; else as the source delivers them.", show_default=False
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many frames.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.", show_default=False)] = None,
     unchecked: Annotated[
         bool,
         typer.Option(
-            "--unchecked", metavar="", help="Don't ask the database for the station: only the bus is in reach."
+            "--unchecked", metavar="", help="Do not look up the station: the database can't be reached from here."
         ),
     ] = False,
     metrics_port: MetricsPort = None,
@@ -55,38 +57,38 @@ def produce(
     else:
         _require_station(settings, station)
     with (
-        stop_on_signal("what was captured is flushed") as stop,
+        stop_on_signal("publishing what was captured") as stop,
         nullcontext() if unchecked else drop_reporter.report_drops(settings, station),
-        closing(open_source(source, station, settings.ingest)) as opened,
+        closing(open_source(source, station, settings.ingest)) as frames,
         wiring.open_producer(settings, station) as producer,
         metrics_server.serve_metrics(
             settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), producer.health
         ),
     ):
         with progress_counter("frames captured", limit) as advance:
-            sent = capture(opened, producer, rate_fps=rate, limit=limit, stop=stop, progress=advance)
+            published = capture(frames, producer, rate_fps=rate, limit=limit, stop=stop, progress=advance)
         producer.flush(FLUSH_TIMEOUT_S)
-        left = producer.health()
-    if left:
+        problems = producer.health()
+    if problems:
         raise CommandIncomplete(
-            f"Not every frame is on the bus: {'; '.join(left)}; "
-            f"what is in {settings.ingest.spool_path / station} goes out when produce runs for {station} again."
+            f"Not every frame is on the bus: {'; '.join(problems)}; "
+            f"the rest is in {settings.ingest.spool_path / station} and is sent by the next produce for it."
         )
-    output.print_result(f"{sent} frame{'' if sent == 1 else 's'} of {station} published.")
+    output.print_result(f"{published} frame{'' if published == 1 else 's'} of {station} published.")
 
 
 def _require_name(station: str) -> None:
-    """A name becomes a message's key and a folder of the spool."""
+    """Raise `CommandFailed` for a name that is not a station's: it becomes a message key and a folder's name."""
     from andon.errors import CommandFailed
 
     if not re.fullmatch(r"[a-z0-9_-][a-z0-9._-]{0,63}", station, re.ASCII):
         raise CommandFailed(
-            f"{station[:80]!r} can't name a station: use 1 to 64 of a-z, 0-9, dash, dot and underscore."
+            f"{station[:80]!r} can't be a station's name; use 1 to 64 of a-z, 0-9, dash, dot and underscore."
         )
 
 
 def _require_station(settings: "Settings", station: str) -> None:
-    """Refuse a station that isn't there; a database that is away must not keep a camera from starting."""
+    """Raise `NotFound` for an unknown station; an unavailable database does not keep a camera from starting."""
     from andon import wiring
     from storage.errors import NotFound, StorageError
     from storage.line import stations
@@ -98,4 +100,4 @@ def _require_station(settings: "Settings", station: str) -> None:
         raise
     except StorageError as error:
         _require_name(station)
-        output.print_message(f"Whether there is a station {station} could not be checked: {error}")
+        output.print_message(f"Could not check that the station {station} exists: {error}")

@@ -14,10 +14,10 @@ from andon.cli.options import MetricsPort
 def score(
     context: typer.Context,
     drain: Annotated[
-        bool, typer.Option("--drain", metavar="", help="End when every frame that is there has its verdict.")
+        bool, typer.Option("--drain", metavar="", help="Stop once every frame on the bus has a verdict.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="The worker's name; else host and process number.", show_default=False)
+        str | None, typer.Option(help="The worker's name; else host name and process id.", show_default=False)
     ] = None,
     metrics_port: MetricsPort = None,
 ) -> None:
@@ -29,12 +29,12 @@ def score(
 
     settings = command_context(context).settings()
     with (
-        stop_on_signal("the batch in hand is finished and committed") as stop,
+        stop_on_signal("finishing and committing the current batch") as stop,
         wiring.open_worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
         metrics_server.serve_metrics(
             settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), worker.health
         ),
-        progress_counter("frames done") as advance,
+        progress_counter("frames scored") as advance,
     ):
-        done = worker.run(stop, drain, lambda progress: advance(progress.frames))
-    output.print_result(str(done))
+        summary = worker.run(stop, drain, lambda progress: advance(progress.frames))
+    output.print_result(str(summary))

@@ -23,6 +23,8 @@ AndonError
 │   │   └── InvalidWeights
 │   ├── ImageStoreUnavailable       Retriable, cause "images"
 │   ├── InvalidNormalSet
+│   ├── InvalidImage                ValueError
+│   ├── InvalidReferences
 │   ├── EvaluationError
 │   ├── UnknownDetector
 │   ├── UnknownBackbone

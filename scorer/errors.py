@@ -31,8 +31,8 @@ class UnknownDetector(ScorerError):
     """The settings name a detector that is not in the registry; no waiting helps."""
 
 
-class PluginFailed(ScorerError):
-    """A detector of another installed package cannot be loaded; the message names both."""
+class InvalidImage(ScorerError, ValueError):
+    """What was passed as an image is not one: another type, shape or kind of values."""
 
 
 class UnknownBackbone(ScorerError):

@@ -8,44 +8,41 @@ A package names a factory in its pyproject.toml; the name before the equals sign
 The factory takes `ScorerSettings` and returns a `PatchMethod` or a `WholeImageMethod`.
 """
 
-from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from foundation.errors import AndonError, PluginError
+from foundation.plugins import load_plugin, plugin_names
 from scorer.detectors.patch_method import PatchMethod
 from scorer.detectors.whole_image import WholeImageMethod
-from scorer.errors import PluginFailed, ScorerError
 from scorer.settings import ScorerSettings
 
 ENTRY_POINT_GROUP = "andon.detectors"
 
 
-@cache
-def installed_detectors() -> Mapping[str, EntryPoint]:
-    """Return the entry points of installed packages by detector name; nothing of them is imported yet."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+def installed_detectors() -> list[str]:
+    """Return the names of the detectors of installed packages; none of them is imported."""
+    return plugin_names(ENTRY_POINT_GROUP)
 
 
 def load_method(name: str, settings: ScorerSettings) -> PatchMethod | WholeImageMethod[Any]:
     """Import another package's detector and call its factory.
 
-    Raises `PluginFailed`, which names the detector and its package, whatever goes wrong in there but our own errors.
+    Raises:
+        PluginError: The package cannot be imported, or its factory fails or returns something else.
     """
-    point = installed_detectors()[name]
-    package = point.dist.name if point.dist else point.module
+    factory = load_plugin(ENTRY_POINT_GROUP, name)
     try:
-        method = point.load()(settings)
-    except ScorerError:
+        method = factory(settings)  # type: ignore[misc]  # what is no function raises here
+    except AndonError:
         raise
     except Exception as error:  # another package's code may raise anything
-        raise PluginFailed(
-            f"The detector {name} of the package {package} cannot be loaded ({type(error).__name__}: {error}); update "
-            "or uninstall that package, or choose another scorer.detector."
+        raise PluginError(
+            f"The detector plug-in {name!r} cannot be loaded ({type(error).__name__}: {error}); update or uninstall "
+            "its package, or choose another scorer.detector."
         ) from error
     if not isinstance(method, PatchMethod | WholeImageMethod):
-        raise PluginFailed(
-            f"The detector {name} of the package {package} is a {type(method).__name__}, neither a PatchMethod nor "
-            "a WholeImageMethod; update or uninstall that package, or choose another scorer.detector."
+        raise PluginError(
+            f"The detector plug-in {name!r} is a {type(method).__name__}, neither a PatchMethod nor a "
+            "WholeImageMethod; update or uninstall its package, or choose another scorer.detector."
         )
     return method

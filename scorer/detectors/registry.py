@@ -77,7 +77,7 @@ def load(settings: ScorerSettings, framing: Framing) -> Detector:
         UnknownBackbone: No backbone has the name that the settings give.
         UnsupportedBackbone: The backbone lacks what the detector needs.
         ModelUnavailable: Weights or device are missing.
-        PluginFailed: The detector of another package cannot be loaded.
+        PluginError: The detector of another package cannot be loaded.
     """
     method = _load_method(resolve_name(settings), settings)
     if isinstance(method, WholeImageMethod):

@@ -56,7 +56,7 @@ def test_a_batch_scores_as_its_pictures_one_by_one(detector):
         alone = detector.score([picture], references)
         np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
         np.testing.assert_allclose(together.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
-    assert together.image_scores.dtype == together.anomaly_maps.dtype == torch.float32
+    assert together.image_scores.dtype == together.anomaly_maps.dtype == np.float32
 
 
 def test_the_order_of_the_normals_says_nothing(detector):

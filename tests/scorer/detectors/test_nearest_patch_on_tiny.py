@@ -4,7 +4,6 @@ import random
 
 import numpy as np
 import pytest
-import torch
 from einops import rearrange
 
 from scorer.backbones.tiny import SHA256
@@ -78,5 +77,5 @@ def test_copies_of_one_picture_as_normals_still_tell_a_defect(detector):
     references = detector.references([part(1)] * 3, "part")
     scores = detector.score([part(1), part(1, defect=True)], references).image_scores
 
-    assert torch.isfinite(scores).all()
+    assert np.isfinite(scores).all()
     assert scores[1] > scores[0] + 0.01

@@ -59,12 +59,12 @@ def test_an_image_is_encoded_once_and_each_rotated_copy_once(dataset: Dataset, e
     assert torch.equal(first.tokens[:, 1], overlapping.tokens[:, 0])
     with_copies = cache.patches(dataset.pool[:2], rotations=(0, 90))
     assert encoder.images == 5
-    assert (with_copies.copies, with_copies.pictures) == (2, 2)
+    assert (with_copies.copies, with_copies.image_count) == (2, 2)
     assert torch.equal(with_copies.originals().tokens, first.tokens)
 
 
 def test_tokens_are_those_of_the_detector(dataset: Dataset, encoder: CountingEncoder) -> None:
-    expected = encoder.detector.normal_patches([read_image(path, SETTINGS) for path in dataset.pool[:2]])
+    expected = encoder.detector.encode_normals([read_image(path, SETTINGS) for path in dataset.pool[:2]])
     cache = TokenCache(encoder, SETTINGS, one_second_per_call())
     found = cache.patches(dataset.pool[:2], encoder.detector.method.rotations)
     torch.testing.assert_close(found.tokens, expected.tokens)

@@ -1,0 +1,49 @@
+"""The tables, the same on SQLite and PostgreSQL. Every time is UTC and ends in `_at`."""
+
+from storage.database.tables.alerts import AlertRow, AlertRuleRow, ChannelRow, MuteRow, NotificationRow
+from storage.database.tables.auth import AuditRow, LoginAttemptRow, LoginRow, UserRow
+from storage.database.tables.base import Base, BigId, UtcDateTime
+from storage.database.tables.frames import DeadLetterRow, DropRow, ParkedFrameRow, VerdictRow
+from storage.database.tables.review import ReviewedFrameRow, ReviewQueueRow, ReviewRow
+from storage.database.tables.rollups import ScoreRollupRow, VerdictRollupRow
+from storage.database.tables.stations import (
+    GoldenFrameRow,
+    NormalCandidateRow,
+    NormalImageRow,
+    NormalSetRow,
+    StationRow,
+    ThresholdRow,
+)
+from storage.database.tables.workers import JobRow, WorkerRow
+
+__all__ = [
+    "AlertRow",
+    "AlertRuleRow",
+    "AuditRow",
+    "Base",
+    "BigId",
+    "ChannelRow",
+    "DeadLetterRow",
+    "DropRow",
+    "GoldenFrameRow",
+    "JobRow",
+    "LoginAttemptRow",
+    "LoginRow",
+    "MuteRow",
+    "NormalCandidateRow",
+    "NormalImageRow",
+    "NormalSetRow",
+    "NotificationRow",
+    "ParkedFrameRow",
+    "ReviewQueueRow",
+    "ReviewRow",
+    "ReviewedFrameRow",
+    "ScoreRollupRow",
+    "StationRow",
+    "ThresholdRow",
+    "UserRow",
+    "UtcDateTime",
+    "VerdictRollupRow",
+    "VerdictRow",
+    "WorkerRow",
+]

@@ -1,4 +1,4 @@
-"""Where verdicts and images are kept."""
+"""Settings of the database and the image store."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -6,7 +6,7 @@ from storage.urls import check_images_url, parse_database_url
 
 
 class StorageSettings(BaseModel):
-    """Both addresses are checked for form here, not for being reachable."""
+    """The URLs of the database and the image store; their form is checked, not whether they can be reached."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,17 +17,17 @@ class StorageSettings(BaseModel):
     )
     images_url: str = Field(
         default=".andon/images",
-        description="The image store: a folder, or an fsspec address such as s3://bucket/andon (needs the s3 extra)",
+        description="The image store: a folder, or an fsspec URL such as s3://bucket/andon (needs the s3 extra)",
     )
 
     @field_validator("database_url")
     @classmethod
-    def _database_can_be_read(cls, value: str) -> str:
+    def _check_database_url(cls, value: str) -> str:
         parse_database_url(value)
         return value
 
     @field_validator("images_url")
     @classmethod
-    def _images_can_be_read(cls, value: str) -> str:
+    def _check_images_url(cls, value: str) -> str:
         check_images_url(value)
         return value

@@ -1,4 +1,4 @@
-"""Addresses of the database and the image store, read and shown to people."""
+"""URLs of the database and the image store."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -7,31 +7,29 @@ _FORMS = "sqlite:///folder/andon.db or postgresql+psycopg://user:password@host:5
 
 
 def parse_database_url(url: str) -> URL:
-    """Read a database URL; raises `ValueError` with one sentence for anything but a SQLite file or PostgreSQL."""
+    """Parse the URL of an SQLite file or a PostgreSQL database; raises `ValueError` for anything else."""
     try:
-        address = make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # the text may hold a password, so it is not repeated
-        raise ValueError(f"the database URL can't be read: it looks like {_FORMS}") from None
-    if address.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if address.database in {None, "", ":memory:"}:
+        raise ValueError(f"the database URL cannot be parsed: it looks like {_FORMS}") from None
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if parsed.database in {None, "", ":memory:"}:
             raise ValueError(
-                "the database URL names no file, and SQLite in memory keeps nothing: use sqlite:///andon.db"
+                "the database URL names no file, and an SQLite database in memory is lost at the end: use sqlite:///andon.db"
             )
-        return address
-    if address.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
-        return address.set(drivername="postgresql+psycopg")
-    raise ValueError(f"the database URL speaks of {address.drivername}: Andon keeps its data in {_FORMS}")
+        return parsed
+    if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    raise ValueError(f"the database URL names {parsed.drivername}: Andon supports {_FORMS}")
 
 
 def check_images_url(url: str) -> str:
-    """Return the address as it is; raises `ValueError` when it is empty."""
+    """Return the image store's URL or folder unchanged; raises `ValueError` when it is empty."""
     if not url.strip():
-        raise ValueError(
-            "the image store's address is empty: name a folder such as .andon/images, or s3://bucket/andon"
-        )
+        raise ValueError("the image store's URL is empty: name a folder such as .andon/images, or s3://bucket/andon")
     return url
 
 
-def masked_url(address: URL) -> str:
-    """The address as a person may see it: the password masked."""
-    return address.render_as_string(hide_password=True)
+def masked_url(url: URL) -> str:
+    """Return the URL with its password masked, fit for messages and logs."""
+    return url.render_as_string(hide_password=True)

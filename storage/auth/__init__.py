@@ -1,0 +1,1 @@
+"""Users, passwords, roles and rights, logins, and the audit log."""

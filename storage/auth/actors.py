@@ -1,4 +1,4 @@
-"""Actors: who does something, and the role in which they do it."""
+"""Actors: who does something, and in which role."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ SINGLE_USER = "single user"
 
 
 class Role(StrEnum):
-    """What somebody may do; each may do what the ones before may."""
+    """What a person may do; each role includes the rights of the roles before it."""
 
     VIEWER = "viewer"
     INSPECTOR = "inspector"
@@ -16,13 +16,13 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the least."""
+        """The position in the order of roles, 0 for the least."""
         return list(Role).index(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person by name; `storage.auth.identity` knows who it is that uses a page or a command."""
+    """A person by name; `storage.auth.identity` finds out who uses a page or runs a command."""
 
     name: str
     role: Role

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, when, from what to what and why. Rows are added and never changed."""
+"""The audit log: who changed what, when, from what to what, and why. Rows are added and never changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -20,7 +20,7 @@ PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change; `station` is a name, None where it concerns none, and `before` or `after` None where nothing was."""
+    """One change; `station` is a name or None, `before` and `after` are JSON values, None where nothing existed."""
 
     id: int
     at: datetime
@@ -36,7 +36,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries; `text` is looked for in subject, reason, name, before and after, capitals or not."""
+    """Which entries to return; `text` is searched in subject, reason, actor, before and after, ignoring case."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -61,7 +61,7 @@ def record(
     after: object = None,
     reason: str = "",
 ) -> None:
-    """Add an entry in the transaction that makes the change; records become JSON objects, times RFC 3339."""
+    """Add an entry in the transaction that makes the change; `to_json` converts `before` and `after`."""
     session.execute(
         insert(AuditRow).values(
             at=at,
@@ -78,26 +78,26 @@ def record(
 
 
 def list_entries(
-    session: Session, which: AuditFilter = ALL_ENTRIES, *, after: AuditEntry | None = None, limit: int = PAGE_SIZE
+    session: Session, wanted: AuditFilter = ALL_ENTRIES, *, after: AuditEntry | None = None, limit: int = PAGE_SIZE
 ) -> list[AuditEntry]:
-    """Newest first; the next page begins after the last entry of this one."""
-    query = _which(select(*_COLUMNS), which)
+    """Return entries, newest first; for the next page, `after` is the last entry of this one."""
+    query = _filtered(select(*_COLUMNS), wanted)
     if after is not None:
         query = query.where(AuditRow.at <= after.at, or_(AuditRow.at < after.at, AuditRow.id < after.id))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit)
     return [AuditEntry(*row) for row in session.execute(query)]
 
 
-def export(session: Session, which: AuditFilter = ALL_ENTRIES) -> Iterator[AuditEntry]:
-    """All of them, newest first, read page by page."""
+def export(session: Session, wanted: AuditFilter = ALL_ENTRIES) -> Iterator[AuditEntry]:
+    """Yield all entries, newest first, read page by page."""
     last: AuditEntry | None = None
-    while page := list_entries(session, which, after=last, limit=1000):
+    while page := list_entries(session, wanted, after=last, limit=1000):
         yield from page
         last = page[-1]
 
 
 def to_json(value: object) -> Any:
-    """What JSON can hold of a record: dataclasses by field, sequences as lists, times and ids as text."""
+    """Convert a record to a JSON value: dataclasses to objects, sequences to lists, times to RFC 3339, ids to text."""
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, Mapping):
@@ -121,17 +121,17 @@ _SEARCHED = (
 )
 
 
-def _which(query: Select[Any], which: AuditFilter) -> Select[Any]:
-    if which.since is not None:
-        query = query.where(AuditRow.at >= which.since)
-    if which.until is not None:
-        query = query.where(AuditRow.at < which.until)
-    if which.actor is not None:
-        query = query.where(AuditRow.actor == which.actor)
-    if which.action is not None:
-        query = query.where(AuditRow.action == which.action)
-    if which.station is not None:
-        query = query.where(AuditRow.station == which.station)
-    if which.text:
-        query = query.where(or_(*(column.icontains(which.text, autoescape=True) for column in _SEARCHED)))
+def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
+    if wanted.since is not None:
+        query = query.where(AuditRow.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditRow.at < wanted.until)
+    if wanted.actor is not None:
+        query = query.where(AuditRow.actor == wanted.actor)
+    if wanted.action is not None:
+        query = query.where(AuditRow.action == wanted.action)
+    if wanted.station is not None:
+        query = query.where(AuditRow.station == wanted.station)
+    if wanted.text:
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in _SEARCHED)))
     return query

@@ -1,7 +1,7 @@
-"""Identity: who it is that uses a page or a command.
+"""Identity: who uses a page or runs a command.
 
-While there are no users Andon is in single-user mode: whoever opens a page may do everything. That suits the demo and
-one engineer's machine, and pages say so; adding the first user, an admin, ends it.
+While no users exist, Andon is in single-user mode: whoever opens a page may do everything. That suits the demo and a
+single engineer's machine, and pages say so; adding the first user, an admin, ends it.
 """
 
 from datetime import datetime
@@ -17,24 +17,24 @@ SINGLE_USER_ACTOR = Actor(SINGLE_USER, Role.ADMIN)
 
 
 def is_single_user(session: Session) -> bool:
-    """Whether there are no users yet, and everybody may do everything."""
+    """Return whether no users exist yet, so that everybody may do everything."""
     return not users.any_exist(session)
 
 
 def actor_of_token(session: Session, token: str | None, at: datetime) -> Actor | None:
-    """Who holds this token, or everybody's actor in single-user mode; None: somebody has to log in."""
+    """Return the token's actor, or the single user; None when somebody has to log in."""
     if is_single_user(session):
         return SINGLE_USER_ACTOR
     return None if token is None else logins.find_actor(session, token, at)
 
 
 def actor_of_login_service(session: Session, name: str) -> Actor | None:
-    """Who another login service (OIDC) says this is: a user of that name; None for an unknown or a disabled one."""
+    """Return the actor that a login service (OIDC) names; None for an unknown or disabled user."""
     return SINGLE_USER_ACTOR if is_single_user(session) else users.find_actor(session, name)
 
 
 def log_in(database: Database, name: str, password: str, at: datetime) -> tuple[Actor, str]:
-    """Check, and give a token for the browser to keep; raises `LoginFailed`."""
+    """Authenticate and create a token for the browser; raises `LoginFailed`."""
     actor = logins.authenticate(database, name, password, at)
     with database.begin() as session:
         return actor, logins.create(session, actor.name, at)
@@ -43,13 +43,13 @@ def log_in(database: Database, name: str, password: str, at: datetime) -> tuple[
 def actor_of_command(
     database: Database, system_name: str, name: str | None, password: str | None, at: datetime
 ) -> Actor:
-    """Who runs a command: in single-user mode the machine's own user, as an admin; else who name and password say.
+    """Return who runs a command: the system user as an admin in single-user mode, else the user of name and password.
 
-    Raises `LoginFailed`, also when there are users and no name or password was given.
+    Raises `LoginFailed`, also when users exist and no name or password was given.
     """
     with database.read() as session:
         if is_single_user(session):
             return Actor(system_name or SINGLE_USER, Role.ADMIN)
     if not name or password is None:
-        raise LoginFailed("There are users here: say who you are by ANDON_USER and ANDON_PASSWORD.")
+        raise LoginFailed("This installation has users: set ANDON_USER and ANDON_PASSWORD.")
     return logins.authenticate(database, name, password, at)

@@ -1,4 +1,4 @@
-"""Logging in: names and passwords are checked at a limited rate, and a browser then holds a token for a while."""
+"""Logins: names and passwords are checked at a limited rate, and a browser then holds a token for a while."""
 
 import hashlib
 import secrets
@@ -15,42 +15,42 @@ from storage.database.tables import LoginAttemptRow, LoginRow, UserRow
 from storage.database.truncate import truncate
 from storage.errors import LoginFailed, TooManyAttempts
 
-MAX_ATTEMPTS = 5  # wrong ones in a row, after which a name waits
+MAX_ATTEMPTS = 5  # consecutive failures, after which a name is refused
 ATTEMPT_WINDOW = timedelta(minutes=15)
-IDLE_TIMEOUT = timedelta(hours=12)  # a token unused for so long is no good any more
-MAX_AGE = timedelta(days=7)  # nor is one so old, used or not
+IDLE_TIMEOUT = timedelta(hours=12)  # a token that is not used for this long expires
+MAX_AGE = timedelta(days=7)  # after creation, used or not
 _SEEN_EVERY = timedelta(minutes=1)
 
 
 def authenticate(database: Database, name: str, password: str, at: datetime) -> Actor:
-    """Who this is; raises `LoginFailed`, which never says whether there is such a name.
+    """Return the actor of this name and password; raises `LoginFailed`, `TooManyAttempts`.
 
-    The attempt is counted before the password is looked at, so guessing many at once gains nothing, and the database
-    is not held while the hash is worked out.
+    The errors do not tell whether the name exists. The attempt is counted before the password is verified, so
+    concurrent guesses gain nothing, and no transaction is open while the hash is computed.
     """
     with database.begin() as session:
-        waits_until = _count_attempt(session, name, at)
-        kept = session.execute(
+        refused_until = _count_attempt(session, name, at)
+        user = session.execute(
             select(UserRow.id, UserRow.role, UserRow.password_hash).where(
                 UserRow.name == name, UserRow.disabled_at.is_(None)
             )
         ).first()
-    if waits_until is not None:
-        minutes = -((at - waits_until) // timedelta(minutes=1))
+    if refused_until is not None:
+        minutes = -((at - refused_until) // timedelta(minutes=1))
         raise TooManyAttempts(f"This name was tried {MAX_ATTEMPTS} times: wait {minutes} min and try again.")
-    if not passwords.verify(password, kept and kept.password_hash) or kept is None:
+    if not passwords.verify(password, user and user.password_hash) or user is None:
         raise LoginFailed("Name or password is not right.")
     with database.begin() as session:
-        session.execute(delete(LoginAttemptRow).where(LoginAttemptRow.name == _tried(name)))
-        if passwords.needs_rehash(kept.password_hash):
+        session.execute(delete(LoginAttemptRow).where(LoginAttemptRow.name == _stored_name(name)))
+        if passwords.needs_rehash(user.password_hash):
             fresh = passwords.hash_password(password)
-            unchanged = (UserRow.id == kept.id, UserRow.password_hash == kept.password_hash)
+            unchanged = (UserRow.id == user.id, UserRow.password_hash == user.password_hash)
             session.execute(update(UserRow).where(*unchanged).values(password_hash=fresh))
-    return Actor(name, Role(kept.role))
+    return Actor(name, Role(user.role))
 
 
 def create(session: Session, name: str, at: datetime) -> str:
-    """A new token for a browser whose user was checked; only its hash is kept. Tokens that expired are forgotten."""
+    """Create a token for a browser whose user was authenticated, and delete expired ones; only its hash is stored."""
     session.execute(
         delete(LoginRow).where((LoginRow.seen_at <= at - IDLE_TIMEOUT) | (LoginRow.started_at <= at - MAX_AGE))
     )
@@ -62,7 +62,7 @@ def create(session: Session, name: str, at: datetime) -> str:
 
 
 def find_actor(session: Session, token: str, at: datetime) -> Actor | None:
-    """Whose token it is, in the role they have now; None for one that is unknown, expired or ended. Only reads."""
+    """Return the token's actor in the role they have now; None for an unknown, expired or revoked token."""
     row = session.execute(
         select(UserRow.name, UserRow.role)
         .join(LoginRow, LoginRow.user_id == UserRow.id)
@@ -77,7 +77,7 @@ def find_actor(session: Session, token: str, at: datetime) -> Actor | None:
 
 
 def touch(session: Session, token: str, at: datetime) -> None:
-    """Note that it was used, so that it stays good; written at most once a minute."""
+    """Record that the token was used, which postpones its expiry; written at most once per minute."""
     session.execute(
         update(LoginRow)
         .where(
@@ -100,9 +100,9 @@ def revoke_all(session: Session, user_id: int) -> None:
 
 
 def _count_attempt(session: Session, name: str, at: datetime) -> datetime | None:
-    """Count it; return until when the name waits, None when it may be tried. One statement, so none slips between."""
+    """Count the attempt, in one statement; return the time until which the name is refused, or None."""
     session.execute(delete(LoginAttemptRow).where(LoginAttemptRow.first_at <= at - ATTEMPT_WINDOW))
-    statement = insert_into(session, LoginAttemptRow).values(name=_tried(name), attempts=1, first_at=at)
+    statement = insert_into(session, LoginAttemptRow).values(name=_stored_name(name), attempts=1, first_at=at)
     counted = session.execute(
         statement.on_conflict_do_update(
             index_elements=["name"], set_={"attempts": LoginAttemptRow.attempts + 1}
@@ -111,7 +111,7 @@ def _count_attempt(session: Session, name: str, at: datetime) -> datetime | None
     return counted.first_at + ATTEMPT_WINDOW if counted.attempts > MAX_ATTEMPTS else None
 
 
-def _tried(name: str) -> str:
+def _stored_name(name: str) -> str:
     return truncate(name, 64)
 
 

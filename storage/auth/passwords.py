@@ -1,4 +1,4 @@
-"""Passwords: hashed with argon2id, and checked in the same time whether there is such a person or not."""
+"""Passwords: hashed with argon2id, and verified in the same time whether the user exists or not."""
 
 from functools import cache
 
@@ -7,30 +7,29 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from storage.errors import InvalidChange
 
-MIN_LENGTH = 10  # characters; longer counts for more than odd signs (NIST SP 800-63B)
+MIN_LENGTH = 10  # characters; length matters more than special characters (NIST SP 800-63B)
 MAX_LENGTH = 256
 
 
 def hash_password(password: str) -> str:
-    """The hash to keep, with its salt and its cost in it; raises `InvalidChange` for one that is too short or too
-    long."""
+    """Return the hash to store, with its salt and cost parameters; raises `InvalidChange` for a bad length."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidChange(f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.")
     return _hasher().hash(password)
 
 
-def verify(password: str, kept: str | None) -> bool:
-    """Whether it is the password; with nothing kept, False after as much work."""
+def verify(password: str, stored: str | None) -> bool:
+    """Return whether the password matches the stored hash; without a hash, return False after the same work."""
     try:
-        _hasher().verify(kept or _nobodys(), password[: MAX_LENGTH + 1])
+        _hasher().verify(stored or _dummy_hash(), password[: MAX_LENGTH + 1])
     except (VerificationError, InvalidHashError):
         return False
-    return kept is not None
+    return stored is not None
 
 
-def needs_rehash(kept: str) -> bool:
-    """Whether it was hashed at another cost than is used now, and should be hashed again."""
-    return _hasher().check_needs_rehash(kept)
+def needs_rehash(stored: str) -> bool:
+    """Return whether the hash was made at another cost than today's."""
+    return _hasher().check_needs_rehash(stored)
 
 
 @cache
@@ -39,5 +38,5 @@ def _hasher() -> PasswordHasher:
 
 
 @cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash("nobody has this password")

@@ -1,4 +1,4 @@
-"""Permission: a right is asked for where the data are changed, of who the person is at that moment."""
+"""Permission: checked in the transaction that changes data, for the role that the person has at that moment."""
 
 from sqlalchemy.orm import Session
 
@@ -9,16 +9,16 @@ from storage.errors import PermissionDenied
 
 
 def authorize(session: Session, actor: Actor, action: Action) -> Actor:
-    """The actor in the role they have now; raises `PermissionDenied`.
+    """Return the actor in the role they have now; raises `PermissionDenied`.
 
-    Once there are users the role is read from the database again: a page that was opened before somebody was
-    disabled, lost a role, or before there were users at all, changes nothing any more.
+    Once users exist, the role is read from the database: a page that was opened before somebody was disabled, lost a
+    role, or before the first user was added, changes nothing any more.
     """
     rights.require(actor, action)
     if not users.any_exist(session):
         return actor
     now = users.find_actor(session, actor.name)
     if now is None:
-        raise PermissionDenied(f"No user here is named {actor.name}, or not any more: log in.")
+        raise PermissionDenied(f"There is no active user {actor.name}: log in.")
     rights.require(now, action)
     return now

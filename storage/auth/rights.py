@@ -1,4 +1,4 @@
-"""Rights: the least role for each thing that a person can do (docs/adr/0019)."""
+"""Rights: the least role for each action (docs/adr/0019)."""
 
 from typing import Literal, get_args
 
@@ -74,19 +74,13 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 def is_allowed(actor: Actor, action: Action) -> bool:
-    """Whether the role allows it; for pages to show what can be pressed, never to protect anything."""
+    """Return whether the role allows the action; for showing what can be done, never for protection."""
     return actor.role.rank >= MIN_ROLE[action].rank
 
 
 def require(actor: Actor, action: Action) -> None:
-    """Raises `PermissionDenied`, saying who may, unless the actor's role allows the action."""
+    """Raise `PermissionDenied`, naming the roles that may, unless the actor's role allows the action."""
     if not is_allowed(actor, action):
-        who = [str(role) for role in Role if role.rank >= MIN_ROLE[action].rank]
-        listed = who[0] if len(who) == 1 else f"{', '.join(who[:-1])} or {who[-1]}"
-        raise PermissionDenied(
-            f"The {actor.role} {actor.name} may not do {action}: that is for {_article(who[0])} {listed}."
-        )
-
-
-def _article(role: str) -> str:
-    return "an" if role[0] in "aeiou" else "a"
+        roles = [str(role) for role in Role if role.rank >= MIN_ROLE[action].rank]
+        listed = roles[0] if len(roles) == 1 else f"{', '.join(roles[:-1])} or {roles[-1]}"
+        raise PermissionDenied(f"The {actor.role} {actor.name} may not do {action}: it takes the role {listed}.")

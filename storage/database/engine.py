@@ -1,4 +1,4 @@
-"""The database: one engine, transactions, migrations."""
+"""The database: one SQLAlchemy engine, its transactions, and migrations."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,25 +15,26 @@ from storage.database.driver_errors import translate
 from storage.errors import StorageError, StorageUnavailable
 from storage.urls import masked_url, parse_database_url
 
-_READING = "andon_reading"
+_READ_ONLY_OPTION = "andon_read_only"
 
 
 class Database:
-    """SQLite (``sqlite:///path``, WAL) or PostgreSQL 15+ (``postgresql+psycopg://…``) by URL.
+    """SQLite (``sqlite:///path``, in WAL mode) or PostgreSQL 15 or newer (``postgresql+psycopg://…``), by URL.
 
-    Opening connects to nothing. A SQLite writer waits `lock_timeout_s` seconds for another one.
-    Raises `StorageError` for a URL that can't be read.
+    The constructor opens no connection. A writer on SQLite waits at most `lock_timeout_s` seconds for another writer.
+    Used from several threads. Raises `StorageError` for a URL that cannot be parsed.
     """
 
     def __init__(self, url: str, *, lock_timeout_s: float = 10.0) -> None:
+        """Parse the URL and create the engine."""
         try:
-            address = parse_database_url(url)
+            parsed = parse_database_url(url)
         except ValueError as error:
             raise StorageError(str(error)) from None
-        self.name = masked_url(address)
-        is_sqlite = address.get_backend_name() == "sqlite"
-        self._engine = _sqlite(address, lock_timeout_s) if is_sqlite else _postgres(address)
-        reading = self._engine.execution_options(**{_READING: True})
+        self.name = masked_url(parsed)
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._engine = _sqlite(parsed, lock_timeout_s) if is_sqlite else _postgres(parsed)
+        reading = self._engine.execution_options(**{_READ_ONLY_OPTION: True})
         if self._engine.dialect.name == "postgresql":
             reading = reading.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
         self._writing = sessionmaker(self._engine, expire_on_commit=False)
@@ -41,54 +42,59 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction; raises `StorageUnavailable` when the database is away, locked for too long or full."""
-        with self._told(), self._writing.begin() as session:
+        """Open a transaction that is committed when the block ends; raises `StorageUnavailable`.
+
+        The database is unavailable when it cannot be reached, is locked for too long or is full.
+        """
+        with self._translate_errors(), self._writing.begin() as session:
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One transaction that can't write, sees one moment, and never waits for those that write."""
-        with self._told(), self._reading.begin() as session:
+        """Open a read-only transaction on one snapshot, which never waits for writers; raises `StorageUnavailable`."""
+        with self._translate_errors(), self._reading.begin() as session:
             yield session
 
     def upgrade(self) -> None:
-        """Migrate to the newest schema; safe when two processes do it at once."""
-        with self._told():
+        """Migrate to the newest schema; processes that do so at the same time wait for each other."""
+        with self._translate_errors():
             schema.upgrade(self._engine, self.name)
 
     def require_current_schema(self) -> None:
-        """Raise `SchemaMismatch` unless the schema is the one this code was written for."""
-        with self._told(), self._engine.connect() as connection:
+        """Raise `SchemaMismatch` unless the schema is the one that this code was written for."""
+        with self._translate_errors(), self._engine.connect() as connection:
             schema.require_current(connection, self.name)
 
     def close(self) -> None:
+        """Close all connections."""
         self._engine.dispose()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
+        """Translate a driver's errors into those of `storage.errors`."""
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:  # the latter from preparing a new connection
-            told = translate(error, self.name)
-            if told is None:
+            translated = translate(error, self.name)
+            if translated is None:
                 raise
-            raise told from error
+            raise translated from error
 
 
-def _postgres(address: URL) -> Engine:
-    # A vanished server is noticed within half a minute instead of TCP's quarter of an hour.
-    patience = {
+def _postgres(url: URL) -> Engine:
+    # A server that disappears is noticed within half a minute; TCP alone takes a quarter of an hour.
+    timeouts = {
         "connect_timeout": "5",
         "keepalives_idle": "10",
         "keepalives_interval": "5",
         "tcp_user_timeout": "30000",
     }
-    return create_engine(address.update_query_dict({**patience, **address.query}), pool_pre_ping=True)
+    return create_engine(url.update_query_dict({**timeouts, **url.query}), pool_pre_ping=True)
 
 
-def _sqlite(address: URL, lock_timeout_s: float) -> Engine:
-    path = Path(address.database or "")
-    engine = create_engine(address, connect_args={"timeout": lock_timeout_s})
+def _sqlite(url: URL, lock_timeout_s: float) -> Engine:
+    path = Path(url.database or "")
+    engine = create_engine(url, connect_args={"timeout": lock_timeout_s})
 
     @event.listens_for(engine, "do_connect")
     def make_folder(*_: Any) -> None:
@@ -108,14 +114,14 @@ def _sqlite(address: URL, lock_timeout_s: float) -> Engine:
         record.info["file"] = path.stat().st_ino
 
     @event.listens_for(engine, "checkout")
-    def same_file(connection: Any, record: Any, _: Any) -> None:
-        # SQLite goes on writing to a file that was deleted or replaced, and all of it would be lost.
+    def require_same_file(connection: Any, record: Any, _: Any) -> None:
+        # SQLite would go on writing to a file that was deleted or replaced, and those rows would be lost.
         if not path.exists() or path.stat().st_ino != record.info["file"]:
             raise DisconnectionError(f"{path} was replaced")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get(_READING, False)
+        reading = connection.get_execution_options().get(_READ_ONLY_OPTION, False)
         connection.exec_driver_sql(f"PRAGMA query_only = {int(reading)}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 

@@ -1,4 +1,4 @@
-"""Between rows and what travels: a record's fields are named like the columns they are kept in."""
+"""Between table rows and records: a record's fields are named like the columns that store them."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 
 def columns_of(table: type[Base], record: type["DataclassInstance"]) -> tuple[InstrumentedAttribute[Any], ...]:
-    """The table's columns in the order of the record's fields."""
+    """Return the table's columns in the order of the record's fields."""
     return tuple(getattr(table, field.name) for field in fields(record))
 
 
 def row_of(record: "DataclassInstance") -> dict[str, Any]:
-    """The record's fields by column name, nothing copied."""
+    """Return the record's fields by column name, without copying their values."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def insert_into(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An insert that can say what happens on conflict, which each database spells by itself."""
+    """Return an insert that supports ON CONFLICT, which each database spells in its own way."""
     return insert_for(session.get_bind().dialect.name, table)
 
 
 def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """`insert_into` for a statement that is put together once and kept."""
-    rows = table.__table__  # the ORM would look at every row again
+    """Return an insert as `insert_into` does, for a statement that is built once and cached."""
+    rows = table.__table__  # bypasses the ORM's bookkeeping for every row
     assert isinstance(rows, SqlTable)
     return sqlite.insert(rows) if dialect == "sqlite" else postgresql.insert(rows)
 
 
 def insert_new(session: Session, table: type[Base], rows: Sequence[dict[str, Any]], key: str) -> set[Any]:
-    """Insert the rows that break no unique constraint, in their order, and return the `key` column of those."""
+    """Insert the rows that violate no unique constraint, in their order; return their `key` column."""
     if not rows:
         return set()
     statement = _inserting_new(session.get_bind().dialect.name, table, key)
@@ -48,5 +48,5 @@ def insert_new(session: Session, table: type[Base], rows: Sequence[dict[str, Any
 
 @cache
 def _inserting_new(dialect: str, table: type[Base], key: str) -> ReturningInsert[tuple[Any]]:
-    """Put together once: verdicts are written with it for each batch of frames."""
+    """Build the statement once per table: every batch of frames executes it."""
     return insert_for(dialect, table).on_conflict_do_nothing().returning(table.__table__.c[key])

@@ -1,4 +1,4 @@
-"""The schema's version: migrating to the newest, and saying in a sentence what is wrong with another."""
+"""The schema's version: migrations, and errors that name the way out of another version."""
 
 import sqlite3
 import time
@@ -17,19 +17,19 @@ from storage.database.tables import UtcDateTime
 from storage.errors import SchemaMismatch, StorageError
 
 VERSION_TABLE = "andon_schema"
-MIGRATION_LOCK = 0x616E646F6E  # "andon", PostgreSQL's advisory lock that every migrating process takes
-_MIGRATION_PATIENCE_S = 120
+MIGRATION_LOCK = 0x616E646F6E  # "andon" in ASCII; PostgreSQL's advisory lock for migrations
+_LOCK_TIMEOUT_S = 120
 
 
 def upgrade(engine: Engine, database: str) -> None:
-    """Bring an empty or older database to the newest revision, in one transaction behind one lock."""
+    """Migrate an empty or older database to the newest revision, in one transaction and behind one lock."""
     if engine.dialect.name == "sqlite":
         _use_write_ahead_log(engine)
     with engine.connect() as connection, _foreign_keys_unchecked(connection), connection.begin():
         # On SQLite the write lock is held from here on.
         if connection.dialect.name == "postgresql":
             _require_postgres_15(connection, database)
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         found = _revision(connection, database)
         if found == newest():
@@ -48,7 +48,7 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def require_current(connection: Connection, database: str) -> None:
-    """Raise `SchemaMismatch` with the way out unless the database is at the newest revision."""
+    """Raise `SchemaMismatch`, with the way out, unless the database is at the newest revision."""
     found = _revision(connection, database)
     if found is None:
         raise SchemaMismatch(f"The database {database} is empty: run `andon db upgrade` to set it up.")
@@ -60,7 +60,7 @@ def require_current(connection: Connection, database: str) -> None:
 
 
 def newest() -> str:
-    """The revision this code was written for."""
+    """Return the revision that this code was written for."""
     head = ScriptDirectory.from_config(_configuration()).get_current_head()
     if head is None:
         raise StorageError("Andon's migrations are missing: install it again.")
@@ -68,7 +68,7 @@ def newest() -> str:
 
 
 def rendered(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """How autogenerate writes our own column type into a migration, which must not change when the class does."""
+    """Return how autogenerate writes `UtcDateTime` into a migration, which must not change when the class does."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return 'sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")'
     return False
@@ -103,15 +103,15 @@ def _require_foreign_keys(connection: Connection, database: str) -> None:
 
 
 def _revision(connection: Connection, database: str) -> str | None:
-    """The revision found, None for an empty database; raises `SchemaMismatch` for somebody else's."""
+    """Return the revision, None for an empty database; raises `SchemaMismatch` for tables that are not Andon's."""
     tables = inspect(connection).get_table_names()
     if VERSION_TABLE in tables:
         found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
         return found
     if tables:
-        some = ", ".join(sorted(tables)[:3])
+        first_tables = ", ".join(sorted(tables)[:3])
         raise SchemaMismatch(
-            f"The database {database} holds tables that are not Andon's ({some}): give Andon a database of its own."
+            f"The database {database} has tables that are not Andon's ({first_tables}): give Andon its own database."
         )
     return None
 
@@ -132,10 +132,13 @@ def _require_postgres_15(connection: Connection, database: str) -> None:
 
 
 def _use_write_ahead_log(engine: Engine) -> None:
-    """Switch once and for good; two processes that switch at the same moment get 'locked' without SQLite waiting."""
+    """Switch the file to WAL for good.
+
+    Two processes that switch at the same moment fail as locked, without SQLite's own wait, so it is tried again here.
+    """
     if sqlite3.sqlite_version_info < (3, 35):
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old: Andon needs 3.35 or newer.")
-    deadline = time.monotonic() + _MIGRATION_PATIENCE_S
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
     while True:
         connection = engine.raw_connection()
         try:

@@ -1,4 +1,4 @@
-"""SQL expressions: the few that SQLite and PostgreSQL spell differently, and periods as a table to join with."""
+"""SQL expressions that SQLite and PostgreSQL spell differently, and periods as a table to join with."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,23 +33,23 @@ class _Gathered(FunctionElement[list[float]]):
 
 
 def bucket_start(at: SQLColumnExpression[datetime], width: timedelta) -> ColumnElement[datetime]:
-    """The start of the bucket that `at` lies in; buckets are whole multiples of `width` since 1970, UTC."""
+    """Return the start of the bucket that contains `at`; buckets are whole multiples of `width` since 1970, UTC."""
     return _BucketStart(at, literal(width // MICROSECOND))
 
 
 def periods_table(periods: Sequence[tuple[int, datetime, datetime]], name: str) -> CTE:
-    """Rows (number, since, until) that a query can join with, so that one query asks about many periods."""
+    """Return rows (number, since, until) to join with, so that one query serves many periods."""
     columns = (column("number", Integer), column("since", UtcDateTime), column("until", UtcDateTime))
     return values(*columns, name=name).data(list(periods)).cte(name)
 
 
 def integer_part(number: ColumnElement[Any]) -> ColumnElement[int]:
-    """A number of 0 or above without its fraction."""
+    """Return a number of at least 0 without its fraction."""
     return _Whole(number)
 
 
 def json_array_agg(numbers: ColumnElement[Any]) -> ColumnElement[list[float]]:
-    """An aggregate: all numbers as one list, in the order in which the rows come; SQLite keeps 15 digits of each."""
+    """Aggregate all numbers to one list, in the order of the rows; SQLite keeps 15 digits of each."""
     return _Gathered(numbers)
 
 

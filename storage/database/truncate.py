@@ -1,12 +1,15 @@
-"""Text from outside, made fit for a column."""
+"""Text from outside, adapted to the length and the characters that a column can store."""
 
 
 def truncate(text: str, length: int) -> str:
-    """At most `length` characters that both databases keep: PostgreSQL takes neither NUL nor a lone surrogate."""
+    """Return at most `length` characters that both databases can store, with "…" where text was cut.
+
+    PostgreSQL stores neither NUL nor lone surrogates; they are replaced.
+    """
     kept = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
     return kept if len(kept) <= length else f"{kept[: length - 1]}…"
 
 
 def truncate_or_none(text: str | None, length: int) -> str | None:
-    """`fit`, with nothing staying nothing."""
+    """Return `truncate` of the text, None for None."""
     return None if text is None else truncate(text, length)

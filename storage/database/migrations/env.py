@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates over the connection that `storage.database.schema` hands it, in that transaction."""
+"""Alembic's entry point: migrates over the connection that `schema` passes, in its transaction."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine
@@ -9,6 +9,7 @@ from storage.urls import parse_database_url
 
 
 def migrate(connection: Connection) -> None:
+    """Execute the migrations over this connection."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -1,4 +1,4 @@
-"""The first tables, and the triggers that keep a normal set's images as they are."""
+"""Create the first tables, and triggers that refuse changes of normal images."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,6 +32,7 @@ POSTGRES_TRIGGERS = (
 
 
 def upgrade() -> None:
+    """Migrate to this revision."""
     op.create_table(
         "dead_letters",
         sa.Column("id", BIG_ID, nullable=False),

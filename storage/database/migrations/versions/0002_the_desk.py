@@ -1,4 +1,4 @@
-"""The quality engineer's desk: people, what they did and said, alerts, and jobs that a scorer does for them."""
+"""Create tables for users, reviews, alerts and jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,7 @@ FILL_THE_QUEUE = """INSERT INTO review_queue (frame_id, station_id, captured_at,
 
 
 def upgrade() -> None:
+    """Migrate to this revision."""
     op.create_table(
         "audit",
         sa.Column("id", BIG_ID, nullable=False),

@@ -1,4 +1,4 @@
-"""Frames lost before the bus are told, so that the wall can say so."""
+"""Create the table of frames lost before the bus."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ TIME = sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")  # mic
 
 
 def upgrade() -> None:
+    """Migrate to this revision."""
     op.create_table(
         "drops",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -1,4 +1,4 @@
-"""A random sample of passed frames is reviewed, and a part is found by its id."""
+"""Add the random sample of passed frames, and an index to find a part by its id."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ REVIEWED = {
 
 
 def upgrade() -> None:
+    """Migrate to this revision."""
     op.add_column("stations", sa.Column("sample_one_in", sa.Integer(), server_default=sa.text("200"), nullable=False))
     for table in ("verdicts", "review_queue", "reviewed_frames"):
         op.add_column(table, sa.Column("sampled", sa.Boolean(), server_default=NOT_DRAWN, nullable=False))

@@ -28,6 +28,7 @@ REVIEW_CONSTRAINTS = {
 
 
 def upgrade() -> None:
+    """Migrate to this revision."""
     create_verdict_rollups()
     create_score_rollups()
     create_normal_candidates()
@@ -43,6 +44,7 @@ def upgrade() -> None:
 
 
 def create_verdict_rollups() -> None:
+    """Create verdict_rollups from tallies."""
     op.create_table(
         "verdict_rollups",
         sa.Column("station_id", sa.Integer(), nullable=False),
@@ -65,6 +67,7 @@ def create_verdict_rollups() -> None:
 
 
 def create_score_rollups() -> None:
+    """Create score_rollups from score_tallies."""
     op.create_table(
         "score_rollups",
         sa.Column("station_id", sa.Integer(), nullable=False),
@@ -81,6 +84,7 @@ def create_score_rollups() -> None:
 
 
 def create_normal_candidates() -> None:
+    """Create normal_candidates from picked_frames."""
     op.create_table(
         "normal_candidates",
         sa.Column("station_id", sa.Integer(), nullable=False),
@@ -108,6 +112,7 @@ def move_rows(old: str, new: str, columns: Mapping[str, str]) -> None:
 
 
 def rename_review_constraints_on_postgres() -> None:
+    """Rename the constraints that are named after columns."""
     for old, new in REVIEW_CONSTRAINTS.items():
         op.execute(f"ALTER TABLE reviews RENAME CONSTRAINT {old} TO {new}")
 

@@ -1,4 +1,4 @@
-"""Alert rules: how a rule is set at one station, or for the whole line; one that has no row has its defaults."""
+"""Alert rules: their configuration at one station or for the whole line; a rule without a row has its defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from storage.database.truncate import truncate
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """`kind` names the rule, as `alerts` registers it; `station_id` is None for the whole line."""
+    """A configured rule; `kind` is its registered name, `station_id` is None for the whole line."""
 
     station_id: int | None
     kind: str
@@ -23,27 +23,27 @@ class AlertRule:
 
 
 def put(session: Session, rule: AlertRule) -> None:
-    """Set it, in place of how it was set before."""
+    """Set the configuration, in place of an earlier one."""
     row = {
         "station_id": rule.station_id,
         "kind": truncate(rule.kind, 40),
         "parameters": dict(rule.parameters),
         "enabled": rule.enabled,
     }
-    of_line = rule.station_id is None
+    line_wide = rule.station_id is None
     session.execute(
         insert_into(session, AlertRuleRow)
         .values(**row)
         .on_conflict_do_update(
-            index_elements=["kind"] if of_line else ["station_id", "kind"],
-            index_where=AlertRuleRow.station_id.is_(None) if of_line else AlertRuleRow.station_id.is_not(None),
+            index_elements=["kind"] if line_wide else ["station_id", "kind"],
+            index_where=AlertRuleRow.station_id.is_(None) if line_wide else AlertRuleRow.station_id.is_not(None),
             set_={"parameters": row["parameters"], "enabled": row["enabled"]},
         )
     )
 
 
 def get(session: Session, station_id: int | None, kind: str) -> AlertRule | None:
-    """How it is set; None where it never was."""
+    """Return the configuration; None where none was set."""
     row = session.execute(
         select(*_COLUMNS).where(
             AlertRuleRow.station_id.is_(None) if station_id is None else AlertRuleRow.station_id == station_id,
@@ -54,7 +54,7 @@ def get(session: Session, station_id: int | None, kind: str) -> AlertRule | None
 
 
 def list_all(session: Session) -> list[AlertRule]:
-    """All that were ever set, in no order."""
+    """Return all configurations, in no particular order."""
     return [AlertRule(*row) for row in session.execute(select(*_COLUMNS))]
 
 

@@ -1,7 +1,8 @@
-"""Alerts: episodes of a condition that wants a person; opened → acknowledged → resolved, with names and times.
+"""Alerts: episodes of a condition that needs a person; opened → acknowledged → resolved, with names and times.
 
-How rules are set lies in `storage.alerts.alert_rules`, mutes in `storage.alerts.mutes`, where and what is notified in
-`storage.alerts.channels` and `storage.alerts.notifications`; what people do to all of them in `storage.actions.alerts`.
+The configuration of rules is in `storage.alerts.alert_rules`, mutes are in `storage.alerts.mutes`, and notifications in
+`storage.alerts.channels` and `storage.alerts.notifications`. What people do to all of them is in
+`storage.actions.alerts`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,15 +21,14 @@ from storage.errors import InvalidChange, NotFound
 Severity = Literal["info", "warning", "critical"]
 AlertState = Literal["opened", "acknowledged", "resolved"]
 
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")  # mildest first
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")  # from mild to severe
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One episode; `station_id` is None for the whole line, `resolved_by` for one that went by itself.
+    """One episode; `station_id` is None for the whole line, `resolved_by` for one that ended by itself.
 
-    `evidence` are the JSON facts that the rule decided by; `condition_seen_at` is when its condition was last seen to
-    hold.
+    `evidence` holds the JSON values that the rule decided by; `condition_seen_at` is when its condition last held.
     """
 
     id: int
@@ -56,9 +56,9 @@ def open_episode(
     evidence: Mapping[str, Any],
     at: datetime,
 ) -> Alert | None:
-    """Open an alert; None, and nothing written, where this station and rule have one that is not resolved.
+    """Open an alert; return None, and write nothing, where this station and rule have an unresolved one.
 
-    Two processes that open the same one at once make one.
+    Of two processes that open the same alert at once, one opens it.
     """
     row = {
         "station_id": station_id,
@@ -77,7 +77,7 @@ def open_episode(
 
 
 def refresh(session: Session, alert_id: int, evidence: Mapping[str, Any], at: datetime) -> None:
-    """Note that its condition holds at `at`, with the newest evidence; a resolved one stays as it is."""
+    """Record that the condition still holds at `at`, with new evidence; a resolved alert stays as it is."""
     session.execute(
         update(AlertRow)
         .where(AlertRow.id == alert_id, AlertRow.resolved_at.is_(None))
@@ -86,16 +86,15 @@ def refresh(session: Session, alert_id: int, evidence: Mapping[str, Any], at: da
 
 
 def acknowledge(session: Session, alert_id: int, by: str, at: datetime, note: str = "") -> Alert:
-    """Say that somebody sees to it; one that is acknowledged stays with whom it was. Raises `InvalidChange`,
-    `NotFound`.
+    """Acknowledge an alert; one that is acknowledged keeps its first name and time.
 
-    A resolved one can't be acknowledged.
+    Raises `NotFound`, and `InvalidChange` for a resolved alert.
     """
-    alert = _held(session, alert_id)
+    alert = _lock(session, alert_id)
     if alert.state == "acknowledged":
         return alert
     if alert.state == "resolved":
-        raise InvalidChange(f"Alert {alert_id} is resolved already: there is nothing left to acknowledge.")
+        raise InvalidChange(f"Alert {alert_id} is already resolved and cannot be acknowledged.")
     change = {
         "state": "acknowledged",
         "acknowledged_at": at,
@@ -107,8 +106,11 @@ def acknowledge(session: Session, alert_id: int, by: str, at: datetime, note: st
 
 
 def resolve(session: Session, alert_id: int, by: str | None, at: datetime, note: str = "") -> Alert:
-    """End the episode, by hand or, with `by` None, because its condition is gone; a resolved one stays as it is."""
-    alert = _held(session, alert_id)
+    """End the episode, by hand or, with `by` None, because its condition ended; raises `NotFound`.
+
+    A resolved alert stays as it is.
+    """
+    alert = _lock(session, alert_id)
     if alert.state == "resolved":
         return alert
     change = {"state": "resolved", "resolved_at": at, "resolved_by": by and truncate(by, 64)}
@@ -119,15 +121,15 @@ def resolve(session: Session, alert_id: int, by: str | None, at: datetime, note:
 
 
 def get(session: Session, alert_id: int) -> Alert:
-    """Raises `NotFound`."""
+    """Return the alert; raises `NotFound`."""
     row = session.execute(select(*_COLUMNS).where(AlertRow.id == alert_id)).first()
     if row is None:
-        raise NotFound(f"There is no alert {alert_id}: `andon alerts list` shows those there are.")
+        raise NotFound(f"There is no alert {alert_id}: `andon alerts list` shows the alerts.")
     return Alert(*row)
 
 
 def unresolved(session: Session, station_id: int | None = None) -> list[Alert]:
-    """All opened and acknowledged ones, of one station or of all and the line, newest first."""
+    """Return opened and acknowledged alerts, newest first, of one station or of all stations and the line."""
     query = select(*_COLUMNS).where(AlertRow.resolved_at.is_(None))
     if station_id is not None:
         query = query.where(AlertRow.station_id == station_id)
@@ -135,7 +137,7 @@ def unresolved(session: Session, station_id: int | None = None) -> list[Alert]:
 
 
 def find_unresolved(session: Session, station_id: int | None, rule: str) -> Alert | None:
-    """The episode that this station (None: the line) and rule have now."""
+    """Return the unresolved alert of this station (None: the line) and rule; None without one."""
     row = session.execute(
         select(*_COLUMNS).where(
             AlertRow.station_id.is_(None) if station_id is None else AlertRow.station_id == station_id,
@@ -157,8 +159,8 @@ def recent(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Alert]:
-    """Newest first, of those opened at `since` or later and before `until`; no states means all."""
-    query = _which(select(*_COLUMNS), station_id, states, rule, since, until)
+    """Return the alerts opened in [since, until), newest first; no states means all."""
+    query = _filtered(select(*_COLUMNS), station_id, states, rule, since, until)
     rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
     return [Alert(*row) for row in rows]
 
@@ -172,8 +174,8 @@ def count(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> int:
-    """How many there are of those that `recent` would list."""
-    query = _which(select(func.count()).select_from(AlertRow), station_id, states, rule, since, until)
+    """Return the number of alerts that `recent` would return without its limit."""
+    query = _filtered(select(func.count()).select_from(AlertRow), station_id, states, rule, since, until)
     return session.scalar(query) or 0
 
 
@@ -181,7 +183,7 @@ _COLUMNS = columns_of(AlertRow, Alert)
 _NEWEST_FIRST = (AlertRow.opened_at.desc(), AlertRow.id.desc())
 
 
-def _which(
+def _filtered(
     query: Select[Any],
     station_id: int | None,
     states: Sequence[AlertState],
@@ -200,7 +202,7 @@ def _which(
     return query if until is None else query.where(AlertRow.opened_at < until)
 
 
-def _held(session: Session, alert_id: int) -> Alert:
-    """The alert, locked until the transaction ends, so that two people's changes come one by one."""
+def _lock(session: Session, alert_id: int) -> Alert:
+    """Return the alert, locked until the transaction ends, so that two people's changes come one by one."""
     session.execute(select(AlertRow.id).where(AlertRow.id == alert_id).with_for_update())
     return get(session, alert_id)

@@ -1,4 +1,4 @@
-"""Mutes: a station under maintenance notifies nobody until a time, or until the mute is ended; history is kept."""
+"""Mutes: a station under maintenance sends no notifications until a time, or until the mute is ended."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from storage.errors import InvalidChange
 
 @dataclass(frozen=True, slots=True)
 class Mute:
-    """In force from `muted_at` up to `until_at`, or to `ended_at` when somebody ended it before."""
+    """In force from `muted_at` up to `until_at`, or up to `ended_at` when somebody ended it earlier."""
 
     id: int
     station_id: int
@@ -27,7 +27,7 @@ class Mute:
 
 
 def mute(session: Session, station_id: int, until: datetime, reason: str, by: str, at: datetime) -> Mute:
-    """Mute the station, in place of a mute that is in force; raises `InvalidChange` for a time that is past."""
+    """Mute the station, in place of a mute in force; raises `InvalidChange` for a time in the past."""
     if until <= at:
         raise InvalidChange("A mute ends in the future, such as in two hours.")
     unmute(session, station_id, by, at)
@@ -43,7 +43,7 @@ def mute(session: Session, station_id: int, until: datetime, reason: str, by: st
 
 
 def unmute(session: Session, station_id: int, by: str, at: datetime) -> Mute | None:
-    """End the mute that is in force and return it as it was; None where there is none."""
+    """End the mute in force and return it as it was; None where none is in force."""
     before = current(session, station_id, at)
     session.execute(
         update(MuteRow)
@@ -54,12 +54,12 @@ def unmute(session: Session, station_id: int, by: str, at: datetime) -> Mute | N
 
 
 def current(session: Session, station_id: int, at: datetime) -> Mute | None:
-    """The one in force at `at`."""
+    """Return the mute in force at `at`; None without one."""
     return in_force(session, at).get(station_id)
 
 
 def in_force(session: Session, at: datetime) -> dict[int, Mute]:
-    """Station id → the mute in force at `at`."""
+    """Return the mutes in force at `at` by station id."""
     rows = session.execute(
         select(*_COLUMNS)
         .where(MuteRow.muted_at <= at, MuteRow.until_at > at, MuteRow.ended_at.is_(None))
@@ -69,7 +69,7 @@ def in_force(session: Session, at: datetime) -> dict[int, Mute]:
 
 
 def history(session: Session, station_id: int, limit: int = 100) -> list[Mute]:
-    """Newest first."""
+    """Return mutes, newest first."""
     query = select(*_COLUMNS).where(MuteRow.station_id == station_id).order_by(MuteRow.id.desc()).limit(limit)
     return [Mute(*row) for row in session.execute(query)]
 

@@ -1,7 +1,7 @@
-"""Notifications: the outbox of alerts, written with the alert's change and emptied by whoever sends.
+"""Notifications: the outbox of alerts, written with the change of an alert and emptied by the sender.
 
-A row is due from `next_at` on. Taking it pushes that ahead, so that two senders don't both send it, and one that dies
-while sending is followed by another try. A message may so come twice, but is never lost.
+A row is due from `next_at` on. Claiming it moves that into the future, so that two senders don't both send it, and one
+that dies while sending is followed by another attempt: at-least-once delivery.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ NotificationEvent = Literal["opened", "acknowledged", "resolved"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Done once `done_at` is set; given up when neither that nor `next_at` is; else it is tried at `next_at`."""
+    """One message: sent once `done_at` is set, given up when `next_at` is None too, else due at `next_at`."""
 
     id: int
     alert_id: int
@@ -37,9 +37,9 @@ class Notification:
 
 
 def enqueue(session: Session, alert: Alert, event: NotificationEvent, at: datetime) -> int:
-    """Put it into the outbox of each enabled channel that the severity concerns; return how many were new.
+    """Add the event for each enabled channel whose severity it reaches; return the number of new rows.
 
-    Nobody is told of a muted station, and of one event on one channel only once.
+    Nothing is added for a muted station, and one event is added once per channel.
     """
     if alert.station_id is not None and mutes.current(session, alert.station_id, at) is not None:
         return 0
@@ -53,7 +53,7 @@ def enqueue(session: Session, alert: Alert, event: NotificationEvent, at: dateti
 
 
 def claim_due(session: Session, at: datetime, lease: timedelta, limit: int = 20) -> list[Notification]:
-    """Those to send now, oldest first, counted as one more try each; untold within `lease` they are due again."""
+    """Claim the notifications that are due, oldest first, each with one more try; due again after `lease`."""
     due = (
         select(NotificationRow.id)
         .where(
@@ -76,17 +76,17 @@ def claim_due(session: Session, at: datetime, lease: timedelta, limit: int = 20)
 
 
 def mark_sent(session: Session, notification_id: int, at: datetime) -> None:
-    """It was told."""
+    """Record that the notification was sent."""
     _change(session, notification_id, {"done_at": at, "error": None})
 
 
 def mark_failed(session: Session, notification_id: int, error: str, next_at: datetime | None) -> None:
-    """It could not be told; it is tried again at `next_at`, or given up where that is None."""
+    """Record a failed attempt; it is due again at `next_at`, or given up with None."""
     _change(session, notification_id, {"error": truncate(error, 500), "next_at": next_at})
 
 
 def recent(session: Session, *, alert_id: int | None = None, limit: int = 100) -> list[Notification]:
-    """Newest first."""
+    """Return notifications, newest first."""
     query = select(*_COLUMNS).order_by(NotificationRow.id.desc()).limit(limit)
     if alert_id is not None:
         query = query.where(NotificationRow.alert_id == alert_id)
@@ -94,7 +94,7 @@ def recent(session: Session, *, alert_id: int | None = None, limit: int = 100) -
 
 
 def count_pending(session: Session) -> int:
-    """How many are to be sent still."""
+    """Return the number of notifications that are not sent or given up."""
     query = select(func.count()).where(NotificationRow.done_at.is_(None), NotificationRow.next_at.is_not(None))
     return session.scalar(query) or 0
 

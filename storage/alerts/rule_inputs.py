@@ -1,4 +1,4 @@
-"""What watching over the line needs to read again and again: few columns, and only what is new."""
+"""What alert rules and control charts read repeatedly: few columns, and only what is new."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage.database.tables import AlertRow, DeadLetterRow, MuteRow, NormalSetRow, VerdictRow
 
-_SEEN = (
+_VERDICT_COLUMNS = (
     VerdictRow.id,
     VerdictRow.station_id,
     VerdictRow.captured_at,
@@ -24,7 +24,7 @@ _SEEN = (
 
 @dataclass(frozen=True, slots=True)
 class VerdictEvent:
-    """Of a verdict, what rules and charts look at; `id` counts up in the order of recording."""
+    """The fields of a verdict that rules and charts use; `id` increases in the order of recording."""
 
     id: int
     station_id: int
@@ -39,7 +39,7 @@ class VerdictEvent:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterEvent:
-    """Of a dead letter, what the rule on bursts looks at."""
+    """The fields of a dead letter that the rule on bursts uses."""
 
     occurred_at: datetime
     reason: str
@@ -56,29 +56,29 @@ class ActiveNormalSet:
 
 
 def verdicts_after(session: Session, verdict_id: int, limit: int) -> list[VerdictEvent]:
-    """Recorded after the one with this id, in that order; reads nothing else."""
-    query = select(*_SEEN).where(VerdictRow.id > verdict_id).order_by(VerdictRow.id).limit(limit)
+    """Return verdicts recorded after the one with this id, in the order of recording."""
+    query = select(*_VERDICT_COLUMNS).where(VerdictRow.id > verdict_id).order_by(VerdictRow.id).limit(limit)
     return [VerdictEvent(*row) for row in session.execute(query)]
 
 
 def newest_verdicts(session: Session, station_id: int, limit: int) -> list[VerdictEvent]:
-    """The station's newest captured ones, oldest first."""
+    """Return the station's newest verdicts by capture time, oldest first."""
     newest = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
-    rows = session.execute(select(*_SEEN).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit))
+    rows = session.execute(select(*_VERDICT_COLUMNS).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit))
     return [VerdictEvent(*row) for row in reversed(rows.all())]
 
 
 def last_verdict_id(session: Session) -> int:
-    """The id of the newest recorded one; 0 where there is none."""
+    """Return the id of the verdict recorded last; 0 without any."""
     return session.scalar(select(func.max(VerdictRow.id))) or 0
 
 
 def passed_since(
     session: Session, station_id: int, normal_set_id: int, model_id: str, since: datetime, limit: int
 ) -> list[VerdictEvent]:
-    """The first frames after `since` that passed against this normal set by this model, oldest first."""
+    """Return the first frames after `since` that passed with this normal set and model, oldest first."""
     query = (
-        select(*_SEEN)
+        select(*_VERDICT_COLUMNS)
         .where(
             VerdictRow.station_id == station_id,
             VerdictRow.decision == "pass",
@@ -93,7 +93,7 @@ def passed_since(
 
 
 def dead_letters_since(session: Session, since: datetime, limit: int) -> list[DeadLetterEvent]:
-    """The newest dead letters since then, oldest first."""
+    """Return the newest dead letters since then, oldest first."""
     query = (
         select(DeadLetterRow.occurred_at, DeadLetterRow.reason, DeadLetterRow.station)
         .where(DeadLetterRow.occurred_at >= since)
@@ -104,7 +104,7 @@ def dead_letters_since(session: Session, since: datetime, limit: int) -> list[De
 
 
 def active_normal_sets(session: Session) -> Mapping[int, ActiveNormalSet]:
-    """Station id → its active normal set."""
+    """Return the active normal sets by station id."""
     rows = session.execute(
         select(NormalSetRow.station_id, NormalSetRow.id, NormalSetRow.version, NormalSetRow.activated_at).where(
             NormalSetRow.state == "active", NormalSetRow.activated_at.is_not(None)
@@ -118,7 +118,7 @@ def active_normal_sets(session: Session) -> Mapping[int, ActiveNormalSet]:
 
 
 def last_resolved(session: Session) -> Mapping[tuple[int | None, str], datetime]:
-    """(station id or None for the line, rule) → when its newest resolved alert was resolved."""
+    """Return by (station id or None for the line, rule) when the newest resolved alert was resolved."""
     rows = session.execute(
         select(AlertRow.station_id, AlertRow.rule, func.max(AlertRow.resolved_at))
         .where(AlertRow.resolved_at.is_not(None))
@@ -128,7 +128,7 @@ def last_resolved(session: Session) -> Mapping[tuple[int | None, str], datetime]
 
 
 def last_unmuted(session: Session, at: datetime) -> Mapping[int, datetime]:
-    """Station id → when its newest mute that is over by `at` ended."""
+    """Return by station id when the newest mute that is over at `at` ended."""
     ended = case((MuteRow.ended_at.is_not(None), MuteRow.ended_at), else_=MuteRow.until_at)
     rows = session.execute(select(MuteRow.station_id, func.max(ended)).where(ended <= at).group_by(MuteRow.station_id))
     return {row[0]: row[1] for row in rows}

@@ -1,7 +1,7 @@
-"""Score tallies: how often each score, to three digits, came at a station in one hour or day.
+"""Score rollups: the number of each score, rounded down to three digits, at a station in one hour or day.
 
-A histogram over weeks is added up from these; only the ragged ends of its time range, at most an hour each, are read
-from the verdicts. The bins' borders are numbers of three digits too, so that no frame falls on the wrong side of one.
+A histogram over weeks adds these up; only the ragged ends of its time range, at most an hour each, are read from the
+verdicts. The bins' borders have three digits too, so that no frame is counted on the wrong side of one.
 """
 
 import math
@@ -22,8 +22,8 @@ from storage.rollups.verdict_rollups import RangePart, RollupInput, split_range
 
 WIDTHS = (timedelta(days=1), timedelta(hours=1))
 _DIGITS = 3
-_SMALLEST_STEP = -8  # as a power of ten: scores nearer than this to 0 are all alike
-_HAIR = 1e-9  # of a step, so that 0.29 is not taken for 0.28999…
+_SMALLEST_STEP = -8  # as a power of ten: smaller scores are equal to 0
+_TOLERANCE = 1e-9  # of a step, so that rounding errors do not turn 0.29 into 0.28
 _ROWS_AT_ONCE = 20_000
 _KEY = ("station_id", "width_s", "started_at", "score")
 
@@ -31,23 +31,23 @@ Bins = list[tuple[float, float, int]]
 
 
 def add(session: Session, verdicts: Iterable[RollupInput]) -> None:
-    """Count the scores of verdicts that were not there before, in the transaction that writes them."""
+    """Count the scores of new verdicts, in the transaction that writes them."""
     found: Counter[tuple[int, int, datetime, float]] = Counter()
     for verdict in verdicts:
         if verdict.score is None:
             continue
         for width in WIDTHS:
-            started_at = (verdict.captured_at - EPOCH) // width * width + EPOCH
+            started_at = floor_to(verdict.captured_at, width)
             found[verdict.station_id, int(width.total_seconds()), started_at, rounded_down(verdict.score)] += 1
     if not found:
         return
-    rows = [dict(zip(_KEY, key, strict=True), frames=found[key]) for key in sorted(found)]  # one order, no deadlock
+    rows = [dict(zip(_KEY, key, strict=True), frames=found[key]) for key in sorted(found)]  # in one order, against deadlocks
     session.execute(_adding(session.get_bind().dialect.name), rows)
 
 
 @cache
 def _adding(dialect: str) -> Insert:
-    """Put together once: it is executed for each batch of frames."""
+    """Build the statement once: every batch of frames executes it."""
     statement = insert_for(dialect, ScoreRollupRow)
     return statement.on_conflict_do_update(
         index_elements=_KEY, set_={"frames": ScoreRollupRow.frames + statement.excluded.frames}
@@ -55,7 +55,7 @@ def _adding(dialect: str) -> Insert:
 
 
 def rebuild(session: Session) -> None:
-    """Count all scores anew; for use after verdicts were put in or taken out by other means than `verdicts.record`."""
+    """Count all scores again; for use after verdicts were inserted or deleted by other means than `verdicts.record`."""
     session.execute(delete(ScoreRollupRow))
     query = select(
         VerdictRow.station_id, VerdictRow.captured_at, VerdictRow.decision, VerdictRow.score, VerdictRow.threshold
@@ -67,14 +67,14 @@ def rebuild(session: Session) -> None:
 def histogram(
     session: Session, station_id: int, since: datetime, until: datetime, low: float, high: float, bins: int
 ) -> Bins:
-    """At most `bins` bins of equal width over [low, high], the least and the greatest score in that time."""
+    """Return (low, high, frames) of at most `bins` bins of equal width; [low, high] spans the scores of that time."""
     step = step_of(max(abs(low), abs(high)))
-    width = max(1, math.ceil((high - low) / bins / step - _HAIR)) * step
-    while (last := _number(high, width)) - (first := _number(low, width)) >= bins > 1:
+    width = max(1, math.ceil((high - low) / bins / step - _TOLERANCE)) * step
+    while (last := _bin_number(high, width)) - (first := _bin_number(low, width)) >= bins > 1:
         width += step
     parts = [_rows(piece, station_id) for piece in split_range(since, until, WIDTHS)]
     found = union_all(*parts).subquery("found")
-    number = integer_part((found.c.score - first * width) / width + _HAIR).label("number")
+    number = integer_part((found.c.score - first * width) / width + _TOLERANCE).label("number")
     frames = [0] * (last - first + 1)
     for index, total in session.execute(select(number, func.sum(found.c.frames)).group_by(number)):
         frames[min(max(index, 0), last - first)] += int(total)
@@ -83,19 +83,19 @@ def histogram(
 
 
 def rounded_down(score: float) -> float:
-    """The score without what comes after its third digit: 0.12399 gives 0.123, -0.12301 gives -0.124."""
+    """Return the score rounded down to three significant digits: 0.12399 to 0.123, -0.12301 to -0.124."""
     step = step_of(score)
-    return round(math.floor(score / step + _HAIR) * step, -_SMALLEST_STEP)
+    return round(math.floor(score / step + _TOLERANCE) * step, -_SMALLEST_STEP)
 
 
 def step_of(score: float) -> float:
-    """How far neighbours of three digits lie from each other there: 0.001 from 0.1 to 1, 0.01 from 1 to 10."""
+    """Return the distance of neighbouring three-digit numbers: 0.001 from 0.1 to 1, 0.01 from 1 to 10."""
     power = math.floor(math.log10(abs(score))) if score else _SMALLEST_STEP
     return float(10.0 ** max(power - _DIGITS + 1, _SMALLEST_STEP))
 
 
-def _number(score: float, width: float) -> int:
-    return math.floor(score / width + _HAIR)
+def _bin_number(score: float, width: float) -> int:
+    return math.floor(score / width + _TOLERANCE)
 
 
 def _rows(piece: RangePart, station_id: int) -> Select[*tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Totals: how many frames each station saw in a time, read from tallies."""
+"""Totals: the number of frames of each station in a time range, read from rollups."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from storage.rollups import verdict_rollups
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`frames` are all; those without a reference were neither flagged nor passed."""
+    """Numbers of frames; `frames` are all of them, those without a reference were neither flagged nor passed."""
 
     frames: int = 0
     flagged: int = 0
@@ -27,23 +27,23 @@ class Totals:
 
 
 def by_station(session: Session, since: datetime, until: datetime) -> Mapping[int, Totals]:
-    """Of frames captured at `since` or later and before `until`; stations that saw none are left out."""
+    """Return the totals by station id of frames captured in [since, until); stations without frames are left out."""
     cells = verdict_rollups.rollup_rows(since, until)
     rows = session.execute(
         select(
             cells.c.station_id, func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference)
         ).group_by(cells.c.station_id)
     )
-    return {station_id: Totals(int(frames), int(flagged), int(bare)) for station_id, frames, flagged, bare in rows}
+    return {station_id: Totals(int(frames), int(flagged), int(no_reference)) for station_id, frames, flagged, no_reference in rows}
 
 
 def by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[Mapping[int, Totals]]:
-    """As `by_station`, for each of the periods [since, until) in their order; one query for each width of tallies."""
+    """Return `by_station` for each period [since, until) in the order given, with one query per width of rollups."""
     found: list[dict[int, Totals]] = [{} for _ in periods]
     for width, spans in _by_width(periods).items():
         during = periods_table(spans, "during")
         sums, station, at, which = _sums(width)
-        # A subquery a station and period: a join lets PostgreSQL read every tally for every period.
+        # One subquery per station and period: with a join PostgreSQL reads every rollup for every period.
         of_each = [
             select(one).where(which, station == StationRow.id, at >= during.c.since, at < during.c.until)
             for one in sums
@@ -60,7 +60,7 @@ def by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) ->
 def _by_width(
     periods: Sequence[tuple[datetime, datetime]],
 ) -> Mapping[timedelta | None, list[tuple[int, datetime, datetime]]]:
-    """The periods' pieces, each with its period's number."""
+    """Return the periods' range parts by width, each with its period's number."""
     found: dict[timedelta | None, list[tuple[int, datetime, datetime]]] = defaultdict(list)
     for number, (since, until) in enumerate(periods):
         for piece in verdict_rollups.split_range(since, until):
@@ -71,10 +71,10 @@ def _by_width(
 
 
 def _sums(width: timedelta | None) -> tuple[Sequence[ColumnElement[Any]], Any, Any, ColumnElement[bool]]:
-    """Frames, flagged and without reference of tallies or verdicts; their station and time, and which rows count."""
+    """Return frames, flagged and without reference of rollups or verdicts, their station and time, and a condition."""
     if width is None:
-        bare, flagged = VerdictRow.decision == "no_reference", VerdictRow.decision == "flag"
-        counted = [func.count(), *(func.sum(case((one, 1), else_=0)) for one in (flagged, bare))]
+        no_reference, flagged = VerdictRow.decision == "no_reference", VerdictRow.decision == "flag"
+        counted = [func.count(), *(func.sum(case((one, 1), else_=0)) for one in (flagged, no_reference))]
         return counted, VerdictRow.station_id, VerdictRow.captured_at, true()
     sums = [
         func.sum(column)

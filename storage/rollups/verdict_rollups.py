@@ -1,7 +1,7 @@
-"""Tallies: what a station's verdicts of one minute, hour or day add up to, so that totals need not count them.
+"""Verdict rollups: sums over a station's verdicts of one minute, hour or day, so that totals need not count them.
 
-Any time range is cut into pieces: whole days, hours and minutes are read from tallies, and the ragged ends, at most a
-minute each, from the verdicts themselves. The result is exact for every range. docs/adr/0005 has the measurements.
+A time range is split into parts: whole days, hours and minutes are read from rollups, and the ragged ends, at most a
+minute each, from the verdicts. The result is exact for every range (docs/adr/0005).
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ WIDTHS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1))  # each a
 
 
 class RollupInput(NamedTuple):
-    """Of a verdict, what is counted."""
+    """The fields of a verdict that rollups add up."""
 
     station_id: int
     captured_at: datetime
@@ -35,7 +35,7 @@ class RollupInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RangePart:
-    """A part of a time range, from `since` up to but not at `until`; `width` None is read from the verdicts."""
+    """A part [since, until) of a time range; with `width` None it is read from the verdicts."""
 
     width: timedelta | None
     since: datetime | None
@@ -45,14 +45,14 @@ class RangePart:
 def split_range(
     since: datetime | None, until: datetime | None, widths: Sequence[timedelta] = WIDTHS
 ) -> list[RangePart]:
-    """Cut [since, until) into whole tallies, the widest that fit, and ragged ends; None is without end."""
+    """Split [since, until) into whole buckets of the widest widths that fit, and ragged ends; None is unbounded."""
     if since is not None and until is not None and since >= until:
         return []
     if not widths:
         return [RangePart(None, since, until)]
     width, narrower = widths[0], widths[1:]
-    first = None if since is None else -((EPOCH - since) // width) * width + EPOCH  # rounded up
-    last = None if until is None else (until - EPOCH) // width * width + EPOCH  # rounded down
+    first = None if since is None else ceil_to(since, width)
+    last = None if until is None else floor_to(until, width)
     if first is not None and last is not None and first >= last:
         return split_range(since, until, narrower)
     head = split_range(since, first, narrower) if since is not None and since != first else []
@@ -66,51 +66,51 @@ def rollup_rows(
     station_id: int | None = None,
     bucket: timedelta | None = None,
 ) -> Subquery:
-    """A subquery whose rows have a tally's columns and together add up to the verdicts captured in [since, until).
+    """Return a subquery with the columns of a rollup whose rows add up to the verdicts captured in [since, until).
 
-    With `bucket` no row reaches across a border of buckets counted from 1970.
+    With `bucket` no row crosses the border of a bucket, counted from 1970.
     """
     widths = [width for width in WIDTHS if bucket is None or bucket % width == timedelta(0)]
-    parts = split_range(since, until, widths) or [RangePart(None, EPOCH, EPOCH)]  # the last one holds nothing
+    parts = split_range(since, until, widths) or [RangePart(None, EPOCH, EPOCH)]  # the second is an empty range
     return union_all(*(_rows(piece, station_id) for piece in parts)).subquery("cells")
 
 
 def add(session: Session, verdicts: Iterable[RollupInput]) -> None:
-    """Add verdicts that were not there before, in the transaction that writes them."""
+    """Add new verdicts, in the transaction that writes them."""
     sums: dict[tuple[int, int, datetime], dict[str, Any]] = {}
     for verdict in verdicts:
         for width in WIDTHS:
-            started_at = (verdict.captured_at - EPOCH) // width * width + EPOCH
-            key = (verdict.station_id, int(width.total_seconds()), started_at.astimezone(UTC))
+            started_at = floor_to(verdict.captured_at, width)
+            key = (verdict.station_id, int(width.total_seconds()), started_at)
             _add_to(sums.setdefault(key, _empty(*key)), verdict)
     if not sums:
         return
     statement = _adding(session.get_bind().dialect.name)
-    # Always in one order, so that two processes can't wait for each other.
+    # Always in one order, so that two processes can't deadlock.
     session.execute(statement, [sums[key] for key in sorted(sums)])
 
 
 @cache
 def _adding(dialect: str) -> Insert:
-    """Put together once: it is executed for each batch of frames."""
+    """Build the statement once: every batch of frames executes it."""
     statement = insert_for(dialect, VerdictRollupRow)
-    new, there = statement.excluded, VerdictRollupRow
-    added = {name: getattr(there, name) + new[name] for name in ("frames", "flagged", "no_reference", "score_sum")}
+    new, old = statement.excluded, VerdictRollupRow
+    added = {name: getattr(old, name) + new[name] for name in ("frames", "flagged", "no_reference", "score_sum")}
     return statement.on_conflict_do_update(
         index_elements=["station_id", "width_s", "started_at"],
         set_={
             **added,
-            "score_min": _outermost(there.score_min, new.score_min, there.score_min > new.score_min),
-            "score_max": _outermost(there.score_max, new.score_max, there.score_max < new.score_max),
-            "threshold_max": _outermost(
-                there.threshold_max, new.threshold_max, there.threshold_max < new.threshold_max
+            "score_min": _extreme(old.score_min, new.score_min, old.score_min > new.score_min),
+            "score_max": _extreme(old.score_max, new.score_max, old.score_max < new.score_max),
+            "threshold_max": _extreme(
+                old.threshold_max, new.threshold_max, old.threshold_max < new.threshold_max
             ),
         },
     )
 
 
 def rebuild(session: Session) -> None:
-    """Count all verdicts anew; for use after rows were put in or taken out by other means than `verdicts.record`."""
+    """Compute all rollups again; for use after verdicts were inserted or deleted by other means than `verdicts.record`."""
     session.execute(delete(VerdictRollupRow))
     names = [column.name for column in VerdictRollupRow.__table__.columns]
     for width in WIDTHS:
@@ -174,8 +174,8 @@ def _one_if(decision: str) -> ColumnElement[int]:
     return case((VerdictRow.decision == decision, 1), else_=0)
 
 
-def _outermost(there: Any, new: Any, new_is_further_out: Any) -> ColumnElement[float]:
-    return case((there.is_(None), new), (new_is_further_out, new), else_=there)
+def _extreme(old: Any, new: Any, new_is_beyond: Any) -> ColumnElement[float]:
+    return case((old.is_(None), new), (new_is_beyond, new), else_=old)
 
 
 def _empty(station_id: int, width_s: int, started_at: datetime) -> dict[str, Any]:
@@ -193,14 +193,14 @@ def _empty(station_id: int, width_s: int, started_at: datetime) -> dict[str, Any
     }
 
 
-def _add_to(tally: dict[str, Any], verdict: RollupInput) -> None:
-    tally["frames"] += 1
-    tally["flagged"] += verdict.decision == "flag"
-    tally["no_reference"] += verdict.decision == "no_reference"
+def _add_to(rollup: dict[str, Any], verdict: RollupInput) -> None:
+    rollup["frames"] += 1
+    rollup["flagged"] += verdict.decision == "flag"
+    rollup["no_reference"] += verdict.decision == "no_reference"
     if verdict.score is not None:
-        tally["score_sum"] += verdict.score
-        tally["score_min"] = verdict.score if tally["score_min"] is None else min(tally["score_min"], verdict.score)
-        tally["score_max"] = verdict.score if tally["score_max"] is None else max(tally["score_max"], verdict.score)
+        rollup["score_sum"] += verdict.score
+        rollup["score_min"] = verdict.score if rollup["score_min"] is None else min(rollup["score_min"], verdict.score)
+        rollup["score_max"] = verdict.score if rollup["score_max"] is None else max(rollup["score_max"], verdict.score)
     if verdict.threshold is not None:
-        highest = tally["threshold_max"]
-        tally["threshold_max"] = verdict.threshold if highest is None else max(highest, verdict.threshold)
+        highest = rollup["threshold_max"]
+        rollup["threshold_max"] = verdict.threshold if highest is None else max(highest, verdict.threshold)

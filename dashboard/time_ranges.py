@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from foundation.clock import floor_to
+
 REFRESHES_PER_BUCKET = 4
 MAX_REFRESH_S = 60
 
@@ -20,8 +22,7 @@ class TimeRange:
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
         """Return the start and the end, on whole buckets counted from 1970 as storage counts them."""
-        step = self.bucket.total_seconds()
-        until = datetime.fromtimestamp((now.timestamp() // step + 1) * step, now.tzinfo)
+        until = floor_to(now, self.bucket) + self.bucket
         return until - self.length, until
 
     def refresh_every_s(self, minimum_s: float) -> float:

@@ -27,3 +27,13 @@ def from_epoch_us(microseconds: int) -> datetime:
         OverflowError: The time lies outside the years 1 to 9999.
     """
     return EPOCH + microseconds * MICROSECOND
+
+
+def floor_to(at: datetime, width: timedelta) -> datetime:
+    """Return the start, in UTC, of the time bucket that contains `at`; buckets are multiples of `width` since 1970."""
+    return EPOCH + (at - EPOCH) // width * width
+
+
+def ceil_to(at: datetime, width: timedelta) -> datetime:
+    """Return `at` in UTC where a time bucket of `width` starts there, else the start of the next bucket."""
+    return EPOCH - (EPOCH - at) // width * width

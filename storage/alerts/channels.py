@@ -32,7 +32,9 @@ def add(session: Session, name: str, url: str, min_severity: Severity, at: datet
     if not 1 <= len(name.strip()) <= 64:
         raise InvalidChange("A channel's name has 1 to 64 characters, such as 'quality e-mail'.")
     if "://" not in url or len(url) > 1000:
-        raise InvalidChange("A channel's URL starts like mailtos://… or slack://…: see the list of services of apprise.")
+        raise InvalidChange(
+            "A channel's URL starts like mailtos://… or slack://…: see the list of services of apprise."
+        )
     if min_severity not in SEVERITIES:
         raise InvalidChange(f"min_severity is one of {', '.join(SEVERITIES)}.")
     row = {"name": name, "url": url, "enabled": True, "min_severity": min_severity, "created_at": at}

@@ -64,7 +64,9 @@ def verdicts_after(session: Session, verdict_id: int, limit: int) -> list[Verdic
 def newest_verdicts(session: Session, station_id: int, limit: int) -> list[VerdictEvent]:
     """Return the station's newest verdicts by capture time, oldest first."""
     newest = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
-    rows = session.execute(select(*_VERDICT_COLUMNS).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit))
+    rows = session.execute(
+        select(*_VERDICT_COLUMNS).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit)
+    )
     return [VerdictEvent(*row) for row in reversed(rows.all())]
 
 

@@ -1,0 +1,1 @@
+"""Images and anomaly maps, stored by their content."""

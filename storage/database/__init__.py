@@ -1,0 +1,1 @@
+"""The database engine, its schema, tables and migrations, and the SQL that both databases share."""

@@ -1,4 +1,4 @@
-"""Accepted frames: what they scored, so that a threshold can be calibrated from more than the normal set."""
+"""Scores of accepted frames, to calibrate a threshold from more than the normal set."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +11,10 @@ from storage.database.tables import ReviewedFrameRow, VerdictRow
 
 @dataclass(frozen=True, slots=True)
 class AcceptedScores:
-    """Scores newest first, of frames that passed and nobody called a defect or unsure, and of false alarms.
+    """Scores, newest first, of good frames: false alarms, and passed frames not labelled a defect or unsure.
 
-    While `flagged_unreviewed` is above 0 the scores lack those frames' upper end, so what is calibrated from them
-    promises too much: review these first.
+    While `flagged_unreviewed` is above 0 the scores lack the upper end of these frames, so a threshold calibrated from
+    them guarantees too much: review these frames first.
     """
 
     scores: tuple[float, ...]
@@ -24,7 +24,7 @@ class AcceptedScores:
 def recent(
     session: Session, station_id: int, normal_set_id: int, model_id: str, since: datetime, limit: int = 5000
 ) -> AcceptedScores:
-    """Of the station's newest `limit` verdicts by this set and model, of those captured at `since` or later."""
+    """Return scores of frames captured at `since` or later, from the newest `limit` verdicts by this set and model."""
     newest = (
         select(VerdictRow.frame_id, VerdictRow.decision, VerdictRow.score, VerdictRow.captured_at)
         .where(

@@ -1,4 +1,4 @@
-"""Dead letters: messages that can't become a verdict, kept whole, to be looked at and replayed."""
+"""Dead letters: messages that could not become a verdict, stored whole, to be inspected and replayed."""
 
 import base64
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from storage.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """`station` is what the message claims, if it could be read. The payload lies in the image store."""
+    """A rejected message; `station` is what it claims, if readable. Its payload is in the image store."""
 
     id: int | None  # None until recorded
     topic: str
@@ -45,7 +45,7 @@ def record(session: Session, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
 
 
 def get(session: Session, letter_id: int) -> DeadLetter:
-    """Raises `NotFound`."""
+    """Return the dead letter; raises `NotFound`."""
     row = session.execute(select(*_COLUMNS).where(DeadLetterRow.id == letter_id)).first()
     if row is None:
         raise NotFound(f"There is no dead letter {letter_id}: `andon dead-letters list` shows those there are.")
@@ -53,18 +53,18 @@ def get(session: Session, letter_id: int) -> DeadLetter:
 
 
 def recent(session: Session, *, replayed: bool | None = None, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
-    """Newest first."""
+    """Return dead letters, newest first; `replayed` selects those that were or were not replayed."""
     query = _which(select(*_COLUMNS), replayed).order_by(DeadLetterRow.occurred_at.desc(), DeadLetterRow.id.desc())
     return [_letter(row) for row in session.execute(query.limit(limit).offset(offset))]
 
 
 def count(session: Session, *, replayed: bool | None = None) -> int:
-    """How many there are, replayed or not as asked."""
+    """Return the number of dead letters; `replayed` selects as in `recent`."""
     return session.scalar(_which(select(func.count()).select_from(DeadLetterRow), replayed)) or 0
 
 
 def mark_replayed(session: Session, letter_id: int, at: datetime) -> None:
-    """Note that its message was published again; raises `NotFound`."""
+    """Record that the message was published again; raises `NotFound`."""
     get(session, letter_id)
     session.execute(update(DeadLetterRow).where(DeadLetterRow.id == letter_id).values(replayed_at=at))
 

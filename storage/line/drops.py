@@ -1,4 +1,4 @@
-"""Drops: frames lost before the bus, told by the producer that counted them."""
+"""Drops: frames that were lost before the bus, reported by the producer that counted them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from storage.database.truncate import truncate
 
 @dataclass(frozen=True, slots=True)
 class DropReport:
-    """So many frames of a station lost for one reason; `frames` of an `id` only grows, so telling it twice is once."""
+    """Frames of one station lost for one reason; `frames` of an `id` only grows, so a repeated report counts once."""
 
     id: UUID
     station: str
@@ -27,14 +27,14 @@ class DropReport:
 
 @dataclass(frozen=True, slots=True)
 class DropTotal:
-    """Frames of a station that were lost, the first of them at `first_at`."""
+    """The frames of a station that were lost, the first of them at `first_at`."""
 
     frames: int
     first_at: datetime
 
 
 def record(session: Session, drops: Sequence[DropReport]) -> None:
-    """Insert each, or bring the row of its id up to it."""
+    """Insert each report, or update the row of its id where the report counts more frames."""
     for drop in drops:
         row = row_of(drop) | {"station": truncate(drop.station, 64), "reason": truncate(drop.reason, 64)}
         statement = insert_into(session, DropRow).values(**row)
@@ -47,7 +47,7 @@ def record(session: Session, drops: Sequence[DropReport]) -> None:
 
 
 def totals_since(session: Session, at: datetime) -> Mapping[str, DropTotal]:
-    """Station → what it lost in rows that grew since then; a station that lost nothing is not there."""
+    """Return by station name what was lost, from reports that grew since then; other stations are left out."""
     rows = session.execute(
         select(DropRow.station, func.sum(DropRow.frames), func.min(DropRow.first_at))
         .where(DropRow.last_at >= at)

@@ -1,7 +1,7 @@
-"""Golden frames: one frame a station whose score is known. Scored again at any time, it must come out the same.
+"""Golden frames: one frame per station with a known score, which it must get again whenever it is scored.
 
-A ``golden`` job has an empty payload; the scorer scores the frame against its normal set, not the active one, calls
-`scored`, and leaves the score as the result.
+A ``golden`` job has an empty payload. The scorer scores the frame against the frame's own normal set, which need not be
+the active one, calls `record_score`, and stores the score as the job's result.
 """
 
 import math
@@ -16,12 +16,12 @@ from storage.database.rows import columns_of, insert_into, row_of
 from storage.database.tables import GoldenFrameRow
 from storage.errors import InvalidChange, NotFound
 
-TOLERANCE = 1e-4  # of the score: what another batch or another machine's arithmetic may change
+TOLERANCE = 1e-4  # relative to the score: other batches and machines round differently
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenFrame:
-    """`expected_score` is the verdict's own, by this normal set and model; `latest_score` None until scored again."""
+    """A frame and the score of its verdict, by this normal set and model; `latest_score` is None until scored again."""
 
     station_id: int
     image_reference: str
@@ -36,14 +36,14 @@ class GoldenFrame:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the latest score is the expected one; None until it was scored again."""
+        """Whether the latest score equals the expected one within `TOLERANCE`; None until scored again."""
         if self.latest_score is None:
             return None
         return math.isclose(self.latest_score, self.expected_score, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2)
 
 
 def choose(session: Session, frame: GoldenFrame) -> None:
-    """Make it the station's golden frame, in place of the one before."""
+    """Make the frame its station's golden frame, in place of an earlier one; raises `InvalidChange`."""
     if not math.isfinite(frame.expected_score):
         raise InvalidChange("A golden frame's score is a finite number.")
     row = row_of(frame)
@@ -53,7 +53,7 @@ def choose(session: Session, frame: GoldenFrame) -> None:
 
 
 def record_score(session: Session, station_id: int, score: float, by: str, at: datetime) -> GoldenFrame:
-    """Note what it scored now; raises `NotFound`."""
+    """Record the score that the golden frame gets now; raises `NotFound`."""
     change: dict[str, Any] = {"latest_score": score, "scored_by": by, "scored_at": at}
     session.execute(update(GoldenFrameRow).where(GoldenFrameRow.station_id == station_id).values(**change))
     found = find(session, station_id)
@@ -63,7 +63,7 @@ def record_score(session: Session, station_id: int, score: float, by: str, at: d
 
 
 def find(session: Session, station_id: int) -> GoldenFrame | None:
-    """The station's golden frame, if it has one."""
+    """Return the station's golden frame; None without one."""
     row = session.execute(select(*_COLUMNS).where(GoldenFrameRow.station_id == station_id)).first()
     return None if row is None else GoldenFrame(*row)
 

@@ -1,6 +1,6 @@
-"""Jobs: work that needs a model. A person asks for it, a scorer takes it, says how far it is, and leaves the result.
+"""Jobs: work that needs a model, requested by a person, claimed by a scorer, which reports progress and a result.
 
-A job whose worker stopped beating is taken again, a few times; one that keeps killing its workers fails.
+A job whose worker sends no heartbeats is claimed again, up to `MAX_TRIES` times; then it fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,14 @@ from storage.errors import NotFound
 JobKind = Literal["what_if", "golden"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # without a beat
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # without a heartbeat
 MAX_TRIES = 3
 _OPEN: tuple[JobState, ...] = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`payload` and `result` are JSON, shaped by the kind: see `storage.line.what_if` and
-    `storage.line.golden_frames`."""
+    """`payload` and `result` are JSON objects by kind: see `storage.line.what_if` and `storage.line.golden_frames`."""
 
     id: int
     kind: JobKind
@@ -47,13 +46,14 @@ class Job:
 
     @property
     def is_over(self) -> bool:
+        """Whether the job is done, failed or cancelled."""
         return self.state not in _OPEN
 
 
 def enqueue(
     session: Session, kind: JobKind, station_id: int, payload: Mapping[str, Any], requested_by: str, at: datetime
 ) -> Job:
-    """Queue a job."""
+    """Add a job to the queue."""
     row = {
         "kind": kind,
         "station_id": station_id,
@@ -68,28 +68,32 @@ def enqueue(
 
 
 def has_available(
-    session: Session, kinds: Sequence[JobKind], at: datetime, lost_after: timedelta = HEARTBEAT_TIMEOUT
+    session: Session, kinds: Sequence[JobKind], at: datetime, heartbeat_timeout: timedelta = HEARTBEAT_TIMEOUT
 ) -> bool:
-    """Whether `take` would find one; only reads, so that workers may ask often."""
-    query = select(JobRow.id).where(JobRow.kind.in_(kinds), _takeable(at, lost_after)).limit(1)
+    """Return whether `claim` would find a job; read-only, so that workers may poll it often."""
+    query = select(JobRow.id).where(JobRow.kind.in_(kinds), _claimable(at, heartbeat_timeout)).limit(1)
     return session.scalar(query) is not None
 
 
 def claim(
-    session: Session, worker: str, kinds: Sequence[JobKind], at: datetime, lost_after: timedelta = HEARTBEAT_TIMEOUT
+    session: Session,
+    worker: str,
+    kinds: Sequence[JobKind],
+    at: datetime,
+    heartbeat_timeout: timedelta = HEARTBEAT_TIMEOUT,
 ) -> Job | None:
-    """The oldest job that waits or has lost its worker, now this worker's; None when there is none.
+    """Claim the oldest job that is queued or has lost its worker; None without one.
 
-    Two workers that take at once get different ones. A job taken for the last time it may be and lost again fails.
+    Workers that claim at the same time get different jobs. A job that was lost on its last try fails.
     """
     session.execute(
         update(JobRow)
-        .where(_lost(at, lost_after), JobRow.tries >= MAX_TRIES)
-        .values(state="failed", error=f"It was lost with its worker {MAX_TRIES} times.", finished_at=at)
+        .where(_lost(at, heartbeat_timeout), JobRow.tries >= MAX_TRIES)
+        .values(state="failed", error=f"The job lost its worker {MAX_TRIES} times.", finished_at=at)
     )
     oldest = (
         select(JobRow.id)
-        .where(JobRow.kind.in_(kinds), _takeable(at, lost_after))
+        .where(JobRow.kind.in_(kinds), _claimable(at, heartbeat_timeout))
         .order_by(JobRow.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -109,23 +113,26 @@ def claim(
 
 
 def heartbeat(session: Session, job_id: int, worker: str, at: datetime, progress: int, total: int | None) -> bool:
-    """Say how far it is; False when it is no longer this worker's (cancelled, or taken by another): then stop."""
+    """Record the progress of a job; False when it is no longer this worker's, which must then stop.
+
+    A job is lost to its worker when it is cancelled, or claimed by another worker after missing heartbeats.
+    """
     change = {"heartbeat_at": at, "progress": progress, "total": total}
     return _change(session, job_id, worker, change)
 
 
 def finish(session: Session, job_id: int, worker: str, result: Mapping[str, Any], at: datetime) -> bool:
-    """Leave the result; False, and nothing written, when it is no longer this worker's."""
+    """Store the result; return False, and write nothing, when the job is no longer this worker's."""
     return _change(session, job_id, worker, {"state": "done", "result": dict(result), "finished_at": at})
 
 
 def fail(session: Session, job_id: int, worker: str, error: str, at: datetime) -> bool:
-    """Say in a sentence why it can't be done; False when it is no longer this worker's."""
+    """Store an error of one sentence; return False, and write nothing, when the job is no longer this worker's."""
     return _change(session, job_id, worker, {"state": "failed", "error": truncate(error, 1000), "finished_at": at})
 
 
 def cancel(session: Session, job_id: int, at: datetime) -> Job:
-    """Stop it; one that is over stays as it is. Raises `NotFound`."""
+    """Cancel a job; one that is over stays as it is. Raises `NotFound`."""
     session.execute(
         update(JobRow).where(JobRow.id == job_id, JobRow.state.in_(_OPEN)).values(state="cancelled", finished_at=at)
     )
@@ -133,7 +140,7 @@ def cancel(session: Session, job_id: int, at: datetime) -> Job:
 
 
 def get(session: Session, job_id: int) -> Job:
-    """Raises `NotFound`."""
+    """Return the job; raises `NotFound`."""
     row = session.execute(select(*_COLUMNS).where(JobRow.id == job_id)).first()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
@@ -143,7 +150,7 @@ def get(session: Session, job_id: int) -> Job:
 def recent(
     session: Session, station_id: int | None = None, *, kind: JobKind | None = None, limit: int = 20
 ) -> list[Job]:
-    """Newest first."""
+    """Return jobs, newest first."""
     query = select(*_COLUMNS).order_by(JobRow.id.desc()).limit(limit)
     if station_id is not None:
         query = query.where(JobRow.station_id == station_id)
@@ -155,12 +162,12 @@ def recent(
 _COLUMNS = columns_of(JobRow, Job)
 
 
-def _lost(at: datetime, lost_after: timedelta) -> ColumnElement[bool]:
-    return and_(JobRow.state == "running", JobRow.heartbeat_at < at - lost_after)
+def _lost(at: datetime, heartbeat_timeout: timedelta) -> ColumnElement[bool]:
+    return and_(JobRow.state == "running", JobRow.heartbeat_at < at - heartbeat_timeout)
 
 
-def _takeable(at: datetime, lost_after: timedelta) -> ColumnElement[bool]:
-    return or_(JobRow.state == "queued", _lost(at, lost_after))
+def _claimable(at: datetime, heartbeat_timeout: timedelta) -> ColumnElement[bool]:
+    return or_(JobRow.state == "queued", _lost(at, heartbeat_timeout))
 
 
 def _change(session: Session, job_id: int, worker: str, change: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Picks: frames that somebody wants in a station's next normal set, gathered until a draft is made of them."""
+"""Normal candidates: frames proposed for a station's next normal set, collected until a draft is made of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from storage.database.truncate import truncate
 
 @dataclass(frozen=True, slots=True)
 class NormalCandidate:
-    """One picked image; `name` says where it came from, for people."""
+    """A proposed image; `name` tells people where it came from."""
 
     station_id: int
     image_reference: str
@@ -23,21 +23,21 @@ class NormalCandidate:
     proposed_at: datetime
 
 
-def add(session: Session, pick: NormalCandidate) -> bool:
-    """Pick it; False where it was picked already."""
+def add(session: Session, candidate: NormalCandidate) -> bool:
+    """Add a candidate; return False where the image is one already."""
     row = {
-        "station_id": pick.station_id,
-        "image_reference": pick.image_reference,
-        "name": truncate(pick.name, 255),
-        "proposed_by": truncate(pick.proposed_by, 64),
-        "proposed_at": pick.proposed_at,
+        "station_id": candidate.station_id,
+        "image_reference": candidate.image_reference,
+        "name": truncate(candidate.name, 255),
+        "proposed_by": truncate(candidate.proposed_by, 64),
+        "proposed_at": candidate.proposed_at,
     }
     statement = insert_into(session, NormalCandidateRow).values(**row).on_conflict_do_nothing()
     return session.scalar(statement.returning(NormalCandidateRow.station_id)) is not None
 
 
 def remove(session: Session, station_id: int, image_references: Sequence[str]) -> int:
-    """Drop picks; return how many there were."""
+    """Remove candidates; return how many of the images were candidates."""
     statement = delete(NormalCandidateRow).where(
         NormalCandidateRow.station_id == station_id, NormalCandidateRow.image_reference.in_(list(image_references))
     )
@@ -45,7 +45,7 @@ def remove(session: Session, station_id: int, image_references: Sequence[str]) -
 
 
 def list_all(session: Session, station_id: int) -> list[NormalCandidate]:
-    """In the order in which they were picked."""
+    """Return the station's candidates in the order in which they were proposed."""
     query = select(*columns_of(NormalCandidateRow, NormalCandidate)).where(NormalCandidateRow.station_id == station_id)
     rows = session.execute(query.order_by(NormalCandidateRow.proposed_at, NormalCandidateRow.image_reference))
     return [NormalCandidate(*row) for row in rows]

@@ -20,7 +20,7 @@ State = Literal["draft", "active", "retired"]
 
 @dataclass(frozen=True, slots=True)
 class NormalImage:
-    """One good image in the image store; `name` is where it came from, for people."""
+    """A good image in the image store; `name` tells people where it came from."""
 
     reference: str
     name: str
@@ -28,6 +28,8 @@ class NormalImage:
 
 @dataclass(frozen=True, slots=True)
 class NormalSet:
+    """One version of a station's normal set."""
+
     id: int
     station_id: int
     version: int
@@ -41,7 +43,7 @@ class NormalSet:
 
 @dataclass(frozen=True, slots=True)
 class NormalSetDiff:
-    """What came in, left and stayed from one set to another, each in its own set's order."""
+    """The images that were added, removed and unchanged between two sets, each in its own set's order."""
 
     added: tuple[NormalImage, ...]
     removed: tuple[NormalImage, ...]
@@ -49,7 +51,7 @@ class NormalSetDiff:
 
 
 def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
-    """By the images' content; without a set before, everything came in."""
+    """Compare two sets by the content of their images; without a set before, every image is added."""
     old = before.images if before is not None else ()
     known, kept = {image.reference for image in old}, {image.reference for image in after.images}
     return NormalSetDiff(
@@ -60,17 +62,20 @@ def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
 
 
 def add(session: Session, station_id: int, images: Sequence[NormalImage], note: str, at: datetime) -> NormalSet:
-    """Make the next version as a draft; 2 to 64 different images, else `InvalidChange`."""
+    """Create the next version as a draft.
+
+    Raises `InvalidChange` unless there are `MIN_IMAGES` to `MAX_IMAGES` images and all differ.
+    """
     distinct = len({image.reference for image in images})
     if distinct != len(images):
         raise InvalidChange(
-            f"{len(images) - distinct} of the images are there twice: a normal set's images all differ."
+            f"{len(images) - distinct} of the images are duplicates: the images of a normal set must all differ."
         )
     if not MIN_IMAGES <= len(images) <= MAX_IMAGES:
         raise InvalidChange(
             f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts; these are {len(images)}."
         )
-    _hold(session, station_id)
+    _lock_station(session, station_id)
     last = session.scalar(select(func.max(NormalSetRow.version)).where(NormalSetRow.station_id == station_id))
     row = NormalSetRow(
         station_id=station_id, version=(last or 0) + 1, state="draft", note=truncate(note, 500), created_at=at
@@ -86,8 +91,11 @@ def add(session: Session, station_id: int, images: Sequence[NormalImage], note: 
 
 
 def activate(session: Session, station_id: int, version: int, at: datetime) -> NormalSet:
-    """Make this version the active one and retire the one that was; a retired version can be activated again."""
-    _hold(session, station_id)
+    """Make this version the active one and retire the one before; a retired version can be activated again.
+
+    Raises `NotFound`.
+    """
+    _lock_station(session, station_id)
     chosen = get(session, station_id, version)
     if chosen.state == "active":
         return chosen
@@ -100,11 +108,11 @@ def activate(session: Session, station_id: int, version: int, at: datetime) -> N
 
 
 def rollback(session: Session, station_id: int, at: datetime) -> NormalSet:
-    """Activate the version that was active before the present one; `InvalidChange` when there was none.
+    """Activate the version that was active before the present one.
 
-    Rolling back twice comes back to where it began.
+    Rolling back twice restores the present one. Raises `InvalidChange` where no other version was active.
     """
-    _hold(session, station_id)
+    _lock_station(session, station_id)
     previous = session.scalar(
         select(NormalSetRow.version)
         .where(NormalSetRow.station_id == station_id, NormalSetRow.state == "retired")
@@ -117,21 +125,21 @@ def rollback(session: Session, station_id: int, at: datetime) -> NormalSet:
 
 
 def get(session: Session, station_id: int, version: int) -> NormalSet:
-    """Raises `NotFound`."""
+    """Return this version; raises `NotFound`."""
     found = _sets(session, station_id, version=version)
     if not found:
-        raise NotFound(f"This station has no normal set {version}: `andon normals list` shows those there are.")
+        raise NotFound(f"This station has no normal set {version}: `andon normals list` shows the versions.")
     return found[0]
 
 
 def active(session: Session, station_id: int) -> NormalSet | None:
-    """The one in force; None before the first activation."""
+    """Return the active version; None before the first activation."""
     found = _sets(session, station_id, state="active")
     return found[0] if found else None
 
 
 def active_ids(session: Session, station_ids: Collection[int] | None = None) -> Mapping[int, int]:
-    """Station id → id of its active normal set, of all or of some; one cheap query, to notice a change by."""
+    """Return the ids of active normal sets by station id; one cheap query, to notice a change."""
     query = select(NormalSetRow.station_id, NormalSetRow.id).where(NormalSetRow.state == "active")
     if station_ids is not None:
         query = query.where(NormalSetRow.station_id.in_(station_ids))
@@ -140,14 +148,14 @@ def active_ids(session: Session, station_ids: Collection[int] | None = None) -> 
 
 
 def list_all(session: Session, station_id: int) -> list[NormalSet]:
-    """Newest first."""
+    """Return the station's versions, newest first."""
     return _sets(session, station_id)
 
 
-def _hold(session: Session, station_id: int) -> None:
-    """Take the station's row until the transaction ends, so that changes to its normal sets come one by one."""
-    held = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
-    if held is None:
+def _lock_station(session: Session, station_id: int) -> None:
+    """Lock the station's row until the transaction ends, so that changes of its normal sets come one by one."""
+    locked = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
+    if locked is None:
         raise NotFound(f"There is no station with id {station_id}.")
 
 
@@ -161,9 +169,9 @@ def _sets(
         query = query.where(NormalSetRow.state == state)
     rows = session.execute(query.order_by(NormalSetRow.version.desc())).all()
     images: dict[int, list[NormalImage]] = {row.id: [] for row in rows}
-    pictures = select(NormalImageRow.normal_set_id, NormalImageRow.image_reference, NormalImageRow.name)
+    images_of_sets = select(NormalImageRow.normal_set_id, NormalImageRow.image_reference, NormalImageRow.name)
     for set_id, reference, name in session.execute(
-        pictures.where(NormalImageRow.normal_set_id.in_(images)).order_by(NormalImageRow.id)
+        images_of_sets.where(NormalImageRow.normal_set_id.in_(images)).order_by(NormalImageRow.id)
     ):
         images[set_id].append(NormalImage(reference, name))
     return [

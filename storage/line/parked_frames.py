@@ -16,6 +16,8 @@ from storage.database.truncate import truncate, truncate_or_none
 
 @dataclass(frozen=True, slots=True)
 class ParkedFrame:
+    """A frame without a verdict yet; its image is in the image store."""
+
     frame_id: UUID
     station_id: int
     captured_at: datetime
@@ -39,14 +41,17 @@ def park(session: Session, frames: Sequence[ParkedFrame]) -> set[UUID]:
 
 
 def stations_ready(session: Session) -> list[int]:
-    """Ids of stations that have parked frames and an active normal set, in order."""
+    """Return the ids, in order, of stations that have parked frames and an active normal set."""
     waiting = select(ParkedFrameRow.id).where(ParkedFrameRow.station_id == StationRow.id).exists()
     active = select(NormalSetRow.id).where(NormalSetRow.station_id == StationRow.id, NormalSetRow.state == "active")
     return list(session.scalars(select(StationRow.id).where(active.exists(), waiting).order_by(StationRow.id)))
 
 
 def claim(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
-    """The oldest parked frames, locked until the transaction ends (PostgreSQL skips those another worker holds)."""
+    """Return the oldest parked frames, locked until the transaction ends.
+
+    PostgreSQL skips frames that another worker has locked.
+    """
     query = (
         select(*columns_of(ParkedFrameRow, ParkedFrame))
         .where(ParkedFrameRow.station_id == station_id)
@@ -58,18 +63,18 @@ def claim(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
 
 
 def recent(session: Session, station_id: int, limit: int) -> list[ParkedFrame]:
-    """The newest parked frames, newest first, to look at."""
+    """Return the newest parked frames, newest first."""
     query = select(*columns_of(ParkedFrameRow, ParkedFrame)).where(ParkedFrameRow.station_id == station_id)
     return [ParkedFrame(*row) for row in session.execute(query.order_by(ParkedFrameRow.id.desc()).limit(limit))]
 
 
 def release(session: Session, frame_ids: Sequence[UUID]) -> None:
-    """Forget frames that have become verdicts or dead letters, in the same transaction that writes those."""
+    """Delete frames that became verdicts or dead letters, in the transaction that writes those."""
     session.execute(delete(ParkedFrameRow).where(ParkedFrameRow.frame_id.in_(list(frame_ids))))
 
 
 def count(session: Session, station_id: int | None = None) -> int:
-    """How many wait, at one station or at all."""
+    """Return the number of parked frames of one station or of all."""
     query = select(func.count()).select_from(ParkedFrameRow)
     if station_id is not None:
         query = query.where(ParkedFrameRow.station_id == station_id)

@@ -1,4 +1,4 @@
-"""Finding a frame that somebody asks about, by its part or by when it was captured; and how much a person said."""
+"""Search for frames, by their part or by their capture time."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def by_part(
     until: datetime | None = None,
     limit: int = 24,
 ) -> list[Verdict]:
-    """A part's frames, newest captured first, of those captured at `since` or later and before `until`."""
+    """Return a part's frames captured in [since, until), the newest first."""
     query = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.part_id == part_id)
     if since is not None:
         query = query.where(VerdictRow.captured_at >= since)
@@ -29,7 +29,7 @@ def by_part(
 
 
 def around(session: Session, station_id: int, at: datetime, *, before: int = 12, after: int = 12) -> list[Verdict]:
-    """The station's frames nearest to that moment, newest captured first."""
+    """Return the station's frames captured nearest to `at`, the newest first."""
     of_station = select(*_COLUMNS).where(VerdictRow.station_id == station_id)
     later = of_station.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(after)
     earlier = (
@@ -42,7 +42,7 @@ def around(session: Session, station_id: int, at: datetime, *, before: int = 12,
 
 
 def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int = 6) -> list[Verdict]:
-    """The station's flagged frames captured nearest to that moment, nearest first."""
+    """Return the station's flagged frames captured nearest to `at`, the nearest first."""
     flagged = select(*_COLUMNS).where(VerdictRow.station_id == station_id, VerdictRow.decision == "flag")
     later = flagged.where(VerdictRow.captured_at >= at).order_by(VerdictRow.captured_at, VerdictRow.id).limit(limit)
     earlier = (

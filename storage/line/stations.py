@@ -24,10 +24,11 @@ _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class StationSettings:
-    """What a person sets; `false_reject_rate` is a share in (0, 1), silence past `stale_after_s` turns the wall red.
+    """What a person configures; `false_reject_rate` is a share in (0, 1).
 
-    Of the frames that pass, one in `sample_one_in` is drawn at random for review; 0 draws none. At the default a
-    person looks at half as many of them as a threshold for 1 % false rejects lets them see good parts flagged.
+    A station without frames for `stale_after_s` seconds is shown as silent. Of the frames that pass, one in
+    `sample_one_in` is drawn at random for review; 0 draws none. At the default, half as many of them are reviewed as
+    good parts are flagged by a threshold for 1 % false rejects.
     """
 
     object_name: str = "part"
@@ -43,6 +44,8 @@ _SETTINGS = tuple(field.name for field in fields(StationSettings))
 
 @dataclass(frozen=True, slots=True)
 class Station:
+    """A station with its settings."""
+
     id: int
     name: str
     settings: StationSettings
@@ -50,37 +53,41 @@ class Station:
 
 
 def add(session: Session, name: str, settings: StationSettings, at: datetime) -> Station:
-    """Raises `InvalidChange` for a name that is taken or is not 1 to 64 of a-z, 0-9, dash, dot and underscore."""
+    """Create a station.
+
+    Raises `InvalidChange` for invalid settings and for a name that is taken or is not 1 to 64 of a-z, 0-9, dash, dot
+    and underscore.
+    """
     if not _NAME.fullmatch(name) or not name.strip("."):
         raise InvalidChange(f"{name[:80]!r} can't name a station: use 1 to 64 of a-z, 0-9, dash, dot and underscore.")
-    _require_sound(settings)
+    _require_valid(settings)
     statement = insert_into(session, StationRow).values(name=name, created_at=at, **row_of(settings))
     station_id = session.scalar(statement.on_conflict_do_nothing().returning(StationRow.id))
     if station_id is None:
-        raise InvalidChange(f"A station named {name} is there already: choose another name, or edit that one.")
+        raise InvalidChange(f"A station named {name} exists already: choose another name, or edit that one.")
     return Station(station_id, name, settings, at)
 
 
 def edit(session: Session, name: str, settings: StationSettings) -> Station:
-    """Give the station these settings; raises `InvalidChange` for unsound ones, `NotFound`."""
-    _require_sound(settings)
+    """Replace the station's settings; raises `NotFound`, `InvalidChange` for invalid ones."""
+    _require_valid(settings)
     station = get(session, name)
     session.execute(update(StationRow).where(StationRow.id == station.id).values(**row_of(settings)))
     return Station(station.id, name, settings, station.created_at)
 
 
 def get(session: Session, name: str) -> Station:
-    """Raises `NotFound`, naming the stations there are."""
+    """Return the station; raises `NotFound`, naming the existing stations."""
     row = session.scalar(select(StationRow).where(StationRow.name == name))
     if row is None:
         names = session.scalars(select(StationRow.name).order_by(StationRow.name)).all()
-        there = f"there are {', '.join(names)}" if names else "there is none yet: add it with `andon station add`"
-        raise NotFound(f"There is no station {name[:80]!r}; {there}.")
+        existing = f"use one of {', '.join(names)}" if names else "add it with `andon station add`"
+        raise NotFound(f"There is no station {name[:80]!r}: {existing}.")
     return _station(row)
 
 
 def by_id(session: Session, station_id: int) -> Station:
-    """Raises `NotFound`."""
+    """Return the station; raises `NotFound`."""
     row = session.get(StationRow, station_id)
     if row is None:
         raise NotFound(f"There is no station with id {station_id}.")
@@ -88,13 +95,13 @@ def by_id(session: Session, station_id: int) -> Station:
 
 
 def sample_rates(session: Session, station_ids: Collection[int]) -> Mapping[int, int]:
-    """Station id → of how many passed frames one is drawn for review."""
+    """Return by station id of how many passed frames one is drawn for review."""
     query = select(StationRow.id, StationRow.sample_one_in).where(StationRow.id.in_(station_ids))
     return {row[0]: row[1] for row in session.execute(query)}
 
 
 def name_of(session: Session, station_id: int) -> str:
-    """Raises `NotFound`."""
+    """Return the name; raises `NotFound`."""
     name = session.scalar(select(StationRow.name).where(StationRow.id == station_id))
     if name is None:
         raise NotFound(f"There is no station with id {station_id}.")
@@ -102,24 +109,24 @@ def name_of(session: Session, station_id: int) -> str:
 
 
 def list_all(session: Session) -> list[Station]:
-    """By name."""
+    """Return all stations by name."""
     return sorted((_station(row) for row in session.scalars(select(StationRow))), key=lambda station: station.name)
 
 
 def by_names(session: Session, names: Collection[str]) -> list[Station]:
-    """Those of these names that there are, by name."""
+    """Return those of these stations that exist, by name."""
     return [_station(row) for row in session.execute(_by_names(), {"names": list(names)})]
 
 
 @cache
 def _by_names() -> Select[Any]:
-    """Put together once, and of plain rows: it is asked for each batch of frames."""
+    """Build the statement once, of plain rows: it is executed for every batch of frames."""
     wanted = StationRow.name.in_(bindparam("names", expanding=True))
     return select(*StationRow.__table__.columns).where(wanted).order_by(StationRow.name)
 
 
 def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str]:
-    """Station id → name; an id that there is not is left out."""
+    """Return the names by station id; unknown ids are left out."""
     rows = session.execute(select(StationRow.id, StationRow.name).where(StationRow.id.in_(station_ids)))
     return {row.id: row.name for row in rows}
 
@@ -129,7 +136,7 @@ def _station(row: StationRow | Row[Any]) -> Station:
     return Station(row.id, row.name, settings, row.created_at)
 
 
-def _require_sound(settings: StationSettings) -> None:
+def _require_valid(settings: StationSettings) -> None:
     if not 1 <= len(settings.object_name.strip()) <= 120:
         raise InvalidChange("A station's object name has 1 to 120 characters, such as 'solar cell'.")
     if settings.without_normals not in get_args(WithoutNormals):

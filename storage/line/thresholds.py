@@ -1,4 +1,4 @@
-"""Thresholds per (station, normal set, model); history is kept, the newest is in force."""
+"""Thresholds per (station, normal set, model); the history is stored, the newest is in force."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -20,10 +20,11 @@ ThresholdKind = Literal["calibrated", "manual", "reviewed"]
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A score above `value` is flagged. `guarantee` says in words what this number of normals can promise.
+    """A score above `value` is flagged, as `storage.line.decision.decide` does.
 
-    It is calibrated from the normal set alone, reviewed when accepted frames had a part in it, or set by hand for a
-    `reason`. `false_reject_rate` is the station's when it was made: at another one a new threshold is due.
+    `guarantee` states in words what this number of normals can guarantee. A threshold is calibrated from the normal set
+    alone, reviewed when accepted frames were used too, or set manually for a `reason`. `false_reject_rate` is the
+    station's when the threshold was made: at another rate a new threshold is due.
     """
 
     station_id: int
@@ -39,9 +40,9 @@ class Threshold:
 
 
 def record(session: Session, threshold: Threshold) -> None:
-    """Put it in force; raises `InvalidChange` for a value that is not a finite number."""
+    """Put a threshold in force; raises `InvalidChange` for a value that is not a finite number."""
     if not math.isfinite(threshold.value):
-        raise InvalidChange(f"A threshold is a finite number; {threshold.value} can't be compared with a score.")
+        raise InvalidChange(f"A threshold is a finite number: {threshold.value} cannot be compared with a score.")
     row = row_of(threshold) | {
         "guarantee": truncate(threshold.guarantee, 500),
         "made_by": truncate(threshold.made_by, 120),
@@ -51,7 +52,7 @@ def record(session: Session, threshold: Threshold) -> None:
 
 
 def current(session: Session, station_id: int, normal_set_id: int, model_id: str) -> Threshold | None:
-    """The one in force; None where this model was never calibrated for this normal set."""
+    """Return the threshold in force; None where this model was not calibrated for this normal set."""
     row = session.execute(
         _newest_first()
         .where(
@@ -65,14 +66,14 @@ def current(session: Session, station_id: int, normal_set_id: int, model_id: str
 
 
 def in_force(session: Session, normal_set_ids: Collection[int]) -> Mapping[tuple[int, str], Threshold]:
-    """(normal set id, model id) → the one in force, of every model that was calibrated for one of these normal sets."""
+    """Return the thresholds in force of these normal sets, by (normal set id, model id)."""
     found = [Threshold(*row) for row in session.execute(_in_force(), {"sets": list(normal_set_ids)})]
-    return {(one.normal_set_id, one.model_id): one for one in found}
+    return {(threshold.normal_set_id, threshold.model_id): threshold for threshold in found}
 
 
 @cache
 def _in_force() -> Select[Any]:
-    """Put together once: it is asked for each batch of frames."""
+    """Build the statement once: it is executed for every batch of frames."""
     newest = (
         select(func.max(ThresholdRow.id))
         .where(ThresholdRow.normal_set_id.in_(bindparam("sets", expanding=True)))
@@ -82,7 +83,7 @@ def _in_force() -> Select[Any]:
 
 
 def history(session: Session, station_id: int) -> list[Threshold]:
-    """Newest first."""
+    """Return the station's thresholds, newest first."""
     return [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.station_id == station_id))]
 
 

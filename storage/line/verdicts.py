@@ -1,4 +1,4 @@
-"""Verdicts: what was decided of each frame, exactly one a frame, with everything it was decided by."""
+"""Verdicts: the decision on each frame, exactly one per frame, with everything it was made with."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint:
-    """One time bucket of a station's verdicts; scores are None where nothing was scored."""
+    """One time bucket of a station's verdicts; scores are None where no frame was scored."""
 
     started_at: datetime
     frames: int
@@ -69,7 +69,10 @@ class TrendPoint:
 
 @dataclass(frozen=True, slots=True)
 class StationSummary:
-    """A station over a window, for the wall: newest verdict overall, counts and sparkline within the window."""
+    """A station during a window of time, as the wall shows it.
+
+    `latest` is the newest verdict at any time; the counts and scores are those of the window.
+    """
 
     station_id: int
     latest: Verdict | None
@@ -88,9 +91,9 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
     """
     first_of_frame: dict[UUID, Verdict] = {}
     for verdict in verdicts:
-        _require_sound(verdict)
+        _require_valid(verdict)
         first_of_frame.setdefault(verdict.frame_id, verdict)
-    drawn = _drawn(session, first_of_frame.values())
+    drawn = _sampled(session, first_of_frame.values())
     rows = [_row(verdict) | {"sampled": frame_id in drawn} for frame_id, verdict in first_of_frame.items()]
     new = insert_new(session, VerdictRow, rows, "frame_id")
     counted = [_counted(first_of_frame[frame_id]) for frame_id in new]
@@ -101,7 +104,7 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
 
 
 def get(session: Session, frame_id: UUID) -> Verdict:
-    """Raises `NotFound`."""
+    """Return the verdict on a frame; raises `NotFound`."""
     row = session.execute(select(*_COLUMNS).where(VerdictRow.frame_id == frame_id)).first()
     if row is None:
         raise NotFound(f"There is no verdict on frame {frame_id}.")
@@ -118,7 +121,7 @@ def recent(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Verdict]:
-    """Newest captured first, of those captured at `since` or later and before `until`."""
+    """Return verdicts on frames captured in [since, until), the newest captured first."""
     query = _within(select(*_COLUMNS), station_id, since, until)
     if decision is not None:
         query = query.where(VerdictRow.decision == decision)
@@ -134,7 +137,7 @@ def count(
     until: datetime | None = None,
     decision: Decision | None = None,
 ) -> int:
-    """How many were captured at `since` or later and before `until`."""
+    """Return the number of verdicts on frames captured in [since, until), read from rollups."""
     cells = verdict_rollups.rollup_rows(since, until, station_id)
     frames, flagged, no_reference = session.execute(
         select(func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
@@ -147,13 +150,14 @@ def count(
 
 
 def trend(session: Session, station_id: int, since: datetime, until: datetime, bucket: timedelta) -> list[TrendPoint]:
-    """What was captured at `since` or later and before `until`, oldest bucket first, empty ones left out.
+    """Return the buckets of frames captured in [since, until), oldest first; empty ones are left out.
 
-    Buckets are whole multiples of `bucket` since 1970 (UTC), so a live chart's points stay where they are while its
-    window moves; the first and the last hold only what lies in the window. Quickest when `bucket` is whole minutes.
+    Buckets are whole multiples of `bucket` since 1970 (UTC), so that the points of a live chart stay where they are
+    while its window moves; the first and the last bucket hold only what is in the window. Fastest when `bucket` is
+    whole minutes. Raises `InvalidChange` for a bucket of no length.
     """
     if bucket <= timedelta(0):
-        raise InvalidChange("A trend's bucket is longer than nothing, such as one minute.")
+        raise InvalidChange("A trend's bucket has a length above 0, such as one minute.")
     cells = verdict_rollups.rollup_rows(since, until, station_id, bucket)
     started_at = bucket_start(cells.c.started_at, bucket).label("bucket_started_at")
     scored = func.sum(cells.c.frames - cells.c.no_reference)
@@ -175,9 +179,9 @@ def trend(session: Session, station_id: int, since: datetime, until: datetime, b
 def histogram(
     session: Session, station_id: int, since: datetime, until: datetime, bins: int
 ) -> list[tuple[float, float, int]]:
-    """(low, high, frames) of equal-width score bins over the scores there are; empty where nothing was scored.
+    """Return (low, high, frames) of score bins of equal width; empty where nothing was scored.
 
-    There are at most `bins`, as wide as a number of three digits allows; captured at `since` or later, before `until`.
+    There are at most `bins` bins, as wide as a number of three digits allows, over frames captured in [since, until).
     """
     if bins < 1:
         raise InvalidChange("A histogram has at least one bin.")
@@ -187,14 +191,17 @@ def histogram(
 
 
 def summaries(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
-    """One a station, also for stations without a verdict, in order of station id.
+    """Return one summary per station, in order of station id, also for stations without a verdict.
 
-    The window is open to the future, so a camera whose clock runs ahead is still seen.
+    The window has no end, so that a camera whose clock runs ahead is included.
     """
     cells = verdict_rollups.rollup_rows(since, None)
     totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
     by_station = session.execute(select(cells.c.station_id, *totals).group_by(cells.c.station_id))
-    counted = {station_id: (int(all_), int(flagged), int(bare)) for station_id, all_, flagged, bare in by_station}
+    counted = {
+        station_id: (int(frames), int(flagged), int(no_reference))
+        for station_id, frames, flagged, no_reference in by_station
+    }
     waiting = select(ParkedFrameRow.station_id, func.count().label("frames")).group_by(ParkedFrameRow.station_id)
     parked = {row.station_id: row.frames for row in session.execute(waiting)}
     latest = {verdict.station_id: verdict for verdict in (Verdict(*row) for row in session.execute(_LATEST))}
@@ -215,7 +222,7 @@ _COLUMNS = columns_of(VerdictRow, Verdict)
 _NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
 _OF_STATION = VerdictRow.station_id == StationRow.id
 
-# Built once, as putting such a statement together takes longer than running it.
+# Built once, because building such a statement takes longer than executing it.
 _newer = VerdictRow.__table__.alias("newer")
 _LATEST = (
     select(*_COLUMNS)
@@ -259,8 +266,8 @@ def _counted(verdict: Verdict) -> verdict_rollups.RollupInput:
     )
 
 
-def _drawn(session: Session, made: Collection[Verdict]) -> set[UUID]:
-    """Of the frames that passed, those drawn at random for review, each station's share by itself."""
+def _sampled(session: Session, made: Collection[Verdict]) -> set[UUID]:
+    """Return the passed frames that belong to their station's random sample."""
     one_in = stations.sample_rates(session, {verdict.station_id for verdict in made})
     return {
         verdict.frame_id
@@ -291,7 +298,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _require_sound(verdict: Verdict) -> None:
+def _require_valid(verdict: Verdict) -> None:
     scored = (verdict.score, verdict.threshold, verdict.normal_set_id, verdict.detector, verdict.model_id)
     if any((value is None) != (verdict.decision == "no_reference") for value in scored):
         raise InvalidChange(
@@ -300,4 +307,4 @@ def _require_sound(verdict: Verdict) -> None:
         )
     numbers = [value for value in (verdict.score, verdict.threshold, *verdict.components.values()) if value is not None]
     if not all(math.isfinite(number) for number in numbers):
-        raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a score that is no finite number.")
+        raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a score that is not a finite number.")

@@ -1,6 +1,6 @@
-"""What-if: which verdicts would be others with a draft normal set; what is asked of a scorer, and what it answers.
+"""What-if: which verdicts would differ with a draft normal set; the request to a scorer and its result.
 
-The scorer re-scores `frames_to_rescore` against the draft, calibrates the draft's threshold, hands both to `judged`.
+The scorer scores `frames_to_rescore` with the draft, calibrates the draft's threshold and calls `compare`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,28 +17,37 @@ from storage.errors import InvalidChange
 from storage.line.decision import decide
 from storage.review.labels import Label
 
-DEFAULT_FRAMES = 200  # frames, unless said otherwise
+DEFAULT_FRAMES = 200
 MAX_FRAMES = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIfRequest:
-    """The payload of a ``what_if`` job: this version of the station's normal sets, over the `last` frames."""
+    """The payload of a ``what_if`` job: this version of the station's normal sets, over the `last` frames.
+
+    Raises `InvalidChange` for fewer than 1 or more than `MAX_FRAMES` frames.
+    """
 
     version: int
     last: int = DEFAULT_FRAMES
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.last <= MAX_FRAMES:
+            raise InvalidChange(f"A what-if covers 1 to {MAX_FRAMES} frames.")
+
     def to_json(self) -> dict[str, Any]:
+        """Return the payload as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, payload: Mapping[str, Any]) -> "WhatIfRequest":
+        """Return the request of a payload."""
         return cls(int(payload["version"]), int(payload["last"]))
 
 
 @dataclass(frozen=True, slots=True)
 class FrameToRescore:
-    """A verdict as it stands, with the word that counts, if any; `decision` is ``pass`` or ``flag``."""
+    """A frame with its verdict and the label in force, if any; `decision` is ``pass`` or ``flag``."""
 
     frame_id: UUID
     captured_at: datetime
@@ -63,7 +72,7 @@ class DecisionFlip:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCounts:
-    """Among reviewed frames: flagged ones called false alarms, or, of passed ones, good; and passed defects."""
+    """Errors among labelled frames: good ones that are flagged, and defects that pass."""
 
     false_rejects: int
     escapes: int
@@ -71,10 +80,11 @@ class ErrorCounts:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfResult:
-    """The result of a ``what_if`` job; `not_rescored` counts frames whose image is gone or can't be scored.
+    """The result of a ``what_if`` job.
 
-    `good` and `defects` are how many of the reviewed frames were called a false alarm and a defect, so that errors
-    read as shares of them. `normal_scores` are those of the version's images against the others, by image reference.
+    `not_rescored` counts frames whose image is missing or cannot be scored. `good` and `defects` are the numbers of
+    rescored frames labelled a false alarm and a defect, of which the errors are a part. `normal_scores` holds the
+    scores of the version's images, each against the others, by image reference.
     """
 
     version: int
@@ -92,32 +102,32 @@ class WhatIfResult:
     normal_scores: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
         flips = {name: [_flip_to_json(flip) for flip in getattr(self, name)] for name in ("to_pass", "to_flag")}
         return asdict(self) | flips
 
     @classmethod
     def from_json(cls, result: Mapping[str, Any]) -> "WhatIfResult":
+        """Return the result of a job's JSON object."""
         read = {name: tuple(_flip_from_json(flip) for flip in result[name]) for name in ("to_pass", "to_flag")}
         errors = {name: ErrorCounts(**result[name]) for name in ("before", "after")}
         return cls(**(dict(result) | read | errors))
 
 
 def frames_to_rescore(session: Session, station_id: int, last: int) -> list[FrameToRescore]:
-    """The newest reviewed frames that were scored, and, up to `last` in all, the newest others; reviewed ones first."""
-    if not 1 <= last <= MAX_FRAMES:
-        raise InvalidChange(f"A what-if looks at 1 to {MAX_FRAMES} frames.")
-    words = select(*_VERDICT, ReviewedFrameRow.label).join(
+    """Return the newest labelled frames and, up to `last` in all, the newest others; labelled ones first."""
+    labelled = select(*_VERDICT_COLUMNS, ReviewedFrameRow.label).join(
         ReviewedFrameRow, ReviewedFrameRow.frame_id == VerdictRow.frame_id
     )
-    reviewed = session.execute(
-        words.where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.decision != "no_reference")
+    newest_labelled = session.execute(
+        labelled.where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.decision != "no_reference")
         .order_by(ReviewedFrameRow.captured_at.desc(), ReviewedFrameRow.frame_id.desc())
         .limit(last)
     )
-    frames = [_frame(row, row.label) for row in reviewed]
+    frames = [_frame(row, row.label) for row in newest_labelled]
     known = {frame.frame_id for frame in frames}
     newest = session.execute(
-        select(*_VERDICT)
+        select(*_VERDICT_COLUMNS)
         .where(VerdictRow.station_id == station_id, VerdictRow.decision != "no_reference")
         .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
         .limit(last)
@@ -127,7 +137,7 @@ def frames_to_rescore(session: Session, station_id: int, last: int) -> list[Fram
 
 
 def compare(
-    asked: WhatIfRequest,
+    request: WhatIfRequest,
     model_id: str,
     threshold: float,
     guarantee: str,
@@ -135,15 +145,15 @@ def compare(
     new_scores: Mapping[UUID, float],
     normal_scores: Mapping[str, float] | None = None,
 ) -> WhatIfResult:
-    """Compare verdicts with what they would be; frames that have no new score are counted and left out of the rest."""
+    """Compare verdicts with what they would be; frames without a new score are only counted."""
     scored = [frame for frame in frames if frame.frame_id in new_scores]
-    flagged_now = {frame.frame_id for frame in scored if frame.decision == "flag"}
-    flagged_then = {frame.frame_id for frame in scored if decide(new_scores[frame.frame_id], threshold) == "flag"}
+    flagged_before = {frame.frame_id for frame in scored if frame.decision == "flag"}
+    flagged_after = {frame.frame_id for frame in scored if decide(new_scores[frame.frame_id], threshold) == "flag"}
     flips = [_flip(frame, new_scores) for frame in scored]
     good = {frame.frame_id for frame in scored if frame.label == "false_alarm"}
     defects = {frame.frame_id for frame in scored if frame.label == "defect"}
     return WhatIfResult(
-        version=asked.version,
+        version=request.version,
         model_id=model_id,
         threshold=threshold,
         guarantee=guarantee,
@@ -151,15 +161,15 @@ def compare(
         not_rescored=len(frames) - len(scored),
         good=len(good),
         defects=len(defects),
-        to_pass=tuple(flip for flip in flips if flip.frame_id in flagged_now - flagged_then),
-        to_flag=tuple(flip for flip in flips if flip.frame_id in flagged_then - flagged_now),
-        before=ErrorCounts(len(good & flagged_now), len(defects - flagged_now)),
-        after=ErrorCounts(len(good & flagged_then), len(defects - flagged_then)),
+        to_pass=tuple(flip for flip in flips if flip.frame_id in flagged_before - flagged_after),
+        to_flag=tuple(flip for flip in flips if flip.frame_id in flagged_after - flagged_before),
+        before=ErrorCounts(len(good & flagged_before), len(defects - flagged_before)),
+        after=ErrorCounts(len(good & flagged_after), len(defects - flagged_after)),
         normal_scores=dict(normal_scores or {}),
     )
 
 
-_VERDICT = (
+_VERDICT_COLUMNS = (
     VerdictRow.frame_id,
     VerdictRow.captured_at,
     VerdictRow.image_reference,

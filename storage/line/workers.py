@@ -1,4 +1,4 @@
-"""Workers: what each scoring process last said of itself."""
+"""Workers: the last heartbeat of each scoring process."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ WorkerState = Literal["starting", "running", "waiting", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """`message` says what it waits for, when it waits; `lag` is how many frames lie before it."""
+    """`message` says what a waiting worker waits for; `lag` is the number of frames it has not read yet."""
 
     name: str
     state: WorkerState
@@ -36,6 +36,6 @@ def heartbeat(session: Session, worker: WorkerStatus) -> None:
 
 
 def list_all(session: Session) -> list[WorkerStatus]:
-    """By name."""
+    """Return all workers by name."""
     rows = session.execute(select(*columns_of(WorkerRow, WorkerStatus)))
     return sorted((WorkerStatus(*row) for row in rows), key=lambda worker: worker.name)

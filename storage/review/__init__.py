@@ -1,0 +1,1 @@
+"""Labels that people give to frames, the queue of frames without one, and the random sample."""

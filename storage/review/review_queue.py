@@ -188,7 +188,7 @@ def _ordered(query: Select[*Ts], wanted: QueueFilter) -> Select[*Ts]:
 
 
 def _row(frame: QueueableVerdict) -> dict[str, Any] | None:
-    """The frame's row; None for a frame that is not queued."""
+    """Return the frame's row; None for a frame that is not queued."""
     if frame.score is None or frame.threshold is None:
         return None
     margin = relative_margin(frame.score, frame.threshold)

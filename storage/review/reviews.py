@@ -186,7 +186,7 @@ _VERDICT_COLUMNS = tuple(getattr(VerdictRow, name) for name in QueueableVerdict.
 
 
 def _lock_verdicts(session: Session, frame_ids: Sequence[UUID]) -> dict[UUID, QueueableVerdict]:
-    """The verdicts, locked until the transaction ends, so that two people's labels on a frame come one by one."""
+    """Return the verdicts, locked until the transaction ends, so that two people's labels come one by one."""
     query = select(*_VERDICT_COLUMNS).where(VerdictRow.frame_id.in_(frame_ids)).order_by(VerdictRow.frame_id)
     rows = session.execute(query.with_for_update())
     found = {row.frame_id: QueueableVerdict(*row) for row in rows}
@@ -224,7 +224,7 @@ def _record(
 
 
 def _insert(session: Session, row: dict[str, Any]) -> Review | None:
-    """The stored review; None where one with its key exists, or where another transaction inserts one now."""
+    """Return the stored review; None where one with its key exists, or another transaction inserts one now."""
     statement = insert_into(session, ReviewRow).values(**row).on_conflict_do_nothing().returning(*_COLUMNS)
     inserted = session.execute(statement).first()
     return None if inserted is None else _review(inserted)
@@ -249,7 +249,7 @@ def _update_label_in_force(session: Session, verdict: QueueableVerdict) -> None:
 
 
 def _copied_fields(review: Review) -> dict[str, Any]:
-    """The fields that a retraction and the label in force have in common with the review."""
+    """Return the fields that a retraction and the label in force have in common with the review."""
     return {
         "frame_id": review.frame_id,
         "station_id": review.station_id,

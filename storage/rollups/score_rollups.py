@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Insert, Select, delete, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from foundation.clock import EPOCH
+from foundation.clock import floor_to
 from storage.database.rows import insert_for
 from storage.database.sql_functions import integer_part
 from storage.database.tables import ScoreRollupRow, VerdictRow
@@ -41,7 +41,9 @@ def add(session: Session, verdicts: Iterable[RollupInput]) -> None:
             found[verdict.station_id, int(width.total_seconds()), started_at, rounded_down(verdict.score)] += 1
     if not found:
         return
-    rows = [dict(zip(_KEY, key, strict=True), frames=found[key]) for key in sorted(found)]  # in one order, against deadlocks
+    rows = [
+        dict(zip(_KEY, key, strict=True), frames=found[key]) for key in sorted(found)
+    ]  # in one order, against deadlocks
     session.execute(_adding(session.get_bind().dialect.name), rows)
 
 
@@ -55,7 +57,10 @@ def _adding(dialect: str) -> Insert:
 
 
 def rebuild(session: Session) -> None:
-    """Count all scores again; for use after verdicts were inserted or deleted by other means than `verdicts.record`."""
+    """Count all scores again.
+
+    For use after verdicts were inserted or deleted by other means than `verdicts.record`.
+    """
     session.execute(delete(ScoreRollupRow))
     query = select(
         VerdictRow.station_id, VerdictRow.captured_at, VerdictRow.decision, VerdictRow.score, VerdictRow.threshold

@@ -34,7 +34,10 @@ def by_station(session: Session, since: datetime, until: datetime) -> Mapping[in
             cells.c.station_id, func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference)
         ).group_by(cells.c.station_id)
     )
-    return {station_id: Totals(int(frames), int(flagged), int(no_reference)) for station_id, frames, flagged, no_reference in rows}
+    return {
+        station_id: Totals(int(frames), int(flagged), int(no_reference))
+        for station_id, frames, flagged, no_reference in rows
+    }
 
 
 def by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[Mapping[int, Totals]]:

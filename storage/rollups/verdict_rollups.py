@@ -6,7 +6,7 @@ minute each, from the verdicts. The result is exact for every range (docs/adr/00
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVarTuple
 
@@ -14,7 +14,7 @@ from sqlalchemy import Insert, Select, Subquery, case, delete, func, literal, se
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from foundation.clock import EPOCH
+from foundation.clock import EPOCH, ceil_to, floor_to
 from storage.database.rows import insert_for, insert_into
 from storage.database.sql_functions import bucket_start
 from storage.database.tables import StationRow, VerdictRollupRow, VerdictRow
@@ -102,15 +102,16 @@ def _adding(dialect: str) -> Insert:
             **added,
             "score_min": _extreme(old.score_min, new.score_min, old.score_min > new.score_min),
             "score_max": _extreme(old.score_max, new.score_max, old.score_max < new.score_max),
-            "threshold_max": _extreme(
-                old.threshold_max, new.threshold_max, old.threshold_max < new.threshold_max
-            ),
+            "threshold_max": _extreme(old.threshold_max, new.threshold_max, old.threshold_max < new.threshold_max),
         },
     )
 
 
 def rebuild(session: Session) -> None:
-    """Compute all rollups again; for use after verdicts were inserted or deleted by other means than `verdicts.record`."""
+    """Compute all rollups again.
+
+    For use after verdicts were inserted or deleted by other means than `verdicts.record`.
+    """
     session.execute(delete(VerdictRollupRow))
     names = [column.name for column in VerdictRollupRow.__table__.columns]
     for width in WIDTHS:

@@ -114,7 +114,7 @@ class DropReporter:
 
     def report(self) -> None:
         """Write what is not in the database yet; a database that is unavailable is tried again the next time."""
-        self._ledger.update(metrics.drops(), self._clock())
+        self._ledger.update(metrics.dropped_frames(), self._clock())
         rows = self._ledger.unreported
         if not rows:
             return
@@ -138,7 +138,9 @@ def report_drops(
 
     What the database does not have by then is reported after the next start.
     """
-    ledger = DropLedger(settings.ingest.spool_path / station / "unreported-drops.json", station, metrics.drops())
+    ledger = DropLedger(
+        settings.ingest.spool_path / station / "unreported-drops.json", station, metrics.dropped_frames()
+    )
     with background_thread(DropReporter(settings, ledger, clock, interval_s).run, "drop-reporter"):
         yield
     if frames := sum(row.frames for row in ledger.unreported):

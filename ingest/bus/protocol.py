@@ -1,6 +1,6 @@
-"""The bus: a durable log of messages, in order per key, read by groups that each remember how far they came.
+"""The bus: a durable log of messages, ordered per key, read by consumer groups that each commit their position.
 
-Delivery is at least once. `KafkaBus` and `EmbeddedBus` keep the same contract, and one suite of tests holds them to it.
+Delivery is at least once. `KafkaBus` and `EmbeddedBus` implement the same contract, and one test suite runs on both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-MAX_MESSAGE_BYTES = 10_000_000  # key, value and headers together; every bus refuses more with `MessageTooLarge`
+MAX_MESSAGE_BYTES = 10_000_000
+"""Key, value and headers together; every bus refuses larger messages with `MessageTooLarge`."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published: `key` decides the partition, so one key's messages stay in order."""
+    """A message to publish; `key` decides the partition, so the messages of one key stay in order."""
 
     key: str
     value: bytes
@@ -23,13 +24,13 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of key, value and headers together, the texts counted at their worst."""
+        """Return the bytes of key, value and headers together, each character of a text counted as four."""
         return len(self.value) + 4 * len(self.key) + sum(4 * len(name) + len(value) for name, value in self.headers)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RecordPosition:
-    """Where a record lies in the log."""
+    """The position of a record in the log."""
 
     topic: str
     partition: int
@@ -38,7 +39,7 @@ class RecordPosition:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message as read back; `key` is None where a foreign producer sent none. `appended_at` is UTC."""
+    """A message as it is read back; `key` is None where a foreign producer sent none. `appended_at` is UTC."""
 
     position: RecordPosition
     key: str | None
@@ -48,82 +49,93 @@ class Record:
 
 
 DeliveryCallback = Callable[[RecordPosition | None, Exception | None], None]
+"""Called with the position of a message that is durable and None, or with None and the error."""
 
 
 class Publisher(Protocol):
-    """Sends messages; each is acknowledged or failed exactly once, from any thread."""
+    """Publishes messages, and reports exactly one outcome per message."""
 
     def publish(self, message: Message, on_delivery: DeliveryCallback) -> None:
-        """Hand one message over and return; `acknowledged(place, None)` once durable, else `acknowledged(None, error)`.
+        """Hand over a message and return; `on_delivery` gets the outcome later, in any thread.
 
-        Raises `BusUnavailable` when it can't even be handed over, `BusMisconfigured` when it never will be, of which
-        `MessageTooLarge` speaks of this one message only. Memory is not bounded here; whoever hands over bounds it.
+        Memory is not bounded here: the caller bounds how much it hands over.
+
+        Raises:
+            BusUnavailable: The message can't be handed over now.
+            BusMisconfigured: It never can be; `MessageTooLarge` concerns this one message only.
         """
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything handed over is acknowledged or failed; raise `BusUnavailable` after `timeout_s`."""
+        """Wait until every message that was handed over has an outcome; raise `BusUnavailable` after `timeout_s`."""
 
     def close(self) -> None:
-        """Flush what can be flushed and let go; safe to call twice."""
+        """Flush what can be flushed, and close; safe to call twice."""
 
 
 class Consumer(Protocol):
-    """One member of a group; used from one thread. Nothing is committed but by `commit`."""
+    """One member of a consumer group; used from one thread. Only `commit` commits."""
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return up to `max_records` next records of the partitions that are ours and not paused.
+        """Return up to `max_records` next records of the partitions that are assigned and not paused.
 
-        Also keeps the membership alive, so call it at least every few seconds even while paused.
-        Raises `BusUnavailable`.
+        It also keeps the membership alive, so call it at least every few seconds, even while paused.
+
+        Raises:
+            BusUnavailable: The bus can't be reached; the records are not lost.
         """
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Durably say, per (topic, partition), the offset to read next.
+        """Commit durably, per (topic, partition), the offset to read next.
 
-        Partitions that are no longer ours are left out in silence: their new owner reads the frames again, and
-        verdicts are idempotent. Raises `BusUnavailable`.
+        Partitions that are assigned to another member by now are left out without an error: that member reads the
+        frames again, and verdicts are idempotent.
+
+        Raises:
+            BusUnavailable: The bus can't be reached; nothing is committed.
         """
 
     def pause(self) -> None:
-        """Hand out nothing until `resume`, of partitions gained meanwhile neither; membership and positions stay."""
+        """Return no records until `resume`, also of partitions assigned since; membership and positions stay."""
 
     def resume(self) -> None:
         """Undo `pause`."""
 
     def seek(self, position: RecordPosition) -> None:
-        """Read this place's partition from its offset on; left out in silence when the partition is not ours."""
+        """Read the partition of `position` from its offset on; do nothing when the partition is not assigned."""
 
     def rewind(self) -> None:
-        """Go back to the last committed position on every partition that is ours."""
+        """Return to the last committed position of every assigned partition."""
 
     def assignment(self) -> frozenset[tuple[str, int]]:
-        """The (topic, partition)s that are ours now."""
+        """Return the assigned (topic, partition) pairs."""
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """How many records of each of our partitions lie beyond the group's committed position."""
+        """Return the number of records beyond the group's committed position, per assigned (topic, partition)."""
 
     def group_lag(self) -> int:
-        """How many records of the whole topic do, partitions of other members, dead or alive, included."""
+        """Return the same summed over the whole topic, with the partitions of other members, alive or not."""
 
     def close(self) -> None:
         """Leave the group without committing; safe to call twice."""
 
 
 class Bus(Protocol):
-    """A way to get publishers and consumers, and to look at single records.
+    """Opens publishers and consumers, and reads single records.
 
-    A topic that is not there when somebody first publishes or consumes is made with the settings' partitions.
+    A topic that does not exist on first use is created with the partitions of the settings.
     """
 
     def ensure_topic(self, topic: str, partitions: int) -> None:
-        """Create the topic unless it is there; an existing one is left as it is."""
+        """Create the topic unless it exists; an existing one stays as it is."""
 
-    def publisher(self, topic: str) -> Publisher: ...
+    def publisher(self, topic: str) -> Publisher:
+        """Return a publisher on `topic`."""
 
     def consumer(self, topic: str, group: str) -> Consumer:
         """Join `group` on `topic`; a group without a committed position starts at the oldest record."""
 
     def read(self, position: RecordPosition) -> Record | None:
-        """The record at exactly this place, or None when it is gone."""
+        """Return the record at exactly this position, or None when it is no longer retained."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what the bus itself holds open; publishers and consumers are closed by their users."""

@@ -1,13 +1,16 @@
-"""Which bus the settings ask for."""
+"""The buses by name, as the settings choose one."""
 
 from ingest.bus.protocol import Bus
 from ingest.settings import IngestSettings
 
 
 def open_bus(settings: IngestSettings) -> Bus:
-    """Open the bus; Kafka's client is loaded only where it is asked for.
+    """Open the bus that the settings choose; Kafka's client is imported only for Kafka.
 
-    Raises `BusMisconfigured` when it never will work. A bus that is away is no error yet: its first use says so.
+    A bus that is unavailable is no error yet: its first use raises `BusUnavailable`.
+
+    Raises:
+        BusMisconfigured: The settings can't work.
     """
     if settings.bus == "kafka":
         from ingest.bus.kafka.bus import KafkaBus

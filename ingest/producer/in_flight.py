@@ -1,6 +1,7 @@
-"""Lanes: what a producer has handed out for publishing, one lane a station, one message under way in each.
+"""In-flight messages: what the producer hands to the bus, one queue per station with one message in flight at a time.
 
-A station's next message goes only once its last is acknowledged: then nothing can overtake, whatever fails.
+A station's next message is published only after its last was acknowledged, so none can overtake another, whatever
+fails.
 """
 
 from collections import deque
@@ -13,86 +14,94 @@ from ingest.frame import Frame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingMessage:
-    """A message not on the bus yet: in memory with the frame it was made of, or read from the spool by its number."""
+    """A message that is not on the bus yet.
+
+    One from memory has the frame that it was made of and `on_durable`, which is called with that frame; one from the
+    spool has its number there.
+    """
 
     message: Message
     size_bytes: int
     frame: Frame | None = None
-    durable: Callable[[Frame], None] | None = None
+    on_durable: Callable[[Frame], None] | None = None
     spool_number: int | None = None
 
 
 class InFlight:
-    """Used from one thread."""
+    """The messages in flight and the queues behind them; used from one thread."""
 
     def __init__(self) -> None:
+        """Start with nothing in flight."""
         self._queues: dict[str, deque[PendingMessage]] = {}
-        self._under_way: dict[str, PendingMessage] = {}
+        self._in_flight: dict[str, PendingMessage] = {}
         self._bytes_from_spool = 0
 
     @property
-    def empty(self) -> bool:
-        return not self._under_way and not self._queues
+    def is_empty(self) -> bool:
+        """Return whether no message is in flight and none waits."""
+        return not self._in_flight and not self._queues
 
     @property
     def bytes_from_spool(self) -> int:
+        """Return the bytes of messages that were read from the spool, in flight and waiting together."""
         return self._bytes_from_spool
 
     @property
-    def spooled_under_way(self) -> set[int]:
-        """The spool's numbers of what is under way from there."""
-        numbers = (waiting.spool_number for waiting in self._under_way.values())
+    def spool_numbers(self) -> set[int]:
+        """Return the spool numbers of the messages in flight."""
+        numbers = (pending.spool_number for pending in self._in_flight.values())
         return {number for number in numbers if number is not None}
 
-    def add(self, waiting: PendingMessage) -> None:
-        self._queues.setdefault(waiting.message.key, deque()).append(waiting)
-        if waiting.spool_number is not None:
-            self._bytes_from_spool += waiting.size_bytes
+    def add(self, pending: PendingMessage) -> None:
+        """Append a message to its station's queue."""
+        self._queues.setdefault(pending.message.key, deque()).append(pending)
+        if pending.spool_number is not None:
+            self._bytes_from_spool += pending.size_bytes
 
-    def add_in_front(self, waiting: PendingMessage) -> None:
-        """Put a message back that was the head of its lane."""
-        self.add(waiting)
-        self._queues[waiting.message.key].rotate(1)
+    def add_first(self, pending: PendingMessage) -> None:
+        """Put a message that was in flight back to the head of its station's queue."""
+        self.add(pending)
+        self._queues[pending.message.key].rotate(1)
 
-    def next_to_go(self) -> PendingMessage | None:
-        """The head of some lane that has nothing under way; it counts as under way from now on."""
+    def start_next(self) -> PendingMessage | None:
+        """Return the first message of a station that has none in flight, and count it as in flight from now on."""
         for station, queue in self._queues.items():
-            if station not in self._under_way:
-                waiting = self._under_way[station] = queue.popleft()
+            if station not in self._in_flight:
+                pending = self._in_flight[station] = queue.popleft()
                 if not queue:
                     del self._queues[station]
-                return waiting
+                return pending
         return None
 
-    def arrived(self, waiting: PendingMessage) -> bool:
-        """Take note of an outcome; False when it is of a message that has been taken back meanwhile."""
-        if self._under_way.get(waiting.message.key) is not waiting:
+    def finish(self, pending: PendingMessage) -> bool:
+        """End a message's flight; return False when it was withdrawn before its outcome came."""
+        if self._in_flight.get(pending.message.key) is not pending:
             return False
-        del self._under_way[waiting.message.key]
-        if waiting.spool_number is not None:
-            self._bytes_from_spool -= waiting.size_bytes
+        del self._in_flight[pending.message.key]
+        if pending.spool_number is not None:
+            self._bytes_from_spool -= pending.size_bytes
         return True
 
-    def forget(self, gone: Callable[[int], bool]) -> None:
-        """Leave out what came from the spool and is `gone` from there, unless it is under way."""
+    def discard_spooled(self, is_dropped: Callable[[int], bool]) -> None:
+        """Remove waiting messages that the spool has dropped; those in flight stay."""
         for station, queue in list(self._queues.items()):
-            kept = deque(each for each in queue if each.spool_number is None or not gone(each.spool_number))
+            kept = deque(each for each in queue if each.spool_number is None or not is_dropped(each.spool_number))
             self._bytes_from_spool -= sum(each.size_bytes for each in queue) - sum(each.size_bytes for each in kept)
             if kept:
                 self._queues[station] = kept
             else:
                 del self._queues[station]
 
-    def take_back(self, stays: Callable[[PendingMessage], bool]) -> list[PendingMessage]:
-        """Empty the lanes but for what is under way and `stays`; return the rest, a station's in order."""
-        staying = {station: each for station, each in self._under_way.items() if stays(each)}
-        taken = {station: each for station, each in self._under_way.items() if station not in staying}
+    def withdraw(self, stays: Callable[[PendingMessage], bool]) -> list[PendingMessage]:
+        """Remove and return every message, in order per station, except those in flight for which `stays` is true."""
+        staying = {station: each for station, each in self._in_flight.items() if stays(each)}
+        taken = {station: each for station, each in self._in_flight.items() if station not in staying}
         stations = dict.fromkeys([*taken, *self._queues])
-        back = [
-            waiting
+        withdrawn = [
+            pending
             for station in stations
-            for waiting in (*filter(None, [taken.get(station)]), *self._queues.get(station, ()))
+            for pending in (*filter(None, [taken.get(station)]), *self._queues.get(station, ()))
         ]
-        self._queues, self._under_way = {}, staying
+        self._queues, self._in_flight = {}, staying
         self._bytes_from_spool = sum(each.size_bytes for each in staying.values())
-        return back
+        return withdrawn

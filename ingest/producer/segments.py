@@ -11,70 +11,73 @@ import structlog
 from ingest.bus.header_codec import pack_headers, unpack_headers
 from ingest.bus.protocol import Message
 
-_FRONT = struct.Struct(">II")  # length and CRC-32 of what follows
+_PREFIX = struct.Struct(">II")  # length and CRC-32 of the body
 _LENGTHS = struct.Struct(">II")  # of key and headers; the value is the rest
 
 log = structlog.get_logger()
 
 
-def pack(message: Message) -> bytes:
+def pack_message(message: Message) -> bytes:
+    """Return a message as the bytes of a segment."""
     key = message.key.encode("utf-8", "backslashreplace")
     headers = pack_headers(message.headers)
     body = b"".join((_LENGTHS.pack(len(key), len(headers)), key, headers, message.value))
-    return _FRONT.pack(len(body), zlib.crc32(body)) + body
-
-
-def _unpack(body: bytes) -> Message:
-    key_bytes, headers_bytes = _LENGTHS.unpack_from(body)
-    headers_at = _LENGTHS.size + key_bytes
-    value_at = headers_at + headers_bytes
-    key = body[_LENGTHS.size : headers_at].decode()
-    return Message(key, body[value_at:], unpack_headers(body[headers_at:value_at]))
+    return _PREFIX.pack(len(body), zlib.crc32(body)) + body
 
 
 def read_message(file: BinaryIO) -> Message | None:
-    """The next message, None where the disk has spoilt it or the file ends early."""
-    front = file.read(_FRONT.size)
-    if len(front) < _FRONT.size:
+    """Read the next message; return None where it is damaged or the file ends early."""
+    prefix = file.read(_PREFIX.size)
+    if len(prefix) < _PREFIX.size:
         return None
-    length, checksum = _FRONT.unpack(front)
+    length, checksum = _PREFIX.unpack(prefix)
     body = file.read(length)
-    return _unpack(body) if len(body) == length and zlib.crc32(body) == checksum else None
+    return _unpack_body(body) if len(body) == length and zlib.crc32(body) == checksum else None
 
 
 def skip_message(file: BinaryIO) -> None:
-    front = file.read(_FRONT.size)
-    if len(front) == _FRONT.size:
-        file.seek(_FRONT.unpack(front)[0], os.SEEK_CUR)
+    """Seek over the next message."""
+    prefix = file.read(_PREFIX.size)
+    if len(prefix) == _PREFIX.size:
+        file.seek(_PREFIX.unpack(prefix)[0], os.SEEK_CUR)
 
 
-def measure(path: Path) -> tuple[int, int]:
-    """Count the messages of the last segment and cut off a torn end; return the count and the bytes that stay.
+def repair_segment(path: Path) -> tuple[int, int]:
+    """Cut off the torn end of the last segment; return its number of messages and its size in bytes.
 
-    A message that is whole but spoilt, with others behind it, stays counted: it was promised, so its loss must show.
+    A message that is complete but damaged, with others behind it, stays counted: it was acknowledged as spooled, so
+    its loss must be reported.
     """
     with path.open("r+b") as file:
-        size_bytes = file.seek(0, os.SEEK_END)
-        count = good = whole = at = 0
-        while at + _FRONT.size <= size_bytes:
-            file.seek(at)
-            length, checksum = _FRONT.unpack(file.read(_FRONT.size))
-            at += _FRONT.size + length
-            if at > size_bytes:
+        file_bytes = file.seek(0, os.SEEK_END)
+        count = size_bytes = complete = end = 0
+        while end + _PREFIX.size <= file_bytes:
+            file.seek(end)
+            length, checksum = _PREFIX.unpack(file.read(_PREFIX.size))
+            end += _PREFIX.size + length
+            if end > file_bytes:
                 break
-            whole += 1
+            complete += 1
             if zlib.crc32(file.read(length)) == checksum:
-                count, good = whole, at
-        if good < size_bytes:
-            log.warning(
-                "the spool's end was torn off by a kill or power cut", segment=str(path), bytes=size_bytes - good
-            )
-            file.truncate(good)
-    return count, good
+                count, size_bytes = complete, end
+        if size_bytes < file_bytes:
+            torn_bytes = file_bytes - size_bytes
+            log.warning("a kill or power cut has torn the spool's end", segment=str(path), torn_bytes=torn_bytes)
+            file.truncate(size_bytes)
+    return count, size_bytes
 
 
-def write_all(file: int, data: bytes, at: int) -> None:
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset` of an open file; raises `OSError`."""
     rest = memoryview(data)
     while rest:
-        written = os.pwrite(file, rest, at)
-        rest, at = rest[written:], at + written
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def _unpack_body(body: bytes) -> Message:
+    key_bytes, headers_bytes = _LENGTHS.unpack_from(body)
+    headers_start = _LENGTHS.size + key_bytes
+    value_start = headers_start + headers_bytes
+    key = body[_LENGTHS.size : headers_start].decode()
+    return Message(key, body[value_start:], unpack_headers(body[headers_start:value_start]))

@@ -136,7 +136,8 @@ def test_stopping_ends_the_wait_for_the_next_turn() -> None:
 
 
 def test_progress_counts_up() -> None:
-    clock, line, seen = Clock(), Line(), []
+    clock, line = Clock(), Line()
+    seen: list[int] = []
 
     run(Numbers(clock, count=3), line, clock, progress=seen.append)
 

@@ -1,182 +1,181 @@
-"""A member of a group that reads the embedded bus."""
+"""A consumer of the embedded bus: one member of a group."""
 
 import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from foundation.clock import Clock, from_epoch_us
-from ingest.bus.embedded import membership as group_
-from ingest.bus.embedded.database import open_database, read_transaction, translate_errors, write_transaction
+from ingest.bus.embedded import membership
+from ingest.bus.embedded.database import TopicLog, open_database, read_transaction, translate_errors, write_transaction
 from ingest.bus.header_codec import unpack_headers
 from ingest.bus.protocol import Record, RecordPosition
 from ingest.errors import BusUnavailable
 
-_LOOK_EVERY_S = 0.002
-_POLL_BYTES = 64_000_000  # handed out by one poll, and one record more
+_POLL_INTERVAL_S = 0.002
+_MAX_POLL_BYTES = 64_000_000  # returned by one poll, and one record more
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class TopicLog:
-    """One topic of one file; `number` is the topic's id in it."""
-
-    path: Path
-    topic: str
-    number: int
-    partitions: int
-
-
 def to_record(topic: str, partition: int, row: tuple[int, int, str | None, bytes, bytes]) -> Record:
-    """A record from the columns offset, appended_us, key, headers, value."""
+    """Return a record from the columns offset, appended_us, key, headers, value."""
     offset, appended_us, key, headers, value = row
     appended_at = from_epoch_us(appended_us)
     return Record(RecordPosition(topic, partition, offset), key, value, unpack_headers(headers), appended_at)
 
 
 class EmbeddedConsumer:
-    """Keeps the contract of `ingest.bus.protocol.Consumer`; the lease is renewed by `poll` and by nothing else."""
+    """Implements `ingest.bus.protocol.Consumer`; only `poll` renews the lease."""
 
-    def __init__(self, log_: TopicLog, group: str, lease_s: float, clock: Clock) -> None:
-        self._log = log_
+    def __init__(self, topic_log: TopicLog, group: str, lease_s: float, clock: Clock) -> None:
+        """Open the file; the first `poll` joins the group. Raises as `open_database` does."""
+        self._log = topic_log
         self._lease_s = lease_s
         self._clock = clock
         self._member = f"{os.getpid()}-{uuid.uuid4().hex}"
-        self._held: dict[int, int] = {}  # partition → the generation in which it was given to us
-        self._next: dict[int, int] = {}  # partition → the offset to read next
-        self._turn = 0
+        self._generations: dict[int, int] = {}  # of the assigned partitions
+        self._next: dict[int, int] = {}  # offset to read next, by partition
+        self._first = 0  # index of the partition that the next fetch starts with
         self._paused = False
         self._closed = False
         self._renewed_at: float | None = None
-        self._file = open_database(log_.path, durable_commits=False)
-        with write_transaction(self._file, log_.path):
-            self._group = group_.group_number(self._file, log_.number, group)
+        self._file = open_database(topic_log.path, durable_commits=False)
+        with write_transaction(self._file, topic_log.path):
+            self._group = membership.find_or_create_group(self._file, topic_log.topic_id, group)
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return up to `max_records` next records, after at most `timeout_s`; raise `BusUnavailable`."""
         deadline = time.monotonic() + timeout_s
-        looked_at: int | None = None
+        seen_version: int | None = None
         while True:
             has_renewed = self._renew_when_due()
             version = self._version()
-            if has_renewed or version != looked_at:
-                records = self._look(0 if self._paused else max_records)
-                looked_at = version
-            left_s = deadline - time.monotonic()
-            if records or left_s <= 0:
+            if has_renewed or version != seen_version:
+                records = self._fetch(0 if self._paused else max_records)
+                seen_version = version
+            rest_s = deadline - time.monotonic()
+            if records or rest_s <= 0:
                 return records
-            time.sleep(min(left_s, _LOOK_EVERY_S))
+            time.sleep(min(rest_s, _POLL_INTERVAL_S))
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        self._refuse_when_closed()
+        """Commit the offsets to read next, per (topic, partition); raise `BusUnavailable` when nothing was."""
+        self._require_open()
         offsets = {partition: offset for (topic, partition), offset in positions.items() if topic == self._log.topic}
         with write_transaction(self._file, self._log.path):
-            left_out = group_.commit(self._file, self._group, self._member, self._held, offsets)
-        if left_out:
-            log.info("partitions are another member's now; their new owner reads again", partitions=sorted(left_out))
+            lost = membership.commit_offsets(self._file, self._group, self._member, self._generations, offsets)
+        if lost:
+            log.info("partitions are assigned to another member now, which reads them again", partitions=sorted(lost))
 
     def pause(self) -> None:
+        """Return no records until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
+        """Undo `pause`."""
         self._paused = False
 
     def seek(self, position: RecordPosition) -> None:
-        if position.topic == self._log.topic and position.partition in self._held:
+        """Read an assigned partition from this position on."""
+        if position.topic == self._log.topic and position.partition in self._generations:
             self._next[position.partition] = position.offset
 
     def rewind(self) -> None:
-        self._refuse_when_closed()
+        """Return to the committed offset of every assigned partition."""
+        self._require_open()
         with read_transaction(self._file, self._log.path):
-            committed = group_.positions(self._file, self._group, self._log.number)
-        self._next = {partition: committed[partition] for partition in self._held}
+            committed = membership.committed_offsets(self._file, self._group, self._log.topic_id)
+        self._next = {partition: committed[partition] for partition in self._generations}
 
     def assignment(self) -> frozenset[tuple[str, int]]:
-        return frozenset((self._log.topic, partition) for partition in self._held)
+        """Return the assigned (topic, partition) pairs."""
+        return frozenset((self._log.topic, partition) for partition in self._generations)
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        self._refuse_when_closed()
+        """Return the records beyond the committed offset, per assigned (topic, partition)."""
+        self._require_open()
         with read_transaction(self._file, self._log.path):
-            committed = group_.positions(self._file, self._group, self._log.number)
+            committed = membership.committed_offsets(self._file, self._group, self._log.topic_id)
             ends = self._ends()
-        return {(self._log.topic, p): ends[p][1] - committed[p] for p in self._held}
+        return {(self._log.topic, p): ends[p][1] - committed[p] for p in self._generations}
 
     def group_lag(self) -> int:
-        self._refuse_when_closed()
+        """Return the records beyond the committed offsets of the whole topic."""
+        self._require_open()
         with read_transaction(self._file, self._log.path):
-            committed = group_.positions(self._file, self._group, self._log.number)
-            return sum(after - committed[partition] for partition, (_, after) in self._ends().items())
+            committed = membership.committed_offsets(self._file, self._group, self._log.topic_id)
+            return sum(end - committed[partition] for partition, (_, end) in self._ends().items())
 
     def close(self) -> None:
+        """Leave the group without committing; safe to call twice."""
         if self._closed:
             return
         self._closed = True
         try:
             with write_transaction(self._file, self._log.path):
-                group_.leave(self._file, self._group, self._member, self._log.partitions)
+                membership.leave_group(self._file, self._group, self._member, self._log.partitions)
         except BusUnavailable as error:
-            log.warning("left the group without saying so; its share moves when the lease lapses", error=str(error))
+            log.warning("could not leave the group; its partitions wait until the lease expires", error=str(error))
         finally:
-            self._held = {}
+            self._generations = {}
             self._file.close()
 
     def _version(self) -> int:
-        """Another number once anybody else has written to the file: cheap to ask, a look costs thirty times as much."""
+        """Return a number that changes when another connection writes; a fetch costs thirty times as much."""
         with translate_errors(self._log.path):
             (version,) = self._file.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     def _renew_when_due(self) -> bool:
-        """Say whether it was."""
-        self._refuse_when_closed()
+        """Renew the lease if a third of it has passed; return whether it was renewed."""
+        self._require_open()
         now = self._clock().timestamp()
         if self._renewed_at is not None and 0 <= now - self._renewed_at < self._lease_s / 3:
             return False
         with write_transaction(self._file, self._log.path):
-            group_.renew(self._file, self._group, self._member, self._log.partitions, now, self._lease_s)
+            membership.renew_lease(self._file, self._group, self._member, self._log.partitions, now, self._lease_s)
         self._renewed_at = now
         return True
 
-    def _look(self, max_records: int) -> list[Record]:
-        """Learn what is ours now, and read what lies before us there, partition by partition in turn."""
+    def _fetch(self, max_records: int) -> list[Record]:
+        """Read the assignment, and up to `max_records` next records, starting with another partition each time."""
         records: list[Record] = []
-        left_bytes = _POLL_BYTES
+        rest_bytes = _MAX_POLL_BYTES
         with read_transaction(self._file, self._log.path):
-            self._learn_shares()
+            self._read_assignment()
             ends = self._ends()
-            ours = sorted(self._held)
-            for partition in ours[self._turn :] + ours[: self._turn]:
+            assigned = sorted(self._generations)
+            for partition in assigned[self._first :] + assigned[: self._first]:
                 first_offset, next_offset = ends[partition]
-                self._skip_to(partition, first_offset)
-                if len(records) >= max_records or left_bytes <= 0 or self._next[partition] >= next_offset:
+                self._skip_deleted(partition, first_offset)
+                if len(records) >= max_records or rest_bytes <= 0 or self._next[partition] >= next_offset:
                     continue
                 for row in self._rows(partition, max_records - len(records)):
                     records.append(to_record(self._log.topic, partition, row))
                     self._next[partition] = row[0] + 1
-                    left_bytes -= len(row[4])
-                    if left_bytes <= 0:
+                    rest_bytes -= len(row[4])
+                    if rest_bytes <= 0:
                         break
-        self._turn = (self._turn + 1) % max(len(ours), 1)
+        self._first = (self._first + 1) % max(len(assigned), 1)
         return records
 
-    def _learn_shares(self) -> None:
-        held = group_.shares_of(self._file, self._group, self._member)
-        gained = {p for p, generation in held.items() if self._held.get(p) != generation}
-        if gained or len(held) != len(self._held):
-            committed = group_.positions(self._file, self._group, self._log.number)
-            self._next = {p: committed[p] if p in gained else self._next[p] for p in held}
-            self._held = held
-            log.info("partitions shared out", topic=self._log.topic, ours=sorted(held))
+    def _read_assignment(self) -> None:
+        generations = membership.assigned_partitions(self._file, self._group, self._member)
+        gained = {p for p, generation in generations.items() if self._generations.get(p) != generation}
+        if gained or len(generations) != len(self._generations):
+            committed = membership.committed_offsets(self._file, self._group, self._log.topic_id)
+            self._next = {p: committed[p] if p in gained else self._next[p] for p in generations}
+            self._generations = generations
+            log.info("partitions assigned", topic=self._log.topic, partitions=sorted(generations))
 
-    def _skip_to(self, partition: int, first_offset: int) -> None:
+    def _skip_deleted(self, partition: int, first_offset: int) -> None:
         if self._next[partition] < first_offset:
             log.warning(
-                "records are gone that were to be read; going on at the oldest",
+                "records were deleted before they were read; continuing at the oldest",
                 topic=self._log.topic, partition=partition, wanted=self._next[partition], oldest=first_offset,
             )  # fmt: skip
             self._next[partition] = first_offset
@@ -185,16 +184,16 @@ class EmbeddedConsumer:
         return self._file.execute(
             "SELECT offset, appended_us, key, headers, value FROM records"
             " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-            (self._log.number, partition, self._next[partition], limit),
+            (self._log.topic_id, partition, self._next[partition], limit),
         )
 
     def _ends(self) -> dict[int, tuple[int, int]]:
-        """Partition → its first and its next offset."""
+        """Return the first and the next offset by partition."""
         rows = self._file.execute(
-            "SELECT partition, first_offset, next_offset FROM partitions WHERE topic = ?", (self._log.number,)
+            "SELECT partition, first_offset, next_offset FROM partitions WHERE topic = ?", (self._log.topic_id,)
         )
-        return {partition: (first, after) for partition, first, after in rows}
+        return {partition: (first, end) for partition, first, end in rows}
 
-    def _refuse_when_closed(self) -> None:
+    def _require_open(self) -> None:
         if self._closed:
-            raise BusUnavailable("this consumer is closed")
+            raise BusUnavailable("This consumer is closed.")

@@ -1,16 +1,17 @@
-"""The embedded bus's SQLite file: its tables, how it is opened, and what its errors mean to a person."""
+"""The embedded bus's SQLite file: its tables, its transactions, and the bus's errors for those of SQLite."""
 
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import BusMisconfigured, BusUnavailable
 
 FILE_VERSION = 1
 PAGE_BYTES = 16_384  # an image of 200 kB takes 13 pages, not 50
-LOCK_TIMEOUT_S = 10.0  # how long somebody else may hold the file before it counts as unavailable
+LOCK_TIMEOUT_S = 10.0  # how long another process may lock the file before it counts as unavailable
 _WAL_BYTES = 64_000_000
 
 _TABLES = """
@@ -43,22 +44,39 @@ CREATE TABLE committed (
 """
 
 
-def open_database(path: Path, *, durable_commits: bool, max_bytes: int | None = None) -> sqlite3.Connection:
-    """Open the file, making it if need be; above `max_bytes` this connection adds no more.
+@dataclass(frozen=True, slots=True)
+class TopicLog:
+    """One topic of one file."""
 
-    With `durable_commits` a commit survives a power cut, without it a killed process only.
+    path: Path
+    topic: str
+    topic_id: int
+    partitions: int
+
+
+def open_database(path: Path, *, durable_commits: bool, max_bytes: int | None = None) -> sqlite3.Connection:
+    """Open the file, and create it if it is missing.
+
+    Args:
+        path: The file.
+        durable_commits: Whether a commit survives a power cut; without it, it survives a killed process only.
+        max_bytes: The size from which on this connection adds no more, or None.
+
+    Raises:
+        BusUnavailable: The file or its folder can't be opened now.
+        BusMisconfigured: The file is not an embedded bus, is damaged, or is of another version.
     """
     with translate_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BusUnavailable(f"the embedded bus's folder {path.parent} can't be made: {error.strerror}") from None
+            raise BusUnavailable(f"The folder {path.parent} of the bus can't be created: {error.strerror}.") from None
         connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path)
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable_commits else 'NORMAL'}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            connection.execute("PRAGMA busy_timeout = 1")  # `writing` waits by itself, with shorter steps
+            connection.execute("PRAGMA busy_timeout = 1")  # `write_transaction` waits by itself, in shorter steps
             if max_bytes is not None:
                 connection.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
         except BaseException:
@@ -68,7 +86,7 @@ def open_database(path: Path, *, durable_commits: bool, max_bytes: int | None = 
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables unless they are there; two processes may do it at once."""
+    """Create the tables unless they exist; two processes may do it at the same time."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
@@ -88,15 +106,20 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("COMMIT")
     if version not in (0, FILE_VERSION):
         raise BusMisconfigured(
-            f"the embedded bus {path} was written by another version ({version}, here {FILE_VERSION}); move it away"
+            f"The embedded bus {path} was written by another version ({version}, here {FILE_VERSION}); move it away."
         )
 
 
 @contextmanager
 def write_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """One write transaction; raises `BusUnavailable` when it can't begin within `LOCK_TIMEOUT_S` or can't end.
+    """Run the block in a write transaction, which its end commits and an exception rolls back.
 
-    SQLite's own waiting sleeps up to 100 ms between looks and starves beside a busy writer, so this looks every 1 ms.
+    SQLite's own wait for a lock sleeps up to 100 ms between attempts, and starves beside a busy writer; this one tries
+    every millisecond.
+
+    Raises:
+        BusUnavailable: The transaction can't begin within `LOCK_TIMEOUT_S`, or can't commit.
+        BusMisconfigured: The file is damaged.
     """
     with translate_errors(path):
         deadline = time.monotonic() + LOCK_TIMEOUT_S
@@ -118,7 +141,7 @@ def write_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[No
 
 @contextmanager
 def read_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """One consistent look at the file."""
+    """Run the block in a read transaction: all its queries see the same state. Raises as `write_transaction` does."""
     with translate_errors(path):
         connection.execute("BEGIN")
         try:
@@ -130,7 +153,7 @@ def read_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[Non
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Say SQLite's errors in one sentence, as the bus's own."""
+    """Raise the bus's own errors for those of SQLite."""
     try:
         yield
     except sqlite3.Error as error:
@@ -138,18 +161,19 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> BusUnavailable | BusMisconfigured:
+    """Return `BusUnavailable` for an error that waiting may resolve, else `BusMisconfigured`."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return BusUnavailable(f"the embedded bus {path} can't grow: the disk is full or embedded_max_bytes is reached")
+        return BusUnavailable(f"The embedded bus {path} can't grow: the disk is full or embedded_max_bytes is reached.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BusUnavailable(f"the embedded bus {path} has been locked by another program for {LOCK_TIMEOUT_S:g} s")
+        return BusUnavailable(f"The embedded bus {path} has been locked by another program for {LOCK_TIMEOUT_S:g} s.")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return BusMisconfigured(f"{path} is not an embedded bus or is damaged ({error}); move it away")
+        return BusMisconfigured(f"The file {path} is not an embedded bus or is damaged ({error}); move it away.")
     if code == sqlite3.SQLITE_READONLY:
-        return BusUnavailable(f"the embedded bus {path} may not be written; check its rights and its folder's")
+        return BusUnavailable(f"The embedded bus {path} is read-only; check its permissions and those of its folder.")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM):
-        return BusUnavailable(f"the embedded bus {path} can't be used: {error}")
-    return BusMisconfigured(f"the embedded bus {path} says: {error}; move it away if it is from another program")
+        return BusUnavailable(f"The embedded bus {path} can't be used: {error}.")
+    return BusMisconfigured(f"The embedded bus {path} failed ({error}); move it away if it is another program's.")
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

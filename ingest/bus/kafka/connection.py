@@ -1,61 +1,45 @@
-"""How to reach Kafka by the settings, and what kafka-python's errors mean to a person."""
+"""Connections to Kafka by the settings."""
 
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kafka import errors
 from kafka.net.compat import KafkaNetClient
 from kafka.record import util as kafka_checksums
 
+from ingest.bus.kafka.errors import PERMANENT_ERRORS, translate_error, translate_errors
 from ingest.bus.kafka.sockets import SCHEME, TLSSocket
-from ingest.errors import BusMisconfigured, BusUnavailable, MessageTooLarge
+from ingest.bus.protocol import MAX_MESSAGE_BYTES
+from ingest.errors import BusMisconfigured, BusUnavailable
 from ingest.settings import IngestSettings
 
-_CONNECT_WITHIN_S = 5.0
-_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
-_FOR_GOOD = (
-    errors.AuthorizationError,
-    errors.SaslAuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-    errors.SecurityDisabledError,
-    errors.KafkaConfigurationError,
-    errors.UnsupportedVersionError,
-    errors.InvalidTopicError,
-    errors.InvalidPartitionsError,
-    errors.InvalidReplicationFactorError,
-    errors.InvalidConfigurationError,
-    errors.InvalidGroupIdError,
-    errors.InvalidSessionTimeoutError,
-    errors.InconsistentGroupProtocolError,
-    errors.PolicyViolationError,
-    errors.UnsupportedCodecError,
-)
+_CONNECT_TIMEOUT_S = 5.0
+
+MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES + 100_000
+"""A message with what Kafka's format adds to it, generously."""
 
 Client = TypeVar("Client")
 
 
 class KafkaConnection:
-    """Opens kafka-python's clients, each within a few seconds or not at all."""
+    """Opens kafka-python's clients, each within some seconds or not at all."""
 
     def __init__(self, settings: IngestSettings) -> None:
-        """Raises `BusMisconfigured` for settings that can't work whatever the brokers say."""
+        """Raise `BusMisconfigured` for settings that can't work, whatever the brokers answer."""
         if kafka_checksums.crc32c_c is None:
             raise BusMisconfigured(
-                "kafka-python has no fast CRC-32C here and would check images byte by byte; "
-                'install it with its extra: pip install "kafka-python[crc32c]"'
+                "kafka-python has no fast CRC-32C and would check images byte by byte; "
+                'install it with its extra: pip install "kafka-python[crc32c]".'
             )
         self.servers = _servers(settings.kafka_bootstrap_servers)
         if settings.kafka_security_protocol.startswith("SASL") and not (
             settings.kafka_sasl_mechanism and settings.kafka_sasl_username and settings.kafka_sasl_password
         ):
             raise BusMisconfigured(
-                f"kafka_security_protocol {settings.kafka_security_protocol} needs kafka_sasl_mechanism, "
-                "kafka_sasl_username and kafka_sasl_password"
+                f"The setting kafka_security_protocol = {settings.kafka_security_protocol} needs kafka_sasl_mechanism, "
+                "kafka_sasl_username and kafka_sasl_password."
             )
         password = settings.kafka_sasl_password
         self._config = {
@@ -65,48 +49,52 @@ class KafkaConnection:
             "sasl_mechanism": settings.kafka_sasl_mechanism,
             "sasl_plain_username": settings.kafka_sasl_username,
             "sasl_plain_password": None if password is None else password.get_secret_value(),
-            "bootstrap_timeout_ms": int(_CONNECT_WITHIN_S * 1000),
+            "bootstrap_timeout_ms": int(_CONNECT_TIMEOUT_S * 1000),
             "reconnect_backoff_max_ms": 2000,
             "proxy_url": f"{SCHEME}://",
             "request_timeout_ms": int(settings.kafka_unavailable_after_s * 1000 * 2 / 3),
         }
 
     def open(self, client: Callable[..., Client], **config: Any) -> Client:
-        """Make one of kafka-python's clients; raises `BusUnavailable` or `BusMisconfigured`.
+        """Return a new client of kafka-python.
 
-        A client that fails to start leaves its threads and sockets behind, so its network part is closed here.
+        A client that fails to start leaves its threads and sockets open, so its network part is closed here.
+
+        Raises:
+            BusUnavailable: No broker can be reached.
+            BusMisconfigured: The brokers refuse for good.
         """
-        self._knock()
+        self._require_broker()
         networks: list[KafkaNetClient] = []
 
-        def network(**given: Any) -> KafkaNetClient:
-            networks.append(KafkaNetClient(**given))
+        def create_network(**config: Any) -> KafkaNetClient:
+            networks.append(KafkaNetClient(**config))
             return networks[-1]
 
-        with _Overhearing() as overheard:
+        with _ConnectionErrorLog() as connection_errors:
             try:
                 with translate_errors():
-                    return client(**{**self._config, **config, "kafka_client": network})
+                    return client(**{**self._config, **config, "kafka_client": create_network})
             except (BusUnavailable, BusMisconfigured) as error:
-                for each in networks:
-                    each.close()
-                raise (overheard.cause(error) or error) from error.__cause__
+                for network in networks:
+                    network.close()
+                raise (connection_errors.cause(error) or error) from error.__cause__
 
-    def _knock(self) -> None:
-        """See whether any broker takes a connection: sooner and plainer than the client's own attempts."""
+    def _require_broker(self) -> None:
+        """Raise `BusUnavailable` unless a broker accepts a connection; the client itself reports that later."""
         refused = []
         for host, port in self.servers:
             try:
-                socket.create_connection((host, port), timeout=_CONNECT_WITHIN_S / len(self.servers)).close()
+                socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S / len(self.servers)).close()
             except OSError as error:
                 refused.append(f"{host}:{port} ({error})")
             else:
                 return
-        raise BusUnavailable(f"Kafka can't be reached at {', '.join(refused)}")
+        raise BusUnavailable(f"Kafka can't be reached at {', '.join(refused)}.")
 
 
-class _Overhearing(logging.Handler):
-    """Keeps why connections were lost, which kafka-python tells its log only: all it raises is that time ran out."""
+class _ConnectionErrorLog(logging.Handler):
+    """Collects why connections were lost, which kafka-python only logs: all it raises is a timeout."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -114,16 +102,19 @@ class _Overhearing(logging.Handler):
         self._log = logging.getLogger("kafka.net.connection")
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = record.args if isinstance(record.args, tuple) else ()
-        self._errors += [each for each in told if isinstance(each, Exception)]
+        """Collect the exceptions of a log record."""
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        self._errors += [each for each in arguments if isinstance(each, Exception)]
 
     def cause(self, error: Exception) -> BusUnavailable | BusMisconfigured | None:
-        """What to raise in place of a timeout: a refusal if one was heard, else the last thing that was."""
+        """Return what to raise in place of a timeout: a permanent error if one was logged, else the last one."""
         if not isinstance(error, BusUnavailable) or not self._errors:
             return None
-        return translate_error(next((each for each in self._errors if isinstance(each, _FOR_GOOD)), self._errors[-1]))
+        return translate_error(
+            next((each for each in self._errors if isinstance(each, PERMANENT_ERRORS)), self._errors[-1])
+        )
 
-    def __enter__(self) -> "_Overhearing":
+    def __enter__(self) -> "_ConnectionErrorLog":
         self._log.addHandler(self)
         return self
 
@@ -131,39 +122,18 @@ class _Overhearing(logging.Handler):
         self._log.removeHandler(self)
 
 
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Say kafka-python's errors in one sentence, as the bus's own."""
-    try:
-        yield
-    except (errors.KafkaError, OSError, ValueError, TypeError, AssertionError) as error:
-        raise translate_error(error) from error
-
-
-def translate_error(error: Exception) -> BusUnavailable | BusMisconfigured:
-    """`MessageTooLarge` for one message, `BusMisconfigured` for what no waiting mends, else `BusUnavailable`."""
-    said = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, _TOO_LARGE):
-        return MessageTooLarge(f"Kafka refuses a message for its size ({said})")
-    if isinstance(error, _FOR_GOOD):
-        return BusMisconfigured(f"Kafka says no ({said})")
-    if not isinstance(error, errors.KafkaError | OSError):
-        return BusMisconfigured(f"Kafka's client refuses ({said})")
-    return BusUnavailable(f"Kafka is not available ({said})")
-
-
 def _servers(text: str) -> list[tuple[str, int]]:
     servers = []
     for part in text.split(","):
         host, _, port = part.strip().rpartition(":")
         if not host or not port.isdecimal():
-            raise BusMisconfigured(f"kafka_bootstrap_servers has {part.strip()!r}, which is not host:port")
+            raise BusMisconfigured(f"The setting kafka_bootstrap_servers has {part.strip()!r}, which is not host:port.")
         servers.append((host.strip("[]"), int(port)))
     return servers
 
 
 def _ssl_context(settings: IngestSettings) -> ssl.SSLContext | None:
-    """Made here and not by the client, which would say of a missing file only that a handshake failed."""
+    """Return the TLS context; the client itself would report a missing file only as a failed handshake."""
     if "SSL" not in settings.kafka_security_protocol:
         return None
     try:
@@ -174,5 +144,5 @@ def _ssl_context(settings: IngestSettings) -> ssl.SSLContext | None:
     except OSError as error:  # ssl.SSLError is one
         files = [settings.kafka_ssl_cafile, settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile]
         named = ", ".join(str(file) for file in files if file is not None)
-        raise BusMisconfigured(f"Kafka's certificate files can't be used ({named}): {error}") from error
+        raise BusMisconfigured(f"Kafka's certificate files can't be used ({named}): {error}.") from error
     return context

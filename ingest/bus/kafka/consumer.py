@@ -1,4 +1,4 @@
-"""A member of a group that reads Kafka."""
+"""A consumer of Kafka: one member of a group."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,21 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from foundation.clock import from_epoch_us
-from ingest.bus.kafka.connection import KafkaConnection, translate_errors
+from ingest.bus.kafka.connection import KafkaConnection
+from ingest.bus.kafka.errors import translate_errors
 from ingest.bus.protocol import Record, RecordPosition
 from ingest.errors import BusUnavailable
 from ingest.settings import IngestSettings
 
-_ASK_WITHIN_S = 5.0
-_LISTEN_EVERY_S = 2.0  # in silence, how often to ask the brokers whether they are there
-_BROKERS_SHORTEST_LEASE_S = 6.0  # group.min.session.timeout.ms
-_LONGEST_BETWEEN_POLLS_S = 30.0  # as long as a member that vanished while joining can hold the others up
-_JOIN_WITHIN_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
+_REQUEST_TIMEOUT_S = 5.0
+_PROBE_INTERVAL_S = 2.0  # without records, how often to ask the brokers for an answer
+_MIN_SESSION_TIMEOUT_S = 6.0  # group.min.session.timeout.ms
+_MIN_POLL_INTERVAL_S = 30.0  # a member that vanished while joining holds the others up for as long
+_JOIN_TIMEOUT_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
 
 FETCH_CONFIG = {
-    "max_partition_fetch_bytes": 4_000_000,  # some 20 images of a partition; a larger single one still comes
-    "fetch_max_bytes": 32_000_000,  # of a broker at a time
+    "max_partition_fetch_bytes": 4_000_000,  # some 20 images of a partition; a larger single one is fetched too
+    "fetch_max_bytes": 32_000_000,  # per broker and request
     "fetch_max_wait_ms": 100,
     "check_crcs": True,
 }
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 
 def to_record(raw: Any) -> Record:
-    """A record of ours from one of kafka-python's."""
+    """Return a record of the bus for one of kafka-python's."""
     return Record(
         position=RecordPosition(raw.topic, raw.partition, raw.offset),
         key=None if raw.key is None else bytes(raw.key).decode("utf-8", "backslashreplace"),
@@ -44,20 +45,22 @@ def to_record(raw: Any) -> Record:
 
 
 class KafkaGroupConsumer:
-    """Keeps the contract of `ingest.bus.protocol.Consumer`.
+    """Implements `ingest.bus.protocol.Consumer`.
 
-    kafka-python's poll gives nothing, and says nothing, when the brokers are gone; here silence is questioned, and
-    `BusUnavailable` raised once no broker has answered for `kafka_unavailable_after_s`. It recovers by polling on.
+    kafka-python's poll returns nothing, and raises nothing, when no broker can be reached. Here the brokers are probed
+    when no records arrive, and `BusUnavailable` is raised once none has answered for `kafka_unavailable_after_s`. The
+    consumer recovers when it is polled again.
     """
 
     def __init__(self, connection: KafkaConnection, settings: IngestSettings, topic: str, group: str) -> None:
+        """Connect, and join the group on the first `poll`. Raises as `KafkaConnection.open` does."""
         self._connection = connection
-        self._away_after_s = settings.kafka_unavailable_after_s
+        self._unavailable_after_s = settings.kafka_unavailable_after_s
         self._topic = topic
         self._paused = False
         self._closed = False
-        self._owed: dict[TopicPartition, int] = {}  # commits that a rebalance kept from going through
-        self._heard_at = self._asked_at = time.monotonic()
+        self._pending_commits: dict[TopicPartition, int] = {}  # what a rebalance prevented from being committed
+        self._answered_s = self._probed_s = time.monotonic()
         self._consumer = connection.open(
             KafkaConsumer,
             group_id=group,
@@ -65,18 +68,19 @@ class KafkaGroupConsumer:
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
             partition_assignment_strategy=(CooperativeStickyAssignor,),
-            session_timeout_ms=int(max(settings.lease_s, _BROKERS_SHORTEST_LEASE_S) * 1000),
-            heartbeat_interval_ms=int(max(settings.lease_s, _BROKERS_SHORTEST_LEASE_S) * 1000 / 10),
-            max_poll_interval_ms=int(max(3 * settings.lease_s, _LONGEST_BETWEEN_POLLS_S) * 1000),
+            session_timeout_ms=int(max(settings.lease_s, _MIN_SESSION_TIMEOUT_S) * 1000),
+            heartbeat_interval_ms=int(max(settings.lease_s, _MIN_SESSION_TIMEOUT_S) * 1000 / 10),
+            max_poll_interval_ms=int(max(3 * settings.lease_s, _MIN_POLL_INTERVAL_S) * 1000),
             **FETCH_CONFIG,
         )
         with translate_errors():
             self._consumer.subscribe([topic])
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        self._refuse_when_closed()
+        """Return up to `max_records` next records, after at most `timeout_s`; raise `BusUnavailable`."""
+        self._require_open()
         with translate_errors():
-            self._end_joining()
+            self._finish_join()
             if self._paused:
                 self._consumer.pause(*self._consumer.assignment())
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -85,35 +89,40 @@ class KafkaGroupConsumer:
                     self._consumer.seek(partition, raw[0].offset)
                 batches = {}
         if batches:
-            self._heard_at = time.monotonic()
+            self._answered_s = time.monotonic()
         else:
-            self._listen()
-        self._pay_what_is_owed()
+            self._probe()
+        self._commit_pending()
         return [to_record(raw) for batch in batches.values() for raw in batch]
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        self._refuse_when_closed()
-        self._owed |= {TopicPartition(*where): offset for where, offset in positions.items()}
-        self._pay_what_is_owed()
+        """Commit the offsets to read next, per (topic, partition); raise `BusUnavailable` when nothing was."""
+        self._require_open()
+        self._pending_commits |= {TopicPartition(*partition): offset for partition, offset in positions.items()}
+        self._commit_pending()
 
     def pause(self) -> None:
-        self._refuse_when_closed()
+        """Return no records until `resume`."""
+        self._require_open()
         self._paused = True
         self._consumer.pause(*self._consumer.assignment())
 
     def resume(self) -> None:
-        self._refuse_when_closed()
+        """Undo `pause`."""
+        self._require_open()
         self._paused = False
         self._consumer.resume(*self._consumer.assignment())
 
     def seek(self, position: RecordPosition) -> None:
-        self._refuse_when_closed()
+        """Read an assigned partition from this position on."""
+        self._require_open()
         partition = TopicPartition(position.topic, position.partition)
         if partition in self._consumer.assignment():
             self._consumer.seek(partition, position.offset)
 
     def rewind(self) -> None:
-        self._refuse_when_closed()
+        """Return to the committed offset of every assigned partition."""
+        self._require_open()
         with translate_errors():
             for partition, offset in self._committed(self._consumer.assignment()).items():
                 if offset is None:
@@ -122,93 +131,97 @@ class KafkaGroupConsumer:
                     self._consumer.seek(partition, offset)
 
     def assignment(self) -> frozenset[tuple[str, int]]:
+        """Return the assigned (topic, partition) pairs."""
         if self._closed:
             return frozenset()
         return frozenset((each.topic, each.partition) for each in self._consumer.assignment())
 
     def lag(self) -> Mapping[tuple[str, int], int]:
+        """Return the records beyond the committed offset, per assigned (topic, partition)."""
         return {(each.topic, each.partition): lag for each, lag in self._lag(self._consumer.assignment()).items()}
 
     def group_lag(self) -> int:
+        """Return the records beyond the committed offsets of the whole topic."""
         with translate_errors():
             known = self._consumer.partitions_for_topic(self._topic)
         if not known:
-            raise BusUnavailable(f"Kafka does not say yet which partitions the topic {self._topic} has")
+            raise BusUnavailable(f"Kafka has not reported the partitions of the topic {self._topic} yet.")
         return sum(self._lag({TopicPartition(self._topic, number) for number in known}).values())
 
     def close(self) -> None:
+        """Leave the group without committing; safe to call twice."""
         if self._closed:
             return
         self._closed = True
         with translate_errors():
-            self._consumer.close(autocommit=False, timeout_ms=_ASK_WITHIN_S * 1000)
+            self._consumer.close(autocommit=False, timeout_ms=_REQUEST_TIMEOUT_S * 1000)
 
-    def _end_joining(self) -> None:
-        """Give a join under way the time to end; kafka-python 3.0.12 mishandles one that outlasts the poll it began in.
+    def _finish_join(self) -> None:
+        """Give a join the time to end; kafka-python 3.0.12 mishandles one that outlasts the poll in which it began.
 
-        If new topic metadata were its cause it is forgotten, and the member stays without heartbeats for ever: so it is
-        asked for again. If it ends between two polls its outcome is thrown away: so it is waited for here.
+        A join that new topic metadata caused is forgotten, and the member stays without heartbeats forever: so it is
+        requested again. The outcome of one that ends between two polls is thrown away: so it is waited for here.
         """
         coordinator = self._consumer._coordinator
         if coordinator.rejoining and not coordinator.need_rejoin():
             coordinator.request_rejoin()
         if coordinator.need_rejoin():
-            coordinator.poll(timeout_ms=_JOIN_WITHIN_S * 1000)
+            coordinator.poll(timeout_ms=_JOIN_TIMEOUT_S * 1000)
 
     def _committed(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """The group's position on each, None where there is none yet."""
-        return {each: self._consumer.committed(each, timeout_ms=_ASK_WITHIN_S * 1000) for each in partitions}
+        """Return the group's committed offset per partition, None where there is none yet."""
+        return {each: self._consumer.committed(each, timeout_ms=_REQUEST_TIMEOUT_S * 1000) for each in partitions}
 
     def _lag(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int]:
-        self._refuse_when_closed()
+        self._require_open()
         with translate_errors():
             committed = self._committed(partitions)
-            within_ms = _ASK_WITHIN_S * 1000
-            starts = self._consumer.beginning_offsets(list(committed), timeout_ms=within_ms) if committed else {}
-            ends = self._consumer.end_offsets(list(committed), timeout_ms=within_ms) if committed else {}
+            timeout_ms = _REQUEST_TIMEOUT_S * 1000
+            starts = self._consumer.beginning_offsets(list(committed), timeout_ms=timeout_ms) if committed else {}
+            ends = self._consumer.end_offsets(list(committed), timeout_ms=timeout_ms) if committed else {}
         return {each: ends[each] - max(offset or 0, starts[each]) for each, offset in committed.items()}
 
-    def _pay_what_is_owed(self) -> None:
-        """Commit; what a rebalance keeps from going through stays owed until the next poll, if still ours then."""
-        ours = self._consumer.assignment()
-        for gone in [each for each in self._owed if each not in ours]:
-            log.info("a partition is another member's now; its new owner reads again", partition=gone.partition)
-            del self._owed[gone]
-        if not self._owed:
+    def _commit_pending(self) -> None:
+        """Commit; what a rebalance prevents stays pending until the next poll, if it is still assigned then."""
+        assigned = self._consumer.assignment()
+        for lost in [each for each in self._pending_commits if each not in assigned]:
+            log.info("a partition is assigned to another member now, which reads it again", partition=lost.partition)
+            del self._pending_commits[lost]
+        if not self._pending_commits:
             return
         try:
             with translate_errors():
                 self._consumer.commit(
-                    {each: OffsetAndMetadata(offset, "", -1) for each, offset in self._owed.items()},
-                    timeout_ms=_ASK_WITHIN_S * 1000,
+                    {each: OffsetAndMetadata(offset, "", -1) for each, offset in self._pending_commits.items()},
+                    timeout_ms=_REQUEST_TIMEOUT_S * 1000,
                 )
         except BusUnavailable as error:
             if not isinstance(error.__cause__, kafka_errors.CommitFailedError | kafka_errors.RebalanceInProgressError):
                 raise
-            log.info("a rebalance is under way; the commit waits for the next poll")
+            log.info("a rebalance is in progress; the commit waits for the next poll")
         else:
-            self._owed = {}
-            self._heard_at = time.monotonic()
+            self._pending_commits = {}
+            self._answered_s = time.monotonic()
 
-    def _listen(self) -> None:
-        """In silence, ask the group's coordinator and the partitions' leaders for a sign of life."""
+    def _probe(self) -> None:
+        """Without records, ask the group's coordinator and the partitions' leaders for an answer."""
         now = time.monotonic()
-        if now - max(self._heard_at, self._asked_at) < _LISTEN_EVERY_S:
+        if now - max(self._answered_s, self._probed_s) < _PROBE_INTERVAL_S:
             return
-        self._asked_at = now
+        self._probed_s = now
         try:
             with translate_errors():
-                within_ms = _LISTEN_EVERY_S * 1000
-                self._consumer.committed(TopicPartition(self._topic, 0), timeout_ms=within_ms)
-                if ours := self._consumer.assignment():
-                    self._consumer.end_offsets(list(ours), timeout_ms=within_ms)
+                timeout_ms = _PROBE_INTERVAL_S * 1000
+                self._consumer.committed(TopicPartition(self._topic, 0), timeout_ms=timeout_ms)
+                if assigned := self._consumer.assignment():
+                    self._consumer.end_offsets(list(assigned), timeout_ms=timeout_ms)
         except BusUnavailable as error:
-            silent_s = time.monotonic() - self._heard_at
-            if silent_s > self._away_after_s:
-                raise BusUnavailable(f"no answer from Kafka for {silent_s:.0f} s ({error.__cause__!r})") from error
+            silent_s = time.monotonic() - self._answered_s
+            if silent_s > self._unavailable_after_s:
+                raise BusUnavailable(f"Kafka has not answered for {silent_s:.0f} s ({error.__cause__!r}).") from error
         else:
-            self._heard_at = time.monotonic()
+            self._answered_s = time.monotonic()
 
-    def _refuse_when_closed(self) -> None:
+    def _require_open(self) -> None:
         if self._closed:
-            raise BusUnavailable("this consumer is closed")
+            raise BusUnavailable("This consumer is closed.")

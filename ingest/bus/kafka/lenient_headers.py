@@ -1,7 +1,7 @@
-"""Header names that are no UTF-8: kafka-python 3.0.12 can't read past one, which would stop a group at it for ever.
+"""Header names that are not UTF-8: kafka-python 3.0.12 can't read past one, which would block a group forever.
 
-Kafka's format says that a name is UTF-8; nothing but the producer sees to it. Bytes that are not become ``?`` here, and
-the message goes on its way to a verdict or the dead letters (ADR 0002).
+Kafka's format requires UTF-8, but no broker checks it. Bytes that are not UTF-8 become ``?`` here, and the message
+becomes a verdict or a dead letter like any other (ADR 0002).
 """
 
 import structlog
@@ -9,44 +9,46 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-UNREADABLE = ord("?")
+REPLACEMENT = ord("?")
 
 log = structlog.get_logger()
 
 
 class LenientRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
-    """A batch whose records can all be read, whatever their headers are called. Its checksum is checked before."""
+    """A batch whose records can all be read, whatever their header names; its checksum is verified before."""
 
     def _read_msg(self) -> DefaultRecord:
         try:
             return super()._read_msg()
         except UnicodeDecodeError:
-            log.warning("a header's name is not UTF-8; its odd bytes are read as question marks")
+            log.warning("a header name is not UTF-8; its invalid bytes are read as question marks")
             replace_invalid_names(self._buffer, self._pos)
             return super()._read_msg()
 
 
 def replace_invalid_names(buffer: bytearray, start: int) -> None:
-    """Put ``?`` for every byte that is not UTF-8 in the header names of the version 2 record that begins at `start`."""
-    _, position = decode_varint(buffer, start)  # length
-    position += 1  # attributes
-    _, position = decode_varint(buffer, position)  # timestamp
-    _, position = decode_varint(buffer, position)  # offset
+    """Replace, in place, every invalid byte in the header names of the version 2 record that begins at `start`."""
+    _, offset = decode_varint(buffer, start)  # length
+    offset += 1  # attributes
+    _, offset = decode_varint(buffer, offset)  # timestamp
+    _, offset = decode_varint(buffer, offset)  # the record's offset
     for _ in ("key", "value"):
-        size, position = decode_varint(buffer, position)
-        position += max(size, 0)
-    headers, position = decode_varint(buffer, position)
+        size, offset = decode_varint(buffer, offset)
+        offset += max(size, 0)
+    headers, offset = decode_varint(buffer, offset)
     for _ in range(headers):
-        size, position = decode_varint(buffer, position)
-        buffer[position : position + size] = _readable(buffer[position : position + size])
-        size, position = decode_varint(buffer, position + size)
-        position += max(size, 0)
+        size, offset = decode_varint(buffer, offset)
+        buffer[offset : offset + size] = _replace_invalid(buffer[offset : offset + size])
+        size, offset = decode_varint(buffer, offset + size)
+        offset += max(size, 0)
 
 
-def _readable(name: bytearray) -> bytes:
-    """As many bytes as before, all of them UTF-8."""
-    odd = name.decode("utf-8", "surrogateescape")
-    return bytes(UNREADABLE if 0xDC80 <= ord(letter) <= 0xDCFF else byte for letter in odd for byte in _bytes(letter))
+def _replace_invalid(name: bytearray) -> bytes:
+    """Return as many bytes as before, all of them UTF-8."""
+    escaped = name.decode("utf-8", "surrogateescape")
+    return bytes(
+        REPLACEMENT if 0xDC80 <= ord(letter) <= 0xDCFF else byte for letter in escaped for byte in _bytes(letter)
+    )
 
 
 def _bytes(letter: str) -> bytes:
@@ -54,5 +56,5 @@ def _bytes(letter: str) -> bytes:
 
 
 def install_lenient_batches() -> None:
-    """Let kafka-python's consumers read with `LenientRecordBatch`; may be called again."""
+    """Make kafka-python's consumers read with `LenientRecordBatch`; may be called again."""
     memory_records.DefaultRecordBatch = LenientRecordBatch

@@ -1,4 +1,4 @@
-"""The sockets that kafka-python gets from us: what a broker says before it hangs up is heard."""
+"""Sockets for kafka-python that deliver a broker's last message before it closes the connection."""
 
 import socket
 import ssl
@@ -6,20 +6,22 @@ from typing import Any, cast
 
 from kafka.net.inet import KafkaNetSocket
 
-SCHEME = "direct"  # kafka-python takes other ways to connect by the scheme of its `proxy_url`
+SCHEME = "direct"  # kafka-python chooses a socket class by the scheme of its `proxy_url`
 
 Socket = socket.socket
 
 
-class _LastWords:
-    """kafka-python throws away what it read if the end comes in the same look, such as why a broker refuses.
+class _DelayedEndOfStream:
+    """Reports the end of a stream one read later.
 
-    So the end is shown at the next look, which follows at once: a socket at its end stays readable.
+    kafka-python discards what it has read, such as why a broker refuses, if the end follows in the same round of
+    reads. A socket at its end stays readable, so the next round follows at once.
     """
 
     _has_read = False
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Read as `socket.recv` does; raise `BlockingIOError` once in place of the end after data."""
         try:
             data = cast(bytes, super().recv(buflen, flags))  # type: ignore[misc]
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -37,16 +39,16 @@ class _LastWords:
         return data
 
 
-class PlainSocket(_LastWords, socket.socket):
+class PlainSocket(_DelayedEndOfStream, socket.socket):
     """A TCP connection."""
 
 
-class TLSSocket(_LastWords, ssl.SSLSocket):
+class TLSSocket(_DelayedEndOfStream, ssl.SSLSocket):
     """A TLS connection; for `ssl.SSLContext.sslsocket_class`."""
 
 
 class _Direct(KafkaNetSocket):  # type: ignore[misc]
-    """kafka-python leaves the sockets of refused connections open."""
+    """Creates `PlainSocket`s, and closes those of refused connections, which kafka-python leaves open."""
 
     SCHEMES = (SCHEME,)
 
@@ -56,9 +58,11 @@ class _Direct(KafkaNetSocket):  # type: ignore[misc]
         sock_type: int = socket.SOCK_STREAM,
         proto: int = socket.IPPROTO_TCP,
     ) -> Socket:
+        """Return a new socket."""
         return PlainSocket(family, sock_type, proto)
 
     async def sock_connect(self, net: Any, sock: Socket, *args: Any, **options: Any) -> Socket:
+        """Connect a socket, and close it when that fails."""
         try:
             return cast(Socket, await super().sock_connect(net, sock, *args, **options))
         except BaseException:

@@ -83,9 +83,9 @@ def test_a_producer_reports_dropped_frames_to_the_database(
     monkeypatch.setenv("ANDON_INGEST__KAFKA_UNAVAILABLE_AFTER_S", "1")
     monkeypatch.setenv("ANDON_INGEST__MAX_SPOOL_BYTES", "500000")
     monkeypatch.setenv("ANDON_INGEST__WHEN_SPOOL_FULL", "drop_oldest")
-    before = metrics.drops().get(FULL, 0)
+    before = metrics.dropped_frames().get(FULL, 0)
     produced = andon("produce", "s1", "--source", "simulated:brick", "--limit", "20")
-    dropped = metrics.drops()[FULL] - before
+    dropped = metrics.dropped_frames()[FULL] - before
     assert f"{20 - dropped} frames wait in the spool" in produced.err
     with closing(Database("sqlite:///.andon/andon.db")) as database, database.read() as session:
         assert drops.totals_since(session, datetime.now(UTC) - MINUTE)["s1"].frames == dropped > 0

@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,17 @@ def topic(bus: Bus) -> str:
 
 
 def publish(bus: Bus, topic: str, messages: Sequence[Message]) -> list[RecordPosition]:
-    """Publish and wait; the places in the order of the messages."""
-    places: dict[int, RecordPosition] = {}
+    """Publish and wait; return the positions in the order of the messages."""
+    positions: dict[int, RecordPosition] = {}
+
+    def on_delivery(index: int, position: RecordPosition | None, error: Exception | None) -> None:
+        positions[index] = _sure(position, error)
+
     with closing(bus.publisher(topic)) as publisher:
         for index, message in enumerate(messages):
-            publisher.publish(
-                message, lambda position, error, index=index: places.update({index: _sure(position, error)})
-            )
+            publisher.publish(message, partial(on_delivery, index))
         publisher.flush(30)
-    return [places[index] for index in range(len(messages))]
+    return [positions[index] for index in range(len(messages))]
 
 
 def _sure(position: RecordPosition | None, error: Exception | None) -> RecordPosition:

@@ -43,7 +43,7 @@ class Member(threading.Thread):
                     with self._seen_more:
                         self.seen += records
                         self._seen_more.notify_all()
-                    consumer.commit({(r.position.topic, r.place.partition): r.place.offset + 1 for r in records})
+                    consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
                 except BusUnavailable:
                     continue  # the coordinator may be the one that was killed
 

@@ -18,7 +18,7 @@ WANTS = (BlockingIOError, ssl.SSLWantReadError)
 
 def looked(connection: socket.socket) -> tuple[bytes, bool]:
     """What one look of kafka-python reads, and whether it saw the end, which would throw that away."""
-    read = []
+    read: list[bytes] = []
     while True:
         try:
             data = connection.recv(4096)

@@ -130,8 +130,8 @@ class Line:
 @pytest.fixture(autouse=True)
 def _retry_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(producer_module, "_FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(producer_module, "_LAST_RETRY_S", 0.02)
-    monkeypatch.setattr(producer_module, "_CLOSE_WITHIN_S", 5.0)
+    monkeypatch.setattr(producer_module, "_MAX_RETRY_S", 0.02)
+    monkeypatch.setattr(producer_module, "_CLOSE_TIMEOUT_S", 5.0)
 
 
 OpenLine = Callable[..., Line]
@@ -266,7 +266,7 @@ def test_a_large_image_waits_in_the_spool_while_the_image_store_is_away(open_lin
     line.send("s1-0", size_bytes=2000)
     line.send("s1-1")
     until(lambda: len(line.durable) == 2)
-    assert any("image store: the store is away" in reason for reason in line.producer.health())
+    assert any("the store is away" in reason for reason in line.producer.health())
     line.folder.away = False
     line.producer.flush(10)
     until(lambda: line.spool.frames == 0)
@@ -304,7 +304,7 @@ def test_memory_is_bounded_and_send_waits_for_room(open_line: OpenLine) -> None:
 
     sender = threading.Thread(target=send_on)
     sender.start()
-    until(lambda: line.producer._senders_waiting == 1)
+    until(lambda: line.producer._buffer.senders_waiting == 1)
     assert sent == [0, 1]
     line.gate.let_the_hung_fail()
     sender.join(10)
@@ -314,9 +314,14 @@ def test_memory_is_bounded_and_send_waits_for_room(open_line: OpenLine) -> None:
 def test_a_full_spool_that_waits_loses_nothing(open_line: OpenLine) -> None:
     line = open_line(max_memory_bytes=1_000_000, max_spool_bytes=1_000_000, when_spool_full="wait")
     line.gate.shut = True
-    sender = threading.Thread(target=lambda: [line.send(f"wait-{number}", size_bytes=200_000) for number in range(15)])
+
+    def send_all() -> None:
+        for number in range(15):
+            line.send(f"wait-{number}", size_bytes=200_000)
+
+    sender = threading.Thread(target=send_all)
     sender.start()
-    until(lambda: line.producer._senders_waiting == 1)
+    until(lambda: line.producer._buffer.senders_waiting == 1)
     until(lambda: any("at its limit of 1000000 bytes" in reason for reason in line.producer.health()))
     line.gate.shut = False
     sender.join(10)
@@ -403,7 +408,7 @@ def test_without_a_spool_frames_wait_in_memory(open_line: OpenLine) -> None:
 
 
 def test_what_fits_nowhere_at_the_end_is_counted(open_line: OpenLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producer_module, "_CLOSE_WITHIN_S", 0.1)
+    monkeypatch.setattr(producer_module, "_CLOSE_TIMEOUT_S", 0.1)
     line = open_line(max_spool_bytes=0)
     line.gate.shut = True
     line.send(*numbered("end", 0, 1, 2))
@@ -446,7 +451,7 @@ from ingest.frame import Frame
 from ingest.settings import IngestSettings
 from ingest.producer.spool import Spool
 from tests.ingest.producer.test_producer import AT, EmbeddedBus, Folder, Gate, Producer
-producer_module._LAST_RETRY_S = 0.05
+producer_module._MAX_RETRY_S = 0.05
 folder = Path({str(tmp_path)!r})
 settings = IngestSettings(embedded_path=folder / "bus.sqlite", spool_path=folder / "spool")
 gate = Gate(EmbeddedBus(settings).publisher("t"))

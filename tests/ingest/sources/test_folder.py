@@ -4,7 +4,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from ingest.settings import IngestSettings
 from ingest.sources.folder import folder as folder_source
 from ingest.sources.folder.events import FolderEvents
 from ingest.sources.folder.folder import Folder, open_folder
-from ingest.sources.folder.processed_files import ProcessedFiles
+from ingest.sources.folder.processed_files import FileVersion, ProcessedFiles
 from testing.images import png
 
 SETTLE_S = 1.0
@@ -276,7 +276,7 @@ def test_a_folder_that_vanishes_is_waited_for(
     write(root / "a.png", png(1), 1_000)
 
     with capture_logs() as logs:
-        reader = threading.Thread(target=lambda: [taken.put(frame) for frame in day.folder.frames(day.stop)])
+        reader = threading.Thread(target=put_all, args=(taken, day.folder.frames(day.stop)))
         reader.start()
         assert taken.get(timeout=10).part_id == "a.png"
         shutil.rmtree(root)
@@ -290,6 +290,11 @@ def test_a_folder_that_vanishes_is_waited_for(
         "The folder can't be read; waiting for it.",
         "The folder is back.",
     ]
+
+
+def put_all(taken: queue.Queue[Frame], frames: Iterable[Frame]) -> None:
+    for frame in frames:
+        taken.put(frame)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -309,7 +314,7 @@ def test_a_renamed_file_is_taken_by_the_file_systems_event_long_before_a_rescan(
     stop = threading.Event()
     source = open_folder(str(root), STATION, IngestSettings(state_path=tmp_path / "state", settle_time_s=0.1))
     write(root / "first.png", png(0), 1_000)
-    reader = threading.Thread(target=lambda: [taken.put(frame) for frame in source.frames(stop)])
+    reader = threading.Thread(target=put_all, args=(taken, source.frames(stop)))
     reader.start()
     assert taken.get(timeout=10).part_id == "first.png"  # from here on the watch stands
 
@@ -363,8 +368,8 @@ def test_a_confirmation_that_cannot_be_kept_is_logged_and_harms_nothing(root: Pa
 
 def test_old_memories_of_files_that_are_gone_are_dropped(tmp_path: Path) -> None:
     memory = ProcessedFiles(tmp_path / "memory.sqlite")
-    kept = folder_source.FileVersion(Path("kept.png"), 1, 1)
-    gone = folder_source.FileVersion(Path("gone.png"), 1, 1)
+    kept = FileVersion(Path("kept.png"), 1, 1)
+    gone = FileVersion(Path("gone.png"), 1, 1)
     memory.remember(kept)
     memory.remember(gone)
 

@@ -72,7 +72,7 @@ def test_the_defect_rate_is_kept_and_every_defect_comes() -> None:
 def test_good_shots_carry_the_truth_good_and_an_empty_mask() -> None:
     shots = [line("brick", defect_rate=0).shot(number) for number in range(3)]
 
-    assert [(shot.truth, shot.mask.any()) for shot in shots] == [("good", False)] * 3
+    assert [(shot.truth, bool(shot.mask.any())) for shot in shots] == [("good", False)] * 3
 
 
 def test_the_lamp_fades_and_the_truth_stays_good() -> None:

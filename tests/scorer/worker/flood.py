@@ -20,7 +20,7 @@ import torch
 
 from andon.services.drop_reporter import report_drops
 from andon.settings import Settings
-from ingest.bus.embedded import bus
+from ingest.bus.embedded import publisher
 from ingest.bus.registry import open_bus
 from ingest.frame import Frame
 from ingest.producer import producer as producing
@@ -94,8 +94,8 @@ class Slow:
 
 def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
     torch.set_num_threads(1)
-    producing._FIRST_RETRY_S, producing._LAST_RETRY_S = 0.01, 0.05
-    bus._SWEEP_EVERY_S = 0.05
+    producing._FIRST_RETRY_S, producing._MAX_RETRY_S = 0.01, 0.05
+    publisher._SWEEP_INTERVAL_S = 0.05
     with ready(folder, services) as line:
         line.ingest = line.ingest.model_copy(update={**BOUNDS, "when_spool_full": policy})
         line.bus.close()
@@ -112,7 +112,7 @@ def flood(line: Line) -> dict[str, object]:
     """Let the camera run over the scorer; say whether it was held, and memory before, when full and at most."""
     spool = Spool(line.folder / "spool", line.ingest.max_spool_bytes)
     producer = Producer(line.bus.publisher(line.topic), line.ingest, spool, NoClaimChecks(), lambda: START)
-    pace = Pace(held=lambda: producer._senders_waiting > 0)
+    pace = Pace(held=lambda: producer._buffer.senders_waiting > 0)
     pictures = [unpacked(number) for number in range(20)]
     before = memory("VmRSS")
     with working(line.worker(load=lambda *wanted: Slow(registry.load(*wanted), pace))), closing(producer):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def _retry_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.producer.producer._LAST_RETRY_S", 0.5)
+    monkeypatch.setattr("ingest.producer.producer._MAX_RETRY_S", 0.5)
 
 
 def numbers(count: int) -> list[str]:

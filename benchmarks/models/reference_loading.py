@@ -51,7 +51,9 @@ def nearest_patch(count: int) -> References:
     valid_mask = torch.ones(count, patches, dtype=torch.bool)
     tensors = {f"layer {layer}": torch.randn(count, patches, width) for layer in range(layers)}
     tensors["valid_mask"] = valid_mask
-    return References("nearest-patch", tensors | {"shares": torch.ones(layers), "window": torch.tensor(2)}, (0.5,))
+    return References(
+        "nearest-patch", tensors | {"layer_weights": torch.ones(layers), "window": torch.tensor(2)}, (0.5,)
+    )
 
 
 def inctrl(count: int) -> References:

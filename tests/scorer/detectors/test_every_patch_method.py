@@ -92,7 +92,7 @@ def in_precision(precision: str, method: str, engines: Path) -> Detector:
 CHOSEN = {
     "anomalydino": {"mean", "direction", "cut", "shown", "owners"},
     "inctrl-visual": {"owners"},
-    "nearest-patch": {"layer 0", "layer 1", "valid_mask", "shares", "window"},
+    "nearest-patch": {"layer 0", "layer 1", "valid_mask", "layer_weights", "window"},
     "padim": {"channels", "means", "axes", "variances"},
     "patchcore": {"kept", "owners", "widths"},
     "regad": {"channels", "registers"},

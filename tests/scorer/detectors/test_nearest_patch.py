@@ -105,7 +105,7 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid
     unit = torch.nn.functional.normalize
     for query, place in itertools.product(range(2), range(rows * columns)):
         by_hand = torch.zeros(())
-        for layer, share in enumerate(kept["shares"]):
+        for layer, share in enumerate(kept["layer_weights"]):
             near = [
                 float(unit(queries.tokens[layer, query, place], dim=0) @ unit(normals.tokens[layer, k, other], dim=0))
                 for k, other in itertools.product(range(3), range(rows * columns))
@@ -113,7 +113,7 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid
                 and abs(place // columns - other // columns) <= 2
                 and abs(place % columns - other % columns) <= 2
             ]
-            by_hand += share * (1 - max(near)) / 2 / len(kept["shares"])
+            by_hand += share * (1 - max(near)) / 2 / len(kept["layer_weights"])
         assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_bars_of_a_letterbox_take_no_part(detector):
 def test_what_is_kept_of_a_station_has_no_bars(detector):
     references = detector.references([part(number, size=(40, 160)) for number in range(2)], "part")
     assert references.tensors["layer 0"].shape[:3] == (4, 2, 16)
-    assert references.tensors["place"].tolist() == [6, 0]
+    assert references.tensors["origin"].tolist() == [6, 0]
 
 
 def test_equal_configurations_have_equal_ids_and_another_framing_another():

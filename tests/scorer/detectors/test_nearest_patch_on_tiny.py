@@ -39,7 +39,7 @@ def test_each_output_counts_by_the_normals_own_level_in_it(detector):
         to_nearest = np.concatenate([1 - cosines.max(axis=1), 1 - cosines.max(axis=0)])
         levels.append(0.5 * to_nearest.mean())
     assert len(levels) == 2
-    assert references.tensors["shares"].numpy() == pytest.approx(np.mean(levels) / np.array(levels), rel=1e-3)
+    assert references.tensors["layer_weights"].numpy() == pytest.approx(np.mean(levels) / np.array(levels), rel=1e-3)
 
 
 def test_a_defect_scores_above_every_good_part(detector):

@@ -1,4 +1,4 @@
-"""`andon train`: learn on your own images what a detector would otherwise bring along."""
+"""`andon train`: train the learned parts of detectors on your own images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,34 +11,34 @@ from andon.cli.progress import progress_counter
 
 if TYPE_CHECKING:
     from scorer.backbones.weights.store import StoredWeights, WeightsStore
-    from scorer.training.episodes import EncodedSources
-    from scorer.training.inctrl_trainer import InctrlTrainingConfig
-    from scorer.training.train_inctrl import HeadsTarget
+    from scorer.training.inctrl.episodes import EncodedSources
+    from scorer.training.inctrl.train import HeadsTarget
+    from scorer.training.inctrl.trainer import InctrlTrainingConfig
 
-app = typer.Typer(help="Train what a detector learns.", no_args_is_help=True)
+app = typer.Typer(help="Train the learned parts of detectors.", no_args_is_help=True)
 
 Data = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="DIR",
-        help="A set with train/good, and test/good and test/DEFECT where there are any; give it again for several.",
+        help="A dataset with train/good and, if there are any, test/good and test/DEFECT; repeat it for several.",
         show_default=False,
     ),
 ]
 Photos = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="A folder of photographs; anomalies are made on crops of them.", show_default=False
+        metavar="DIR", help="A folder of photographs; anomalies are synthesised on crops of them.", show_default=False
     ),
 ]
-PhotoClasses = Annotated[int, typer.Option(min=1, help="Classes to make of the photographs.")]
-Made = Annotated[int, typer.Option(min=0, help="Anomalies to make on each set's normals.")]
-Tag = Annotated[str, typer.Option(help="What the heads are called; scorer.inctrl_heads names them.")]
+PhotoClasses = Annotated[int, typer.Option(min=1, help="Classes to make from the photographs.")]
+Synthetic = Annotated[int, typer.Option(min=0, help="Anomalies to synthesise on the normals of each dataset.")]
+Tag = Annotated[str, typer.Option(help="The name of the heads, for scorer.inctrl_heads.")]
 Backbone = Annotated[
     str,
     typer.Option(
         metavar="BACKBONE",
-        help="Another backbone than scorer.backbone; teacher:FILE.npz as andon bench accuracy reads it.",
+        help="Another backbone than scorer.backbone; teacher:FILE.npz as for andon bench accuracy.",
         show_default=False,
     ),
 ]
@@ -46,22 +46,24 @@ LeaveOut = Annotated[
     bool,
     typer.Option(
         "--leave-one-out",
-        help="Train heads without each set in turn, called held_out_SET, to see how they do on what they never saw.",
+        help="Train heads without each dataset in turn, as held_out_DATASET, to evaluate them on an unseen dataset.",
     ),
 ]
 FramingName = Annotated[str, typer.Option("--framing", help="letterbox, stretch or centre_crop.")]
-Steps = Annotated[int, typer.Option(min=1, help="Batches to learn from.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed and images give the same weights on the same device.")]
-PromptsTag = Annotated[str, typer.Option("--tag", help="What the prompts are called; scorer.coop_prompts names them.")]
-Words = Annotated[int, typer.Option(min=1, help="Words to learn, in front of normal or anomalous and the set's name.")]
+Steps = Annotated[int, typer.Option(min=1, help="Batches to train on.")]
+Seed = Annotated[int, typer.Option(min=0, help="Equal seeds and images give equal weights on the same device.")]
+PromptsTag = Annotated[str, typer.Option("--tag", help="The name of the prompts, for scorer.coop_prompts.")]
+ContextTokens = Annotated[
+    int, typer.Option(min=1, help="Context vectors to learn, before normal or anomalous and the dataset's name.")
+]
 ClassSpecific = Annotated[
-    bool, typer.Option("--class-specific", help="Learn other words for normal than for anomalous.")
+    bool, typer.Option("--class-specific", help="Learn separate context vectors for normal and anomalous.")
 ]
 
 
 @app.callback()
 def train() -> None:
-    """Train what a detector learns."""
+    """Train the learned parts of detectors."""
 
 
 @app.command()
@@ -70,7 +72,7 @@ def inctrl(
     data: Data = None,
     photos: Photos = None,
     photo_classes: PhotoClasses = 200,
-    made: Made = 96,
+    synthetic: Synthetic = 96,
     tag: Tag = "trained",
     leave_one_out: LeaveOut = False,
     backbone: Backbone = "",
@@ -78,34 +80,34 @@ def inctrl(
     steps: Steps = 400,
     seed: Seed = 0,
 ) -> None:
-    """Train InCTRL's heads on scorer.backbone, which stays as it is; an interrupted run goes on where it was.
+    """Train InCTRL's heads on the frozen backbone scorer.backbone; an interrupted run resumes where it stopped.
 
     On a CLIP (openclip/…) they are heads for the detector inctrl, on any other backbone for inctrl-visual.
     """
     from scorer.backbones.weights.store import WeightsStore
-    from scorer.training.dataset import DatasetLimits, parse_whole_image_framing
-    from scorer.training.inctrl_trainer import InctrlTrainingConfig
-    from scorer.training.train_inctrl import (
+    from scorer.training.images.dataset import (
+        DatasetLimits,
         TrainingDataConfig,
-        encode_sources,
-        leave_one_set_out,
         load_training_classes,
-        student,
+        parse_whole_image_framing,
     )
+    from scorer.training.inctrl.train import encode_sources, leave_one_set_out, load_heads_target
+    from scorer.training.inctrl.trainer import InctrlTrainingConfig
 
     settings = command_context(context).settings().scorer
-    recipe, framed = InctrlTrainingConfig(steps=steps, seed=seed), parse_whole_image_framing(framing)
-    asked = TrainingDataConfig(data or [], photos, photo_classes, DatasetLimits(made=made))
-    found = load_training_classes(asked, seed)
-    learner = student(settings, framed, backbone)
-    folder = WeightsStore(settings.weights_path)
-    with progress_counter("classes looked at", len(found)) as advance:
-        sources = encode_sources(learner, found, folder, advance)
+    config, framed = InctrlTrainingConfig(steps=steps, seed=seed), parse_whole_image_framing(framing)
+    datasets = data or []
+    limits = DatasetLimits(synthetic=synthetic)
+    classes = load_training_classes(TrainingDataConfig(datasets, photos, photo_classes, limits), seed)
+    target = load_heads_target(settings, framed, backbone)
+    store = WeightsStore(settings.weights_path)
+    with progress_counter("classes encoded", len(classes)) as advance:
+        sources = encode_sources(target, classes, store, advance)
     if not leave_one_out:
-        _train(learner, sources, recipe, tag, folder)
+        _train_heads(target, sources, config, tag, store)
         return
-    for held_out, others in leave_one_set_out(sources, [folder.resolve().name for folder in asked.data]):
-        _train(learner, others, recipe, held_out, folder)
+    for held_out_tag, others in leave_one_set_out(sources, [folder.resolve().name for folder in datasets]):
+        _train_heads(target, others, config, held_out_tag, store)
 
 
 @app.command()
@@ -114,44 +116,55 @@ def coop(
     data: Data = None,
     photos: Photos = None,
     photo_classes: PhotoClasses = 200,
-    made: Made = 96,
+    synthetic: Synthetic = 96,
     tag: PromptsTag = "trained",
-    words: Words = 16,
+    context_tokens: ContextTokens = 16,
     class_specific: ClassSpecific = False,
     framing: FramingName = "letterbox",
     steps: Steps = 1000,
     seed: Seed = 0,
 ) -> None:
-    """Learn CoOp's prompts on the CLIP that scorer.backbone names, which stays as it is.
+    """Learn CoOp's prompts on the frozen CLIP scorer.backbone.
 
-    Each set's folder is called what it shows. An interrupted run looks at its pictures again and goes on where it was.
+    A dataset's folder name is the noun of its prompts. An interrupted run encodes its images again and resumes where it
+    stopped.
     """
     from scorer.backbones.weights.store import WeightsStore
-    from scorer.training.coop_trainer import CoopTrainingConfig, load_training_data, train_prompts
-    from scorer.training.dataset import DatasetLimits, parse_whole_image_framing
-    from scorer.training.train_inctrl import TrainingDataConfig, load_training_classes
+    from scorer.training.coop.train import load_training_data, train_prompts
+    from scorer.training.coop.trainer import CoopTrainingConfig
+    from scorer.training.images.dataset import (
+        DatasetLimits,
+        TrainingDataConfig,
+        load_training_classes,
+        parse_whole_image_framing,
+    )
 
     settings = command_context(context).settings().scorer
-    recipe, framed = CoopTrainingConfig(words, class_specific, steps, seed=seed), parse_whole_image_framing(framing)
-    found = load_training_classes(TrainingDataConfig(data or [], photos, photo_classes, DatasetLimits(made=made)), seed)
-    with progress_counter("pictures looked at", sum(len(material.queries) for material in found)) as advance:
-        seen = load_training_data(settings, framed, found, advance)
+    config = CoopTrainingConfig(context_tokens, class_specific, steps, seed=seed)
+    framed = parse_whole_image_framing(framing)
+    limits = DatasetLimits(synthetic=synthetic)
+    classes = load_training_classes(TrainingDataConfig(data or [], photos, photo_classes, limits), seed)
+    image_count = sum(len(training_class.queries) for training_class in classes)
+    with progress_counter("images encoded", image_count) as advance:
+        training_data = load_training_data(settings, framed, classes, advance)
+    store = WeightsStore(settings.weights_path)
     with progress_counter(f"steps of {tag}", steps) as advance:
-        kept = train_prompts(seen, recipe, tag, WeightsStore(settings.weights_path), lambda step, _: advance(step))
-    _say(kept, "scorer.coop_prompts")
+        stored = train_prompts(training_data, config, tag, store, lambda step, _: advance(step))
+    _say_stored(stored, "scorer.coop_prompts")
 
 
-def _train(
-    learner: "HeadsTarget", sources: "EncodedSources", recipe: "InctrlTrainingConfig", tag: str, folder: "WeightsStore"
+def _train_heads(
+    target: "HeadsTarget", sources: "EncodedSources", config: "InctrlTrainingConfig", tag: str, store: "WeightsStore"
 ) -> None:
-    from scorer.training.train_inctrl import train_heads
+    from scorer.training.inctrl.train import train_heads
 
-    with progress_counter(f"steps of {tag}", recipe.steps) as advance:
-        kept = train_heads(learner, sources, recipe, tag, folder, advance)
-    _say(kept, "scorer.inctrl_heads")
+    with progress_counter(f"steps of {tag}", config.steps) as advance:
+        stored = train_heads(target, sources, config, tag, store, lambda step, _: advance(step))
+    _say_stored(stored, "scorer.inctrl_heads")
 
 
-def _say(kept: "StoredWeights", setting: str) -> None:
+def _say_stored(stored: "StoredWeights", setting: str) -> None:
     output.print_result(
-        f"{kept.card.name} is in {kept.path} (sha256 {kept.sha256}); set {setting} to {kept.card.tag} to use it."
+        f"{stored.card.name} is in {stored.path} (sha256 {stored.sha256}); set {setting} to {stored.card.tag} to use "
+        "it."
     )

@@ -3,7 +3,7 @@ Models", IJCV 2022, arXiv 2109.01134), with a normal and an anomalous class as I
 
 A prompt is M learned vectors, then "normal" or "anomalous" and the object's name. The score is the softmax of an
 image's cosines with the two. CoOp compares with no normals, which here only set the threshold, and localises nothing:
-its map is the image's score in every cell. The vectors are learned by `scorer.training.coop_trainer`.
+its map is the image's score in every cell. The vectors are learned by `scorer.training.coop.trainer`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,27 +20,25 @@ from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable, Un
 from scorer.imaging.framing import Framing
 from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
-from scorer.training.coop_trainer import (
-    CoopTrainer,
-    CoopTrainingConfig,
-    LabelledEmbeddings,
-    embed_queries,
-    keep,
-    load_training_data,
-    train,
-    train_prompts,
-)
-from scorer.training.dataset import NO_ORIGIN, BadTrainingData, LabelledQuery, TrainingClass
+from scorer.training.checkpoints import ReportStep, run_to_last_step
+from scorer.training.coop.train import load_training_data, store_prompts, train_prompts
+from scorer.training.coop.trainer import CoopTrainer, CoopTrainingConfig, LabelledEmbeddings, embed_queries
+from scorer.training.images.dataset import NO_ORIGIN, BadTrainingData, LabelledQuery, TrainingClass
 from tests.scorer.backbones.tiny_clip import CONFIG, tiny_backbone, tiny_pixels
 
 CPU = torch.device("cpu")
-RECIPE = CoopTrainingConfig(words=4, steps=60, batch=16, rate=0.05, checkpoint_every=20)
+RECIPE = CoopTrainingConfig(context_tokens=4, steps=60, batch=16, rate=0.05, checkpoint_every=20)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def silent(*_: object) -> None:
     """Nobody watches."""
+
+
+def train(trainer: CoopTrainer, checkpoint: Path, report: ReportStep) -> torch.Tensor:
+    run_to_last_step(trainer, checkpoint, report)
+    return trainer.learned_context()
 
 
 def pictures(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> list[RgbImage]:
@@ -122,7 +120,8 @@ def test_the_loss_falls_and_the_prompts_change_while_clip_stays(
 
 
 def test_each_class_can_have_words_of_its_own(towers: OpenClip, examples: LabelledEmbeddings) -> None:
-    training = CoopTrainer(towers, examples, CoopTrainingConfig(words=4, class_specific=True, steps=30, rate=0.05))
+    config = CoopTrainingConfig(context_tokens=4, class_specific=True, steps=30, rate=0.05)
+    training = CoopTrainer(towers, examples, config)
     first = training.loss()
     for _ in range(30):
         training.advance()
@@ -156,15 +155,15 @@ def test_a_checkpoint_of_another_recipe_or_torn_is_refused(
 ) -> None:
     checkpoint = tmp_path / "x.pt"
     CoopTrainer(towers, examples, RECIPE).save(checkpoint)
-    with pytest.raises(InvalidWeights, match="other options or pictures; remove it to begin anew"):
-        CoopTrainer(towers, examples, CoopTrainingConfig(words=4, steps=61)).resume(checkpoint)
+    with pytest.raises(InvalidWeights, match="another tag"):
+        CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=4, steps=61)).resume(checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:300])
     with pytest.raises(InvalidWeights, match=r"x\.pt can't be read; remove it"):
         CoopTrainer(towers, examples, RECIPE).resume(checkpoint)
 
 
 def test_other_seeds_learn_other_words(towers: OpenClip, examples: LabelledEmbeddings) -> None:
-    one, other = (CoopTrainer(towers, examples, CoopTrainingConfig(words=4, seed=seed)) for seed in (0, 1))
+    one, other = (CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=4, seed=seed)) for seed in (0, 1))
     assert not torch.equal(one.context, other.context)
 
 
@@ -174,10 +173,10 @@ def test_one_class_alone_no_pictures_and_too_many_words_are_refused(
     normal = LabelledEmbeddings(examples.embedding[:6], examples.nouns[:6], examples.anomalous[:6])
     with pytest.raises(BadTrainingData, match="there is no anomalous one"):
         CoopTrainer(towers, normal, RECIPE)
-    with pytest.raises(BadTrainingData, match="no picture to learn CoOp's prompts from"):
+    with pytest.raises(BadTrainingData, match="no images"):
         embed_queries([], towers, Framing(), silent)
-    with pytest.raises(BadTrainingData, match="tiny reads 24 words, of which CoOp may learn 1 to 12, not 13"):
-        CoopTrainer(towers, examples, CoopTrainingConfig(words=13))
+    with pytest.raises(BadTrainingData, match="1 to 12, not 13"):
+        CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=13))
 
 
 def test_what_was_learned_tells_the_two_kinds_apart(detector: Detector) -> None:
@@ -259,7 +258,7 @@ def settings_of(folder: WeightsStore, backbone: str = "openclip/tiny", prompts: 
 def test_learned_words_are_kept_listed_and_loaded(
     folder: WeightsStore, detector: Detector, learned: torch.Tensor
 ) -> None:
-    words = keep(folder, folder.tower("tiny"), "bolts", learned, ["elpv", "aliens", "elpv"])
+    words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, ["elpv", "aliens", "elpv"])
     assert (words.card.name, words.card.kind, words.card.source) == ("coop:bolts", "coop-prompts", "aliens, elpv")
     assert words.card.backbone == "tiny:ours"
     assert [one.card.name for one in folder.listed()] == ["coop:bolts", "tiny:ours"]
@@ -276,7 +275,7 @@ def test_learning_takes_the_kept_clip_and_keeps_what_was_learned(folder: Weights
     seen: list[int] = []
     steps: list[int] = []
     materials = [material("bolt", 1), material("metal_nut", 5)]
-    recipe = CoopTrainingConfig(words=4, steps=5)
+    recipe = CoopTrainingConfig(context_tokens=4, steps=5)
     looked = load_training_data(settings_of(folder), Framing(), materials, seen.append)
     words = train_prompts(looked, recipe, "bolts", folder, lambda step, _: steps.append(step))
     assert (words.card.name, words.card.backbone, words.card.source) == ("coop:bolts", "tiny:ours", "made")
@@ -295,7 +294,7 @@ def test_where_nothing_was_learned_it_says_how_to(folder: WeightsStore, learned:
     with pytest.raises(ModelUnavailable, match=r"no CoOp prompts for tiny:ours in .* run andon train coop"):
         registry.load(settings_of(folder), Framing())
     for tag in ("bolts", "nuts"):
-        keep(folder, folder.tower("tiny"), tag, learned, [])
+        store_prompts(folder, folder.tower("tiny"), tag, learned, [])
     with pytest.raises(ModelUnavailable, match=r"has coop:bolts, coop:nuts for tiny:ours; .* scorer\.coop_prompts"):
         registry.load(settings_of(folder), Framing())
     with pytest.raises(ModelUnavailable, match=r"no CoOp prompts pins .*\(there are coop:bolts, coop:nuts\)"):
@@ -310,17 +309,17 @@ def test_a_backbone_without_a_text_tower_is_refused_with_what_to_set(folder: Wei
 
 
 def test_words_of_another_width_and_of_another_kind_are_refused(folder: WeightsStore, learned: torch.Tensor) -> None:
-    keep(folder, folder.tower("tiny"), "bolts", torch.zeros(1, 4, 20), [])
+    store_prompts(folder, folder.tower("tiny"), "bolts", torch.zeros(1, 4, 20), [])
     with pytest.raises(InvalidWeights, match=r"does not fit tiny: context is 1×4×20, where .* 16 wide are needed"):
         registry.load(settings_of(folder), Framing())
-    words = keep(folder, folder.tower("tiny"), "bolts", learned, [])
+    words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, [])
     folder.keep(words.card, {"ctx": learned})
     with pytest.raises(InvalidWeights, match="holds ctx"):
         registry.load(settings_of(folder), Framing())
 
 
 def test_a_truncated_file_is_refused(folder: WeightsStore, learned: torch.Tensor) -> None:
-    words = keep(folder, folder.tower("tiny"), "bolts", learned, [])
+    words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, [])
     words.path.write_bytes(words.path.read_bytes()[:-5])
     with pytest.raises(InvalidWeights, match=r"coop\.bolts\.safetensors is cut short"):
         registry.load(settings_of(folder), Framing())

@@ -1,13 +1,10 @@
 """Registration: what the network sees, how patches are moved, and that it learns."""
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save
 
 from scorer.detectors.patches import Patches
-from scorer.detectors.regad import registration
 from scorer.detectors.regad.registration import (
     MAX_SHIFT,
     SHA256,
@@ -20,15 +17,6 @@ from scorer.detectors.regad.registration import (
     warp_patches,
 )
 from scorer.errors import InvalidWeights
-from scorer.training.train_registration import (
-    AlignedFeatures,
-    RegistrationTrainingConfig,
-    agreement,
-    align_features,
-    augmented_view,
-    pairs,
-    train,
-)
 from tests.scorer.detectors.patch_samples import of, patches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -110,57 +98,3 @@ def test_weights_that_are_missing_changed_or_of_another_network_are_refused(tmp_
     path.write_bytes(save({"conv1.weight": torch.zeros(2)}))
     with pytest.raises(InvalidWeights, match="missing"):
         load_registration(path, expected=None)
-
-
-def test_pairs_agree_on_what_both_show():
-    maps, inside = torch.randn(2, 3, 4, 4), torch.ones(2, 4, 4, dtype=torch.bool)
-    elsewhere, hidden = maps.clone(), inside.clone()
-    elsewhere[:, :, 0] *= -1
-    same = AlignedFeatures(maps, inside, STAY)
-    assert agreement(same, AlignedFeatures(elsewhere, inside, STAY)).item() == pytest.approx(
-        0.5
-    )  # one row of four opposite
-    hidden[:, 0] = False
-    assert agreement(same, AlignedFeatures(elsewhere, hidden, STAY)).item() == pytest.approx(1)
-
-
-def test_a_view_of_no_change_is_the_middle_of_the_picture_in_another_light():
-    grey = np.zeros((96, 96), np.uint8)
-    grey[40:56, 40:56] = 200
-    still = RegistrationTrainingConfig(most_turn=0, most_scale=1, most_shift=0)
-    view = augmented_view(np.random.default_rng(0), Image.fromarray(grey).convert("RGB"), 64, still).astype(float)
-    assert view.shape == (64, 64, 3)
-    assert view[26:38, 26:38].mean() > view[:20].mean() + 100
-    assert abs(view[24:40].mean() - view[:, 24:40].mean()) < 3
-
-
-def test_pairs_are_two_views_of_one_category():
-    first, second = pairs(np.random.default_rng(0), [3, 5], views=4, count=20)
-    assert {one // 4 for one in first} == {3, 5}
-    assert [one // 4 for one in first] == [one // 4 for one in second]
-    assert all(one != other for one, other in zip(first, second, strict=True))
-
-
-def test_training_brings_shifted_squares_together():
-    """Categories differ in what the square is made of, views in where it lies."""
-    recipe = RegistrationTrainingConfig(categories=12, views=4, batch=8, steps=200, held_out=0.2)
-    draw = np.random.default_rng(0)
-    tokens = torch.zeros(1, 48, 64, 8)
-    tokens[..., 0] = 1
-    for number in range(48):
-        row, column = draw.integers(0, 5, 2)
-        laid_out = tokens[0, number].view(8, 8, 8)
-        laid_out[row : row + 4, column : column + 4] = torch.eye(8)[1 + number // 4 % 7]
-    pictures = Patches(tokens, torch.ones(48, 64, dtype=torch.bool), (8, 8))
-    network = train(pictures, recipe)
-    alike = [pictures.take([place for place in range(48) if place % 4 == view]) for view in (0, 1)]
-    as_they_come = agreement(*(align_features(RegistrationNetwork(), view) for view in alike)).item()
-    assert agreement(*(align_features(network, view) for view in alike)).item() > as_they_come + 0.015
-
-
-def test_the_network_is_as_good_on_a_grid_that_is_not_square():
-    network = registration.load_registration()
-    how = network(similarity_maps(patches(1, grid=(4, 16), width=20)), aspect=4 / 16)
-    straight = how[0, :, :2]
-    in_cells = torch.diag(torch.tensor([16.0, 4])) @ straight @ torch.diag(1 / torch.tensor([16.0, 4]))
-    torch.testing.assert_close(in_cells @ in_cells.T, torch.eye(2) * in_cells.det(), atol=1e-5, rtol=0)

@@ -109,7 +109,7 @@ def synthesise_anomaly(generator: np.random.Generator, image: RgbImage) -> Synth
 
 
 def perlin_noise(generator: np.random.Generator, size: tuple[int, int], cells: int) -> npt.NDArray[np.float64]:
-    """Return gradient noise, about −1 to 1, (height, width), on a lattice of `cells` × `cells` (Perlin, SIGGRAPH 1985)."""
+    """Return gradient noise (Perlin, SIGGRAPH 1985), about −1 to 1, (height, width), on a `cells` × `cells` lattice."""
     angles = generator.uniform(0, 2 * np.pi, (cells + 1, cells + 1))
     gradients = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
     y = (np.arange(size[0]) + 0.5) / size[0] * cells

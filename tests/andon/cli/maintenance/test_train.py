@@ -65,7 +65,9 @@ def test_heads_for_andon_tiny_are_kept_and_used_by_their_tag(andon: Andon, workp
 
 def test_each_set_is_left_out_in_turn(andon: Andon, workplace: Path) -> None:
     sets = [labelled_set(workplace / name, first) for name, first in (("bolts", 100), ("nuts", 200))]
-    done = andon("train", "inctrl", "--data", sets[0], "--data", sets[1], "--synthetic", 2, "--steps", 1, "--leave-one-out")
+    done = andon(
+        "train", "inctrl", "--data", sets[0], "--data", sets[1], "--synthetic", 2, "--steps", 1, "--leave-one-out"
+    )
     assert done.code == 0, done.err
     listed = json.loads(andon("weights", "list", "--json").out)
     assert [one["name"] for one in listed] == ["inctrl-visual:held_out_bolts", "inctrl-visual:held_out_nuts"]
@@ -97,7 +99,20 @@ def test_heads_for_a_clip_are_inctrls_own(andon: Andon, workplace: Path, monkeyp
 @pytest.mark.usefixtures("tiny_clip")
 def test_prompts_are_learned_on_a_clip_kept_and_used_by_their_tag(andon: Andon, workplace: Path) -> None:
     bolts = labelled_set(workplace / "bolts", 100)
-    learning = ("train", "coop", "--data", bolts, "--synthetic", 3, "--context-tokens", 4, "--steps", 2, "--tag", "mine")
+    learning = (
+        "train",
+        "coop",
+        "--data",
+        bolts,
+        "--synthetic",
+        3,
+        "--context-tokens",
+        4,
+        "--steps",
+        2,
+        "--tag",
+        "mine",
+    )
     done = andon(*learning)
     assert done.code == 0, done.err
     assert done.out.startswith("coop:mine is in ")

@@ -1,4 +1,4 @@
-"""Time the alert watch's looks at a line with many verdicts.
+"""The time that the alert service takes to evaluate its rules over many verdicts.
 
 `python -m benchmarks.alert_rules.evaluation_time [--rows 1000000] [--stations 50] [--database sqlite|postgres]
 [--quick]` fills a new
@@ -28,7 +28,7 @@ FRAMES_PER_EVALUATION = 2
 
 
 class ManualClock:
-    """Steps by hand."""
+    """A clock that is set by hand."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now

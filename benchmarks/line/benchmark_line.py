@@ -1,4 +1,4 @@
-"""A whole line for benchmarks, of the product's own parts, in a folder that is thrown away: bus, database, images."""
+"""A whole line for benchmarks, of the product's own parts: bus, database and images in a temporary folder."""
 
 import io
 import threading
@@ -38,11 +38,11 @@ MAX_UNFLUSHED_BYTES = 64_000_000
 
 
 def render_jpeg(number: int, frame_bytes: int = FRAME_BYTES, shape: tuple[int, int] = FRAME_SHAPE) -> bytes:
-    """A part under a camera as a JPEG of about `frame_bytes`: soft shapes, and a grain that sets the size."""
-    draw = np.random.default_rng(number)
-    coarse = draw.uniform(40, 220, (12, 16, 3))
+    """Return a synthetic photograph as a JPEG of about `frame_bytes`: soft shapes, with noise that sets the size."""
+    generator = np.random.default_rng(number)
+    coarse = generator.uniform(40, 220, (12, 16, 3))
     soft = Image.fromarray(coarse.astype(np.uint8)).resize(shape[::-1], Image.Resampling.BICUBIC)
-    grain = draw.normal(0, 1, shape)[:, :, None]
+    grain = generator.normal(0, 1, shape)[:, :, None]
     low, high = 0.0, 40.0
     encoded = b""
     for _ in range(12):
@@ -58,18 +58,18 @@ def render_jpeg(number: int, frame_bytes: int = FRAME_BYTES, shape: tuple[int, i
 
 
 def with_unique_content(jpeg: bytes, number: int) -> bytes:
-    """The same photograph, but its own file for every number below 2 ** 20, so that image and map are kept anew.
+    """Return the same image as another file for every number below 2 ** 20, so that image and map are stored again.
 
-    The bits of `number` make some of the finest waves a little stronger: the last entries of the quantisation table.
+    The bits of `number` change the last entries of the quantisation table, those of the highest frequencies.
     """
-    table = jpeg.index(b"\xff\xdb") + 5  # marker, length, and the table's own number come before it
+    table = jpeg.index(b"\xff\xdb") + 5  # after the marker, the length and the table's number
     entries = [value + (number >> bit & 1) for bit, value in enumerate(jpeg[table + 44 : table + 64])]
     return jpeg[: table + 44] + bytes(entries) + jpeg[table + 64 :]
 
 
 @dataclass(frozen=True)
 class BenchmarkLine:
-    """Stations with normal sets, and a way to send frames and to work on them."""
+    """A line that stations are added to, frames are published to, and a worker drains."""
 
     bus: Bus
     database: Database
@@ -78,17 +78,17 @@ class BenchmarkLine:
     ingest: IngestSettings
     topic: str
 
-    def station(self, name: str, normals: Sequence[bytes]) -> None:
-        """Add one with an active normal set."""
+    def add_station(self, name: str, normals: Sequence[bytes]) -> None:
+        """Add a station with an active normal set of these JPEGs."""
         now = utc_now()
-        kept = [NormalImage(self.images.put(data), f"{number}.jpg") for number, data in enumerate(normals)]
+        images = [NormalImage(self.images.put(data), f"{number}.jpg") for number, data in enumerate(normals)]
         with self.database.begin() as session:
             station = stations.add(session, name, StationSettings(), now)
-            made = normal_sets.add(session, station.id, kept, "", now)
-            normal_sets.activate(session, station.id, made.version, now)
+            normal_set = normal_sets.add(session, station.id, images, "", now)
+            normal_sets.activate(session, station.id, normal_set.version, now)
 
     def publish(self, frames: Sequence[tuple[str, bytes]]) -> None:
-        """Put (station, JPEG)s on the bus, all of them durable before this returns."""
+        """Publish pairs of station and JPEG; all of them are durable when this returns."""
         failures: list[Exception] = []
         unflushed = 0
         with closing(self.bus.publisher(self.topic)) as publisher:
@@ -105,57 +105,66 @@ class BenchmarkLine:
             raise failures[0]
 
     def worker(self, load: registry.LoadDetector = registry.load) -> ScoringWorker:
-        """A worker of this line."""
+        """Return a new worker of this line."""
         return ScoringWorker(self.bus, self.database, self.images, self.settings, self.topic, "benchmark", load=load)
 
     def drain(self) -> float:
-        """Work until nothing is left; seconds from the first frame read to the last verdict committed."""
-        watch = TimedBus(self.bus)
-        replace(self, bus=watch).worker().run(threading.Event(), drain=True, progress=lambda _: None)
-        return watch.took_s
+        """Score all frames on the bus; return the seconds from the first frame read to the last verdict committed."""
+        timed_bus = TimedBus(self.bus)
+        replace(self, bus=timed_bus).worker().run(threading.Event(), drain=True, progress=lambda _: None)
+        return timed_bus.took_s
 
-    def verdicts(self) -> int:
-        """How many there are."""
+    def count_verdicts(self) -> int:
+        """Return the number of verdicts in the database."""
         with self.database.read() as session:
             return verdicts.count(session)
 
 
 def encode_message(station: str, image: bytes) -> Message:
-    """A frame captured now, ready for the bus."""
+    """Return the message of a frame captured now."""
     frame = Frame(station, utc_now(), image, "image/jpeg")
     return schema.encode(frame, mint_frame_id(frame), utc_now(), None)
 
 
 @contextmanager
 def benchmark_line(bus: str, bootstrap: str, scorer: ScorerSettings, folder: Path = Path()) -> Iterator[BenchmarkLine]:
-    """A new line in a folder under `folder`; `bus` is embedded or kafka, on a broker of its own without `bootstrap`."""
+    """Yield a new line in a temporary folder under `folder`.
+
+    Args:
+        bus: ``embedded`` or ``kafka``.
+        bootstrap: Kafka's host:port; if empty, a broker is started for the line.
+        scorer: The settings of its workers.
+        folder: Where the temporary folder is made.
+    """
     with (
-        TemporaryDirectory(dir=folder, prefix=".benchmark-") as place,
-        kafka_bootstrap(bus, bootstrap, Path(place)) as servers,
+        TemporaryDirectory(dir=folder, prefix=".benchmark-") as temporary,
+        kafka_bootstrap(bus, bootstrap, Path(temporary)) as servers,
     ):
         ingest = IngestSettings(
             bus="kafka" if bus == "kafka" else "embedded",
-            embedded_path=Path(place) / "bus.sqlite",
+            embedded_path=Path(temporary) / "bus.sqlite",
             kafka_bootstrap_servers=servers,
         )
-        database = Database(f"sqlite:///{Path(place) / 'andon.sqlite'}")
+        database = Database(f"sqlite:///{Path(temporary) / 'andon.sqlite'}")
         database.upgrade()
-        settings = scorer.model_copy(update={"references_path": Path(place) / "references"})
-        opened = open_bus(ingest)
+        settings = scorer.model_copy(update={"references_path": Path(temporary) / "references"})
+        opened_bus = open_bus(ingest)
         topic = f"benchmark-{uuid.uuid4().hex}"
-        opened.ensure_topic(topic, ingest.partitions)
-        with closing(opened):
-            yield BenchmarkLine(opened, database, ImageStore(str(Path(place) / "images")), settings, ingest, topic)
+        opened_bus.ensure_topic(topic, ingest.partitions)
+        with closing(opened_bus):
+            yield BenchmarkLine(
+                opened_bus, database, ImageStore(str(Path(temporary) / "images")), settings, ingest, topic
+            )
         database.close()
 
 
 @contextmanager
 def kafka_bootstrap(bus: str, bootstrap: str, folder: Path) -> Iterator[str]:
-    """host:port of a Kafka: the one named, or a broker of our own in `folder` for as long as this lasts."""
+    """Yield the host:port of a Kafka: `bootstrap`, or a broker that is started in `folder` and stopped at the end."""
     if bus != "kafka" or bootstrap:
         yield bootstrap or "localhost:9092"
         return
-    from testing.kafka import start_kafka  # the real one that the tests use
+    from testing.kafka import start_kafka
 
     broker = start_kafka(folder / "kafka", nodes=1, heap="1g")
     try:
@@ -166,15 +175,15 @@ def kafka_bootstrap(bus: str, bootstrap: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def random_clip_weights(settings: ScorerSettings) -> Iterator[ScorerSettings]:
-    """Settings with the named OpenCLIP tower at random weights kept: for speed alone, never for scores."""
+    """Yield settings whose OpenCLIP backbone, if it is one, has random weights: for speed, never for scores."""
     if not settings.backbone.startswith(clip_loader.FAMILY):
         yield settings
         return
     model = settings.backbone.removeprefix(clip_loader.FAMILY)
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as temporary:
         torch.manual_seed(0)
-        checkpoint = Path(place) / "random.pt"
+        checkpoint = Path(temporary) / "random.pt"
         torch.save(openclip.build_network(openclip.find_architecture(model)).state_dict(), checkpoint)
-        import_file(WeightsStore(Path(place) / "weights"), checkpoint, ImportOptions(model, "random", None))
+        import_file(WeightsStore(Path(temporary) / "weights"), checkpoint, ImportOptions(model, "random", None))
         checkpoint.unlink()
-        yield settings.model_copy(update={"weights_path": Path(place) / "weights"})
+        yield settings.model_copy(update={"weights_path": Path(temporary) / "weights"})

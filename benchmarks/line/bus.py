@@ -1,9 +1,9 @@
-"""How many frames a second a bus carries on this machine: publish, then read and commit, with images of a real size.
+"""The throughput of a bus on this machine, with images of a real size.
 
 ``python -m benchmarks.line.bus [--bus embedded|kafka] [--bootstrap HOST:PORT] [--quick] [--json FILE]``
 
-``at_once_fps`` is the issue of it: a reader in a process of its own takes and commits frames while the producer sends
-them, and none may be missing. The other figures are of each alone.
+The main result is ``concurrent_fps``: a consumer in a process of its own reads and commits frames while the producer
+sends them, and none may be lost. The other results are of each alone.
 """
 
 import argparse
@@ -32,116 +32,119 @@ _IN_FLIGHT_BYTES = 64_000_000
 
 
 class _NoClaimChecks:
+    """An image store that no frame is large enough to need."""
+
     def put(self, data: bytes) -> str:
-        raise NotImplementedError("frames of this benchmark fit the bus")
+        raise NotImplementedError("Frames of this benchmark fit the bus.")
 
 
 def publish(bus: Bus, topic: str, frames: int, frame_bytes: int, stations: int) -> float:
-    """Frames a second from the first handed over to the last acknowledged, by the bare publisher."""
+    """Return frames per second of the bare publisher, from the first frame published to the last acknowledged."""
     image = os.urandom(frame_bytes)
-    every = max(1, _IN_FLIGHT_BYTES // frame_bytes)
+    frames_per_flush = max(1, _IN_FLIGHT_BYTES // frame_bytes)
     with closing(bus.publisher(topic)) as publisher:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         for number in range(frames):
             publisher.publish(Message(f"s{number % stations}", image, ()), _raise_error)
-            if number % every == every - 1:
+            if number % frames_per_flush == frames_per_flush - 1:
                 publisher.flush(60)
         publisher.flush(60)
-        return frames / (time.perf_counter() - began)
+        return frames / (time.perf_counter() - started_s)
 
 
 def produce(bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_bytes: int, stations: int) -> float:
-    """The same by the producer, which keeps each station's order whatever fails."""
+    """Return frames per second of the producer, which spools and keeps the order of each station."""
     image = os.urandom(frame_bytes)
     spool = Spool(settings.spool_path, settings.max_spool_bytes)
     with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         for number in range(frames):
             producer.send(Frame(f"s{number % stations}", utc_now(), image, "image/jpeg"), lambda _: None)
         producer.flush(120)
-        return frames / (time.perf_counter() - began)
+        return frames / (time.perf_counter() - started_s)
 
 
 def consume(bus: Bus, topic: str, frames: int) -> float:
-    """Frames a second from the first read to the last committed, by one member that commits each batch."""
+    """Return frames per second of one consumer that commits each batch, from the first read to the last commit."""
     seen = 0
     with closing(bus.consumer(topic, f"benchmark-{uuid.uuid4().hex}")) as consumer:
-        began: float | None = None
+        started_s: float | None = None
         while seen < frames:
             records = consumer.poll(64, 1.0)
-            if began is None and records:
-                began = time.perf_counter()
+            if started_s is None and records:
+                started_s = time.perf_counter()
             seen += len(records)
             consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
-        return seen / (time.perf_counter() - (began or 0.0))
+        return seen / (time.perf_counter() - (started_s or 0.0))
 
 
-def at_once(
+def produce_and_consume(
     bus: Bus, topic: str, settings: IngestSettings, frames: int, frame_bytes: int, stations: int
 ) -> tuple[float, int]:
-    """Frames a second from the first sent to the last committed by a reader beside, and how many it got."""
+    """Return frames per second from the first sent to the last committed by a concurrent consumer, and their count."""
     context = multiprocessing.get_context("spawn")
     ready, counted = context.Event(), context.Queue()
     reader = context.Process(target=_read, args=(settings, topic, frames, ready, counted), daemon=True)
     bus.ensure_topic(topic, settings.partitions)
     reader.start()
     if not ready.wait(60):
-        raise RuntimeError("the reader did not come up within 60 s")
+        raise RuntimeError("The consumer did not start within 60 s.")
     image = os.urandom(frame_bytes)
     spool = Spool(settings.spool_path, settings.max_spool_bytes)
-    began = time.perf_counter()
+    started_s = time.perf_counter()
     with closing(Producer(bus.publisher(topic), settings, spool, _NoClaimChecks())) as producer:
         for number in range(frames):
             producer.send(Frame(f"s{number % stations}", utc_now(), image, "image/jpeg"), lambda _: None)
         producer.flush(120)
         seen: int = counted.get(timeout=120)
-        took = time.perf_counter() - began
+        took = time.perf_counter() - started_s
     reader.join(30)
     return frames / took, seen
 
 
 def _read(settings: IngestSettings, topic: str, frames: int, ready: Event, counted: "Queue[int]") -> None:
-    """Commit each batch until all frames came, each once."""
-    places: set[tuple[int, int]] = set()
-    with closing(open_bus(settings)) as bus, closing(bus.consumer(topic, "at-once")) as consumer:
+    """Read and commit batches until all frames arrived, each counted once."""
+    positions: set[tuple[int, int]] = set()
+    with closing(open_bus(settings)) as bus, closing(bus.consumer(topic, "concurrent")) as consumer:
         consumer.poll(1, 2.0)
         ready.set()
-        while len(places) < frames:
+        while len(positions) < frames:
             records = consumer.poll(64, 1.0)
-            places |= {(record.position.partition, record.position.offset) for record in records}
+            positions |= {(record.position.partition, record.position.offset) for record in records}
             consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
-    counted.put(len(places))
+    counted.put(len(positions))
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_bus_arguments(arguments)
-    arguments.add_argument("--frames", type=int, default=3000)
-    arguments.add_argument("--frame-bytes", type=int, default=200_000)
-    arguments.add_argument("--stations", type=int, default=12)
-    given = arguments.parse_args()
-    frames, size, stations = 400 if given.quick else given.frames, given.frame_bytes, given.stations
+    """Measure, print and, with --json, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_bus_arguments(parser)
+    parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--frame-bytes", type=int, default=200_000)
+    parser.add_argument("--stations", type=int, default=12)
+    options = parser.parse_args()
+    frames, size, stations = 400 if options.quick else options.frames, options.frame_bytes, options.stations
     with (
         tempfile.TemporaryDirectory(dir=".", prefix=".benchmark-") as folder,
-        kafka_bootstrap(given.bus, given.bootstrap, Path(folder)) as servers,
+        kafka_bootstrap(options.bus, options.bootstrap, Path(folder)) as servers,
     ):
         settings = IngestSettings(
-            bus=given.bus,
+            bus=options.bus,
             embedded_path=Path(folder) / "bus.sqlite",
             spool_path=Path(folder) / "spool",
             kafka_bootstrap_servers=servers,
         )
         with closing(open_bus(settings)) as bus:
             topics = [f"benchmark-{uuid.uuid4().hex}" for _ in range(4)]
-            rate, seen = at_once(bus, topics[0], settings, frames, size, stations)
+            rate, seen = produce_and_consume(bus, topics[0], settings, frames, size, stations)
             if seen != frames:
-                raise SystemExit(f"{frames} frames were sent and {seen} came")
-            figures = {
-                "bus": given.bus,
+                raise SystemExit(f"{frames} frames were sent and {seen} arrived.")
+            results = {
+                "bus": options.bus,
                 "frames": frames,
                 "frame_bytes": size,
                 "stations": stations,
-                "at_once_fps": rate,
+                "concurrent_fps": rate,
                 "publish_fps": publish(bus, topics[1], frames, size, stations),
                 "consume_fps": consume(bus, topics[1], frames),
                 "produce_fps": produce(bus, topics[2], settings, frames, size, stations),
@@ -149,7 +152,7 @@ def main() -> None:
                 "machine": describe_machine(),
             }
     report_results(
-        {name: round(value, 1) if isinstance(value, float) else value for name, value in figures.items()}, given.json
+        {name: round(value, 1) if isinstance(value, float) else value for name, value in results.items()}, options.json
     )
 
 

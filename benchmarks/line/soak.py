@@ -81,9 +81,9 @@ def main() -> None:
     names = [f"s{number}" for number in range(STATIONS)]
     with benchmark_line(asked.bus, asked.bootstrap, settings) as line:
         for name in names:
-            line.station(name, pictures[:4])
+            line.add_station(name, pictures[:4])
         samples = _soaked(line, names, pictures, frames, load)
-        made = line.verdicts()
+        made = line.count_verdicts()
     warm = [sample for sample in samples if sample[0] >= WARM_UP_SHARE * frames]
     slope = float(np.polyfit([done for done, _, _ in warm], [rss for _, rss, _ in warm], 1)[0])
     figures = {

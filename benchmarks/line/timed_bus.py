@@ -1,4 +1,4 @@
-"""A bus that remembers when a worker read its first frame and when it committed its last one."""
+"""A bus that times a worker, from its first frame read to its last commit."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,12 @@ from ingest.bus.protocol import Bus, Consumer, Record
 
 
 class TimedBus:
-    """The bus of a worker, with a watch; one consumer at a time."""
+    """A bus for one consumer at a time, with a stopwatch."""
 
     def __init__(self, bus: Bus) -> None:
+        """Time the consumers of `bus`."""
         self._bus = bus
-        self._began_s: float | None = None
+        self._started_s: float | None = None
         self._ended_s = 0.0
 
     def __getattr__(self, name: str) -> Any:
@@ -20,38 +21,44 @@ class TimedBus:
 
     @property
     def took_s(self) -> float:
-        """From the first poll that gave a frame to the last commit."""
-        if self._began_s is None:
-            raise RuntimeError("no frame was read")
-        return self._ended_s - self._began_s
+        """Seconds from the first poll that returned a frame to the last commit; RuntimeError if there was none."""
+        if self._started_s is None:
+            raise RuntimeError("No frame was read.")
+        return self._ended_s - self._started_s
 
     def consumer(self, topic: str, group: str) -> "TimedConsumer":
+        """Return a consumer of the bus that is timed."""
         return TimedConsumer(self._bus.consumer(topic, group), self)
 
-    def has_read(self) -> None:
-        if self._began_s is None:
-            self._began_s = time.perf_counter()
+    def on_read(self) -> None:
+        """Start the stopwatch, if it has not started."""
+        if self._started_s is None:
+            self._started_s = time.perf_counter()
 
-    def has_committed(self) -> None:
+    def on_commit(self) -> None:
+        """Take the time of the last commit so far."""
         self._ended_s = time.perf_counter()
 
 
 class TimedConsumer:
-    """The bus's own consumer, which tells the watch."""
+    """The bus's own consumer, which reports reads and commits."""
 
-    def __init__(self, consumer: Consumer, watch: TimedBus) -> None:
+    def __init__(self, consumer: Consumer, timed_bus: TimedBus) -> None:
+        """Report to `timed_bus`."""
         self._consumer = consumer
-        self._watch = watch
+        self._timed_bus = timed_bus
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._consumer, name)
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """As `Consumer`."""
         records = self._consumer.poll(max_records, timeout_s)
         if records:
-            self._watch.has_read()
+            self._timed_bus.on_read()
         return records
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """As `Consumer`."""
         self._consumer.commit(positions)
-        self._watch.has_committed()
+        self._timed_bus.on_commit()

@@ -1,4 +1,4 @@
-"""The page of the line's speed is made of what its benchmarks wrote, and keeps what was not measured again."""
+"""The performance page is made from benchmark results, and keeps tables that have no new results."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ LATENCY = {
     "p99_ms": 120.3,
     "longest_ms": 140.4,
     "ms_by_percent": list(range(101)),
-    "machine": "a mill",
+    "machine": "a test machine",
 }
 PAGE = """# Performance
 
@@ -31,7 +31,7 @@ kept
 """
 
 
-def test_what_was_measured_is_written_and_drawn_and_the_rest_stays(
+def test_new_results_are_written_and_plotted_and_the_rest_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "latency-kafka.json").write_text(json.dumps(LATENCY))
@@ -41,14 +41,14 @@ def test_what_was_measured_is_written_and_drawn_and_the_rest_stays(
     performance_page.main()
     written = page.read_text()
     assert "| kafka | 300 | 22.5 | 70.1 | 90.2 | 120.3 | 200 | 140.4 |" in written
-    assert "Measured on a mill." in written
+    assert "Measured on a test machine." in written
     assert "old" not in written
     assert "kept" in written
     assert "<svg" in (tmp_path / "performance-latency.svg").read_text()
     assert not (tmp_path / "performance-bus.svg").exists()
 
 
-def test_every_table_has_its_place_on_the_page() -> None:
+def test_the_page_has_markers_for_every_table() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "explanation" / "performance.md").read_text()
     for command in performance_page.PAGES:
         assert f"<!-- {command} -->" in page

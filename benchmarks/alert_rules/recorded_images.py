@@ -1,10 +1,9 @@
-"""The alert rules on recorded pictures: `python -m benchmarks.alert_rules.recorded_images FOLDER [FOLDER …] [--json
-FILE]`.
+"""The alert rules on recorded images: ``python -m benchmarks.alert_rules.recorded_images FOLDER… [--json FILE]``.
 
-FOLDER is in MVTec AD layout. Its good pictures are scored by nearest patch on `andon-tiny` against 16 of
-`train/good`, as they are, with the lamp at 50 %, and the defects as well. Streams are drawn from these scores: 300 good
-frames from which limits are learnt, a thousand good ones on which every alarm is false, then good ones under the faded
-lamp, or one defect after another. Told are false alarms a thousand frames, and frames until the alarm.
+FOLDER is in MVTec AD layout. Its good images are scored by nearest patch on `andon-tiny` against 16 of ``train/good``:
+as they are, and with the lamp at 50 %; its defects are scored as well. Streams are drawn from these scores: 300 good
+frames that limits are estimated from, a thousand good ones on which every alarm is false, then good ones under the dim
+lamp, or only defects. The results are false alarms per thousand frames, and frames from the fault to the alarm.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.alerts.rule_inputs import VerdictEvent
 
-NORMALS, MOST_PICTURES = 16, 120
+NORMALS, MAX_IMAGES = 16, 120
 FADED = 0.5
 FALSE_REJECT_RATE = 0.02
 HEALTHY, LONGEST = 1000, 500
@@ -38,7 +37,7 @@ HEALTHY, LONGEST = 1000, 500
 
 @dataclass(frozen=True, slots=True)
 class RecordedScores:
-    """Scores of a set's pictures, and the threshold that its normals gave."""
+    """The scores of a dataset's images, and the threshold calibrated on its normals."""
 
     good: Sequence[float]
     faded: Sequence[float]
@@ -48,7 +47,7 @@ class RecordedScores:
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """False alarms in so many healthy frames, and frames from the fault to the alarm, the mean of the streams."""
+    """False alarms per thousand healthy frames, and the mean number of frames from the fault to the alarm."""
 
     recorded: str
     rule: str
@@ -60,63 +59,63 @@ class FaultRow:
 
 
 def main() -> None:
-    """Score, draw, judge and tell."""
+    """Score the images, simulate streams, and report the rules' alarms."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alert_rules.recorded_images", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--streams", type=int, default=10)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    asked = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
     rows = [
         asdict(row)
-        for folder in asked.folders
-        for row in simulate_streams(folder.name, score_dataset(folder), asked.streams)
+        for folder in options.folders
+        for row in simulate_streams(folder.name, score_dataset(folder), options.streams)
     ]
-    report_results({"rows": rows, "machine": describe_machine()}, asked.json)
+    report_results({"rows": rows, "machine": describe_machine()}, options.json)
 
 
 def score_dataset(folder: Path) -> RecordedScores:
-    """Score a set's pictures."""
+    """Score a dataset's images as they are, dimmed, and with defects."""
     settings = ScorerSettings(detector="nearest-patch", device="cpu")
     detector = registry.load(settings, Framing("stretch"))
 
-    def pictures(files: Sequence[Path]) -> list[RgbImage]:
+    def read(files: Sequence[Path]) -> list[RgbImage]:
         return [decode(file.read_bytes(), settings).picture for file in files]
 
-    dice = np.random.default_rng(SEED)
-    normals = dice.permutation(np.array(sorted((folder / "train" / "good").iterdir()), dtype=object))[:NORMALS]
-    references = detector.references(pictures(list(normals)), "part")
+    generator = np.random.default_rng(SEED)
+    normals = generator.permutation(np.array(sorted((folder / "train" / "good").iterdir()), dtype=object))[:NORMALS]
+    references = detector.references(read(list(normals)), "part")
 
-    def scores(some: Sequence[RgbImage]) -> list[float]:
-        return [float(detector.score([picture], references).image_scores[0]) for picture in some]
+    def score(images: Sequence[RgbImage]) -> list[float]:
+        return [float(detector.score([image], references).image_scores[0]) for image in images]
 
     tested = sorted((folder / "test").iterdir())
-    good = pictures(sorted((folder / "test" / "good").iterdir())[:MOST_PICTURES])
+    good = read(sorted((folder / "test" / "good").iterdir())[:MAX_IMAGES])
     bad = [file for kind in tested if kind.name != "good" for file in sorted(kind.iterdir())]
     return RecordedScores(
-        scores(good),
-        scores([(picture * FADED).astype(np.uint8) for picture in good]),
-        scores(pictures(bad[:MOST_PICTURES])),
+        score(good),
+        score([(image * FADED).astype(np.uint8) for image in good]),
+        score(read(bad[:MAX_IMAGES])),
         calibrate(references.normal_scores, FALSE_REJECT_RATE).value,
     )
 
 
 def simulate_streams(name: str, recorded: RecordedScores, streams: int) -> Iterator[FaultRow]:
-    """A row for each rule and the fault it is there for."""
-    judged: list[tuple[Any, str, Sequence[float]]] = [
+    """Yield a row for each rule and the fault that it is meant to detect."""
+    rules: list[tuple[Any, str, Sequence[float]]] = [
         (ScoreDrift(), f"lamp at {FADED:.0%}", recorded.faded),
         (Consecutive(), "only defects", recorded.defects),
         (KOfN(), "only defects", recorded.defects),
     ]
-    for rule, fault, ill in judged:
+    for rule, fault, faulty_scores in rules:
         false, delays = 0, []
         for number in range(streams):
-            dice = np.random.default_rng([SEED, number])
-            learnt = [
-                to_seen_verdict(place, dice.choice(recorded.good), recorded)
-                for place in range(ScoreDrift().in_control_frames)
+            generator = np.random.default_rng([SEED, number])
+            in_control = [
+                to_seen_verdict(index, generator.choice(recorded.good), recorded)
+                for index in range(ScoreDrift().in_control_frames)
             ]
-            false += _false_alarms(rule, dice, recorded, learnt)
-            delays.append(_until_alarm(rule, dice, ill, recorded, learnt))
+            false += _false_alarms(rule, generator, recorded, in_control)
+            delays.append(_frames_to_alarm(rule, generator, faulty_scores, recorded, in_control))
         yield FaultRow(
             name,
             rule.kind,
@@ -129,35 +128,35 @@ def simulate_streams(name: str, recorded: RecordedScores, streams: int) -> Itera
 
 
 def _false_alarms(
-    rule: Any, dice: np.random.Generator, recorded: RecordedScores, learnt: Sequence[VerdictEvent]
+    rule: Any, generator: np.random.Generator, recorded: RecordedScores, in_control: Sequence[VerdictEvent]
 ) -> int:
-    """How often a healthy stream raises; after an alarm it begins anew."""
+    """Return the number of alarms in a healthy stream; after an alarm the rule starts again."""
     left, alarms = HEALTHY, 0
     while left > 0:
-        took = _until_alarm(rule, dice, recorded.good, recorded, learnt, left)
+        took = _frames_to_alarm(rule, generator, recorded.good, recorded, in_control, left)
         alarms += took < left
         left -= int(took)
     return alarms
 
 
-def _until_alarm(
+def _frames_to_alarm(
     rule: Any,
-    dice: np.random.Generator,
+    generator: np.random.Generator,
     scores: Sequence[float],
     recorded: RecordedScores,
-    learnt: Sequence[VerdictEvent],
+    in_control: Sequence[VerdictEvent],
     longest: int = LONGEST,
 ) -> float:
-    begin = len(learnt)
+    begin = len(in_control)
 
     def stream(number: int) -> VerdictEvent:
-        return to_seen_verdict(begin + number, dice.choice(scores), recorded)
+        return to_seen_verdict(begin + number, generator.choice(scores), recorded)
 
-    return simulate_until_alarm(rule, stream, longest, learnt)
+    return simulate_until_alarm(rule, stream, longest, in_control)
 
 
 def to_seen_verdict(number: int, score: float, recorded: RecordedScores) -> VerdictEvent:
-    """A verdict as the watch sees it."""
+    """Return the verdict of a score as the rules see it."""
     return frame(number, flagged=score > recorded.threshold, log_score=math.log(max(score, 1e-6)))
 
 

@@ -1,8 +1,8 @@
-"""Detection delay and false alarms of the alert rules on simulated streams, beside what theory says.
+"""Run lengths of the alert rules on simulated streams, beside their values in theory.
 
-``python -m benchmarks.alert_rules.run_length [--quick] [--json FILE]``: the rules themselves judge every frame of
-streams
-whose shift is known. Log-scores are normal, flags are drawn frame by frame. Every number follows from the seed.
+``python -m benchmarks.alert_rules.run_length [--quick] [--json FILE]`` evaluates the rules on every frame of streams
+whose shift is known, for the delay of detection and for false alarms. Log-scores are normally distributed, and flags
+are drawn frame by frame. Every number follows from the seed.
 """
 
 import argparse
@@ -31,16 +31,24 @@ from storage.alerts.rule_inputs import VerdictEvent
 SEED = 20260314
 BEGIN = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
 MEAN, SIGMA = math.log(0.05), 0.2  # of a healthy station's log-scores; the run lengths do not depend on them
-FLAGGED, FLAGGED_ILL = 0.08, 0.5  # share of flagged frames on a line that is well, and on one that is not
+FLAGGED, FLAGGED_FAULTY = 0.08, 0.5  # fraction of flagged frames on a healthy line, and on a faulty one
 EARLY = 500
 TEXTBOOK_CUSUM, TEXTBOOK_EWMA = (0.5, 5.0), (0.1, 2.814)
 
 
 @dataclass(frozen=True, slots=True)
 class RunLengthRow:
-    """Mean number of frames to the signal in `streams` streams, with its standard error; theory's beside it.
+    """The average run length of a rule under one condition.
 
-    early: the share of streams with a signal within `EARLY` frames; None where no stream was watched for so long.
+    Attributes:
+        rule: The rule, or the chart with its parameters.
+        condition: The shift or the flag rate of the streams.
+        streams: How many streams were simulated.
+        frames_to_signal: The mean number of frames to the signal.
+        standard_error: The standard error of that mean.
+        never: How many streams had no signal.
+        theory: The mean according to theory; None if there is none.
+        early: The fraction of streams with a signal within `EARLY` frames; None if streams were shorter.
     """
 
     rule: str
@@ -54,7 +62,7 @@ class RunLengthRow:
 
     @property
     def per_thousand(self) -> float:
-        """Signals in a thousand frames, at this rate."""
+        """Signals per thousand frames."""
         return 1000 / self.frames_to_signal
 
 
@@ -66,24 +74,36 @@ def run_lengths_of_charts(
     limit: float,
     weight: float,
     width: float,
-    learnt: int | None,
-    is_assured: bool = True,
+    estimated_from: int | None,
+    is_corrected: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frames to the first signal of CUSUM and EWMA in each stream; `longest` where there was none.
+    """Return the frames to the first signal of CUSUM and EWMA in each stream, or `longest` if there was none.
 
-    The centre and sigma are known, or learnt from so many frames; is_assured: with sigma widened, as the rule does.
+    Args:
+        streams: How many streams to simulate.
+        longest: The most frames per stream.
+        shift: The shift of the mean, in sigmas.
+        slack: CUSUM's slack, in sigmas.
+        limit: CUSUM's limit, in sigmas.
+        weight: EWMA's weight of the newest frame.
+        width: EWMA's limits, in sigmas of the average.
+        estimated_from: How many frames the centre and sigma are estimated from; None if they are known.
+        is_corrected: Whether sigma is corrected for the sample size, as the rule does.
     """
-    dice = np.random.default_rng([SEED, streams, round(100 * shift), round(100 * limit), learnt or 0])
+    generator = np.random.default_rng([SEED, streams, round(100 * shift), round(100 * limit), estimated_from or 0])
     centre, sigma = np.zeros(streams), np.ones(streams)
-    if learnt is not None:
-        first = dice.standard_normal((streams, learnt))
-        learned = [in_control(values) for values in first]
-        learned = [one.corrected_for_sample_size() for one in learned] if is_assured else learned
-        centre, sigma = np.array([one.centre for one in learned]), np.array([one.sigma for one in learned])
+    if estimated_from is not None:
+        first = generator.standard_normal((streams, estimated_from))
+        processes = [in_control(values) for values in first]
+        processes = [process.corrected_for_sample_size() for process in processes] if is_corrected else processes
+        centre, sigma = (
+            np.array([process.centre for process in processes]),
+            np.array([process.sigma for process in processes]),
+        )
     high, low, average = np.zeros(streams), np.zeros(streams), np.zeros(streams)
     by_cusum, by_ewma = np.full(streams, float(longest)), np.full(streams, float(longest))
     for number in range(1, longest + 1):
-        z = (dice.standard_normal(streams) + shift - centre) / sigma
+        z = (generator.standard_normal(streams) + shift - centre) / sigma
         high, low = np.maximum(0, z - slack + high), np.maximum(0, -z - slack + low)
         average = weight * z + (1 - weight) * average
         edge = width * math.sqrt(weight / (2 - weight) * (1 - (1 - weight) ** (2 * number)))
@@ -95,13 +115,14 @@ def run_lengths_of_charts(
 
 
 def run_length_of_western_electric(streams: int, shift: float) -> NDArray[np.float64]:
-    dice = np.random.default_rng([SEED, round(100 * shift)])
+    """Return the frames to the first signal of the four Western Electric rules in each stream."""
+    generator = np.random.default_rng([SEED, round(100 * shift)])
     process = InControlProcess(0.0, 1.0, 1000)
     lengths = []
     for _ in range(streams):
-        values = dice.standard_normal(200) + shift
+        values = generator.standard_normal(200) + shift
         while not any(signals := western_electric(values, process)):
-            values = np.concatenate([values, dice.standard_normal(2 * len(values)) + shift])
+            values = np.concatenate([values, generator.standard_normal(2 * len(values)) + shift])
         lengths.append(1 + next(index for index, broken in enumerate(signals) if broken))
     return np.array(lengths, dtype=np.float64)
 
@@ -114,7 +135,7 @@ def frame(number: int, *, flagged: bool, log_score: float) -> VerdictEvent:
 def simulate_until_alarm(
     rule: Any, stream: Callable[[int], VerdictEvent], longest: int, in_control: Sequence[VerdictEvent] = ()
 ) -> float:
-    """Frames until the rule itself raises on the view that the watch would show it after each."""
+    """Return the frames until the rule raises an alert, evaluated on the station's state after every frame."""
     newest: list[VerdictEvent] = []
     for number in range(1, longest + 1):
         newest = [*newest[-499:], stream(number)]
@@ -126,16 +147,20 @@ def simulate_until_alarm(
 
 
 def row(rule: str, condition: str, lengths: NDArray[np.float64], longest: int, theory: float | None) -> RunLengthRow:
+    """Summarise run lengths that were cut at `longest` frames."""
     never = int(np.count_nonzero(lengths >= longest))
     total, signals = float(lengths.sum()), len(lengths) - never
-    mean = total / signals if signals else math.inf  # frames seen by signals: right also where some streams were cut
-    spread = mean if never else float(lengths.std(ddof=1))  # of a cut sample: that of waiting times without memory
+    mean = total / signals if signals else math.inf  # frames per signal, which is unbiased also for cut streams
+    spread = (
+        mean if never else float(lengths.std(ddof=1))
+    )  # of a cut sample: the deviation of an exponential distribution
     error = spread / math.sqrt(signals) if signals else math.inf
     early = float(np.mean(lengths <= EARLY)) if longest > EARLY else None
     return RunLengthRow(rule, condition, len(lengths), mean, error, never, theory, early)
 
 
 def drift_rows(quick: bool) -> list[RunLengthRow]:
+    """Return rows of CUSUM and EWMA with known and with estimated limits."""
     rule = ScoreDrift()
     rows = []
     limits = [("textbook", *TEXTBOOK_CUSUM, *TEXTBOOK_EWMA)]
@@ -149,7 +174,7 @@ def drift_rows(quick: bool) -> list[RunLengthRow]:
             theory = run_length.cusum(shift, slack, limit), run_length.ewma(shift, weight, width)
             rows.append(row(f"CUSUM k={slack:g} h={limit:g} ({name})", condition, by_cusum, longest, theory[0]))
             rows.append(row(f"EWMA λ={weight:g} L={width:g} ({name})", condition, by_ewma, longest, theory[1]))
-    for learnt, is_assured in product((40, rule.in_control_frames), (False, True)):
+    for estimated_from, is_corrected in product((40, rule.in_control_frames), (False, True)):
         for shift in (0.0, 1.0, 2.0):
             lengths = np.minimum(
                 *run_lengths_of_charts(
@@ -160,17 +185,18 @@ def drift_rows(quick: bool) -> list[RunLengthRow]:
                     rule.cusum_limit,
                     rule.ewma_weight,
                     rule.ewma_width,
-                    learnt,
-                    is_assured,
+                    estimated_from,
+                    is_corrected,
                 )
             )
             condition = f"shift {shift:g} σ" if shift else "no shift"
-            name = f"score_drift, limits from {learnt} frames" + ("" if is_assured else ", not widened")
+            name = f"score_drift, limits from {estimated_from} frames" + ("" if is_corrected else ", not corrected")
             rows.append(row(name, condition, lengths, 10_000, None))
     return rows
 
 
 def western_electric_rows(quick: bool) -> list[RunLengthRow]:
+    """Return rows of the Western Electric rules beside the published run lengths."""
     published = {0.0: 91.75, 1.0: 9.22, 2.0: 3.13, 3.0: 1.68}  # Champ and Woodall 1987, rules 1 to 4
     streams = 200 if quick else 1000
     return [
@@ -181,6 +207,7 @@ def western_electric_rows(quick: bool) -> list[RunLengthRow]:
 
 
 def flag_rows(quick: bool) -> list[RunLengthRow]:
+    """Return rows of the rules that count flags."""
     rows = []
     in_a_row, several = Consecutive(), KOfN()
     judged: list[tuple[Consecutive | KOfN, Callable[[float], float]]] = [
@@ -188,12 +215,12 @@ def flag_rows(quick: bool) -> list[RunLengthRow]:
         (several, lambda share: run_length.k_of_n(share, several.k, several.n)),
     ]
     for rule, theory in judged:
-        for share in (FLAGGED, 0.3, FLAGGED_ILL):
-            dice = np.random.default_rng([SEED, round(100 * share)])
+        for share in (FLAGGED, 0.3, FLAGGED_FAULTY):
+            generator = np.random.default_rng([SEED, round(100 * share)])
             streams, longest = (30 if quick else 150), (300 if share == FLAGGED else 3000)
 
-            def stream(number: int, dice: np.random.Generator = dice, share: float = share) -> VerdictEvent:
-                return frame(number, flagged=bool(dice.uniform() < share), log_score=MEAN)
+            def stream(number: int, generator: np.random.Generator = generator, share: float = share) -> VerdictEvent:
+                return frame(number, flagged=bool(generator.uniform() < share), log_score=MEAN)
 
             lengths = np.array([simulate_until_alarm(rule, stream, longest) for _ in range(streams)])
             rows.append(row(rule.kind, f"{share:.0%} flagged", lengths, longest, theory(share)))
@@ -201,19 +228,23 @@ def flag_rows(quick: bool) -> list[RunLengthRow]:
 
 
 def whole_rule_rows(quick: bool) -> list[RunLengthRow]:
-    """The drift rule as the watch runs it, on frames of which 8 % are defects, against the charts' own figures."""
+    """Return rows of the drift rule as the alert service runs it, on streams with 8 % of defects."""
     rule = ScoreDrift()
     rows = []
     for shift in (1.0, 2.0):
-        dice = np.random.default_rng([SEED, 7, round(100 * shift)])
+        generator = np.random.default_rng([SEED, 7, round(100 * shift)])
         lengths = []
         for _ in range(10 if quick else 60):
-            first = [frame(n, flagged=False, log_score=dice.normal(MEAN, SIGMA)) for n in range(rule.in_control_frames)]
+            first = [
+                frame(n, flagged=False, log_score=generator.normal(MEAN, SIGMA)) for n in range(rule.in_control_frames)
+            ]
             begin = len(first)
 
-            def stream(number: int, dice: Any = dice, begin: int = begin, shift: float = shift) -> VerdictEvent:
-                flagged = bool(dice.uniform() < FLAGGED)
-                return frame(begin + number, flagged=flagged, log_score=dice.normal(MEAN + shift * SIGMA, SIGMA))
+            def stream(
+                number: int, generator: Any = generator, begin: int = begin, shift: float = shift
+            ) -> VerdictEvent:
+                flagged = bool(generator.uniform() < FLAGGED)
+                return frame(begin + number, flagged=flagged, log_score=generator.normal(MEAN + shift * SIGMA, SIGMA))
 
             lengths.append(simulate_until_alarm(rule, stream, 2000, first))
         name = "score_drift, 8 % of the frames defects"
@@ -222,38 +253,40 @@ def whole_rule_rows(quick: bool) -> list[RunLengthRow]:
 
 
 def as_markdown(rows: Sequence[RunLengthRow]) -> str:
+    """Return the rows as a pipe table."""
     lines = [
-        f"| rule | line | frames to the signal | theory | signals per 1,000 frames | streams told within {EARLY} |",
+        f"| rule | line | frames to the signal | theory | signals per 1,000 frames | signal within {EARLY} |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for one in rows:
-        seen = (
-            f"{one.frames_to_signal:,.1f} ± {one.standard_error:,.1f}" if math.isfinite(one.frames_to_signal) else "–"
+    for run in rows:
+        frames = (
+            f"{run.frames_to_signal:,.1f} ± {run.standard_error:,.1f}"
+            if math.isfinite(run.frames_to_signal)
+            else "no signal"
         )
-        if not math.isfinite(one.frames_to_signal):
-            seen = "none came"
-        theory = "" if one.theory is None else f"{one.theory:,.1f}"
-        early = "" if one.early is None else f"{one.early:.1%}"
-        lines.append(f"| {one.rule} | {one.condition} | {seen} | {theory} | {one.per_thousand:.3g} | {early} |")
+        theory = "" if run.theory is None else f"{run.theory:,.1f}"
+        early = "" if run.early is None else f"{run.early:.1%}"
+        lines.append(f"| {run.rule} | {run.condition} | {frames} | {theory} | {run.per_thousand:.3g} | {early} |")
     return "\n".join(lines)
 
 
 def main() -> None:
+    """Simulate, print and, with --json, write the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the streams")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     started_at = time.perf_counter()
     rows = [
-        *drift_rows(asked.quick),
-        *western_electric_rows(asked.quick),
-        *flag_rows(asked.quick),
-        *whole_rule_rows(asked.quick),
+        *drift_rows(options.quick),
+        *western_electric_rows(options.quick),
+        *flag_rows(options.quick),
+        *whole_rule_rows(options.quick),
     ]
     print(as_markdown(rows))
     print(f"\n{len(rows)} rows in {time.perf_counter() - started_at:.0f} s, seed {SEED}")
-    if asked.json is not None:
-        asked.json.write_text(json.dumps([asdict(one) for one in rows], indent=2), encoding="utf-8")
+    if options.json is not None:
+        options.json.write_text(json.dumps([asdict(run) for run in rows], indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Time what each page of the dashboard asks of the database: the real page, run as for a browser.
+"""Time the database work of each page of the dashboard: the real page, run as for a browser.
 
-Of a run, the time within transactions counts, with what the page works out in them; drawing and pictures do not.
+The time within transactions counts, including what the page computes in them; rendering and images do not.
 """
 
 import logging
@@ -27,15 +27,16 @@ LineValues = Callable[[SeededLine], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class PageRun:
-    """A screen with what its address says, and what is typed into its fields."""
+    """A page with its query parameters, and with the text that is typed into its fields."""
 
     screen: PageName
-    asked: LineValues = field(default=lambda _: {})
+    query: LineValues = field(default=lambda _: {})
     typed: LineValues = field(default=lambda _: {})
 
 
-def at(screen: PageName, **asked: str) -> PageRun:
-    return PageRun(screen, lambda _: asked)
+def at(screen: PageName, **query: str) -> PageRun:
+    """Return a run of a page with these query parameters."""
+    return PageRun(screen, lambda _: query)
 
 
 PAGES: Mapping[str, PageRun] = {
@@ -67,7 +68,7 @@ PAGES: Mapping[str, PageRun] = {
     "KPIs by shift": at("quality", show="KPIs", kpi_time="30 d", by="Shift"),
     "Dead letters": at("dead-letters"),
     "Audit": at("audit"),
-    "Audit, a word": PageRun("audit", typed=lambda _: {"contains": "scratch"}),
+    "Audit, a text": PageRun("audit", typed=lambda _: {"contains": "scratch"}),
     "Settings, users": at("settings"),
     "Settings, stations": at("settings", part="Stations"),
     "Settings, in force": at("settings", part="In force"),
@@ -76,15 +77,15 @@ PAGES: Mapping[str, PageRun] = {
 
 
 class TransactionTimer:
-    """Adds up the milliseconds in transactions, by the clock and of this process's work; nested ones count once."""
+    """Adds up wall and CPU milliseconds within transactions; nested ones count once."""
 
     def __init__(self) -> None:
-        self.spent_ms = self.work_ms = 0.0
+        self.spent_ms = self.cpu_ms = 0.0
         self._depth = threading.local()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Every `Database` counts here until the end."""
+        """Count the transactions of every `Database` within the block."""
         read, begin = Database.read, Database.begin
         Database.read = self._timed(read)  # type: ignore[method-assign, assignment]
         Database.begin = self._timed(begin)  # type: ignore[method-assign, assignment]
@@ -99,40 +100,40 @@ class TransactionTimer:
         @contextmanager
         def timed(database: Database) -> Iterator[Session]:
             depth = getattr(self._depth, "now", 0)
-            started, worked, self._depth.now = time.perf_counter(), time.thread_time(), depth + 1
+            started_s, started_cpu_s, self._depth.now = time.perf_counter(), time.thread_time(), depth + 1
             try:
                 with transaction(database) as session:
                     yield session
             finally:
                 self._depth.now = depth
                 if depth == 0:
-                    self.spent_ms += (time.perf_counter() - started) * 1000
-                    self.work_ms += (time.thread_time() - worked) * 1000
+                    self.spent_ms += (time.perf_counter() - started_s) * 1000
+                    self.cpu_ms += (time.thread_time() - started_cpu_s) * 1000
 
         return timed
 
 
 def time_page(url: str, name: str, line: SeededLine, repeats: int) -> tuple[list[float], list[float]]:
-    """Milliseconds in transactions of each run, by the clock and of work; every kept figure is forgotten before it."""
+    """Return wall and CPU milliseconds within transactions of each run, with an empty cache before it."""
     os.environ["ANDON_STORAGE__DATABASE_URL"] = url
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # no picture is there
     logging.getLogger("streamlit").setLevel(logging.ERROR)
-    page, spent_ms, work_ms = PAGES[name], [], []
+    page, spent_ms, cpu_ms = PAGES[name], [], []
     app = new_app(PAGE_TIMEOUT_S)
     app.run()
     switch_page(app, page.screen)
-    for key, value in page.asked(line).items():
+    for key, value in page.query(line).items():
         app.query_params[key] = value
     app.run()
     for key, value in page.typed(line).items():
         next(element for element in (*app.selectbox, *app.text_input) if element.key == key).set_value(value)
     for _ in range(repeats):
         st.cache_data.clear()
-        stopwatch = TransactionTimer()
-        with stopwatch.watching():
+        timer = TransactionTimer()
+        with timer.watching():
             app.run()
         if app.exception:
             raise RuntimeError(f"The page {name} fails: {app.exception[0].message}")
-        spent_ms.append(stopwatch.spent_ms)
-        work_ms.append(stopwatch.work_ms)
-    return spent_ms, work_ms
+        spent_ms.append(timer.spent_ms)
+        cpu_ms.append(timer.cpu_ms)
+    return spent_ms, cpu_ms

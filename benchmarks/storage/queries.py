@@ -1,4 +1,4 @@
-"""Time the dashboard's queries and pages over many verdicts, and show which index each query reads.
+"""Time the dashboard's queries and pages over many verdicts, and show which indices each query reads.
 
 `python -m benchmarks.storage.queries --rows 1000000 --database sqlite|postgres|URL [--quick] [--json FILE]` fills a new
 database, runs each query as the dashboard does and each page as a whole, and ends with 1 when a query's median is above
@@ -51,7 +51,7 @@ from storage.rollups import totals
 GOAL_MS = 50.0
 RARE_QUERY_GOAL_MS = 100.0
 RARE_QUERIES = {"audit, a text that is nowhere", "totals by shift, 30 d", "review counts by shift, 30 d"}
-"""What a person asks for once, no page every few seconds."""
+"""Queries that a person runs once, and that no page repeats every few seconds."""
 
 INDEX = re.compile(
     r"USING (?:COVERING )?INDEX (\w+)|USING (?:INTEGER )?(PRIMARY KEY)|\b(SCAN \w+)\b(?! USING)"  # SQLite
@@ -61,57 +61,65 @@ INDEX = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class QueryTiming:
-    """Milliseconds by the clock, and of this process's own work, which a busy machine does not lengthen much.
+    """The time of a query or page.
 
-    `reads` are the indices, or the tables that are read whole, in the query's plans; nothing of a page.
+    Attributes:
+        query: Its name.
+        median_ms: The median of wall time.
+        p95_ms: The 95th percentile of wall time.
+        cpu_ms: The median of this process's CPU time, which other load changes little.
+        reads: The indices, or the tables that are scanned, in the query's plans; empty for a page.
+        goal_ms: The goal for the median.
     """
 
     query: str
     median_ms: float
     p95_ms: float
-    work_ms: float
+    cpu_ms: float
     reads: list[str]
-    promise_ms: float = GOAL_MS
+    goal_ms: float = GOAL_MS
 
     @property
     def is_slow(self) -> bool:
-        return self.median_ms > self.promise_ms
+        """Whether the median is above the goal."""
+        return self.median_ms > self.goal_ms
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    asked.add_argument("--rows", type=int, default=1_000_000)
-    asked.add_argument("--database", default="sqlite", help="sqlite, postgres, or the URL of an empty database")
-    asked.add_argument("--stations", type=int, default=12)
-    asked.add_argument("--days", type=float, default=30.0, help="the time over which the verdicts are spread")
-    asked.add_argument("--repeats", type=int, default=30)
-    asked.add_argument("--quick", action="store_true", help="20,000 rows, 5 repeats")
-    asked.add_argument("--json", type=Path, metavar="FILE")
-    given = asked.parse_args()
-    rows, repeats = (20_000, 5) if given.quick else (given.rows, given.repeats)
+    """Seed, measure, print and, with --json, write; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgres, or the URL of an empty database")
+    parser.add_argument("--stations", type=int, default=12)
+    parser.add_argument("--days", type=float, default=30.0, help="the time over which the verdicts are spread")
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--quick", action="store_true", help="20,000 rows, 5 repeats")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    rows, repeats = (20_000, 5) if options.quick else (options.rows, options.repeats)
     console = Console()
-    with empty_database(given.database) as url:
+    with empty_database(options.database) as url:
         database = Database(url)
         database.upgrade()
         filled = is_seeded(database)
         line = (
             read_seeded_line(database)
             if filled
-            else seed_database(database, rows, given.stations, timedelta(days=given.days), console)
+            else seed_database(database, rows, options.stations, timedelta(days=options.days), console)
         )
         timings = [
             timed(database, name, query, repeats, record=name.startswith(("record", "claim")))
-            for name, query in queries(line, given.stations).items()
+            for name, query in queries(line, options.stations).items()
         ]
         timings += [
             of(f"page: {name}", *time_page(url, name, line, max(3, repeats // 3)), [], PAGE_GOAL_MS) for name in PAGES
         ]
         backend = describe_engine(database)
         database.close()
-    show(console, f"{rows:,} verdicts of {given.stations} stations in {given.days:g} days on {backend}", timings)
-    if given.json is not None:
-        found = {"database": backend, "rows": rows, "stations": given.stations, "days": given.days}
-        given.json.write_text(json.dumps({**found, "queries": [asdict(timing) for timing in timings]}, indent=1))
+    show(console, f"{rows:,} verdicts of {options.stations} stations in {options.days:g} days on {backend}", timings)
+    if options.json is not None:
+        found = {"database": backend, "rows": rows, "stations": options.stations, "days": options.days}
+        options.json.write_text(json.dumps({**found, "queries": [asdict(timing) for timing in timings]}, indent=1))
     slow = [timing.query for timing in timings if timing.is_slow]
     kept = f"All queries are under {GOAL_MS:g} ms, all pages' data under {PAGE_GOAL_MS:g} ms."
     console.print(f"Too slow: {', '.join(slow)}." if slow else kept)
@@ -119,7 +127,7 @@ def main() -> int:
 
 
 def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session], object]]:
-    """The dashboard's questions; windows end at a ragged moment, as they do when a page refreshes."""
+    """Return the dashboard's queries by name; time ranges end at an odd moment, as they do when a page refreshes."""
     here, now = line.station_id, line.now
     hour, day, month = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
     batch = iter(range(1_000_000))
@@ -177,7 +185,7 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
         "audit, a text that is nowhere": lambda s: audit_log.list_entries(s, AuditFilter(text="nowhere to be found")),
         "audit, a page far down": lambda s: audit_log.list_entries(s, after=line.entry),
         "alerts: those open, and a page of all": lambda s: (alerts.unresolved(s), alerts.recent(s, limit=12)),
-        "frames that wait, to look at": lambda s: parked_frames.recent(s, here, 24),
+        "parked frames, newest": lambda s: parked_frames.recent(s, here, 24),
         "control chart": lambda s: in_control.control_data(s, here, InControlPeriod()),
         "find a part": lambda s: search.by_part(s, here, line.part_id),
         "find a part of a day": lambda s: search.by_part(s, here, line.part_id, now - day, now),
@@ -187,7 +195,7 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
         "totals by shift, 30 d": lambda s: totals.by_period(s, shifts),
         "review counts by shift, 30 d": lambda s: labels.counts_by_period(s, shifts),
         "totals of 30 d": lambda s: totals.by_station(s, now - month, now),
-        "newest word of a person": lambda s: reviews.find_latest_by(s, "p1"),
+        "newest review of a person": lambda s: reviews.find_latest_by(s, "p1"),
         "claim 1": lambda s: review_queue.claim(s, f"p{next(batch)}", QueueFilter(), now),
         "record 32 new": lambda s: verdicts.record(
             s, [random_verdict(random.Random(f"{next(batch)}"), now, 1 + i % station_count) for i in range(32)]
@@ -198,29 +206,29 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
 def timed(
     database: Database, name: str, query: Callable[[Session], object], repeats: int, *, record: bool
 ) -> QueryTiming:
-    """Run it once for its plans, then `repeats` times on the clock, each in a transaction of its own."""
+    """Run a query once for its plans, then `repeats` times with a timer, each in a transaction of its own."""
     opened = database.begin if record else database.read
     with opened() as session:
         reads = [] if record else indices_of(session, query)
-    took_ms, work_ms = [], []
+    took_ms, cpu_ms = [], []
     for _ in range(repeats):
-        started, worked = time.perf_counter(), time.process_time()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         with opened() as session:
             query(session)
-        took_ms.append((time.perf_counter() - started) * 1000)
-        work_ms.append((time.process_time() - worked) * 1000)
-    return of(name, took_ms, work_ms, reads, RARE_QUERY_GOAL_MS if name in RARE_QUERIES else GOAL_MS)
+        took_ms.append((time.perf_counter() - started_s) * 1000)
+        cpu_ms.append((time.process_time() - started_cpu_s) * 1000)
+    return of(name, took_ms, cpu_ms, reads, RARE_QUERY_GOAL_MS if name in RARE_QUERIES else GOAL_MS)
 
 
-def of(name: str, took_ms: list[float], work_ms: list[float], reads: list[str], promise_ms: float) -> QueryTiming:
+def of(name: str, took_ms: list[float], cpu_ms: list[float], reads: list[str], goal_ms: float) -> QueryTiming:
     in_order = sorted(took_ms)
     p95 = in_order[min(len(in_order) - 1, round(0.95 * len(in_order)))]
-    work = statistics.median(work_ms)
-    return QueryTiming(name, round(statistics.median(in_order), 2), round(p95, 2), round(work, 2), reads, promise_ms)
+    work = statistics.median(cpu_ms)
+    return QueryTiming(name, round(statistics.median(in_order), 2), round(p95, 2), round(work, 2), reads, goal_ms)
 
 
 def indices_of(session: Session, query: Callable[[Session], object]) -> list[str]:
-    """The indices that the statements of `query` read, as the database's own planner says."""
+    """Return the indices that the statements of a query read, according to the database's planner."""
     ran: list[tuple[str, Any]] = []
     connection = session.connection()
 
@@ -246,13 +254,13 @@ def show(console: Console, title: str, timings: list[QueryTiming]) -> None:
     table.add_column("query")
     table.add_column("median ms", justify="right")
     table.add_column("p95 ms", justify="right")
-    table.add_column("work ms", justify="right")
+    table.add_column("CPU ms", justify="right")
     table.add_column("reads")
     for timing in timings:
         style = "bold red" if timing.is_slow else None
         reads = "\n".join(timing.reads)
         table.add_row(
-            timing.query, f"{timing.median_ms:.1f}", f"{timing.p95_ms:.1f}", f"{timing.work_ms:.1f}", reads, style=style
+            timing.query, f"{timing.median_ms:.1f}", f"{timing.p95_ms:.1f}", f"{timing.cpu_ms:.1f}", reads, style=style
         )
     console.print(table)
 

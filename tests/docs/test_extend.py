@@ -1,8 +1,10 @@
-"""The examples in docs/how-to/extend.md work as they stand there."""
+"""The package of docs/how-to/extend.md works when it is installed, and its page draws."""
 
 import re
 import sys
 import threading
+import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
@@ -11,17 +13,18 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from alerts.errors import InvalidParameters
-from alerts.rules import registry as rules
+from alerts.rules.installed import installed_rules
+from alerts.rules.registry import create_rule
 from alerts.rules.rule import Clear, Raised, Unsure
 from dashboard.app import frame
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
-from ingest.sources import registry as sources
+from ingest.sources.registry import open_source
 from scorer.detectors import registry as detectors
+from scorer.detectors.plugins import installed_detectors
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
@@ -29,59 +32,82 @@ from testing.streamlit_app import new_app, switch_page
 from tests.alerts.examples import seen, station
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
-EXAMPLES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+TEXT = PAGE.read_text(encoding="utf-8")
+MODULES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
+PYPROJECT = re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 
 
-def example(path: str) -> ModuleType:
-    module = ModuleType(path.removesuffix(".py").replace("/", "."))
-    exec(compile(EXAMPLES[path], path, "exec"), module.__dict__)
-    return module
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the page's package: its modules, and metadata with its entry points."""
+    assert PYPROJECT is not None
+    project = tomllib.loads(PYPROJECT[1])["project"]
+    metadata = tmp_path / f"my_package-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    (metadata / "entry_points.txt").write_text(
+        "".join(
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+            for group, points in project["entry-points"].items()
+        )
+    )
+    for path, code in MODULES.items():
+        if path.startswith("my_package/"):
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    caches = (installed_detectors, installed_rules)
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
+        del sys.modules[name]
 
 
-def picture(seed: int, side: int = 64) -> np.ndarray:
+def random_image(seed: int, side: int = 64) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
-def test_the_source_yields_its_picture_when_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "SOURCES", {**sources.SOURCES, "still": example("ingest/sources/still.py").open_still})
+@pytest.mark.usefixtures("installed")
+def test_the_source_yields_its_image(tmp_path: Path) -> None:
     encoded = BytesIO()
-    Image.fromarray(picture(1)).save(encoded, "JPEG")
+    Image.fromarray(random_image(1)).save(encoded, "JPEG")
     (tmp_path / "part.jpg").write_bytes(encoded.getvalue())
-    source = sources.open_source(f"still:{tmp_path / 'part.jpg'}", "s1", IngestSettings())
+    source = open_source(f"still:{tmp_path / 'part.jpg'}", "s1", IngestSettings())
     frames = list(islice(source.frames(threading.Event()), 3))
     assert [(frame.station, frame.image) for frame in frames] == [("s1", encoded.getvalue())] * 3
-    with pytest.raises(SourceError, match=r"There is no image .*missing\.jpg"):
-        sources.open_source(f"still:{tmp_path / 'missing.jpg'}", "s1", IngestSettings())
+    with pytest.raises(SourceError):
+        open_source(f"still:{tmp_path / 'missing.jpg'}", "s1", IngestSettings())
 
 
-def test_the_detector_keeps_the_promises_of_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = example("scorer/detectors/mean_patch.py").MeanPatch
-    monkeypatch.setattr(detectors, "PATCH_METHODS", {**detectors.PATCH_METHODS, "mean-patch": lambda _: made()})
+@pytest.mark.usefixtures("installed")
+def test_the_detector_keeps_the_promises_of_every_method() -> None:
     settings = ScorerSettings(detector="mean-patch", backbone="filterbank", device="cpu")
     detector = detectors.load(settings, Framing("letterbox"))
-    normals, queries = [picture(seed) for seed in range(4)], [picture(seed, 96) for seed in (8, 9, 10)]
+    normals, queries = [random_image(seed) for seed in range(4)], [random_image(seed, 96) for seed in (8, 9, 10)]
     references = detector.references(normals, "part")
-    batch = detector.score(queries, references).image
-    singles = torch.cat([detector.score([query], references).image for query in queries])
-    turned = detector.score(queries, detector.references(normals[::-1], "part")).image
-    assert torch.allclose(batch, singles, atol=1e-5)
-    assert torch.allclose(batch, turned, atol=1e-6)
+    batch = detector.score(queries, references).image_scores
+    singles = np.concatenate([detector.score([query], references).image_scores for query in queries])
+    reordered = detector.score(queries, detector.references(normals[::-1], "part")).image_scores
+    np.testing.assert_allclose(batch, singles, atol=1e-5)
+    np.testing.assert_allclose(batch, reordered, atol=1e-6)
     black = np.zeros((64, 64, 3), dtype=np.uint8)
-    assert detector.score([black], references).image.item() > batch.max().item()
+    assert detector.score([black], references).image_scores[0] > batch.max()
     same = detector.references(normals[:1] * 2, "part")
-    assert detector.score(normals[:1], same).image.item() == pytest.approx(0, abs=1e-4)
+    assert detector.score(normals[:1], same).image_scores[0] == pytest.approx(0, abs=1e-4)
 
 
-def test_the_rule_raises_clears_and_is_set_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = example("alerts/rules/without_reference.py").WithoutReference
-    monkeypatch.setattr(rules, "RULES", (*rules.RULES, rule))
-    judged, bare = seen(0), replace(seen(1), decision="no_reference", score=None)
-    made = rules.create_rule("without_reference", {"frames": 2})
-    assert isinstance(made.evaluate(station([judged, bare])), Raised)
-    assert isinstance(made.evaluate(station([bare, judged, judged])), Clear)
-    assert isinstance(made.evaluate(station()), Unsure)
-    with pytest.raises(InvalidParameters, match="frames is a whole number from 1"):
-        rules.create_rule("without_reference", {"frames": 0})
+@pytest.mark.usefixtures("installed")
+def test_the_rule_raises_clears_and_takes_parameters() -> None:
+    scored, unscored = seen(0), replace(seen(1), decision="no_reference", score=None)
+    rule = create_rule("without_reference", {"frames": 2})
+    assert isinstance(rule.evaluate(station([scored, unscored])), Raised)
+    assert isinstance(rule.evaluate(station([unscored, scored, scored])), Clear)
+    assert isinstance(rule.evaluate(station()), Unsure)
+    with pytest.raises(InvalidParameters):
+        create_rule("without_reference", {"frames": 0})
 
 
 def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +115,9 @@ def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Database(url).upgrade()
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", url)
     monkeypatch.setattr(sys, "argv", ["dashboard"])
-    newest_page = example("dashboard/newest/page.py").newest_page
+    module = ModuleType("dashboard.newest.page")
+    exec(compile(MODULES["dashboard/newest/page.py"], "page.py", "exec"), module.__dict__)
+    newest_page = module.newest_page
     entry = frame.PageEntry("newest", "Newest", "list", newest_page)  # type: ignore[arg-type]
     monkeypatch.setattr(frame, "PAGES", (*frame.PAGES, entry))
     app = new_app()

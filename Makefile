@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all set-up themselves. `make help` lists the rest.
+# Every target creates .venv when it is missing. `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 FRAMES ?=
@@ -6,14 +6,14 @@ PARTS ?= 1
 TESTS_AT_ONCE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock kafka parts clean
+.PHONY: help demo quick test coverage check format lock kafka parts clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 $(BIN)/uv:
-	@echo "andon: making .venv"
-	@$(PYTHON) -c 'import sys; sys.exit("andon needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which: make demo PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@echo "andon: creating .venv"
+	@$(PYTHON) -c 'import sys; sys.exit("andon needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make demo PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv .venv || { echo "andon: this Python can't make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
@@ -28,19 +28,28 @@ $(BIN)/uv:
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@touch $@
 
-demo: .venv/runtime.stamp  ## Run a simulated line, end to end, with the dashboard (FRAMES=300: without it, and end)
+demo: .venv/runtime.stamp  ## Run a simulated line with its dashboard (FRAMES=300: without it, and stop by itself)
 	@$(BIN)/andon demo $(if $(FRAMES),--headless --frames $(FRAMES))
 
-test: .venv/dev.stamp parts  ## Run every test against the real parts: Kafka, PostgreSQL, Chromium, a camera
-	$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
-check: .venv/dev.stamp  ## Format, lint, types, architecture
+quick: .venv/dev.stamp  ## Run the tests that need no service and take little time: under two minutes
+	$(PYTEST) -m "not (slow or kafka or postgres or browser or rtsp or data)"
+
+test: .venv/dev.stamp parts  ## Run every test against real services: Kafka, PostgreSQL, Chromium, a camera
+	$(PYTEST)
+
+coverage: .venv/dev.stamp parts  ## Run every test as `make test` does, and report the statements that none runs
+	$(PYTEST) --cov --cov-report=term:skip-covered
+
+check: .venv/dev.stamp  ## Check format, lint, types, architecture and the documentation; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-format: .venv/dev.stamp  ## Format and mend what can be mended
+format: .venv/dev.stamp  ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -54,8 +63,8 @@ lock: | $(BIN)/uv  ## Pin every package by hash, for every platform: everything,
 kafka:  ## Fetch a real Apache Kafka into .kafka (Java 17 and Maven)
 	@mvn --batch-mode --quiet --file deploy/kafka/pom.xml process-resources
 
-parts:  ## Install the real parts that tests use, where this machine lets us (PARTS=0 leaves it alone)
+parts:  ## Install the services that tests use, as root through apt-get (PARTS=0 installs nothing)
 	@if [ "$(PARTS)" = 1 ]; then testing/install; fi
 
-clean:  ## Forget the demo's data; packages and Kafka stay
+clean:  ## Delete the demo's data; packages and Kafka stay
 	rm -rf .andon

@@ -8,13 +8,13 @@ A package names a rule's class in its pyproject.toml; the name before the equals
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 import structlog
 
-from alerts.errors import AlertsError
 from alerts.rules.rule import SCOPES, SEVERITIES
+from foundation.errors import AndonError, PluginError
+from foundation.plugins import load_plugin, plugin_names
 
 ENTRY_POINT_GROUP = "andon.alert_rules"
 
@@ -25,28 +25,30 @@ log = structlog.get_logger()
 def installed_rules() -> Mapping[str, type[Any]]:
     """Return the rules of installed packages by kind.
 
-    A package that can't be imported, or whose class is no rule, is logged as an error and left out: the other rules
-    must go on watching the line.
+    A rule that can't be loaded, or whose class is no rule, is logged as an error and left out: the other rules must go
+    on watching the line.
     """
-    rules = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    rules: dict[str, type[Any]] = {}
+    for kind in plugin_names(ENTRY_POINT_GROUP):
         try:
-            rule = point.load()
-            _require_rule(point.name, rule)
-        except Exception:  # another package's code may raise anything
-            package = point.dist.name if point.dist else point.module
-            log.exception("an installed alert rule is left out", rule=point.name, package=package)
+            rule = _require_rule(kind, load_plugin(ENTRY_POINT_GROUP, kind))
+        except AndonError as error:
+            log.error("an installed alert rule is left out", rule=kind, error=str(error))
         else:
-            rules[point.name] = rule
+            rules[kind] = rule
     return rules
 
 
-def _require_rule(kind: str, rule: Any) -> None:
-    """Check what the registry and the pages read of a rule's class; raises `AlertsError`."""
+def _require_rule(kind: str, rule: Any) -> type[Any]:
+    """Return the rule's class if it has what the registry and the pages use; raises `PluginError`."""
     if not isinstance(rule, type) or getattr(rule, "kind", None) != kind:
-        raise AlertsError(f"its entry point is not named like its class's kind, {getattr(rule, 'kind', None)!r}")
+        raise PluginError(f"The alert rule {kind!r} is no class with that kind; update its package.")
     if getattr(rule, "scope", None) not in SCOPES or getattr(rule, "severity", None) not in SEVERITIES:
-        raise AlertsError("its scope or severity is not one of those that `alerts.rules.rule` lists")
-    rule()  # every parameter has a default
-    for attribute in ("label", "about", "on_by_default", "evaluate"):
-        getattr(rule, attribute)
+        raise PluginError(f"The alert rule {kind!r} has no known scope or severity; update its package.")
+    if missing := [name for name in ("label", "about", "on_by_default", "evaluate") if not hasattr(rule, name)]:
+        raise PluginError(f"The alert rule {kind!r} has no {', '.join(missing)}; update its package.")
+    try:
+        rule()
+    except TypeError:
+        raise PluginError(f"The alert rule {kind!r} has a parameter without a default; update its package.") from None
+    return rule

@@ -28,7 +28,7 @@ from storage.line.verdicts import StationSummary
 
 WORKER, DASHBOARD, ALERTS = "scorer", "dashboard", "alerts"
 ALERT_INTERVAL_S = 1.0
-START_LIMIT_S = 120.0
+START_LIMIT_S = 600.0  # a busy machine takes minutes to import torch; a process that dies is noticed at once
 STALL_LIMIT_S = 90.0  # without one more verdict, once every frame is published
 POLL_INTERVAL_S = 0.5
 AUDIT_GROUP = "andon-demo-audit"

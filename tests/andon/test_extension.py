@@ -2,59 +2,72 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from PIL import Image
 
 PACKAGE = Path(__file__).with_name("example_extension")
+ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).with_name("uv")
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that finds the package, which is built and installed without a network."""
     folder = tmp_path_factory.mktemp("extension")
-    source, site_packages = folder / "source", folder / "site-packages"
-    source.mkdir()
-    for file in PACKAGE.iterdir():
-        if file.is_file():
-            (source / file.name).write_bytes(file.read_bytes())
+    source = shutil.copytree(PACKAGE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
         [
             *(UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"),
-            *("--python", sys.executable, "--target", site_packages, source),
+            *("--python", sys.executable, "--target", folder / "site-packages", source),
         ],
         check=True,
-        timeout=120,
+        timeout=300,
     )
-    return {**os.environ, "PYTHONPATH": f"{site_packages}{os.pathsep}{Path(__file__).parents[2]}"}
+    return {**os.environ, "PYTHONPATH": f"{folder / 'site-packages'}{os.pathsep}{ROOT}"}
 
 
-def andon_json(environment: dict[str, str], folder: Path, *words: str) -> Any:
+def run(environment: dict[str, str], *words: object) -> str:
+    """Run a module of ours or Python code in a process of its own, and return what it wrote to stdout."""
     ended = subprocess.run(
-        [sys.executable, "-m", "andon", *words, "--json"],
-        cwd=folder,
+        [sys.executable, *(str(word) for word in words)],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    return ended.stdout
 
 
 def test_every_extension_is_listed(environment: dict[str, str], workplace: Path) -> None:
-    listed = andon_json(environment, workplace, "extensions")
+    listed = json.loads(run(environment, "-m", "andon", "extensions", "--json"))
     assert {(row["kind"], row["name"]) for row in listed if row["package"] == "andon-example-extension"} == {
-        ("alert rule", "unscored_frames")
+        ("alert rule", "unscored_frames"),
+        ("detector", "example-detector"),
+        ("source", "example"),
     }
 
 
 def test_an_installed_alert_rule_is_one_of_the_rules(environment: dict[str, str], workplace: Path) -> None:
-    rules = {row["rule"]: row for row in andon_json(environment, workplace, "alerts", "rules")}
+    rules = {row["rule"]: row for row in json.loads(run(environment, "-m", "andon", "alerts", "rules", "--json"))}
     assert rules["unscored_frames"]["parameters"] == {"frames": 10}
     assert rules["silent_camera"]["on"]
+
+
+def test_an_installed_source_is_opened_by_its_kind(environment: dict[str, str], workplace: Path) -> None:
+    Image.new("RGB", (64, 48)).save(workplace / "part.png")
+    words = ("produce", "s1", "--unchecked", "--source", "example:part.png", "--limit", 2)
+    assert "2 frames" in run(environment, "-m", "andon", *words)
+
+
+def test_an_installed_detector_is_loaded_by_its_name(environment: dict[str, str], workplace: Path) -> None:
+    code = "import andon; print(andon.load_detector('example-detector').name)"
+    assert run(environment, "-c", code).strip() == "example-detector"

@@ -1,4 +1,4 @@
-"""A package that extends Andon, as somebody else would write one; `tests/andon/test_extension.py` installs it."""
+"""An alert rule of another package."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from dashboard import formatting
+from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
 from storage.line.verdicts import StationSummary
 from storage.line.workers import WorkerStatus
@@ -73,7 +74,7 @@ def station_state(
 
 
 def _without_normals(summary: StationSummary) -> StationState:
-    explanation = "It needs 2 to 64 images of good parts."
+    explanation = f"It needs {MIN_IMAGES} to {MAX_IMAGES} images of good parts."
     if summary.parked:
         verb = "waits" if summary.parked == 1 else "wait"
         explanation = f"{formatting.plural(summary.parked, 'frame')} {verb} for one."

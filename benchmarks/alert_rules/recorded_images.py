@@ -28,6 +28,7 @@ from scorer.imaging.rgb import RgbImage
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.alerts.rule_inputs import VerdictEvent
+from storage.line.decision import decide
 
 NORMALS, MAX_IMAGES = 16, 120
 FADED = 0.5
@@ -157,7 +158,7 @@ def _frames_to_alarm(
 
 def to_seen_verdict(number: int, score: float, recorded: RecordedScores) -> VerdictEvent:
     """Return the verdict of a score as the rules see it."""
-    return frame(number, flagged=score > recorded.threshold, log_score=math.log(max(score, 1e-6)))
+    return frame(number, flagged=decide(score, recorded.threshold) == "flag", log_score=math.log(max(score, 1e-6)))
 
 
 if __name__ == "__main__":

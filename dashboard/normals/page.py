@@ -14,6 +14,7 @@ from dashboard.normals import (
     what_if_view,
 )
 from storage.line import jobs, normal_candidates, normal_sets, parked_frames, stations, thresholds
+from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
 
 VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN = "Versions", "Draft", "What if", "Threshold", "Golden frame"
@@ -91,6 +92,6 @@ def no_normal_set(station: Station, waiting: int) -> None:
     with st.container(border=True, key="card-none"):
         note = f"{formatting.plural(waiting, 'frame')} waiting" if waiting else ""
         st.html(elements.heading("No normal set yet", note))
-        st.markdown("Add 2 to 64 images of good parts in the view Draft, or with this command:")
+        st.markdown(f"Add {MIN_IMAGES} to {MAX_IMAGES} images of good parts in the view Draft, or with this command:")
         command = f"andon normals add {station.name} FOLDER-OF-GOOD-PARTS --activate"
         st.code(command, language="bash", wrap_lines=True)

@@ -5,21 +5,25 @@ from hashlib import sha256
 
 from scorer.errors import InvalidNormalSet
 from scorer.imaging.rgb import RgbImage
-
-MIN_NORMALS, MAX_NORMALS = 2, 64
+from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 
 
 def require_normal_count(detector: str, count: int) -> None:
     """Raise `InvalidNormalSet` unless there are 2 to 64 normal images."""
-    if not MIN_NORMALS <= count <= MAX_NORMALS:
+    if not MIN_IMAGES <= count <= MAX_IMAGES:
         raise InvalidNormalSet(
-            f"The detector {detector} compares with {MIN_NORMALS} to {MAX_NORMALS} normal images; this set has {count}."
+            f"The detector {detector} compares with {MIN_IMAGES} to {MAX_IMAGES} normal images; this set has {count}."
         )
+
+
+def content_digest(image: RgbImage) -> bytes:
+    """Return a hash of the pixels, by which normal images are ordered."""
+    return sha256(image.tobytes()).digest()
 
 
 def order_by_content(normals: Sequence[RgbImage]) -> list[int]:
     """Return the positions of the images sorted by what they show, so that their own order does not matter."""
-    digests = [sha256(image.tobytes()).digest() for image in normals]
+    digests = [content_digest(image) for image in normals]
     return sorted(range(len(normals)), key=digests.__getitem__)
 
 

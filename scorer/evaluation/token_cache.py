@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from foundation.atomic_files import replace_file
+from scorer.detectors.normal_sets import content_digest
 from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE
 from scorer.detectors.patches import Patches
 from scorer.evaluation.datasets import read_image
@@ -67,7 +67,7 @@ class TokenCache:
         """Return normals in the order in which a detector fits them: by a hash of their pixels."""
         for path in normals:
             if path not in self._digests:
-                self._digests[path] = sha256(read_image(path, self._limits).tobytes()).digest()
+                self._digests[path] = content_digest(read_image(path, self._limits))
         return sorted(normals, key=lambda path: self._digests[path])
 
     def patches(self, paths: Sequence[Path], rotations: tuple[int, ...] = (0,)) -> Patches:

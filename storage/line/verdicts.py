@@ -181,7 +181,8 @@ def histogram(
 ) -> list[tuple[float, float, int]]:
     """Return (low, high, frames) of score bins of equal width; empty where nothing was scored.
 
-    There are at most `bins` bins, as wide as a number of three digits allows, over frames captured in [since, until).
+    There are at most `bins` bins, as wide as a number of three digits allows, over frames captured in [since, until). A
+    bin counts scores in [low, high): bins from a threshold on count the frames that it flags, and those that equal it.
     """
     if bins < 1:
         raise InvalidChange("A histogram has at least one bin.")

@@ -20,7 +20,7 @@ def test_everything_lies_in_one_folder_by_default() -> None:
 )
 def test_what_can_not_be_used_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        StorageSettings(**wrong)  # type: ignore[arg-type]
+        StorageSettings(**wrong)
 
 
 def test_each_setting_says_what_it_is() -> None:

@@ -18,12 +18,12 @@ from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.training.images.crops import AugmentationProbabilities, RandomCrops
 from scorer.training.images.synthetic_anomalies import synthesise_anomaly
+from storage.line.normal_sets import MIN_IMAGES
 from storage.line.stations import FramingKind
 
 WHOLE_IMAGE_FRAMINGS: tuple[FramingKind, ...] = ("letterbox", "stretch", "centre_crop")
 """Framings without tiles."""
 
-MIN_NORMALS = 2
 NO_ORIGIN = -1
 
 VIEWS_PER_CLASS = 6
@@ -121,10 +121,10 @@ def read_labelled_set(folder: Path, limits: DatasetLimits, seed: int) -> Trainin
         raise BadTrainingData(f"{folder} has no folder train/good; put at least two normal images there.")
     generator = np.random.default_rng([seed, 1])
     train = _shuffle(generator, _list_images(folder / "train" / "good"))
-    if len(train) < MIN_NORMALS:
+    if len(train) < MIN_IMAGES:
         raise BadTrainingData(
             f"{folder / 'train' / 'good'} has {len(train)} image{'s' * (len(train) != 1)} (.png, .jpg, …); training "
-            f"needs at least {MIN_NORMALS} normals."
+            f"needs at least {MIN_IMAGES} normals."
         )
     prompts = train[: limits.prompts]
     others = _shuffle(generator, [*train[len(prompts) :], *_list_images(folder / "test" / "good")])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from storage.blobs.anomaly_maps import decode_map, encode_map
+from storage.blobs.anomaly_maps import AnomalyMap, decode_map, encode_map
 
 MAPS = arrays.arrays(
     np.float32,
@@ -20,7 +20,7 @@ MAPS = arrays.arrays(
 
 @settings(max_examples=60, deadline=None)
 @given(MAPS)
-def test_a_map_reads_back_within_half_a_level_and_unseen_cells_stay_unseen(values):
+def test_a_map_reads_back_within_half_a_level_and_unseen_cells_stay_unseen(values: AnomalyMap) -> None:
     back = decode_map(encode_map(values))
     assert (np.isnan(back) == np.isnan(values)).all()
     seen = ~np.isnan(values)
@@ -29,7 +29,7 @@ def test_a_map_reads_back_within_half_a_level_and_unseen_cells_stay_unseen(value
         assert np.abs(back[seen].astype(float) - values[seen]).max() <= span / 254 / 2 + 0.1
 
 
-def test_it_is_a_greyscale_png_whose_brightest_level_is_the_largest_value():
+def test_it_is_a_greyscale_png_whose_brightest_level_is_the_largest_value() -> None:
     with Image.open(io.BytesIO(encode_map(np.array([[0.25, 0.75], [np.nan, 1.25]], np.float32)))) as image:
         assert (image.format, image.mode) == ("PNG", "L")
         assert np.asarray(image).tolist() == [[1, 128], [0, 255]]
@@ -37,7 +37,7 @@ def test_it_is_a_greyscale_png_whose_brightest_level_is_the_largest_value():
         assert image.info["andon-map-high"] == "1.25"
 
 
-def test_other_files_are_refused():
+def test_other_files_are_refused() -> None:
     plain = io.BytesIO()
     Image.new("L", (2, 2)).save(plain, "PNG")
     for data in (b"", b"no png", plain.getvalue(), encode_map(np.ones((2, 2), np.float32))[:60]):
@@ -45,7 +45,7 @@ def test_other_files_are_refused():
             decode_map(data)
 
 
-def test_what_is_no_map_is_refused():
+def test_what_is_no_map_is_refused() -> None:
     for values in (np.ones(3, np.float32), np.ones((0, 3), np.float32), np.full((2, 2), np.inf, np.float32)):
         with pytest.raises(ValueError):
             encode_map(values)

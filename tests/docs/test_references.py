@@ -80,9 +80,10 @@ def test_every_setting_exists(page: Path) -> None:
 
 
 def is_code(name: str) -> bool:
-    """Return whether a dotted name is a file, a topic, or part of the Python API."""
+    """Return whether a dotted name is a file, a topic, a group of entry points, or part of the Python API."""
     package, _, attribute = name.partition(".")
-    return name in {"andon.toml", "andon.frames"} or hasattr(import_module(package), attribute)
+    groups = {"andon.sources", "andon.detectors", "andon.alert_rules"}
+    return name in {"andon.toml", "andon.frames", *groups} or hasattr(import_module(package), attribute)
 
 
 @every_page

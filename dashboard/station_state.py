@@ -77,5 +77,5 @@ def _without_normals(summary: StationSummary) -> StationState:
     explanation = f"It needs {MIN_IMAGES} to {MAX_IMAGES} images of good parts."
     if summary.parked:
         verb = "waits" if summary.parked == 1 else "wait"
-        explanation = f"{formatting.plural(summary.parked, 'frame')} {verb} for one."
+        explanation = f"{formatting.plural(summary.parked, 'frame')} {verb} for a normal set."
     return StationState("no_normal_set", "warn", "rule", "No normal set", explanation)

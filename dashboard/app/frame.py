@@ -66,7 +66,6 @@ def draw() -> None:
     """Draw the frame and, inside it, the page that the address names."""
     actor, problem = current_visitor()
     palette = theme.palette(st.context.theme.type)
-    st.set_page_config(page_title="Andon", page_icon=str(theme.ASSETS / "icon.svg"), layout="wide")
     st.html(theme.style_sheet(palette))
     st.logo(str(theme.logo(palette)), size="large")
     pages: dict[PageName, StreamlitPage] = {}
@@ -81,7 +80,9 @@ def draw() -> None:
             visibility="visible" if entry.in_menu else "hidden",
         )
     has_menu = actor is not None or problem is not None
-    st.navigation(list(pages.values()), position="top" if has_menu else "hidden").run()
+    selected = st.navigation(list(pages.values()), position="top" if has_menu else "hidden")
+    st.set_page_config(page_title=f"{selected.title} · Andon", page_icon=str(theme.ASSETS / "icon.svg"), layout="wide")
+    selected.run()
 
 
 def draw_page(entry: PageEntry, visit: Visit) -> None:

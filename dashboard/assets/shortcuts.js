@@ -1,87 +1,88 @@
-// A box or a choice that was clicked last keeps the focus and keeps the keys to itself. This hands single letters and
-// digits on to the page, where Streamlit's shortcuts hear them; what is typed into a text field stays there.
-// While the page is drawn anew Streamlit may lose a press. Those wait here, and are handed on one by one.
-const OWN = "checkbox radio range button".split(" ");
-const NAME = "andonKeys";
-const DRAWN = '.stApp[data-test-script-state="notRunning"]';
-const SPOKEN_OF = '[class*="st-key-say-"]'; // the words' buttons, whose names hold the frame
-const PATIENCE_MS = 5000; // what waited longer was meant for a page that nobody looks at any more
-const LOOK_EVERY_MS = 20;
-const HEARD_AFTER_MS = 300; // a press that has drawn nothing anew by then draws nothing
+// Forwards single letters, digits and the left and right arrows to the buttons whose shortcuts they are, wherever the
+// focus is, except in a text field. Presses during a run of the page wait: each is forwarded after the run of the one
+// before it has ended, and only while the frame is on the screen that was there when the key was pressed.
+const INSTALLED = "andonShortcuts";
+const ARROWS = { ArrowLeft: "←", ArrowRight: "→" };
+const NOT_TEXT = ["checkbox", "radio", "range", "button"]; // types of <input> that take no letters
+const RUN_STATE = "data-test-script-state";
+const LABEL_BUTTON = '[class*="st-key-label-"]'; // its key holds the frame
+const RUN_START_TIMEOUT_MS = 5000; // by then the run was too short to be seen, or will not come
 
 const waiting = [];
-let atWork = false; // from a press until the page is drawn after it
-let heardAtMs = 0;
-let wasDrawnAnew = false;
+let isForwarding = false;
 
-const isDrawn = () => document.querySelector(DRAWN) !== null;
-const frame = () => /st-key-say-\S+/.exec(document.querySelector(SPOKEN_OF)?.className)?.[0];
+const app = () => document.querySelector(".stApp");
+const isIdle = () => app()?.getAttribute(RUN_STATE) === "notRunning";
+const shownFrame = () => /st-key-label-\S+/.exec(document.querySelector(LABEL_BUTTON)?.className)?.[0];
 
-function isForThePage({ isTrusted, key, ctrlKey, altKey, metaKey }) {
-  return isTrusted && !ctrlKey && !altKey && !metaKey && (/^[a-z0-9]$/i.test(key) || /^Arrow(Left|Right)$/.test(key));
+function buttonOf(key) {
+  const name = ARROWS[key] ?? key.toUpperCase();
+  const hints = [...document.querySelectorAll(".stButton button:enabled kbd")];
+  return hints.find((hint) => hint.textContent === name)?.closest("button");
 }
 
-function isOwn(target, key) {
+function isShortcut({ key, isTrusted, ctrlKey, altKey, metaKey }) {
+  return isTrusted && !ctrlKey && !altKey && !metaKey && (/^[a-z0-9]$/i.test(key) || key in ARROWS);
+}
+
+function isTyping(target, key) {
   if (target?.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target?.tagName)) return true;
-  if (target?.closest?.('[role="slider"]') && key.startsWith("Arrow")) return true;
+  if (target?.closest?.('[role="slider"]') && key in ARROWS) return true;
   if (target?.tagName !== "INPUT") return false;
-  return !OWN.includes(target.type) || key.startsWith("Arrow");
+  return !NOT_TEXT.includes(target.type) || key in ARROWS;
 }
 
-function handOn({ key, code }) {
-  for (const type of ["keydown", "keyup"]) {
-    document.body.dispatchEvent(new KeyboardEvent(type, { key, code, bubbles: true }));
+// Resolves when a condition holds; it is checked whenever the page starts or ends a run.
+function until(condition, timeoutMs) {
+  return new Promise((resolve) => {
+    const observer = new MutationObserver(check);
+    const timer = timeoutMs && setTimeout(finish, timeoutMs);
+    function finish() {
+      observer.disconnect();
+      clearTimeout(timer);
+      resolve();
+    }
+    function check() {
+      if (condition()) finish();
+    }
+    observer.observe(app(), { attributes: true, attributeFilter: [RUN_STATE] });
+    check();
+  });
+}
+
+async function forwardAll() {
+  isForwarding = true;
+  while (waiting.length) {
+    await until(isIdle);
+    const { key, frame } = waiting.shift();
+    const button = frame === shownFrame() && buttonOf(key);
+    if (!button) continue;
+    button.click();
+    await until(() => !isIdle(), RUN_START_TIMEOUT_MS);
   }
+  isForwarding = false;
 }
 
-function begin() {
-  heardAtMs = performance.now();
-  wasDrawnAnew = false;
-  if (!atWork) setTimeout(look, LOOK_EVERY_MS);
-  atWork = true;
-}
-
-// A press speaks of the frame that was on the screen: when another is, it is forgotten.
-function look() {
-  const isDrawnNow = isDrawn();
-  wasDrawnAnew ||= !isDrawnNow;
-  const isHeard = isDrawnNow && (wasDrawnAnew || performance.now() - heardAtMs > HEARD_AFTER_MS);
-  if (isHeard && waiting.length === 0) {
-    atWork = false;
-    return;
-  }
-  setTimeout(look, LOOK_EVERY_MS);
-  if (!isHeard) return;
-  const press = waiting.shift();
-  if (press.frame !== frame() || performance.now() - press.atMs > PATIENCE_MS) return;
-  handOn(press);
-  begin();
-}
-
-function hear(event) {
+function onKeyDown(event) {
   const target = event.composedPath()[0];
-  if (!isForThePage(event) || isOwn(target, event.key)) return;
-  const isFree = isDrawn() && !atWork;
-  if (isFree) begin();
-  if (isFree && target?.tagName !== "INPUT") return; // Streamlit hears it by itself
-  event.stopImmediatePropagation();
+  if (!isShortcut(event) || isTyping(target, event.key)) return;
+  if (isIdle() && !isForwarding && !buttonOf(event.key)) return;
+  event.stopImmediatePropagation(); // or Streamlit would handle the key, too
   event.preventDefault();
-  if (isFree) handOn(event);
-  else if (!event.repeat) {
-    waiting.push({ key: event.key, code: event.code, frame: frame(), atMs: performance.now() });
-    if (!atWork) begin();
-  }
+  if (event.repeat && isForwarding) return; // a key held down does not fill the queue
+  waiting.push({ key: event.key, frame: shownFrame() });
+  if (!isForwarding) forwardAll();
 }
 
-// After a defect type was typed and sent, the keys mean words again.
-function leaveField(event) {
+// After a defect type was typed and sent, keys are shortcuts again.
+function leaveTypeField(event) {
   const target = event.composedPath()[0];
   if (event.key === "Enter" && target?.closest?.(".st-key-types")) setTimeout(() => target.blur(), 0);
 }
 
-export default function keys() {
-  if (window[NAME]) return;
-  window[NAME] = true;
-  window.addEventListener("keydown", hear, true);
-  window.addEventListener("keydown", leaveField, true);
+export default function shortcuts() {
+  if (window[INSTALLED]) return;
+  window[INSTALLED] = true;
+  window.addEventListener("keydown", onKeyDown, true);
+  window.addEventListener("keydown", leaveTypeField, true);
 }

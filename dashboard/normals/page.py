@@ -23,6 +23,7 @@ WHAT_IFS_READ = 50  # newest ones, for the scores of a version's images
 
 def normals_page(page: PageContext) -> None:
     """Draw the choice of a station and a view, and the view."""
+    st.title("Normal sets")
     mutations.show_outcome()
     with page.read() as session:
         by_name = {station.name: station for station in stations.list_all(session)}
@@ -54,7 +55,6 @@ def normals_page(page: PageContext) -> None:
 
 def no_stations(page: PageContext) -> None:
     """Draw how to add the first station."""
-    st.title("Normal sets")
     st.markdown("There is no station yet. Add one with its first good parts:")
     st.page_link(page.pages["add-station"], label="Add a station", icon=":material/add_a_photo:")
     st.code(

@@ -33,11 +33,11 @@ SAMPLE_NOTE = "frames that pass are sampled at random; the setting of each stati
 
 def review_page(page: PageContext) -> None:
     """Draw the choice of frames, the frames to label, and the person's recent labels."""
+    st.title("Review")
     mutations.show_outcome()
     with page.read() as session:
         by_name = {station.name: station for station in stations.list_all(session)}
     if not by_name:
-        st.title("Review")
         st.subheader("No stations yet")
         st.markdown("There is nothing to review until a station has scored its first frames.")
         return

@@ -173,7 +173,8 @@ def heat(mark: Picture, chance: np.random.Generator) -> npt.NDArray[np.float32]:
         ),
         dtype=np.float64,
     )
-    return (0.08 + 0.07 * ground / 255 + 0.75 * hot / max(1.0, hot.max())).astype(np.float32)
+    values: npt.NDArray[np.float32] = (0.08 + 0.07 * ground / 255 + 0.75 * hot / max(1.0, hot.max())).astype(np.float32)
+    return values
 
 
 def photograph(name: str) -> Picture:

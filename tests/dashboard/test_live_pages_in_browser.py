@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 
 pytestmark = pytest.mark.browser
 NUMBERS = itertools.count(1)
+ATTEMPTS, ATTEMPT_MS = 10, 6_000
 
 
 @pytest.fixture(autouse=True)
@@ -75,15 +77,19 @@ def ready(page: Page) -> None:
 
 
 def act_until(act: Callable[[], None], seen: Callable[[float], None]) -> None:
-    """Act, and act again where the page did not hear it: Streamlit drops what comes while a live part is redrawn."""
-    for _ in range(4):
-        try:
+    """Act until its effect is seen: Streamlit drops what comes while a live part is redrawn.
+
+    Args:
+        act: What a person does; it may fail once its effect has come.
+        seen: Expects the effect within the given milliseconds.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(PlaywrightTimeout, AssertionError):
             act()
-            seen(4_000)
-        except (AssertionError, PlaywrightTimeout):
-            continue
-        return
-    seen(4_000)
+        with suppress(PlaywrightTimeout, AssertionError):
+            seen(ATTEMPT_MS)
+            return
+    seen(ATTEMPT_MS)
 
 
 def leaf(page: Page, key: str, score: Locator) -> float:
@@ -312,7 +318,7 @@ def test_from_no_schema_to_no_stations_to_a_database_that_goes_away_and_comes_ba
 
         folder.rename(tmp_path / "unplugged")
         folder.write_text("a file where the database's folder was")
-        expect(alert).to_contain_text("goes on by itself as soon as it is back")
+        expect(alert).to_contain_text("continues by itself as soon as the database is back")
         expect(tile).to_have_count(0)
         expect(page.get_by_test_id("stException")).to_have_count(0)
 

@@ -50,7 +50,7 @@ def test_frames_that_wait_are_counted_on_the_tile(
 ) -> None:
     park(line, s1, 37, now)
     said = text(opened(line, monkeypatch))
-    assert "37 frames wait for one." in said
+    assert "37 frames wait for a normal set." in said
     assert "andon normals add s1 FOLDER --activate" in said
 
 

@@ -46,16 +46,16 @@ def test_a_newcomer_comes_from_nothing_to_the_first_verdict(
     page.goto(address)
     page.get_by_role("link", name="Set up the first station").click()
     page.get_by_role("textbox", name="Name").fill("press-1")
-    page.get_by_label("What does the camera look at?").fill("coin")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Object that is inspected").fill("coin")
+    page.get_by_role("button", name="Continue").click()
     page.locator('input[type="file"]').set_input_files([*files, no_picture])
-    expect(page.get_by_role("alert")).to_contain_text("note.png can't be taken")
+    expect(page.get_by_role("alert")).to_contain_text("note.png")
     expect(page.get_by_text("4 good parts.")).to_be_visible()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("at best one false reject in 5")).to_be_visible()
     page.reload()  # the parts are kept: the wizard goes on where it was
     expect(page.get_by_text("at best one false reject in 5")).to_be_visible()
-    page.get_by_role("button", name="Begin to inspect").click()
+    page.get_by_role("button", name="Start inspection").click()
     expect(page.get_by_text("Waiting for the first verdict")).to_be_visible()
 
     with line.database.read() as session:

@@ -30,12 +30,13 @@ def test_the_window_of_an_alert_begins_before_it_and_never_grows_beyond_six_hour
 
 @pytest.mark.parametrize("rule", [kind for kind, rule in registry.rules_by_kind().items() if rule.scope == "line"])
 def test_every_alert_of_the_line_has_a_picture_or_says_why_not(line: Line, s1: Station, rule: str) -> None:
-    facts = {
+    by_rule: dict[str, dict[str, object]] = {
         "growing_lag": {"lag": 900, "lag_before": 500},
         "dead_letter_burst": {"letters": 3, "reasons": {"too-large": 3}, "window_s": 600},
         "disk_nearly_full": {"images": 0.95},
         "scorer_down": {"for_s": 60},
-    }[rule]
+    }
+    facts = by_rule[rule]
     alert = Alert(1, None, rule, "warning", "opened", "m", facts, NOON, NOON, None, None, None, None, "")
     with line.database.read() as session:
         shown = evidence.read(session, alert, [s1.id], NOON, UTC, theme.LIGHT)

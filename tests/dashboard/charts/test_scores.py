@@ -16,7 +16,8 @@ def point(minute: int, mean: float | None = 0.2, threshold: float | None = 0.4) 
 
 
 def named(option: scores.Option, name: str) -> scores.Option:
-    (series,) = (series for series in option["series"] if series["name"] == name)
+    found: list[scores.Option] = [series for series in option["series"] if series["name"] == name]
+    (series,) = found
     return series
 
 

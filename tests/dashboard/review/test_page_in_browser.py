@@ -59,7 +59,7 @@ def address(line: Line, queue: list[float]) -> Iterator[str]:
 
 def shows(page: Page, score: float) -> None:
     """The page shows the frame of that score, with buttons that hear keys."""
-    expect(page.locator(".st-key-card-review .andon-scale")).to_contain_text(f"score {score:.3f}")
+    expect(page.locator(".st-key-card-review .andon-score")).to_contain_text(f"score {score:.3f}")
     expect(page.get_by_role("button", name=re.compile("Defect"))).to_be_enabled()
     drawn(page)
 
@@ -186,16 +186,16 @@ def test_many_frames_get_one_word_and_one_undo_takes_all_back(
     boxes = page.locator('[class*="st-key-choice-"]')
     expect(boxes).to_have_count(12)
     boxes.nth(0).locator("label").click()
-    expect(page.locator(".st-key-words")).to_contain_text("1 of 12 chosen")
+    expect(page.locator(".st-key-labels")).to_contain_text("1 of 12 selected")
     boxes.nth(2).locator("label").click()
-    expect(page.locator(".st-key-words")).to_contain_text("2 of 12 chosen")
+    expect(page.locator(".st-key-labels")).to_contain_text("2 of 12 selected")
     drawn(page)
     page.keyboard.press("f")
-    expect(page.locator(".st-key-words")).to_contain_text("0 of 12 chosen")
+    expect(page.locator(".st-key-labels")).to_contain_text("0 of 12 selected")
     drawn(page)
     assert [(score, label) for score, label, _ in words(line)] == [(0.5, "false_alarm"), (0.52, "false_alarm")]
     page.keyboard.press("z")
-    expect(page.locator(".andon-tally")).to_contain_text("0 said by you")
+    expect(page.locator(".andon-today")).to_contain_text("0 labelled by you")
     assert words(line) == []
 
 
@@ -205,10 +205,10 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
     at = datetime.now(UTC) - timedelta(seconds=30)
     line.verdicts(verdict(line, s1, normal_set, 500, at, 0.2, part_id="ESC-7"))
     page.goto(f"{address}/station?station=s1&show=Passed")
-    page.get_by_role("link", name="A defect? Why was it missed").click()
+    page.get_by_role("link", name="Missed defect?").click()
     expect(page.locator(".st-key-card-why")).to_contain_text("It scored 0.200 and the threshold was 0.410")
     page.goto(f"{address}/station?station=s1")
-    page.get_by_role("link", name="A bad part was found later? Find its frame").click()
+    page.get_by_role("link", name="Find the frame of a part").click()
     expect(page.locator(".st-key-card-why")).to_have_count(0)
     page.get_by_placeholder("any").fill("ESC-7")
     page.get_by_placeholder("any").press("Enter")
@@ -218,7 +218,7 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
     expect(why.locator("img")).to_have_count(6)
     shows(page, 0.2)  # the words are drawn last
     page.keyboard.press("d")
-    expect(page.locator(".st-key-card-review .andon-said")).to_contain_text("Defect")
+    expect(page.locator(".st-key-card-review .andon-label")).to_contain_text("Defect")
     with line.database.read() as session:
         (counts,) = labels.counts(session)
     assert counts.passed_defect == 1

@@ -97,7 +97,7 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
         + elements.strip(
             Figure("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
             Figure("Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")),
-            Figure("Threshold", formatting.score(newest_threshold(newest)), "frames above it are flagged"),
+            Figure("Threshold", formatting.score(newest_threshold(newest)), "flagged above it"),
             latency(newest),
             Figure("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
         )
@@ -129,7 +129,7 @@ def latency(newest: Sequence[Verdict]) -> Figure:
     if not latencies_s:
         return Figure("Latency", "–", "no frames in this range")
     median, maximum = latencies_s[len(latencies_s) // 2], latencies_s[-1]
-    return Figure("Latency", formatting.latency(median), f"median; maximum {formatting.latency(maximum)}")
+    return Figure("Latency", formatting.latency(median), f"median; max {formatting.latency(maximum)}")
 
 
 def normal_set_note(active: NormalSet | None, waiting: int) -> str:

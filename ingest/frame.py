@@ -12,9 +12,15 @@ from uuid_utils.compat import uuid7
 class Frame:
     """One captured image, encoded as the camera encoded it.
 
-    `captured_at` is an aware UTC time. `truth` is what is known to be in the picture (``good`` or a defect's name),
-    only for replayed and simulated lines. `identity` is the source's own stable name for this capture, if it has one:
-    the same identity always gets the same frame id, so a capture published twice still makes one verdict.
+    Attributes:
+        station: The name of the station whose camera captured it.
+        captured_at: An aware time in UTC.
+        image: The encoded image.
+        content_type: Its MIME type, such as ``image/jpeg``.
+        part_id: The name of the part, where the source knows it.
+        truth: The ground truth, ``good`` or a defect's name; only replayed and simulated lines know it.
+        identity: The source's own stable name of this capture, where it has one. The same identity always gets the
+            same frame id, so a capture that is published twice still becomes one verdict.
     """
 
     station: str
@@ -28,7 +34,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFrame:
-    """A frame as it comes off the bus: `image` holds the bytes, or `image_reference` says where they lie."""
+    """A frame as it is read from the bus, with its encoded `image` or an `image_reference` to the image store."""
 
     frame_id: UUID
     station: str
@@ -42,7 +48,7 @@ class PublishedFrame:
 
 
 def mint_frame_id(frame: Frame) -> UUID:
-    """Return a UUIDv7 (RFC 9562): random without an identity, else a function of station, time and identity."""
+    """Return a UUIDv7 (RFC 9562): random for a frame without an identity, else a hash of station, time and identity."""
     if frame.identity is None:
         return uuid7()
     captured_ms = int(frame.captured_at.timestamp() * 1000) & 0xFFFF_FFFF_FFFF

@@ -1,9 +1,8 @@
-"""The message schema: how a frame travels, version 1.
+"""The message schema, version 1: how a frame is published.
 
-Key: the station's name. Value: the image as the camera encoded it, or nothing where the image travels as a reference.
+Key: the station's name. Value: the image as the camera encoded it, empty when the image is published as a reference.
 Headers, all UTF-8: `andon-schema`, `frame-id`, `station`, `captured-at`, `published-at` (RFC 3339), `content-type`, and
-where there is one `part-id`, `truth`, `image-reference`. Unknown headers may be there;
-the last of a repeated one counts.
+optionally `part-id`, `truth`, `image-reference`. Unknown headers are ignored; the last of a repeated one counts.
 """
 
 import re
@@ -17,17 +16,19 @@ from ingest.frame import Frame, PublishedFrame
 
 SCHEMA_VERSION = 1
 
-LONGEST_TEXT = {"station": 255, "content-type": 40, "part-id": 255, "truth": 120, "image-reference": 255}
+MAX_CHARACTERS = {"station": 255, "content-type": 40, "part-id": 255, "truth": 120, "image-reference": 255}
 _VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference: str | None) -> Message:
-    """Write a frame as a message; with an image reference the image itself stays out.
+    """Return a frame as a message; with an image reference the message has no image.
 
-    Never refuses a frame for its texts: one that can't be read back becomes a dead letter, where a person sees it.
-    Raises `ValueError` for a time without a zone.
+    A frame is never refused for its texts: one that can't be decoded becomes a dead letter, where a person sees it.
+
+    Raises:
+        ValueError: A time has no time zone.
     """
     texts = {
         "andon-schema": str(SCHEMA_VERSION),
@@ -45,16 +46,17 @@ def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference
 
 
 def refer(message: Message, image_reference: str) -> Message:
-    """The same message with its image left out and a reference to it in its place."""
+    """Return the same message with a reference to its image in place of the image."""
     headers = (*message.headers, ("image-reference", image_reference.encode()))
     return Message(message.key, b"", headers)
 
 
 def decode(record: Record) -> PublishedFrame:
-    """Read a message back.
+    """Return the frame of a record.
 
-    Raises `BadFrame`, and nothing else, with the reason ``no-headers`` (not one of ours), ``newer-schema``,
-    ``bad-header`` (missing or unreadable) or ``no-image`` (neither bytes nor a reference).
+    Raises:
+        BadFrame: And nothing else, with the reason ``no-headers`` (not this project's message), ``newer-schema``,
+            ``bad-header`` (missing or invalid) or ``no-image`` (neither bytes nor a reference).
     """
     headers = dict(record.headers)
     _check_version(headers)
@@ -62,7 +64,9 @@ def decode(record: Record) -> PublishedFrame:
     if image_reference is None and not record.value:
         raise BadFrame("no-image", "the message carries neither image bytes nor an image-reference header")
     if image_reference is not None and record.value:
-        raise BadFrame("bad-header", "the message carries image bytes and an image-reference header; only one may be")
+        raise BadFrame(
+            "bad-header", "the message carries image bytes and an image-reference header; only one may be set"
+        )
     return PublishedFrame(
         frame_id=_frame_id(headers),
         station=_text(headers, "station"),
@@ -82,10 +86,10 @@ def _utf8(text: str) -> bytes:
 
 def _check_version(headers: Mapping[str, bytes]) -> None:
     if "andon-schema" not in headers:
-        raise BadFrame("no-headers", "the message has no andon-schema header, so it was not written by this project")
+        raise BadFrame("no-headers", "the message has no andon-schema header, so this project did not publish it")
     text = _text(headers, "andon-schema")
     if not _VERSION.fullmatch(text) or int(text) < 1:
-        raise BadFrame("bad-header", f"header andon-schema is {text[:40]!r}, which is no schema version")
+        raise BadFrame("bad-header", f"header andon-schema is {text[:40]!r}, which is not a schema version")
     if int(text) > SCHEMA_VERSION:
         raise BadFrame(
             "newer-schema",
@@ -101,11 +105,11 @@ def _optional_text(headers: Mapping[str, bytes], name: str) -> str | None:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise BadFrame("bad-header", f"header {name} is not UTF-8: {raw[:40]!r}") from None
-    longest = LONGEST_TEXT.get(name, 255)
-    if len(text) > longest:
-        raise BadFrame("bad-header", f"header {name} has {len(text)} characters, and {longest} is the limit")
+    limit = MAX_CHARACTERS.get(name, 255)
+    if len(text) > limit:
+        raise BadFrame("bad-header", f"header {name} has {len(text)} characters, and the limit is {limit}")
     if "\0" in text:
-        raise BadFrame("bad-header", f"header {name} has a NUL character in it")
+        raise BadFrame("bad-header", f"header {name} has a NUL character")
     return text
 
 
@@ -119,20 +123,20 @@ def _text(headers: Mapping[str, bytes], name: str) -> str:
 def _frame_id(headers: Mapping[str, bytes]) -> UUID:
     text = _text(headers, "frame-id")
     if not _UUID.fullmatch(text):
-        raise BadFrame("bad-header", f"header frame-id is {text[:40]!r}, which is no UUID")
+        raise BadFrame("bad-header", f"header frame-id is {text[:40]!r}, which is not a UUID")
     return UUID(text)
 
 
 def _write_time(at: datetime) -> str:
     if at.tzinfo is None:
-        raise ValueError(f"naive time {at.isoformat()}: frames carry UTC times that say so")
+        raise ValueError(f"naive time {at.isoformat()}: frames have times with a time zone")
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _time(headers: Mapping[str, bytes], name: str) -> datetime:
     text = _text(headers, name)
     if not _RFC_3339.fullmatch(text):
-        raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, which is no RFC 3339 time")
+        raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, which is not an RFC 3339 time")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Files that hold an image, as told by their name; what is really in them is the scorer's business."""
+"""Image files by their name; the scorer decodes what is really in them."""
 
 import os
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ CONTENT_TYPES: Mapping[str, str] = {
     ".bmp": "image/bmp",
     ".webp": "image/webp",
 }
-"""Content type by file name ending, in lower case."""
+"""Content type by file name suffix, in lower case."""
 
 
 def display_path(path: Path) -> str:
-    """The path as text with slashes, fit for a header and a log; bytes that are no UTF-8 appear escaped."""
+    """Return a path as text with slashes, fit for headers and logs; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

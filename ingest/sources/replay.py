@@ -1,4 +1,4 @@
-"""Replay: a labelled dataset on disk, shown as if a camera took it now."""
+"""Replay: a labelled dataset on disk, as if a camera captured it now."""
 
 import hashlib
 import os
@@ -14,32 +14,34 @@ from ingest.sources.image_files import CONTENT_TYPES, display_path
 
 
 class Replay:
-    """The ``test`` part of a dataset in MVTec layout: ``test/good/…`` and ``test/<defect>/…``.
+    """Yields the ``test`` part of a dataset in MVTec layout: ``test/good/…`` and ``test/<defect>/…``.
 
-    All pictures come once, good and defective mixed in an order that depends only on their relative paths and `seed`,
-    so the same dataset gives the same order on every machine. `truth` is the folder's name, `part_id` the relative
-    path, `captured_at` the moment the picture is handed out.
+    Each image is yielded once, good and defective ones mixed in an order that depends only on their relative paths and
+    `seed`, so it is the same on every machine. `truth` is the folder's name, `part_id` the relative path, and
+    `captured_at` the time at which the image is yielded.
     """
 
     def __init__(self, root: Path, station: str, seed: int, now: Clock) -> None:
+        """List the images; raise `SourceError` when `root` is not such a dataset."""
         self._root = root
         self._station = station
         self._now = now
-        self._pictures = _in_order(root, seed)
+        self._images = _shuffled(root, seed)
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        """Return the number of images."""
+        return len(self._images)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield each picture once, then end. Raises `SourceError` for one that can't be read: none is left out."""
-        for relative in self._pictures:
+        """Yield each image once, then end; raise `SourceError` for one that can't be read, so that none is left out."""
+        for relative in self._images:
             if stop.is_set():
                 return
             path = self._root / relative
             try:
                 image = path.read_bytes()
             except OSError as error:
-                raise SourceError(f"The dataset picture {path} can't be read: {error.strerror}.") from error
+                raise SourceError(f"The dataset image {path} can't be read: {error.strerror}.") from error
             yield Frame(
                 station=self._station,
                 captured_at=self._now(),
@@ -50,14 +52,14 @@ class Replay:
             )
 
     def confirm(self, frame: Frame) -> None:
-        """A replay remembers nothing: it begins anew each time."""
+        """Do nothing: a replay starts from the beginning each time."""
 
     def close(self) -> None:
-        """Nothing is held open between pictures."""
+        """Do nothing: no file stays open between images."""
 
 
-def _in_order(root: Path, seed: int) -> list[Path]:
-    """Return the pictures' relative paths, ordered by a hash of seed and path."""
+def _shuffled(root: Path, seed: int) -> list[Path]:
+    """Return the images' relative paths, ordered by a hash of seed and path."""
     if not (root / "test").is_dir():
         raise SourceError(
             f"{root} is not a dataset in MVTec layout; it needs folders {root / 'test' / 'good'} and test/<defect>."
@@ -71,11 +73,11 @@ def _in_order(root: Path, seed: int) -> list[Path]:
         and len(relative.parts) > 2
     ]
     if not found:
-        raise SourceError(f"There is no picture in {root / 'test'}; it needs images in test/good and test/<defect>.")
+        raise SourceError(f"There is no image in {root / 'test'}; it needs images in test/good and test/<defect>.")
     return sorted(found, key=lambda path: hashlib.blake2b(f"{seed}\0{display_path(path)}".encode()).digest())
 
 
-def open_replay(place: str, station: str, settings: IngestSettings) -> Replay:
-    """Open ``replay:PATH``; it needs no settings."""
-    del settings
-    return Replay(Path(place), station, seed=0, now=utc_now)
+def open_replay(location: str, station: str, settings: IngestSettings) -> Replay:
+    """Open ``replay:PATH``; raise `SourceError` when it is not a dataset."""
+    del settings  # a replay needs none
+    return Replay(Path(location), station, seed=0, now=utc_now)

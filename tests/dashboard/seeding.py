@@ -224,7 +224,7 @@ def pool(line: Line, plan: Plan, number: int, chance: np.random.Generator) -> Po
         return drawn
     simulated = SimulatedLine(plan.simulated, plan.name, SimulationOptions(defect_rate=0.4))
     for n in range(6 * number):
-        shot = simulated.shot(n)
+        shot = simulated.image(n)
         where, most = (drawn.good, number) if shot.truth == "good" else (drawn.bad, number // 2)
         if len(where) < most:
             mask = Image.fromarray((255 * np.asarray(shot.mask, dtype=np.float64)).clip(0, 255).astype(np.uint8))

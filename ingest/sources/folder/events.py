@@ -1,4 +1,4 @@
-"""Events of the file system, where it gives any."""
+"""File system events, where the file system has them."""
 
 import threading
 import time
@@ -16,22 +16,24 @@ log = structlog.get_logger()
 
 
 class FolderEvents(AbstractContextManager["FolderEvents"], Protocol):
-    """Wakes a folder source early."""
+    """Wakes a folder source as soon as files change."""
 
     def wait(self, seconds: float) -> set[Path]:
-        """Return the paths that changed as soon as some did, or nothing after `seconds` or when stopped."""
+        """Return the changed paths as soon as there are any; an empty set after `seconds` or when stopped."""
 
 
 class WatchedFolder(FolderEvents):
-    """inotify and its like through watchfiles; without them `wait` just waits, and rescans do the work."""
+    """Watches through inotify and its equivalents; without them `wait` only waits, and rescans find the files."""
 
     def __init__(self, root: Path, stop: threading.Event) -> None:
+        """Watch nothing yet; entering does. `stop` ends a wait."""
         self._root = root
         self._stop = stop
         self._changes: Generator[set[tuple[Change, str]], None, None] | None = None
         self._early: set[Path] = set()
 
     def __enter__(self) -> "WatchedFolder":
+        """Start to watch."""
         self._changes = watch(
             self._root,
             watch_filter=None,
@@ -42,20 +44,22 @@ class WatchedFolder(FolderEvents):
             stop_event=self._stop,
             ignore_permission_denied=True,
         )
-        self._early = self._next()  # the watch begins with the first question, so nothing after this is missed
+        self._early = self._next()  # watching starts with the first call, so no later change is missed
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Stop to watch."""
         if self._changes is not None:
             self._changes.close()
             self._changes = None
 
     def wait(self, seconds: float) -> set[Path]:
-        until_s = time.monotonic() + seconds
+        """Return the changed paths as soon as there are any; an empty set after `seconds` or when stopped."""
+        deadline_s = time.monotonic() + seconds
         changed, self._early = self._early, set()
-        while not changed and not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+        while not changed and not self._stop.is_set() and (rest_s := deadline_s - time.monotonic()) > 0:
             if self._changes is None:
-                self._stop.wait(left_s)
+                self._stop.wait(rest_s)
             else:
                 changed = self._next()
         return changed
@@ -65,7 +69,9 @@ class WatchedFolder(FolderEvents):
         try:
             return {Path(path) for _, path in next(self._changes, set())}
         except (OSError, RuntimeError) as error:
-            log.warning("No file events for this folder; looking every few seconds.", folder=str(self._root), why=error)
+            log.warning(
+                "the folder has no file events; rescans find new files", folder=str(self._root), error=str(error)
+            )
             self._changes = None
             return set()
 

@@ -1,4 +1,4 @@
-"""What a folder source took, remembered across restarts in a small SQLite file."""
+"""The files that a folder source has read, stored across restarts in a small SQLite file."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS taken (
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One version of one file: `path` is relative to the folder."""
+    """One version of one file; `path` is relative to the folder."""
 
     path: Path
     size: int
@@ -30,18 +30,19 @@ class FileVersion:
 
     @property
     def identity(self) -> str:
-        """The same text for the same version, on every start."""
+        """Return a text that is the same for the same version on every start."""
         return f"{display_path(self.path)} {self.size} {self.mtime_ns}"
 
 
 class ProcessedFiles:
-    """The newest version taken of each file; safe to use from several threads.
+    """Stores the newest version read of each file; safe to use from several threads.
 
-    Write-ahead logging without a disk flush per file: after a power cut the last few may be taken again, and their
-    identity gives them the same frame ids.
+    It is written without a sync per file: after a power cut the last few may be read again, and get the same frame ids
+    by their identity.
     """
 
     def __init__(self, file: Path) -> None:
+        """Open the SQLite file, and create it if it is missing; raise `SourceError` when it can't be used."""
         self.file = file
         self._lock = threading.Lock()
         try:
@@ -52,12 +53,11 @@ class ProcessedFiles:
             self._connection.execute(TABLE)
         except (OSError, sqlite3.Error) as error:
             raise SourceError(
-                f"The folder source can't keep its memory in {file} ({error}); make that place writable, or set "
-                "ingest.state_path to another."
+                f"The folder source can't write {file} ({error}); make it writable, or change ingest.state_path."
             ) from error
 
-    def knows(self, state: FileVersion) -> bool:
-        """Whether exactly this version was remembered."""
+    def contains(self, state: FileVersion) -> bool:
+        """Return whether exactly this version was added."""
         with self._lock:
             row = self._connection.execute(
                 "SELECT 1 FROM taken WHERE path = ? AND size = ? AND mtime_ns = ?",
@@ -65,19 +65,19 @@ class ProcessedFiles:
             ).fetchone()
         return row is not None
 
-    def remember(self, state: FileVersion) -> None:
-        """Remember this version in place of an earlier one. Raises `sqlite3.Error` when the file can't be written."""
+    def add(self, state: FileVersion) -> None:
+        """Add this version in place of an earlier one; raise `sqlite3.Error` when the file can't be written."""
         with self._lock:
             self._connection.execute(
                 "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)",
                 (os.fsencode(state.path), state.size, state.mtime_ns, utc_now().isoformat()),
             )
 
-    def forget(self, taken_before: datetime, gone: Callable[[Path], bool]) -> int:
-        """Drop files that were taken before a time and are `gone`; return how many."""
+    def remove_missing(self, added_before: datetime, is_missing: Callable[[Path], bool]) -> int:
+        """Remove files that were added before a time and for which `is_missing` is true; return how many."""
         with self._lock:
-            rows = self._connection.execute("SELECT path FROM taken WHERE taken_at < ?", (taken_before.isoformat(),))
-            old = [path for (path,) in rows if gone(Path(os.fsdecode(path)))]
+            rows = self._connection.execute("SELECT path FROM taken WHERE taken_at < ?", (added_before.isoformat(),))
+            old = [path for (path,) in rows if is_missing(Path(os.fsdecode(path)))]
             self._connection.execute("BEGIN")
             self._connection.executemany("DELETE FROM taken WHERE path = ?", [(path,) for path in old])
             self._connection.execute("COMMIT")
@@ -90,6 +90,6 @@ class ProcessedFiles:
 
 
 def processed_files_path(state_path: Path, station: str, root: Path) -> Path:
-    """Where the memory of this station's use of this folder lies: two stations may read one folder."""
+    """Return the file for this station and folder: two stations may read one folder."""
     digest = hashlib.blake2b(station.encode() + b"\0" + os.fsencode(root.absolute()), digest_size=12).hexdigest()
     return state_path / f"folder-{digest}.sqlite"

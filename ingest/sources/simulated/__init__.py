@@ -1,4 +1,4 @@
-"""A simulated line: what other rooms need of it."""
+"""A simulated line: its public names."""
 
 from ingest.sources.simulated.line import SimulatedImage, SimulatedLine, SimulationOptions, normals, scene
 from ingest.sources.simulated.scenes import SCENES

@@ -1,4 +1,4 @@
-"""A tray of twelve coins, each in its own place: coins can be missing, turned or swapped."""
+"""A tray of twelve coins, each in its recess: coins can be missing, turned or swapped."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ COINS = (
     (102, 196, 20.5), (348, 186, 30), (212, 193, 22.5), (46, 260, 27),
     (169, 261, 25), (244, 263, 22.5), (114, 265, 20.5), (300, 264, 23.5),
 )  # fmt: skip
-"""Where the coins lie in the photograph: x, y and radius in pixels."""
+"""The coins in the photograph: x, y and radius in pixels."""
 
 HEIGHT, WIDTH, PITCH = 400, 512, 122
 RADIUS = 45
@@ -25,8 +25,8 @@ BLUE_FOAM = np.array([0.82, 0.95, 1.12], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """One recess of the tray: which coin lies in it (None: empty), how it lies, and where, in pixels."""
+class _Recess:
+    """A recess of the tray: its coin (None: empty), the coin's angle, and its centre in pixels."""
 
     coin: int | None
     x: float
@@ -35,19 +35,19 @@ class _Place:
 
 
 def draw(rng: np.random.Generator, defect: str | None) -> tuple[FloatImage, Mask]:
-    """Draw a tray, with one defect or none."""
-    places, foam = _places(rng), _foam(rng)
-    hurt = int(rng.integers(len(places)))
-    place = places[hurt]
+    """Draw a tray with one defect or none; return its image and the mask of the defect."""
+    recesses, foam = _recesses(rng), _foam(rng)
+    damaged = int(rng.integers(len(recesses)))
+    recess = recesses[damaged]
     if defect == "missing_part":
-        places[hurt] = replace(place, coin=None)
+        recesses[damaged] = replace(recess, coin=None)
     elif defect == "turned_part":
-        places[hurt] = replace(place, degrees=place.degrees + float(rng.uniform(60, 300)))
+        recesses[damaged] = replace(recess, degrees=recess.degrees + float(rng.uniform(60, 300)))
     elif defect == "swapped_part":
-        places[hurt] = replace(place, coin=(hurt + int(rng.integers(1, len(COINS)))) % len(COINS))
-    picture = _tray(places, foam)
-    x, y = np.array([place.x, place.y]) + rng.uniform(-0.3, 0.3, 2) * RADIUS
-    on_coin = distance_from((HEIGHT, WIDTH), place.x, place.y) < RADIUS
+        recesses[damaged] = replace(recess, coin=(damaged + int(rng.integers(1, len(COINS)))) % len(COINS))
+    picture = _tray(recesses, foam)
+    x, y = np.array([recess.x, recess.y]) + rng.uniform(-0.3, 0.3, 2) * RADIUS
+    on_coin = distance_from((HEIGHT, WIDTH), recess.x, recess.y) < RADIUS
     if defect == "scratch":
         scratched, mask = scratch(picture, DefectRegion(float(x), float(y), float(rng.uniform(34, 44))), rng)
         return np.where(on_coin[..., None], scratched, picture), mask & on_coin
@@ -58,16 +58,16 @@ def draw(rng: np.random.Generator, defect: str | None) -> tuple[FloatImage, Mask
     return picture, on_coin & (defect is not None)
 
 
-def _places(rng: np.random.Generator) -> list[_Place]:
-    """The coins of a good tray; the tray itself lies a little differently each time."""
+def _recesses(rng: np.random.Generator) -> list[_Recess]:
+    """Return the coins of a good tray; the tray is shifted and turned a little, at random."""
     shift, turn = rng.normal(0, 1, 2), np.deg2rad(rng.normal(0, 0.2))
-    places = []
+    recesses = []
     for coin in range(len(COINS)):
         across, down = (coin % 4 - 1.5) * PITCH, (coin // 4 - 1) * PITCH
         x = WIDTH / 2 + across * np.cos(turn) - down * np.sin(turn) + shift[0] + rng.normal(0, 0.5)
         y = HEIGHT / 2 + across * np.sin(turn) + down * np.cos(turn) + shift[1] + rng.normal(0, 0.5)
-        places.append(_Place(coin, float(x), float(y), float(rng.normal(0, 1))))
-    return places
+        recesses.append(_Recess(coin, float(x), float(y), float(rng.normal(0, 1))))
+    return recesses
 
 
 def _foam(rng: np.random.Generator) -> FloatImage:
@@ -81,15 +81,15 @@ def _foam(rng: np.random.Generator) -> FloatImage:
     return np.asarray(grain[..., None] * BLUE_FOAM, dtype=np.float32)
 
 
-def _tray(places: list[_Place], foam: FloatImage) -> FloatImage:
+def _tray(recesses: list[_Recess], foam: FloatImage) -> FloatImage:
     picture = foam.copy()
-    for place in places:
-        top, left = max(0, int(place.y) - REACH), max(0, int(place.x) - REACH)
+    for recess in recesses:
+        top, left = max(0, int(recess.y) - REACH), max(0, int(recess.x) - REACH)
         window = picture[top : top + 2 * REACH, left : left + 2 * REACH]  # a view: what is drawn stays in the picture
-        x, y = place.x - left, place.y - top
-        _hollow_out(window, x, y)
-        if place.coin is not None:
-            _lay_coin(window, x, y, COINS[place.coin], place.degrees)
+        x, y = recess.x - left, recess.y - top
+        _draw_recess(window, x, y)
+        if recess.coin is not None:
+            _draw_coin(window, x, y, COINS[recess.coin], recess.degrees)
     return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
 
 
@@ -97,8 +97,8 @@ def _disc(distance: FloatImage, radius: float, softness: float) -> FloatImage:
     return np.asarray(np.clip((radius - distance) / softness + 0.5, 0, 1), dtype=np.float32)
 
 
-def _hollow_out(window: FloatImage, x: float, y: float) -> None:
-    """A round recess: its wall throws a shadow in from the upper left and catches light at the lower right."""
+def _draw_recess(window: FloatImage, x: float, y: float) -> None:
+    """Draw a round recess, with a shadow from the upper left and light on its lower right wall."""
     shape = (window.shape[0], window.shape[1])
     hollow = _disc(distance_from(shape, x, y), RADIUS + 5, 1.6)
     shadow = hollow * (1 - _disc(distance_from(shape, x + 4, y + 5), RADIUS + 3, 9))
@@ -108,8 +108,8 @@ def _hollow_out(window: FloatImage, x: float, y: float) -> None:
     window *= (1 - 0.35 * hollow - 0.45 * shadow + 0.45 * np.clip(lip, 0, 1))[..., None]
 
 
-def _lay_coin(window: FloatImage, x: float, y: float, coin: tuple[float, float, float], degrees: float) -> None:
-    """A coin with its shadow on the foam and its rounded rim."""
+def _draw_coin(window: FloatImage, x: float, y: float, coin: tuple[float, float, float], degrees: float) -> None:
+    """Draw a coin with its shadow on the foam and its rounded rim."""
     shape = (window.shape[0], window.shape[1])
     shadow = _disc(distance_from(shape, x + 2.5, y + 3.5), RADIUS, 6)
     face, cover = cut_disc(photograph_of("coins"), coin, shape, (x, y), RADIUS, degrees)

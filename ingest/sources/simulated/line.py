@@ -1,4 +1,4 @@
-"""A simulated line: real photographs, believable defects, a lamp that fades and a camera that falls silent."""
+"""A simulated line: real photographs, realistic defects, a lamp that fades and a camera that stops."""
 
 import hashlib
 import threading
@@ -22,7 +22,7 @@ DIMMEST = 0.35
 
 @dataclass(frozen=True, slots=True)
 class SimulationOptions:
-    """What ``simulated:NAME?key=value&…`` may say; frames are counted from 0."""
+    """The options of ``simulated:NAME?key=value&…``; frames are counted from 0."""
 
     seed: int = 0
     defect_rate: float = 0.1
@@ -38,7 +38,7 @@ FRACTIONS = ("defect_rate", "silent_for_s")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedImage:
-    """One picture of a simulated line: `truth` is ``good`` or the defect's name, `mask` where the defect is."""
+    """One image of a simulated line: `truth` is ``good`` or the defect's name, `mask` (height, width) is the defect."""
 
     image: bytes
     truth: str
@@ -46,7 +46,7 @@ class SimulatedImage:
 
 
 class SimulatedLine:
-    """An endless line of parts of one kind; shot k of a (name, options) is always the same picture."""
+    """An endless line of parts of one kind; image k of a (name, options) is always the same."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class SimulatedLine:
         now: Clock = utc_now,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
+        """Raise `SourceError` for a name that no simulated line has."""
         self._name = name
         self._scene = scene(name)
         self._station = station
@@ -66,72 +67,72 @@ class SimulatedLine:
 
     @property
     def object_name(self) -> str:
-        """What the parts are, such as ``coin tray``."""
+        """Return what the parts are, such as ``coin tray``."""
         return self._scene.object_name
 
-    def shot(self, number: int) -> SimulatedImage:
-        """Take picture `number` of the line."""
-        rng = _dice(self._name, "line", self._options.seed, number)
+    def image(self, number: int) -> SimulatedImage:
+        """Return image `number` of the line."""
+        rng = _generator(self._name, "line", self._options.seed, number)
         defective = rng.uniform() < self._options.defect_rate
         defect = str(rng.choice(self._scene.defects)) if defective else None
         picture, mask = self._scene.draw(rng, defect)
         return SimulatedImage(photograph(picture, rng, self.lamp(number)), defect or GOOD, mask)
 
     def lamp(self, number: int) -> float:
-        """The lamp's brightness for picture `number`: 1, and falling to 0.35 once it fades."""
+        """Return the lamp's brightness for image `number`: 1, and down to 0.35 once it fades."""
         after = self._options.lamp_fades_after
         if after is None or number <= after:
             return 1.0
         return 1 - (1 - DIMMEST) * min(1.0, (number - after) / self._options.lamp_fades_over)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield pictures until `stop`, with the silence that was asked for."""
+        """Yield frames until `stop`, with the pause that the options set."""
         number = 0
         while not stop.is_set():
             if number == self._options.silent_from and self._wait(stop, self._options.silent_for_s):
                 return
-            shot = self.shot(number)
+            image = self.image(number)
             yield Frame(
                 station=self._station,
                 captured_at=self._now(),
-                image=shot.image,
+                image=image.image,
                 content_type="image/jpeg",
                 part_id=f"{self._name}-{self._options.seed}-{number:06d}",
-                truth=shot.truth,
+                truth=image.truth,
             )
             number += 1
 
     def confirm(self, frame: Frame) -> None:
-        """A simulated line remembers nothing: it begins anew each time."""
+        """Do nothing: a simulated line starts from the beginning each time."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: a simulated line holds nothing open."""
 
 
 def normals(name: str, count: int, seed: int = 0) -> Sequence[bytes]:
-    """Return `count` JPEGs of good parts for a normal set; never the same pictures as the line's own."""
+    """Return `count` JPEGs of good parts for a normal set; none is an image of the line."""
     draw = scene(name).draw
-    pictures = []
+    images = []
     for number in range(count):
-        rng = _dice(name, "normals", seed, number)
-        pictures.append(photograph(draw(rng, None)[0], rng))
-    return pictures
+        rng = _generator(name, "normals", seed, number)
+        images.append(photograph(draw(rng, None)[0], rng))
+    return images
 
 
 def scene(name: str) -> Scene:
-    """The kind of part behind a name. Raises `SourceError` for a name there is not."""
+    """Return the kind of part of a name; raise `SourceError` for a name that no simulated line has."""
     if name not in SCENES:
-        raise SourceError(f"There is no simulated line {name!r}; there are {', '.join(SCENES)}.")
+        raise SourceError(f"There is no simulated line {name!r}; choose one of {', '.join(SCENES)}.")
     return SCENES[name]
 
 
-def _dice(name: str, purpose: str, seed: int, number: int) -> np.random.Generator:
+def _generator(name: str, purpose: str, seed: int, number: int) -> np.random.Generator:
     digest = hashlib.blake2b(f"{name}\0{purpose}\0{seed}\0{number}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
 
 
 def line_options(text: str) -> SimulationOptions:
-    """Read ``key=value&…``. Raises `SourceError` for an unknown key or a value that makes no sense."""
+    """Parse ``key=value&…``; raise `SourceError` for an unknown key or a value out of range."""
     values: dict[str, int | float] = {}
     for key, value in parse_qsl(text, keep_blank_values=True):
         if key not in OPTION_NAMES:
@@ -139,27 +140,27 @@ def line_options(text: str) -> SimulationOptions:
         values[key] = _number(key, value)
     options = SimulationOptions(**values)  # type: ignore[arg-type]
     if not 0 <= options.defect_rate <= 1:
-        raise SourceError(f"A defect rate lies between 0 and 1, not at {options.defect_rate}.")
+        raise SourceError(f"The defect rate must be between 0 and 1, not {options.defect_rate}.")
     if options.lamp_fades_over < 1 or not 0 <= options.silent_for_s < float("inf"):
-        raise SourceError("A lamp fades over at least 1 frame, and a silence lasts 0 seconds or more.")
+        raise SourceError("The option lamp_fades_over must be at least 1 frame, and silent_for_s at least 0 seconds.")
     return options
 
 
 def _number(key: str, value: str) -> int | float:
-    """A fraction for what is one, else a whole number; 50.0 is whole."""
+    """Return the value of an option, a float for those in `FRACTIONS`, else an int; 50.0 is an int."""
     try:
         number = float(value)
     except ValueError as error:
-        raise SourceError(f"The simulated line's option {key}={value} is no number.") from error
+        raise SourceError(f"The simulated line's option {key}={value} is not a number.") from error
     if key in FRACTIONS:
         return number
     if not number.is_integer():
-        raise SourceError(f"The simulated line's option {key}={value} is no whole number.")
+        raise SourceError(f"The simulated line's option {key}={value} is not a whole number.")
     return int(number)
 
 
-def open_simulated(place: str, station: str, settings: IngestSettings) -> SimulatedLine:
-    """Open ``simulated:NAME?options``; it needs no settings."""
-    del settings
-    name, _, options = place.partition("?")
+def open_simulated(location: str, station: str, settings: IngestSettings) -> SimulatedLine:
+    """Open ``simulated:NAME?options``; raise `SourceError` for an unknown name or option."""
+    del settings  # a simulated line needs none
+    name, _, options = location.partition("?")
     return SimulatedLine(name, station, line_options(options))

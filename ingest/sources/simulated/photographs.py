@@ -1,4 +1,4 @@
-"""The photographs that scikit-image ships in its wheel, and ways to cut parts out of them.
+"""The photographs that scikit-image has in its wheel, and functions that cut parts out of them.
 
 Free to use: brick and gravel (CC0), coffee (CC0, Rachel Michetti), coins (Brooklyn Museum, no known restrictions).
 """
@@ -17,7 +17,7 @@ MARGIN = 64  # mirrored, so that a crop may reach a little over the edge
 
 @functools.cache
 def photograph_of(name: str) -> FloatImage:
-    """A photograph that scikit-image ships, as light between 0 and 1, (height, width) or (height, width, 3)."""
+    """Return a photograph of scikit-image as light from 0 to 1, (height, width) or (height, width, 3)."""
     with resources.files("skimage").joinpath("data", f"{name}.png").open("rb") as file:
         return np.asarray(Image.open(file), dtype=np.float32) / 255
 
@@ -32,7 +32,7 @@ def _planes(photograph_name: str) -> tuple[Image.Image, ...]:
 
 
 def crop(name: str, centre: tuple[float, float], side: float, degrees: float, mirrored: bool = False) -> FloatImage:
-    """Cut a turned square of `side` pixels around (x, y) out of a photograph and enlarge it to the sensor's size."""
+    """Return a rotated square of `side` pixels around (x, y) of a photograph, enlarged to the sensor's size."""
     scale, angle, half = side / SIDE, np.deg2rad(degrees), SIDE / 2
     a, b = scale * np.cos(angle), scale * np.sin(angle)
     right = (-a, b) if mirrored else (a, -b)
@@ -53,9 +53,10 @@ def cut_disc(
     radius: float,
     degrees: float,
 ) -> tuple[FloatImage, FloatImage]:
-    """Bring a disc (x, y, radius) of a grey photograph to `centre` at `radius`, on an empty picture of `shape`.
+    """Move a disc (x, y, radius) of a grey photograph to `centre` and scale it to `radius`, on an image of `shape`.
 
-    Returns the picture, and how much of each pixel the disc covers.
+    Returns:
+        The image, and the part of each pixel that the disc covers, 0 to 1.
     """
     scale, angle = disc[2] / radius, np.deg2rad(degrees)
     a, b = scale * np.cos(angle), scale * np.sin(angle)

@@ -1,4 +1,4 @@
-"""What the simulated cameras look at."""
+"""The scenes in front of the simulated cameras."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ingest.sources.simulated.imaging import FloatImage
 from ingest.sources.simulated.photographs import SIDE, crop
 
 Draw = Callable[[np.random.Generator, str | None], tuple[FloatImage, Mask]]
-"""Draw a part with a named defect, or a good one for None: its picture, and where the defect is."""
+"""Draws a part with a named defect, or a good one for None; returns its image and the defect's mask."""
 
 BRICK_RED = np.array([0.47, 0.27, 0.20], dtype=np.float32)
 MORTAR = np.array([0.80, 0.76, 0.68], dtype=np.float32)
@@ -19,7 +19,7 @@ MORTAR = np.array([0.80, 0.76, 0.68], dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A kind of part: what to call it, which defects it can have, and how it is drawn."""
+    """A kind of part: its name, its possible defects, and the function that draws it."""
 
     object_name: str
     defects: tuple[str, ...]
@@ -27,23 +27,25 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """A damage, how far it may reach (pixels, from and to), and where its middle may lie (anywhere, if not said)."""
+class _SurfaceDefect:
+    """A defect's drawing, its range of radii in pixels, and its possible centres (none: anywhere)."""
 
-    damage: DrawDefect
+    draw: DrawDefect
     reach: tuple[float, float]
-    middles: tuple[tuple[float, float], ...] = ()
+    centres: tuple[tuple[float, float], ...] = ()
 
     def apply(self, part: FloatImage, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
-        if self.middles:
-            x, y = np.array(self.middles[int(rng.integers(len(self.middles)))]) + rng.uniform(-8, 8, 2)
+        if self.centres:
+            x, y = np.array(self.centres[int(rng.integers(len(self.centres)))]) + rng.uniform(-8, 8, 2)
         else:
             x, y = rng.uniform(0.2, 0.8, 2) * SIDE
-        return self.damage(part, DefectRegion(float(x), float(y), float(rng.uniform(*self.reach))), rng)
+        return self.draw(part, DefectRegion(float(x), float(y), float(rng.uniform(*self.reach))), rng)
 
 
-def _surface(object_name: str, good: Callable[[np.random.Generator], FloatImage], kinds: Mapping[str, _Kind]) -> Scene:
-    """A part whose defects are all done to its surface."""
+def _surface(
+    object_name: str, good: Callable[[np.random.Generator], FloatImage], kinds: Mapping[str, _SurfaceDefect]
+) -> Scene:
+    """Return a scene whose defects are all on the part's surface."""
 
     def draw(rng: np.random.Generator, defect: str | None) -> tuple[FloatImage, Mask]:
         part = good(rng)
@@ -55,7 +57,7 @@ def _surface(object_name: str, good: Callable[[np.random.Generator], FloatImage]
 
 
 def _brick(rng: np.random.Generator) -> FloatImage:
-    """The photograph is grey; its tones between brick and mortar are given those materials' colours."""
+    """Draw a brick wall; the grey photograph's tones get the colours of brick and mortar."""
     centre = 256 + rng.uniform(-20, 20), 256 + rng.uniform(-20, 20)
     grey = crop("brick", centre, float(rng.uniform(345, 365)), float(rng.normal(0, 0.8)))
     mortar = np.clip((grey - 0.36) / 0.22, 0, 1)[..., None]
@@ -83,23 +85,27 @@ SCENES: Mapping[str, Scene] = {
     "brick": _surface(
         "brick wall",
         _brick,
-        {"scratch": _Kind(scratch, (120, 180)), "stain": _Kind(stain, (52, 80)), "missing_part": _Kind(chip, (36, 56))},
+        {
+            "scratch": _SurfaceDefect(scratch, (120, 180)),
+            "stain": _SurfaceDefect(stain, (52, 80)),
+            "missing_part": _SurfaceDefect(chip, (36, 56)),
+        },
     ),
     "gravel": _surface(
         "gravel bed",
         _gravel,
         {
-            "missing_part": _Kind(chip, (60, 85)),
-            "foreign_part": _Kind(foreign_part, (52, 66)),
+            "missing_part": _SurfaceDefect(chip, (60, 85)),
+            "foreign_part": _SurfaceDefect(foreign_part, (52, 66)),
         },
     ),
     "coffee": _surface(
         "cup of coffee",
         _coffee,
         {
-            "scratch": _Kind(scratch, (40, 60), SAUCER[:4]),
-            "stain": _Kind(stain, (26, 38), SAUCER),
-            "missing_part": _Kind(chip, (13, 18), RIM),
+            "scratch": _SurfaceDefect(scratch, (40, 60), SAUCER[:4]),
+            "stain": _SurfaceDefect(stain, (26, 38), SAUCER),
+            "missing_part": _SurfaceDefect(chip, (13, 18), RIM),
         },
     ),
 }

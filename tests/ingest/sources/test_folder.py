@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_read_is_tried_again(root: Path, days: Callable[..
         frames = days().spend(*LONG_ENOUGH, repair, *[nothing] * 8)
 
     assert [frame.image for frame in frames] == [png(1)]
-    assert [entry["event"] for entry in logs] == ["A file can't be read; trying again."]
+    assert [entry["log_level"] for entry in logs] == ["warning"]
 
 
 def test_a_file_too_big_for_memory_is_counted_and_left(root: Path, days: Callable[..., Day]) -> None:
@@ -269,7 +269,7 @@ def test_a_file_with_a_strange_time_is_taken(root: Path, days: Callable[..., Day
 def test_a_folder_that_vanishes_is_waited_for(
     root: Path, days: Callable[..., Day], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_source, "RESCAN_EVERY_S", 0.01)
+    monkeypatch.setattr(folder_source, "RESCAN_INTERVAL_S", 0.01)
     taken: queue.Queue[Frame] = queue.Queue()
     day = days()
     day.happenings = [nothing] * 1_000_000
@@ -286,10 +286,7 @@ def test_a_folder_that_vanishes_is_waited_for(
         day.stop.set()
         reader.join(10)
 
-    assert [entry["event"] for entry in logs] == [
-        "The folder can't be read; waiting for it.",
-        "The folder is back.",
-    ]
+    assert [entry["log_level"] for entry in logs] == ["warning", "info"]
 
 
 def put_all(taken: queue.Queue[Frame], frames: Iterable[Frame]) -> None:
@@ -309,7 +306,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_a_renamed_file_is_taken_by_the_file_systems_event_long_before_a_rescan(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_source, "RESCAN_EVERY_S", 3_600.0)
+    monkeypatch.setattr(folder_source, "RESCAN_INTERVAL_S", 3_600.0)
     taken: queue.Queue[Frame] = queue.Queue()
     stop = threading.Event()
     source = open_folder(str(root), STATION, IngestSettings(state_path=tmp_path / "state", settle_time_s=0.1))
@@ -363,17 +360,17 @@ def test_a_confirmation_that_cannot_be_kept_is_logged_and_harms_nothing(root: Pa
     with capture_logs() as logs:
         day.folder.confirm(frame)
 
-    assert [entry["event"] for entry in logs] == ["A taken file can't be remembered."]
+    assert [entry["log_level"] for entry in logs] == ["warning"]
 
 
 def test_old_memories_of_files_that_are_gone_are_dropped(tmp_path: Path) -> None:
     memory = ProcessedFiles(tmp_path / "memory.sqlite")
     kept = FileVersion(Path("kept.png"), 1, 1)
     gone = FileVersion(Path("gone.png"), 1, 1)
-    memory.remember(kept)
-    memory.remember(gone)
+    memory.add(kept)
+    memory.add(gone)
 
-    assert memory.forget(datetime(2000, 1, 1, tzinfo=UTC), lambda path: True) == 0
-    assert memory.forget(datetime(9000, 1, 1, tzinfo=UTC), lambda path: path.name == "gone.png") == 1
-    assert (memory.knows(kept), memory.knows(gone)) == (True, False)
+    assert memory.remove_missing(datetime(2000, 1, 1, tzinfo=UTC), lambda path: True) == 0
+    assert memory.remove_missing(datetime(9000, 1, 1, tzinfo=UTC), lambda path: path.name == "gone.png") == 1
+    assert (memory.contains(kept), memory.contains(gone)) == (True, False)
     memory.close()

@@ -29,17 +29,17 @@ def pixels(image: bytes) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_shot_is_the_same_every_time_and_unlike_its_neighbours(name: str) -> None:
-    first, again = line(name, seed=7).shot(3), line(name, seed=7).shot(3)
+    first, again = line(name, seed=7).image(3), line(name, seed=7).image(3)
 
     assert first.image == again.image
     assert first.truth == again.truth
-    assert first.image != line(name, seed=7).shot(4).image
-    assert first.image != line(name, seed=8).shot(3).image
+    assert first.image != line(name, seed=7).image(4).image
+    assert first.image != line(name, seed=8).image(3).image
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_shot_is_a_jpeg_of_camera_size(name: str) -> None:
-    shot = line(name, defect_rate=0).shot(0)
+    shot = line(name, defect_rate=0).image(0)
     image = Image.open(io.BytesIO(shot.image))
 
     assert image.format == "JPEG"
@@ -62,7 +62,7 @@ def test_a_defect_changes_the_picture_where_its_mask_says_and_nowhere_else(name:
 
 
 def test_the_defect_rate_is_kept_and_every_defect_comes() -> None:
-    shots = [line("gravel", defect_rate=0.5).shot(number).truth for number in range(40)]
+    shots = [line("gravel", defect_rate=0.5).image(number).truth for number in range(40)]
     defective = [truth for truth in shots if truth != "good"]
 
     assert 11 <= len(defective) <= 29  # 20 expected, deviation 3.2
@@ -70,7 +70,7 @@ def test_the_defect_rate_is_kept_and_every_defect_comes() -> None:
 
 
 def test_good_shots_carry_the_truth_good_and_an_empty_mask() -> None:
-    shots = [line("brick", defect_rate=0).shot(number) for number in range(3)]
+    shots = [line("brick", defect_rate=0).image(number) for number in range(3)]
 
     assert [(shot.truth, bool(shot.mask.any())) for shot in shots] == [("good", False)] * 3
 
@@ -79,7 +79,7 @@ def test_the_lamp_fades_and_the_truth_stays_good() -> None:
     fading = line("gravel", defect_rate=0, lamp_fades_after=10, lamp_fades_over=20)
 
     assert [fading.lamp(number) for number in (0, 10, 20, 30, 500)] == pytest.approx([1, 1, 0.675, 0.35, 0.35])
-    new, old = fading.shot(10), fading.shot(30)
+    new, old = fading.image(10), fading.image(30)
     assert pixels(old.image).mean() / pixels(new.image).mean() == pytest.approx(0.35, abs=0.05)
     assert old.truth == "good"
 
@@ -111,8 +111,8 @@ def test_frames_say_what_they_show() -> None:
     (frame,) = (frame for frame, _ in zip(line("coins").frames(threading.Event()), range(1), strict=False))
 
     assert (frame.station, frame.captured_at, frame.content_type, frame.identity) == ("s1", NOW, "image/jpeg", None)
-    assert frame.truth == line("coins").shot(0).truth
-    assert frame.image == line("coins").shot(0).image
+    assert frame.truth == line("coins").image(0).truth
+    assert frame.image == line("coins").image(0).image
 
 
 def test_normals_are_good_parts_that_never_pass_on_the_line() -> None:
@@ -120,7 +120,7 @@ def test_normals_are_good_parts_that_never_pass_on_the_line() -> None:
 
     assert len(set(pictures)) == 4
     assert list(pictures) == list(normals("brick", 4))
-    assert not set(pictures) & {line("brick", defect_rate=0).shot(number).image for number in range(4)}
+    assert not set(pictures) & {line("brick", defect_rate=0).image(number).image for number in range(4)}
 
 
 def test_options_are_read_from_the_address() -> None:

@@ -22,6 +22,7 @@ AndonError
 │   ├── ModelUnavailable            Retriable, cause "model"
 │   │   └── InvalidWeights
 │   ├── ImageStoreUnavailable       Retriable, cause "images"
+│   ├── InvalidImage
 │   ├── InvalidNormalSet
 │   ├── InvalidImage                ValueError
 │   ├── InvalidReferences
@@ -34,6 +35,7 @@ AndonError
 │   ├── UnknownRule
 │   ├── InvalidParameters
 │   └── NotificationFailed
+├── ExtraMissing
 ├── InvalidSettings
 ├── PortInUse
 ├── CommandFailed

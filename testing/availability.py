@@ -1,4 +1,4 @@
-"""A real part that can't be had here skips its tests with one line that says why; under CI that is a failure."""
+"""A service that is not available here skips its tests with a reason; under CI that is a failure."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def skip_unavailable(reason: str) -> NoReturn:
-    """Skip the test, or fail it where CI is set: CI never skips."""
+    """Skip the test with a reason, or fail it where CI is set: CI never skips."""
     if os.environ.get("CI"):
         pytest.fail(f"CI never skips: {reason}", pytrace=False)
     pytest.skip(reason)

@@ -1,11 +1,11 @@
-"""A certificate for 127.0.0.1 that nobody but its maker trusts."""
+"""A self-signed certificate for 127.0.0.1."""
 
 import subprocess
 from pathlib import Path
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """The files of the certificate and of its key, made in `folder`, in PEM."""
+    """Create a certificate and its key in `folder`; return both files, in PEM."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kafka",

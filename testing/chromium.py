@@ -17,7 +17,7 @@ from dashboard.app.command import command
 from dashboard.app.settings import DashboardSettings
 from testing.availability import skip_unavailable
 
-QUIETLY = [
+CHROMIUM_OPTIONS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -27,32 +27,33 @@ QUIETLY = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 30_000
-ROOM = Path(__file__).parents[1] / "dashboard/app"
+TIMEOUT_MS = 30_000
+DASHBOARD = Path(__file__).parents[1] / "dashboard/app"
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium where it is installed, else the one that Playwright brings."""
+    """Run Debian's Chromium where it is installed, else Playwright's."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(playwright), args=QUIETLY)
+        browser = playwright.chromium.launch(executable_path=executable(playwright), args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def browser_context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A fresh visitor at 1440 × 900 in Berlin who prefers light colours."""
+    """Open a new browser session: 1440 × 900 pixels, in Berlin's time zone, with light colours."""
     context = chromium.new_context(
         viewport={"width": 1440, "height": 900}, color_scheme="light", timezone_id="Europe/Berlin", locale="en-GB"
     )
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(TIMEOUT_MS)
     yield context
     context.close()
 
 
 @pytest.fixture
 def page(browser_context: BrowserContext) -> Page:
+    """Open a page in the browser session."""
     return browser_context.new_page()
 
 
@@ -60,32 +61,32 @@ def page(browser_context: BrowserContext) -> Page:
 def running_dashboard(
     database_url: str, images_url: str, settings: DashboardSettings | None = None, port: int | None = None
 ) -> Iterator[str]:
-    """Start the dashboard as `andon dashboard` does, on a free port; give its address, and stop it at the end."""
-    chosen = (settings or DashboardSettings(refresh_every_s=0.5)).model_copy(update={"port": port or free_port()})
+    """Run the dashboard as `andon dashboard` does, on a free port, and yield its address."""
+    in_use = (settings or DashboardSettings(refresh_every_s=0.5)).model_copy(update={"port": port or free_port()})
     process = subprocess.Popen(
-        command(chosen),
+        command(in_use),
         env=os.environ | {"ANDON_STORAGE__DATABASE_URL": database_url, "ANDON_STORAGE__IMAGES_URL": images_url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    said: deque[str] = deque(maxlen=200)
+    output: deque[str] = deque(maxlen=200)
     up = threading.Event()
 
-    def listen() -> None:
+    def read_output() -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             if "URL:" in line:
                 up.set()
-        up.set()  # it ended
+        up.set()  # the process has ended
 
-    listener = threading.Thread(target=listen)
-    listener.start()
+    reader = threading.Thread(target=read_output)
+    reader.start()
     try:
-        assert up.wait(120), f"the dashboard said nothing for two minutes:\n{''.join(said)}"
-        assert process.poll() is None, f"the dashboard did not start:\n{''.join(said)}"
-        yield f"http://{chosen.host}:{chosen.port}"
+        assert up.wait(120), f"the dashboard printed nothing for two minutes:\n{''.join(output)}"
+        assert process.poll() is None, f"the dashboard did not start:\n{''.join(output)}"
+        yield f"http://{in_use.host}:{in_use.port}"
     finally:
         process.terminate()
         try:
@@ -93,24 +94,26 @@ def running_dashboard(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
-        listener.join(10)
+        reader.join(10)
         assert process.stdout is not None
         process.stdout.close()
-    ours = [line for line in said if 'File "' in line and f"{ROOM}{os.sep}" in line]
-    assert not ours, f"the dashboard's own code stands in a traceback:\n{''.join(said)}"
+    own_lines = [line for line in output if 'File "' in line and f"{DASHBOARD}{os.sep}" in line]
+    assert not own_lines, f"the dashboard's own code is in a traceback:\n{''.join(output)}"
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """Return a port on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def executable(playwright: Playwright) -> str:
+    """Return the path of Chromium, or skip the test where there is none."""
     debian = shutil.which("chromium")
     if debian:
         return debian
-    brought: str = playwright.chromium.executable_path
-    if not Path(brought).exists():
+    bundled: str = playwright.chromium.executable_path
+    if not Path(bundled).exists():
         skip_unavailable("Chromium is not installed: apt install chromium, or playwright install chromium")
-    return brought
+    return bundled

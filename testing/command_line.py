@@ -19,12 +19,12 @@ from andon.cli import main
 Andon = Callable[..., "Finished"]
 Start = Callable[..., "subprocess.Popen[str]"]
 
-UP_WITHIN_S = 120.0  # of a machine that runs other tests as well
+START_TIMEOUT_S = 120.0  # on a machine that runs other tests as well
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a command ended and what it wrote."""
+    """The exit code of a command and its output."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Finished:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, and no ANDON_ variable but the suite's own."""
+    """Make an empty folder the current one, and remove every ANDON_ variable but the test suite's."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
         if name.upper().startswith("ANDON_") and not name.startswith("ANDON_TEST_"):
@@ -45,7 +45,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def on_torch(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The workplace, where no engine is measured: that takes seconds, and every test has a folder of its own."""
+    """Use the engine torch, so that none is measured: that takes seconds, and each test has its own folder."""
     monkeypatch.setenv("ANDON_SCORER__ENGINE", "torch")
     return workplace
 
@@ -56,10 +56,10 @@ def andon(on_torch: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon]
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def run(*words: object) -> Finished:
+    def run(*arguments: object) -> Finished:
         capsys.readouterr()
         with pytest.raises(SystemExit) as exited:
-            main([str(word) for word in words])
+            main([str(argument) for argument in arguments])
         written = capsys.readouterr()
         assert isinstance(exited.value.code, int)
         return Finished(exited.value.code, written.out, written.err, exited.value.__cause__)
@@ -72,12 +72,12 @@ def andon(on_torch: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Andon]
 
 @pytest.fixture
 def start_andon(on_torch: Path) -> Iterator[Start]:
-    """Start one command as a process: ``start_andon("score")``; what still runs at the end is killed."""
+    """Start one command as a process: ``start_andon("score")``; it is killed if it still runs at the end."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*words: object, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+    def start(*arguments: object, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-m", "andon", *(str(word) for word in words)],
+            [sys.executable, "-m", "andon", *(str(argument) for argument in arguments)],
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -95,7 +95,7 @@ def start_andon(on_torch: Path) -> Iterator[Start]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -103,16 +103,16 @@ def free_port() -> int:
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """Status and text of one answer, asked for until something listens."""
-    until = time.monotonic() + UP_WITHIN_S
+    """Return the status and text of a response, and wait until something listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except (OSError, HTTPException):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         finally:
@@ -120,9 +120,9 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def get_until(port: int, path: str, wanted: str) -> str:
-    """The text of an answer once `wanted` is in it."""
-    until = time.monotonic() + UP_WITHIN_S
+    """Return the text of a response once it contains `wanted`."""
+    deadline = time.monotonic() + START_TIMEOUT_S
     while wanted not in (text := get(port, path)[1]):
-        assert time.monotonic() < until, f"{wanted!r} never came; the last answer was: {text}"
+        assert time.monotonic() < deadline, f"{wanted!r} is not in the last response: {text}"
         time.sleep(0.05)
     return text

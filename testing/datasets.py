@@ -1,4 +1,4 @@
-"""Real datasets and golden outputs that lie beside the project and never in it."""
+"""Real datasets and golden outputs, in a folder beside the project."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,12 @@ import pytest
 
 from testing.availability import skip_unavailable
 
-BESIDE_THE_PROJECT = Path(__file__).resolve().parents[1].parent / "shared"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 def shared_path(relative: str) -> Path:
-    """The file or folder `relative` of ANDON_TEST_SHARED (by default ``../shared``)."""
-    path = Path(os.environ.get("ANDON_TEST_SHARED", BESIDE_THE_PROJECT)) / relative
+    """Return the file or folder `relative` of ANDON_TEST_SHARED (by default ``../shared``), or skip the test."""
+    path = Path(os.environ.get("ANDON_TEST_SHARED", DEFAULT_FOLDER)) / relative
     if not path.exists():
         skip_unavailable(f"{relative} is not beside the project; set ANDON_TEST_SHARED to the folder that has it")
     return path
@@ -20,5 +20,5 @@ def shared_path(relative: str) -> Path:
 
 @pytest.fixture(scope="session")
 def elpv() -> Path:
-    """Solar cells in electroluminescence, MVTec layout."""
+    """Return the dataset of solar cells in electroluminescence, in MVTec layout."""
     return shared_path("data/elpv")

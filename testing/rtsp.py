@@ -19,9 +19,10 @@ NEEDS = (
 
 
 class RtspCamera:
-    """One camera at one address, in a process of its own; off until `start`."""
+    """One camera at one address, in its own process; off until `start`."""
 
     def __init__(self) -> None:
+        """Choose a free port."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -29,17 +30,17 @@ class RtspCamera:
 
     @property
     def address(self) -> str:
-        """Where the picture is, whether the camera is on or off."""
+        """Return the address, whether the camera is on or off."""
         return f"rtsp://127.0.0.1:{self._port}/camera"
 
     def start(self) -> None:
-        """Switch it on, and return once it listens."""
+        """Switch it on, and wait until it listens."""
         self._process = subprocess.Popen([SYSTEM_PYTHON, SERVER, str(self._port)], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "listening\n"
 
     def stop(self) -> None:
-        """Pull the plug; safe when it is off."""
+        """Kill its process; safe when it is off."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -50,7 +51,7 @@ class RtspCamera:
 
 @pytest.fixture
 def rtsp_camera() -> Iterator[RtspCamera]:
-    """A camera that is on; it is switched off after the test."""
+    """Run a camera for this test."""
     if not Path(SYSTEM_PYTHON).exists() or subprocess.run([SYSTEM_PYTHON, "-c", NEEDS], capture_output=True).returncode:
         skip_unavailable(
             "no RTSP server: Debian's python3-gi, gir1.2-gst-rtsp-server-1.0 and GStreamer plugins are missing"

@@ -1,4 +1,4 @@
-"""Real disks of a megabyte or a few, to be filled."""
+"""Real file systems of some megabytes, to be filled."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from testing.availability import skip_unavailable
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder that is a file system of its own, 1 MB in size."""
+    """Mount a file system of 1 MB in an empty folder."""
     with tiny_disk_of("1m", tmp_path) as folder:
         yield folder
 
 
 @contextmanager
 def tiny_disk_of(size: str, parent: Path) -> Iterator[Path]:
-    """One of this size, such as "24m", in a new folder of `parent`."""
+    """Mount a file system of a size such as "24m" in a new folder of `parent`."""
     if os.name == "nt" or os.geteuid() != 0:
         skip_unavailable("mounting a tiny disk to fill needs root")
     folder = parent / "tiny-disk"
@@ -36,7 +36,7 @@ def tiny_disk_of(size: str, parent: Path) -> Iterator[Path]:
 
 
 def fill(ballast: Path) -> None:
-    """Write to the end of a file until its disk is full."""
+    """Append to a file until its disk is full."""
     with ballast.open("ab", buffering=0) as file:
         try:
             while True:

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """One torch thread for the test, then as many as before."""
+    """Use one torch thread for the test, and as many as before afterwards."""
     import torch
 
     before = torch.get_num_threads()

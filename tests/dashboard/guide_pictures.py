@@ -21,7 +21,7 @@ from storage.line.what_if import WhatIfRequest
 from storage.review import review_queue
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
-from testing.chromium import PATIENCE_MS, QUIETLY, executable, running_dashboard
+from testing.chromium import CHROMIUM_OPTIONS, TIMEOUT_MS, executable, running_dashboard
 from tests.dashboard.seeding import MODEL, PLANS, Line, believable_day
 from tests.dashboard.seeding_activity import ANYBODY, believable_desk
 
@@ -128,7 +128,7 @@ def run_on(line: Line, at: datetime) -> None:
 
 def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], line: Line) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(playwright), args=QUIETLY)
+        browser = playwright.chromium.launch(executable_path=executable(playwright), args=CHROMIUM_OPTIONS)
         for name in wanted:
             picture = PICTURES[name]
             run_on(line, datetime.now(UTC))
@@ -137,7 +137,7 @@ def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], l
                 viewport={"width": width, "height": height}, timezone_id="Europe/Berlin", locale="en-GB"
             )
             page = context.new_page()
-            page.set_default_timeout(2 * PATIENCE_MS)
+            page.set_default_timeout(2 * TIMEOUT_MS)
             page.goto(address + picture.address.format(**found))
             page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
             page.wait_for_function(LOADED)

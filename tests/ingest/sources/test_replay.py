@@ -110,7 +110,7 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, folders: list[st
 def test_a_dataset_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "test" / "good").mkdir(parents=True)
 
-    with pytest.raises(SourceError, match="no picture"):
+    with pytest.raises(SourceError, match="no image"):
         open_replay(str(tmp_path), "s1", IngestSettings())
 
 

@@ -132,21 +132,21 @@ def test_options_are_read_from_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "sentence"),
+    ("address", "named"),
     [
-        ("tin", "There is no simulated line 'tin'; there are coins, brick"),
-        ("brick?speed=3", "no option 'speed'; it has seed, defect_rate"),
-        ("brick?seed=many", "seed=many is no number"),
-        ("brick?seed=1.5", r"seed=1\.5 is no whole number"),
-        ("brick?silent_for_s=long", "silent_for_s=long is no number"),
-        ("brick?defect_rate=2", "between 0 and 1"),
-        ("brick?defect_rate=nan", "between 0 and 1"),
-        ("brick?lamp_fades_over=0", "at least 1 frame"),
-        ("brick?silent_for_s=-1", "0 seconds or more"),
+        ("tin", "coins, brick"),
+        ("brick?speed=3", "seed, defect_rate"),
+        ("brick?seed=many", "seed=many"),
+        ("brick?seed=1.5", r"seed=1\.5"),
+        ("brick?silent_for_s=long", "silent_for_s=long"),
+        ("brick?defect_rate=2", "defect rate"),
+        ("brick?defect_rate=nan", "defect rate"),
+        ("brick?lamp_fades_over=0", "lamp_fades_over"),
+        ("brick?silent_for_s=-1", "silent_for_s"),
     ],
 )
-def test_an_address_that_makes_no_sense_is_refused_in_one_sentence(address: str, sentence: str) -> None:
-    with pytest.raises(SourceError, match=sentence):
+def test_an_invalid_address_is_a_source_error_that_names_the_option(address: str, named: str) -> None:
+    with pytest.raises(SourceError, match=named):
         open_simulated(address, "s1", IngestSettings())
 
 

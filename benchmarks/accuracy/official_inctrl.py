@@ -1,9 +1,8 @@
-"""Compare this project's InCTRL with outputs of the official one: `python -m benchmarks.accuracy.official_inctrl DIR
-[--json FILE]`.
+"""Compare InCTRL with official outputs: ``python -m benchmarks.accuracy.official_inctrl DIR [--json FILE]``.
 
 DIR holds model_config.json (an OpenCLIP configuration), checkpoint.pyth (a state dict in the official format),
-cases.json (category, shot and queries of each case) and cases.safetensors (per case normals and queries as uint8
-RGB at the model's size, and the six outputs). Exit 1 above 1e-4, 2 where DIR can't be read.
+cases.json (category, shots and queries of each case) and cases.safetensors (for each case normals and queries as uint8
+RGB at the model's size, and the six outputs). The exit code is 1 above 1e-4, and 2 if DIR cannot be read.
 """
 
 import argparse
@@ -42,26 +41,26 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.accuracy.official_inctrl", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the differences there too")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the differences")
+    options = parser.parse_args(arguments)
     try:
-        differences = differences_of(asked.folder)
+        differences = differences_of(options.folder)
     except (OSError, ValueError, KeyError, ScorerError) as error:
-        print(f"golden: {asked.folder} can't be compared: {error}", file=sys.stderr)
+        print(f"golden: {options.folder} can't be compared: {error}", file=sys.stderr)
         return 2
     print(f"{'output':<22} {'one by one':>12} {'one batch':>12}")
     for output, of_output in differences.items():
         print(f"{output:<22} {of_output['single']:>12.3e} {of_output['batch']:>12.3e}")
     holds = all(value <= TOLERANCE for of_output in differences.values() for value in of_output.values())
     print(f"{'holds' if holds else 'DOES NOT HOLD'} within {TOLERANCE:g}")
-    if asked.json is not None:
-        result = {"folder": str(asked.folder), "tolerance": TOLERANCE, "holds": holds, "differences": differences}
-        asked.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.json is not None:
+        result = {"folder": str(options.folder), "tolerance": TOLERANCE, "holds": holds, "differences": differences}
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if holds else 1
 
 
 def differences_of(folder: Path) -> dict[str, dict[str, float]]:
-    """Per output the largest absolute difference of all cases, ``single`` and ``batch``; inf for what is no number."""
+    """Return per output the largest absolute difference over all cases, ``single`` and ``batch``; inf for NaN."""
     model = official_model(folder)
     tensors = load_file(folder / "cases.safetensors")
     largest = {output: {"single": 0.0, "batch": 0.0} for output in OUTPUTS}
@@ -76,7 +75,7 @@ def differences_of(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def official_model(folder: Path) -> InCtrlModel:
-    """The model of a golden folder, on the processor in fp32."""
+    """Return the model of a folder of official outputs, on the CPU in fp32."""
     config: Mapping[str, Any] = json.loads((folder / "model_config.json").read_text())
     tower, learned = split_official(checkpoints.read_checkpoint(folder / "checkpoint.pyth"))
     called = str(folder / "checkpoint.pyth")
@@ -102,7 +101,7 @@ def _outputs(model: InCtrlModel, pixels: torch.Tensor, context: NormalContext) -
 
 def _difference(ours: torch.Tensor, official: torch.Tensor) -> float:
     if ours.shape != official.shape:
-        raise ValueError(f"an output has shape {tuple(ours.shape)} here and {tuple(official.shape)} in the folder")
+        raise ValueError(f"An output has shape {tuple(ours.shape)} here and {tuple(official.shape)} in the folder")
     difference = float((ours - official).abs().max())
     return float("inf") if math.isnan(difference) else difference
 

@@ -1,8 +1,8 @@
-"""Measure `andon-tiny` against the two teachers it learned from, with one nearest-patch rule on the five real sets.
+"""Evaluate `andon-tiny` against its two teachers, with one nearest-patch rule on five real datasets.
 
 `python -m benchmarks.accuracy.student --data DIR --teachers DIR [--json FILE]` prints image AUROC × 100 at 2, 4 and 8
 shots,
-the student's share of the teachers', and milliseconds an image of each network, timed in turns in one run.
+the student's share of the teachers', and milliseconds per image of each network, timed in turns in one run.
 """
 
 import argparse
@@ -43,18 +43,18 @@ def read_split(folder: Path, limit: int, seed: int = 0) -> TestSplit:
     """List a set in MVTec layout with at most `limit` normals and `limit` anomalies for testing, drawn by `seed`."""
     draw = np.random.default_rng(seed)
 
-    def some(paths: Iterator[Path]) -> list[Path]:
+    def subset(paths: Iterator[Path]) -> list[Path]:
         listed = sorted(path for path in paths if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp"})
         return [listed[i] for i in sorted(draw.permutation(len(listed))[:limit])]
 
-    good = some((folder / "test" / "good").iterdir())
-    bad = some(path for path in (folder / "test").glob("*/*") if path.parent.name != "good")
+    good = subset((folder / "test" / "good").iterdir())
+    bad = subset(path for path in (folder / "test").glob("*/*") if path.parent.name != "good")
     pool = sorted((folder / "train" / "good").iterdir())
     return TestSplit(pool, good + bad, np.array([0] * len(good) + [1] * len(bad)))
 
 
 def read_pictures(paths: Sequence[Path]) -> torch.Tensor:
-    """Pictures stretched to 256 × 256, (N, 3, 256, 256), uint8."""
+    """Read images stretched to 256 × 256, (N, 3, 256, 256), uint8."""
     pictures = []
     for path in paths:
         with Image.open(path) as opened:
@@ -65,7 +65,7 @@ def read_pictures(paths: Sequence[Path]) -> torch.Tensor:
 
 @torch.inference_mode()
 def tokens_of(network: Network, pictures: torch.Tensor, batch: int = 8) -> list[torch.Tensor]:
-    """Unit tokens (N, P, depth) of every output of a network."""
+    """Return unit tokens (N, P, depth) of every output of a network."""
     parts = [
         network(chunk.float().div(255).contiguous(memory_format=torch.channels_last))
         for chunk in torch.split(pictures, batch)
@@ -74,25 +74,27 @@ def tokens_of(network: Network, pictures: torch.Tensor, batch: int = 8) -> list[
 
 
 def distances(queries: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """Cosine distance of each query patch to its nearest normal patch: (N, P, D), (K, P, D) to (N, P)."""
+    """Return the cosine distance of each query patch to its nearest normal patch: (N, P, D), (K, P, D) to (N, P)."""
     return 1 - (queries @ normals.flatten(0, 1).T).amax(-1)
 
 
 def level(normals: torch.Tensor) -> float:
-    """The normals' own mean patch distance, each against the others."""
-    left_out = [distances(normals[k : k + 1], torch.cat([normals[:k], normals[k + 1 :]])) for k in range(len(normals))]
-    return float(torch.cat(left_out).mean())
+    """Return the mean patch distance of each normal against the others."""
+    leave_one_out = [
+        distances(normals[k : k + 1], torch.cat([normals[:k], normals[k + 1 :]])) for k in range(len(normals))
+    ]
+    return float(torch.cat(leave_one_out).mean())
 
 
 def top_mean(maps: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Mean of the largest 3 % of each map: (N, P) to (N,)."""
+    """Return the mean of the largest 3 % of each map: (N, P) to (N,)."""
     count = max(1, round(TOP_SHARE * maps.shape[-1]))
     scores: npt.NDArray[np.float32] = maps.topk(count, dim=-1).values.mean(-1).numpy()
     return scores
 
 
 def auroc(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    """The chance that an anomaly scores above a normal, ties half."""
+    """Return the probability that an anomaly scores above a normal; ties count half."""
     normal, anomalous = scores[labels == 0], scores[labels == 1]
     difference = anomalous[:, None] - normal[None]
     return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
@@ -102,7 +104,7 @@ def auroc(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> flo
 def measure(
     pool: Sequence[torch.Tensor], tested: Sequence[torch.Tensor], labels: npt.NDArray[np.int64], draws: int
 ) -> dict[int, list[list[float]]]:
-    """AUROC by shots and draw: one figure for each output alone and, where there are two, one for their sum."""
+    """Return AUROC by shots and draw: one for each output and, if there are two, one for their sum."""
     result: dict[int, list[list[float]]] = {}
     for shots in SHOTS:
         result[shots] = []
@@ -117,15 +119,15 @@ def measure(
 
 
 def time_networks(networks: dict[str, Network], rounds: int = 40) -> dict[str, float]:
-    """Milliseconds an image of each network, batch 1: the fastest of rounds taken in turns, as load only ever adds."""
+    """Return milliseconds per image of each network at batch 1: the fastest of rounds in turns."""
     picture = torch.rand(1, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
     took: dict[str, list[float]] = {name: [] for name in networks}
     with torch.inference_mode():
         for _ in range(rounds):
             for name, network in networks.items():
-                begun = time.perf_counter()
+                started_s = time.perf_counter()
                 network(picture)
-                took[name].append(1000 * (time.perf_counter() - begun))
+                took[name].append(1000 * (time.perf_counter() - started_s))
     return {name: min(times) for name, times in took.items()}
 
 
@@ -156,14 +158,14 @@ def compare(
     return StudentComparison(folder.name, means[0], means[1])
 
 
-def report(figures: Sequence[StudentComparison]) -> Iterator[str]:
-    """The table, a line at a time: for each set and for their mean, shots in rows, teacher and student side by side."""
+def report(comparisons: Sequence[StudentComparison]) -> Iterator[str]:
+    """Yield the lines of the table: shots in rows, teacher and student side by side, for each dataset and the mean."""
     yield f"{'set':16}{'shots':>6}" + "".join(f"{name:>26}" for name in ("ResNet-18", "MobileNetV2", "both maps"))
     yield " " * 22 + f"{'teacher':>13}{'student':>13}" * 3
     mean = StudentComparison(
-        "mean", *(np.mean([getattr(f, who) for f in figures], axis=0) for who in ("teachers", "student"))
+        "mean", *(np.mean([getattr(f, who) for f in comparisons], axis=0) for who in ("teachers", "student"))
     )
-    for one in (*figures, mean):
+    for one in (*comparisons, mean):
         for row, shots in enumerate(SHOTS):
             pairs = zip(one.teachers[row], one.student[row], strict=True)
             yield f"{one.name:16}{shots:6}" + "".join(f"{teacher:13.1f}{student:13.1f}" for teacher, student in pairs)
@@ -179,24 +181,24 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, required=True, help="the folder with both teachers' .npz files")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the student's safetensors (the packaged ones)")
     parser.add_argument("--draws", type=int, default=5, help="draws of the shots")
-    parser.add_argument("--limit", type=int, default=150, help="at most so many normals and so many anomalies a set")
+    parser.add_argument("--limit", type=int, default=150, help="the most normals and the most anomalies per dataset")
     parser.add_argument("--threads", type=int, default=2, help="cores")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    teachers = load_teachers(asked.teachers)
-    student = load_tiny("cpu", asked.weights, expected=None).network
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    teachers = load_teachers(options.teachers)
+    student = load_tiny("cpu", options.weights, expected=None).network
     took = time_networks({"ResNet-18": teachers[0], "MobileNetV2": teachers[1], "andon-tiny": student})
-    print("milliseconds an image: " + ", ".join(f"{name} {ms:.1f}" for name, ms in took.items()))
-    figures = []
+    print("milliseconds per image: " + ", ".join(f"{name} {ms:.1f}" for name, ms in took.items()))
+    comparisons = []
     for name in SETS:
-        figures.append(compare(asked.data / name, teachers, student, asked.limit, asked.draws))
+        comparisons.append(compare(options.data / name, teachers, student, options.limit, options.draws))
         print(f"{name}: done", flush=True)
-    print("\n".join(report(figures)))
-    if asked.json:
-        sets = {f.name: {"teachers": f.teachers.tolist(), "student": f.student.tolist()} for f in figures}
-        asked.json.write_text(
-            json.dumps({"shots": SHOTS, "sets": sets, "milliseconds": took, "threads": asked.threads}, indent=1)
+    print("\n".join(report(comparisons)))
+    if options.json:
+        sets = {f.name: {"teachers": f.teachers.tolist(), "student": f.student.tolist()} for f in comparisons}
+        options.json.write_text(
+            json.dumps({"shots": SHOTS, "sets": sets, "milliseconds": took, "threads": options.threads}, indent=1)
         )
 
 

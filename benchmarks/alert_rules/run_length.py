@@ -128,6 +128,7 @@ def run_length_of_western_electric(streams: int, shift: float) -> NDArray[np.flo
 
 
 def frame(number: int, *, flagged: bool, log_score: float) -> VerdictEvent:
+    """Return the verdict of the frame of that number, one per second."""
     at = BEGIN + timedelta(seconds=number)
     return VerdictEvent(number, 1, at, at, at, "flag" if flagged else "pass", math.exp(log_score), 1, "m")
 

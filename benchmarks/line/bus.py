@@ -29,6 +29,7 @@ from ingest.producer.spool import Spool
 from ingest.settings import IngestSettings
 
 _IN_FLIGHT_BYTES = 64_000_000
+START_TIMEOUT_S = 240
 
 
 class _NoClaimChecks:
@@ -87,8 +88,8 @@ def produce_and_consume(
     reader = context.Process(target=_read, args=(settings, topic, frames, ready, counted), daemon=True)
     bus.ensure_topic(topic, settings.partitions)
     reader.start()
-    if not ready.wait(60):
-        raise RuntimeError("The consumer did not start within 60 s.")
+    if not ready.wait(START_TIMEOUT_S):
+        raise RuntimeError(f"The consumer did not start within {START_TIMEOUT_S} s.")
     image = os.urandom(frame_bytes)
     spool = Spool(settings.spool_path, settings.max_spool_bytes)
     started_s = time.perf_counter()

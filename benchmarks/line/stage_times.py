@@ -1,7 +1,7 @@
-"""Where a frame's processor time goes: `python -m benchmarks.line.stage_times [--backbone NAME] [--json FILE]`.
+"""CPU time per frame of each stage: ``python -m benchmarks.line.stage_times [--backbone NAME] [--json FILE]``.
 
-Each step of a worker by itself, on one thread, in processor milliseconds a frame: the fastest of several rounds over
-16 JPEGs of 200 kB. The parts to compare, not to add up: side by side they share caches and memory.
+Each stage of a worker runs alone, on one thread: CPU milliseconds per frame, the fastest of several rounds over 16
+JPEGs of 200 kB. The times can be compared but not added up, since concurrent stages share caches and memory.
 """
 
 import time
@@ -22,51 +22,53 @@ from scorer.settings import ScorerSettings
 from storage.blobs.anomaly_maps import encode_map
 from storage.blobs.image_store import ImageStore
 
-FRAMES, AT_ONCE, NORMALS, ROUNDS = 16, 8, 4, 5
+FRAMES, BATCH, NORMALS, ROUNDS = 16, 8, 4, 5
 
 
 def main() -> None:
-    """Measure, print and, where asked, write the figures."""
-    asked = line_argument_parser("steps", __doc__ or "").parse_args()
+    """Measure, print and, with --json, write the results."""
+    options = line_argument_parser("stage_times", __doc__ or "").parse_args()
     torch.set_num_threads(1)
-    named = ScorerSettings(detector=asked.detector, backbone=asked.backbone, device=asked.device)
+    named = ScorerSettings(detector=options.detector, backbone=options.backbone, device=options.device)
     with random_clip_weights(named) as settings, TemporaryDirectory(dir=".", prefix=".benchmark-") as folder:
         report_results(
-            {"backbone": asked.backbone, **_steps(settings, Path(folder)), "machine": describe_machine()}, asked.json
+            {"backbone": options.backbone, **_stage_times(settings, Path(folder)), "machine": describe_machine()},
+            options.json,
         )
 
 
-def _steps(settings: ScorerSettings, folder: Path) -> dict[str, float]:
+def _stage_times(settings: ScorerSettings, folder: Path) -> dict[str, float]:
     framing = Framing()
     detector = registry.load(settings, framing)
     data = [render_jpeg(number) for number in range(FRAMES)]
-    pictures = [decode(one, settings, detector.target_size).picture for one in data]
-    framed = [detector.prepare(picture) for picture in pictures]
+    images = [decode(jpeg, settings, detector.target_size).picture for jpeg in data]
+    framed = [detector.prepare(image) for image in images]
     normals = [decode(render_jpeg(1000 + number), settings, detector.target_size).picture for number in range(NORMALS)]
     references = detector.references(normals, "part")
-    batches = [framed[first : first + AT_ONCE] for first in range(0, FRAMES, AT_ONCE)]
+    batches = [framed[first : first + BATCH] for first in range(0, FRAMES, BATCH)]
     encoded = [detector.encode(batch) for batch in batches]
-    scores = [detector.score_features(batch, [references] * AT_ONCE) for batch in encoded]
+    scores = [detector.score_features(batch, [references] * BATCH) for batch in encoded]
     maps = [anomaly_map for batch in scores for anomaly_map in batch.anomaly_maps]
-    images = RetriableImageStore(ImageStore(str(folder)))
-    new = iter(range(10**9))
+    store = RetriableImageStore(ImageStore(str(folder)))
+    unique = iter(range(10**9))
     return {
-        "decode_ms": _ms(lambda: [decode(one, settings, detector.target_size) for one in data]),
-        "frame_ms": _ms(lambda: [detector.prepare(picture) for picture in pictures]),
-        "encode_ms": _ms(lambda: [detector.encode(batch) for batch in batches]),
-        "score_ms": _ms(lambda: [detector.score_features(batch, [references] * AT_ONCE) for batch in encoded]),
-        "map_ms": _ms(lambda: [encode_map(framing.over(one, 960, 1280)) for one in maps]),
-        "keep_ms": _ms(lambda: [images.put(one + next(new).to_bytes(8, "big")) for one in data]),
+        "decode_ms": _cpu_ms(lambda: [decode(jpeg, settings, detector.target_size) for jpeg in data]),
+        "frame_ms": _cpu_ms(lambda: [detector.prepare(image) for image in images]),
+        "encode_ms": _cpu_ms(lambda: [detector.encode(batch) for batch in batches]),
+        "score_ms": _cpu_ms(lambda: [detector.score_features(batch, [references] * BATCH) for batch in encoded]),
+        "map_ms": _cpu_ms(lambda: [encode_map(framing.over(anomaly_map, 960, 1280)) for anomaly_map in maps]),
+        "store_ms": _cpu_ms(lambda: [store.put(jpeg + next(unique).to_bytes(8, "big")) for jpeg in data]),
     }
 
 
-def _ms(work: Callable[[], object]) -> float:
+def _cpu_ms(work: Callable[[], object]) -> float:
+    """Return the CPU milliseconds per frame of the fastest round, after one to warm up."""
     work()
     fastest = float("inf")
     for _ in range(ROUNDS):
-        began_s = time.process_time()
+        started_s = time.process_time()
         work()
-        fastest = min(fastest, time.process_time() - began_s)
+        fastest = min(fastest, time.process_time() - started_s)
     return round(1000 * fastest / FRAMES, 2)
 
 

@@ -1,7 +1,8 @@
-"""What backbones are at full size: `python -m benchmarks.models.backbones [--quick] [--json FILE] [NAME …]`.
+"""Shapes, speed and memory of backbones at full size: ``python -m benchmarks.models.backbones [--quick] [--json FILE]
+[NAME …]``.
 
-Shapes, milliseconds an image, one at a time and eight at once, and memory, at random weights: neither speed nor shape
-depends on their values. A name is as in scorer.backbone; each runs in a process of its own, so that its memory is.
+Milliseconds per image are measured one at a time and in batches of eight, with random weights, since neither speed nor
+shape depends on their values. A name is one of scorer.backbone; each runs in a process of its own for its peak memory.
 """
 
 import argparse
@@ -37,11 +38,23 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class BackboneRow:
-    """One backbone. Milliseconds an image are the fastest of all rounds and, in brackets on screen, their median.
+    """The measurements of one backbone.
 
-    prefix: class and register tokens before the patches, None for a network that is no transformer. parameters_mb: in
-    the precision it ran in. peak_mb: the most memory of the process above what it had before the network, a batch of
-    eight included.
+    Attributes:
+        backbone: Its name.
+        precision: The precision it ran in.
+        size: Height and width of its images.
+        grid: Rows and columns of its patches.
+        prefix: Class and register tokens before the patches; None for a network that is not a transformer.
+        blocks: The blocks that give tokens.
+        depth: The number of its blocks; None for a network that is not a transformer.
+        width: The width of a token.
+        single_ms: Milliseconds per image, one at a time, in the fastest round.
+        single_median_ms: The median of the rounds.
+        batch_ms: Milliseconds per image in a batch of eight, in the fastest round.
+        batch_median_ms: The median of the rounds.
+        parameters_mb: Megabytes of weights in that precision.
+        peak_mb: The peak memory of the process, with a batch of eight, above that before loading the network.
     """
 
     backbone: str
@@ -61,34 +74,36 @@ class BackboneRow:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure each in a process of its own, print and write; return the exit code."""
-    asked = _arguments(arguments)
-    if asked.alone:
+    """Measure each backbone in a process of its own, print and write; return the exit code."""
+    options = _arguments(arguments)
+    if options.alone:
         try:
-            row = measure(asked.names[0], asked.precision, torch.device(asked.device), asked.threads, asked.rounds)
+            row = measure(
+                options.names[0], options.precision, torch.device(options.device), options.threads, options.rounds
+            )
         except ScorerError as error:
             print(error, file=sys.stderr)
             return 1
         print(json.dumps(asdict(row)))
         return 0
     rows, failed = [], False
-    for name in asked.names:
-        done = subprocess.run([*_same_again(asked), "--alone", name], capture_output=True, text=True, check=False)
+    for name in options.names:
+        done = subprocess.run([*_command_line(options), "--alone", name], capture_output=True, text=True, check=False)
         if done.returncode:
             failed = True
             print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             continue
         rows.append(json.loads(done.stdout))
-        print(f"{name}: {rows[-1]['single_ms']:.1f} ms an image", file=sys.stderr, flush=True)
+        print(f"{name}: {rows[-1]['single_ms']:.1f} ms per image", file=sys.stderr, flush=True)
     report(rows)
-    if asked.json is not None:
-        told = {"machine": describe_machine(), "threads": asked.threads, "weights": "random", "rows": rows}
-        asked.json.write_text(json.dumps(told, indent=2) + "\n")
+    if options.json is not None:
+        results = {"machine": describe_machine(), "threads": options.threads, "weights": "random", "rows": rows}
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
     return int(failed)
 
 
 def measure(name: str, precision: Precision, device: torch.device, threads: int, rounds: int) -> BackboneRow:
-    """One backbone, in this process."""
+    """Measure one backbone in this process."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     before_mb = _peak_mb(device)
@@ -122,7 +137,7 @@ def measure(name: str, precision: Precision, device: torch.device, threads: int,
 def load_with_random_weights(
     name: str, precision: Precision, device: torch.device
 ) -> tuple[PatchBackbone, torch.nn.Module]:
-    """A backbone by the name that scorer.backbone has for it, and the network that gives its tokens."""
+    """Return a backbone by its name, with random weights, and the network that computes its tokens."""
     if name.startswith("timm/"):
         from scorer.backbones.block_selection import select_blocks
         from scorer.backbones.timm_vit import TimmVit, build_timm, depth_of
@@ -146,7 +161,7 @@ def load_with_random_weights(
 
 
 def report(rows: Sequence[dict[str, object]]) -> None:
-    """The table."""
+    """Print the table."""
     table = Table("backbone", "precision", "picture", "grid", "prefix", "blocks", "width", title="at random weights")
     for heading in ("ms", f"ms of {BATCH}", "weights MB", "peak MB"):
         table.add_column(heading, justify="right")
@@ -173,11 +188,11 @@ def _by(pair: Sequence[int]) -> str:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    started = perf_counter()
+    started_s = perf_counter()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return perf_counter() - started
+    return perf_counter() - started_s
 
 
 def _peak_mb(device: torch.device) -> float:
@@ -187,27 +202,27 @@ def _peak_mb(device: torch.device) -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _same_again(asked: argparse.Namespace) -> list[str]:
-    """This command, for one name more to come."""
-    options = ["precision", "device", "threads", "rounds"]
-    given = [part for option in options for part in (f"--{option}", str(getattr(asked, option)))]
-    return [sys.executable, "-m", "benchmarks.models.backbones", *given]
+def _command_line(options: argparse.Namespace) -> list[str]:
+    """Return this command without its names."""
+    names = ("precision", "device", "threads", "rounds")
+    arguments = [part for name in names for part in (f"--{name}", str(getattr(options, name)))]
+    return [sys.executable, "-m", "benchmarks.models.backbones", *arguments]
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models.backbones", description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME", help="backbones; five by default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
     parser.add_argument("--quick", action="store_true", help="2 rounds in place of 10")
     parser.add_argument("--rounds", type=int, default=10, help="how often each is timed")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of transformers")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args(arguments)
-    if asked.quick:
-        asked.rounds = 2
-    return asked
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = 2
+    return options
 
 
 if __name__ == "__main__":

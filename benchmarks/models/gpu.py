@@ -1,12 +1,11 @@
-"""What an accelerator does with InCTRL's tower: `python -m benchmarks.models.gpu [--device cuda] [--quick] [--json
-FILE]`.
+"""The throughput of InCTRL's tower on an accelerator: ``python -m benchmarks.models.gpu [--quick] [--json FILE]``.
 
-ViT-B-16-plus-240 at random weights in bf16, from pixels in this computer's memory to tokens on the device, at batch 1,
-8, 32 and 128, on torch as it is and on CUDA graphs; and the same from decoded pictures of 300 × 400, which are brought
-to size there. The ceiling is what a large bf16 matrix product reaches in the same
-run; the share is the tower's own products and sums a second over it. ``--profile`` prints where the rest goes.
+ViT-B-16-plus-240 with random weights in bf16 is run from pixels in host memory to tokens on the device, at batch 1, 8,
+32 and 128, on torch and on CUDA graphs; and from decoded images of 300 × 400, which are resized on the device. The
+ceiling is what a large bf16 matrix product reaches in the same run, and the share is the tower's own operations per
+second over it. ``--profile`` prints where the rest of the time goes.
 
-On ``--device cpu`` the same runs slowly, in fp32 where the processor has no bf16: that tells only that it runs.
+On ``--device cpu`` it runs slowly, in fp32 where the processor has no bf16; this shows only that it runs.
 """
 
 import argparse
@@ -40,29 +39,29 @@ DECODED = (300, 400)
 
 
 def main() -> None:
-    """Measure, print and, where asked, write the figures."""
+    """Measure, print and, with --json, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--quick", action="store_true", help="batch 1 and 8, few rounds, a small product")
     parser.add_argument("--profile", action="store_true", help="print torch's profile of the largest batch")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    asked = parser.parse_args()
-    device = resolve_device(asked.device)
-    batches, rounds = (BATCHES[:2], 2) if asked.quick else (BATCHES, 30)
-    ceiling = _ceiling(device, QUICK_SQUARE if asked.quick else SQUARE, rounds)
-    rows = list(_rows(device, batches, rounds, ceiling, asked.profile))
-    figures = {
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
+    device = resolve_device(options.device)
+    batches, rounds = (BATCHES[:2], 2) if options.quick else (BATCHES, 30)
+    ceiling = _ceiling(device, QUICK_SQUARE if options.quick else SQUARE, rounds)
+    rows = list(_rows(device, batches, rounds, ceiling, options.profile))
+    results = {
         "model": MODEL,
         "ceiling_tflops": round(ceiling / 1e12, 2),
         "goal_share": GOAL_SHARE,
         "rows": rows,
         "machine": describe_machine(),
     }
-    report_results(figures, asked.json)
+    report_results(results, options.json)
 
 
 def _rows(
-    device: torch.device, batches: tuple[int, ...], rounds: int, ceiling: float, profiled: bool
+    device: torch.device, batches: tuple[int, ...], rounds: int, ceiling: float, with_profile: bool
 ) -> Iterator[dict[str, object]]:
     chosen = find_architecture(MODEL)
     torch.manual_seed(0)
@@ -74,9 +73,9 @@ def _rows(
         backbone = OpenClipPatches(towers, blocks, None)
         for batch in batches:
             pixels = torch.randint(0, 256, (batch, 3, *backbone.size), dtype=torch.uint8)
-            pictures = np.random.default_rng(0).integers(0, 256, (batch, *DECODED, 3), dtype=np.uint8)
+            images = np.random.default_rng(0).integers(0, 256, (batch, *DECODED, 3), dtype=np.uint8)
             preprocessor = Preprocessor(Framing(), backbone.size, backbone.grid, device)
-            decoded = [preprocessor.prepare(one) for one in pictures]
+            decoded = [preprocessor.prepare(one) for one in images]
             with FlopCounterMode(display=False) as counter:
                 OpenClipPatches(OpenClip(network, chosen, device), blocks, None).tokens(pixels)
             took_s = _seconds(partial(backbone.tokens, pixels), rounds, device)
@@ -90,7 +89,7 @@ def _rows(
                 "share_of_ceiling": round(counter.get_total_flops() / took_s / ceiling, 3),
                 "images_per_s_from_decoded": round(batch / decoded_s, 1),
             }
-        if profiled:
+        if with_profile:
             _profile(partial(backbone.tokens, pixels))
 
 
@@ -99,21 +98,21 @@ def _from_decoded(backbone: PatchBackbone, decoded: Sequence[Framed]) -> torch.T
 
 
 def _ceiling(device: torch.device, side: int, rounds: int) -> float:
-    """Operations a second of a square matrix product, in bf16 where the device has it."""
+    """Return operations per second of a square matrix product, in bf16 where the device has it."""
     dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
     one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / _seconds(lambda: one @ other, rounds, device)
 
 
 def _seconds(work: Callable[[], object], rounds: int, device: torch.device) -> float:
-    """The fastest of so many calls, waited for."""
+    """Return the seconds of the fastest call, each synchronised with the device."""
     fastest = float("inf")
     for _ in range(rounds + 2):
         _wait(device)
-        began_s = time.perf_counter()
+        started_s = time.perf_counter()
         work()
         _wait(device)
-        fastest = min(fastest, time.perf_counter() - began_s)
+        fastest = min(fastest, time.perf_counter() - started_s)
     return fastest
 
 

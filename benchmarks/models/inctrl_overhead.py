@@ -1,7 +1,7 @@
-"""What InCTRL costs above its bare image tower: `python -m benchmarks.models.inctrl_overhead --json FILE [--quick]`.
+"""InCTRL's time relative to its image tower: ``python -m benchmarks.models.inctrl_overhead [--quick] [--json FILE]``.
 
-ViT-B-16-plus-240 at random weights, 240-px pictures, four cached normals; one picture at a time and a batch of eight,
-each against the bare tower on the same pictures, tower and detector by turns in one run. Exit 1 above the goal.
+The model is ViT-B-16-plus-240 with random weights, on images of 240 px, with four cached normals. One image and a batch
+of eight are scored, and encoded by the tower alone, in turns in one run. The exit code is 1 above the goal.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from scorer.imaging.rgb import RgbImage
 MODEL = "ViT-B-16-plus-240"
 NORMALS = 4
 GOALS = {1: 1.15, 8: 1.10}
-"""Batch size to the largest ratio aimed at."""
+"""The largest ratio to reach, by batch size."""
 
 
 @dataclass(frozen=True)
 class OverheadRow:
-    """One batch size in one precision: median milliseconds of both, and the median of the rounds' ratios."""
+    """The median milliseconds of tower and detector, and the median ratio, of one batch size in one precision."""
 
     precision: Precision
     batch: int
@@ -46,20 +46,20 @@ class OverheadRow:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; return the exit code."""
+    """Measure, print and, with --json, write the results; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.models.inctrl_overhead", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
     parser.add_argument("--quick", action="store_true", help="3 rounds in place of 15")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    asked = parser.parse_args(arguments)
-    device = torch.device(asked.device)
+    options = parser.parse_args(arguments)
+    device = torch.device(options.device)
     precisions: list[Precision] = ["fp32", "bf16"] if has_fast_bf16(device) else ["fp32"]
-    rows = [row for precision in precisions for row in measure(device, precision, 3 if asked.quick else 15)]
+    rows = [row for precision in precisions for row in measure(device, precision, 3 if options.quick else 15)]
     if "bf16" not in precisions:
         print("bf16 is left out: this processor has neither avx512_bf16 nor amx_bf16")
-    if asked.json is not None:
+    if options.json is not None:
         result = {
             "model": f"{MODEL} at random weights",
             "normals": NORMALS,
@@ -69,12 +69,12 @@ def main(arguments: list[str] | None = None) -> int:
             "torch": torch.__version__,
             "rows": [asdict(row) for row in rows],
         }
-        asked.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if all(row.ratio <= row.goal for row in rows) else 1
 
 
 def measure(device: torch.device, precision: Precision, rounds: int) -> Iterator[OverheadRow]:
-    """A row for each batch size, printed as it comes."""
+    """Yield and print a row for each batch size."""
     torch.manual_seed(0)
     chosen = find_architecture(MODEL)
     backbone = OpenClip(build_network(chosen), chosen, device, precision)
@@ -85,7 +85,7 @@ def measure(device: torch.device, precision: Precision, rounds: int) -> Iterator
         queries = pictures(batch, backbone.image_size, seed=2)
         images = backbone.normalised(torch.from_numpy(np.stack(queries)).permute(0, 3, 1, 2)).contiguous()
         timed = []
-        for _ in range(rounds + 1):  # by turns, so that a busy machine slows both alike
+        for _ in range(rounds + 1):  # in turns, so that other load affects both alike
             tower_s = seconds(partial(backbone.embed_images, images), device)
             timed.append((tower_s, seconds(partial(detector.score, queries, references), device)))
         row = _row(precision, batch, goal, timed[1:])
@@ -109,22 +109,22 @@ def _row(precision: Precision, batch: int, goal: float, timed: list[tuple[float,
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long one call takes until its result is there."""
-    started = perf_counter()
+    """Return the seconds of one call until its result is available."""
+    started_s = perf_counter()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return perf_counter() - started
+    return perf_counter() - started_s
 
 
 def pictures(count: int, size: tuple[int, int], seed: int) -> list[RgbImage]:
-    """Noise at the tower's size."""
+    """Return images of noise at the tower's size."""
     noise = np.random.default_rng(seed)
     return [noise.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]
 
 
 def processor() -> str:
-    """The processor's name and what it has for bf16."""
+    """Return the processor's name and its instructions for bf16."""
     capabilities = torch.cpu.get_capabilities()
     has = [name for name in ("avx512_f", "avx512_bf16", "amx_bf16") if capabilities.get(name)]
     return f"{capabilities.get('cpu_name', 'unknown')} ({', '.join(has) or 'neither AVX-512 nor bf16'})"

@@ -1,4 +1,4 @@
-"""anomalib in an environment and a process of its own, which `benchmarks.peers.comparison` asks one thing at a time."""
+"""anomalib in an environment and a process of its own, which answers one request at a time."""
 
 import json
 import os
@@ -12,22 +12,23 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 SCRIPT = Path(__file__).with_name("anomalib_worker.py")
 
 READY = "ready"
-"""A file in the environment that says which requirements it has."""
+"""The file in the environment that holds the requirements it was made with."""
 
-QUIETLY = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
-"""Its libraries' progress bars and remarks say nothing here."""
+QUIET_ENVIRONMENT = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+"""Suppresses progress bars and warnings of its libraries."""
 
 
 class Anomalib:
-    """`benchmarks/peers/anomalib_worker.py`, running; folder: where it finds weights and pictures."""
+    """The running process of ``anomalib_worker.py``."""
 
     def __init__(self, python: Path, folder: Path, threads: int) -> None:
+        """Start it; it reads weights and images from `folder`."""
         self._process = subprocess.Popen(
             [python, SCRIPT, folder, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | QUIETLY,
+            env=os.environ | QUIET_ENVIRONMENT,
         )
 
     def __enter__(self) -> "Anomalib":
@@ -39,24 +40,24 @@ class Anomalib:
         self._process.wait()
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises RuntimeError where it ended instead of answering; its own words are on standard error."""
+        """Return the answer to a request; raise RuntimeError if the process ended, with its error on standard error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"anomalib's process ended with code {self._process.wait()}; its error stands above.")
-        answered: dict[str, Any] = json.loads(line)
-        return answered
+            raise RuntimeError(f"anomalib's process ended with code {self._process.wait()}; its error is above.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
-def environment(folder: Path) -> Path:
-    """anomalib's Python, in an environment made with uv where `folder` has none of these requirements."""
-    python, ready, wanted = folder.absolute() / "bin" / "python", folder / READY, REQUIREMENTS.read_text()
-    if not ready.is_file() or ready.read_text() != wanted:
+def prepare_environment(folder: Path) -> Path:
+    """Return anomalib's Python; its environment is made with uv if `folder` lacks these requirements."""
+    python, ready, requirements = folder.absolute() / "bin" / "python", folder / READY, REQUIREMENTS.read_text()
+    if not ready.is_file() or ready.read_text() != requirements:
         print(f"making anomalib's environment in {folder}", flush=True)
         subprocess.run(["uv", "venv", "--allow-existing", "--python", sys.executable, folder], check=True)
         subprocess.run(["uv", "pip", "install", "--python", python, "--requirement", REQUIREMENTS], check=True)
-        ready.write_text(wanted)
+        ready.write_text(requirements)
     return python

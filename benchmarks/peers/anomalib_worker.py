@@ -1,8 +1,7 @@
-"""anomalib's side of `benchmarks.peers.comparison`, run in an environment of its own: it imports nothing of this
-project.
+"""anomalib's side of `benchmarks.peers`, in an environment of its own: it imports nothing of this project.
 
-`python peers_anomalib.py FOLDER THREADS` reads one request a line, JSON, and answers each with one line of JSON.
-FOLDER holds what `benchmarks.peers.comparison` put there: weights, and the pictures of each set as safetensors.
+``python anomalib_worker.py FOLDER THREADS`` reads one request per line, JSON, and answers each with one line of JSON.
+FOLDER holds what `benchmarks.peers` wrote: weights, and the images of each set as safetensors.
 """
 
 import json
@@ -25,20 +24,21 @@ Request = dict[str, Any]
 
 
 class SkipAnomalyMap(nn.Module):
-    """In place of a map's making: what the image score alone costs."""
+    """Replaces the computation of the map, to time the image score alone."""
 
     def forward(self, patch_scores: torch.Tensor, _size: object = None) -> torch.Tensor:
+        """Return the patch scores unchanged."""
         return patch_scores
 
 
 def normalised(pixels: torch.Tensor, method: str) -> torch.Tensor:
-    """(B, 3, H, W) uint8 as the method's network takes it."""
+    """Normalise (B, 3, H, W), uint8, for the method's network."""
     mean, deviation = (CLIP_MEAN, CLIP_DEVIATION) if method == "winclip" else (MEAN, DEVIATION)
     return (pixels.float() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(deviation).view(3, 1, 1)
 
 
 def resnet(model: nn.Module, folder: Path) -> None:
-    """Give a model's extractor the shared weights; names and shapes must fit one by one, layer4 apart."""
+    """Load the shared weights into a model's extractor; all names and shapes but layer4's must match."""
     extractor: Any = model.feature_extractor.feature_extractor  # type: ignore[union-attr]
     wanted, given = extractor.state_dict(), load_file(folder / "resnet18.safetensors")
     counters = {name for name in wanted if name.endswith("num_batches_tracked") or name.startswith("layer4")}
@@ -50,26 +50,26 @@ def resnet(model: nn.Module, folder: Path) -> None:
     extractor.eval()
 
 
-def patchcore(folder: Path, normals: torch.Tensor, asked: Request) -> nn.Module:
-    """PatchCore on layers 2 and 3, its coreset of the asked share drawn by seed."""
-    torch.manual_seed(asked.get("seed", 0))
-    model = PatchcoreModel(layers=asked["layers"], backbone="resnet18", pre_trained=False)
+def patchcore(folder: Path, normals: torch.Tensor, request: Request) -> nn.Module:
+    """Return PatchCore on layers 2 and 3, with a coreset of the requested fraction drawn by seed."""
+    torch.manual_seed(request.get("seed", 0))
+    model = PatchcoreModel(layers=request["layers"], backbone="resnet18", pre_trained=False)
     resnet(model, folder)
     model.train()
     model.feature_extractor.eval()
     model(normals)
-    model.subsample_embedding(asked["share"])
+    model.subsample_embedding(request["share"])
     ready: nn.Module = model.eval()
     return ready
 
 
-def padim(folder: Path, normals: torch.Tensor, asked: Request) -> nn.Module:
-    """PaDiM on layers 1 to 3, on the same channels."""
+def padim(folder: Path, normals: torch.Tensor, request: Request) -> nn.Module:
+    """Return PaDiM on layers 1 to 3, on the same channels."""
     model = PadimModel(
-        backbone="resnet18", layers=asked["layers"], pre_trained=False, n_features=len(asked["channels"])
+        backbone="resnet18", layers=request["layers"], pre_trained=False, n_features=len(request["channels"])
     )
     resnet(model, folder)
-    model.idx = torch.tensor(asked["channels"])
+    model.idx = torch.tensor(request["channels"])
     model.train()
     model.feature_extractor.eval()
     model(normals)
@@ -78,12 +78,12 @@ def padim(folder: Path, normals: torch.Tensor, asked: Request) -> nn.Module:
     return ready
 
 
-def few_shot_winclip(folder: Path, normals: torch.Tensor, asked: Request) -> nn.Module:
-    """WinCLIP with the shared weights in place of those it would fetch."""
+def few_shot_winclip(folder: Path, normals: torch.Tensor, request: Request) -> nn.Module:
+    """Return WinCLIP with the shared weights in place of those it would download."""
     winclip.PRETRAINED = None
     model: Any = winclip.WinClipModel()
     model.clip.load_state_dict(load_file(folder / "clip.safetensors"))
-    model.eval().setup(asked["noun"], normals)
+    model.eval().setup(request["noun"], normals)
     ready: nn.Module = model
     return ready
 
@@ -91,35 +91,38 @@ def few_shot_winclip(folder: Path, normals: torch.Tensor, asked: Request) -> nn.
 METHODS = {"patchcore": patchcore, "padim": padim, "winclip": few_shot_winclip}
 
 
-def answer(folder: Path, asked: Request, kept: dict[str, Any]) -> Request:
-    """Fit on the set's normals, or score its pictures, or take the time of one."""
-    method = asked["method"]
-    pictures = load_file(folder / f"{asked['set']}.safetensors")
-    if asked["do"] == "fit":
-        kept["model"] = METHODS[method](folder, normalised(pictures["normals"], method), asked)
-        kept["makes"] = getattr(kept["model"], "anomaly_map_generator", None)
+def answer(folder: Path, request: Request, state: dict[str, Any]) -> Request:
+    """Fit on the set's normals, score its images, or time one."""
+    method = request["method"]
+    images = load_file(folder / f"{request['set']}.safetensors")
+    if request["do"] == "fit":
+        state["model"] = METHODS[method](folder, normalised(images["normals"], method), request)
+        state["makes"] = getattr(state["model"], "anomaly_map_generator", None)
         return {}
-    model = kept["model"]
+    model = state["model"]
     if method == "patchcore":
-        model.anomaly_map_generator = kept["makes"] if asked.get("map", True) else SkipAnomalyMap()
-    if asked["do"] == "score":
-        parts = [model(normalised(one, method)).pred_score for one in torch.split(pictures["tested"], 4)]
+        model.anomaly_map_generator = state["makes"] if request.get("map", True) else SkipAnomalyMap()
+    if request["do"] == "score":
+        parts = [model(normalised(one, method)).pred_score for one in torch.split(images["tested"], 4)]
         return {"scores": torch.cat(parts).flatten().tolist()}
-    one = pictures["tested"][asked["picture"] % len(pictures["tested"])][None]
-    begun, worked = time.perf_counter(), time.process_time()
+    one = images["tested"][request["picture"] % len(images["tested"])][None]
+    started_s, started_cpu_s = time.perf_counter(), time.process_time()
     model(normalised(one, method))
-    return {"ms": 1000 * (time.perf_counter() - begun), "processor_ms": 1000 * (time.process_time() - worked)}
+    return {
+        "ms": 1000 * (time.perf_counter() - started_s),
+        "processor_ms": 1000 * (time.process_time() - started_cpu_s),
+    }
 
 
 def main() -> None:
-    """Answer until there are no more requests; only answers go to standard output."""
+    """Answer requests until standard input ends; only answers go to standard output."""
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(threads)
     answers, sys.stdout = sys.stdout, sys.stderr
-    kept: dict[str, Any] = {}
+    state: dict[str, Any] = {}
     with torch.inference_mode():
         for line in sys.stdin:
-            answers.write(json.dumps(answer(folder, json.loads(line), kept)) + "\n")
+            answers.write(json.dumps(answer(folder, json.loads(line), state)) + "\n")
             answers.flush()
 
 

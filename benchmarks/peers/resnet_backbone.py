@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,15 +24,16 @@ BATCH_NORM_EPSILON = 1e-5
 
 
 class ResnetLayerOutputs(nn.Module):
-    """Pictures (B, 3, H, W) in [0, 1] to some layers of ResNet-18, (B, rows, columns, depth)."""
+    """Maps images (B, 3, H, W) in [0, 1] to layers of ResNet-18, (B, rows, columns, depth)."""
 
     def __init__(self, network: ResnetTeacher, layers: Sequence[int]) -> None:
         super().__init__()
         self.network = network
         self.layers = tuple(layers)
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        x, found = self.network.stem(pictures.to(self.network.conv1.weight.dtype)), []
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the maps of the layers."""
+        x, found = self.network.stem(images.to(self.network.conv1.weight.dtype)), []
         for number, block in enumerate(self.network.blocks):
             x = block(x)
             if number % 2 and number // 2 + 1 in self.layers:
@@ -40,10 +42,10 @@ class ResnetLayerOutputs(nn.Module):
 
 
 class ResnetBackbone:
-    """Some layers of ResNet-18 behind the backbone seam, in the grid of the first.
+    """Layers of ResNet-18 as a `PatchBackbone`, in the grid of the first one.
 
-    Coarser layers are brought to that grid by `mode`, "bilinear" or "nearest"; narrower ones are filled up with zeros.
-    Before, each is averaged over `surroundings` of its own cells, as PatchCore's paper has it; 1 leaves it.
+    Each layer is first averaged over `surroundings` × `surroundings` of its own cells, as in PatchCore's paper. Coarser
+    layers are brought to the grid by `mode`, "bilinear" or "nearest"; narrower ones are padded with zeros.
     """
 
     def __init__(
@@ -72,15 +74,15 @@ class ResnetBackbone:
 
     @torch.inference_mode()
     def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """(B, 3, 256, 256), uint8 RGB, to a map of each layer, (B, depth, side, side), float32."""
-        pictures = pixels.contiguous().float().div_(255)
-        return [one.permute(0, 3, 1, 2) for one in self._encode(pictures)]
+        """Encode (B, 3, 256, 256), uint8, RGB, to a map of each layer, (B, depth, side, side), float32."""
+        images = pixels.contiguous().float().div_(255)
+        return [maps.permute(0, 3, 1, 2) for maps in self._encode(images)]
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, 256, 256), uint8 RGB, to (layers, B, patches row by row, width)."""
+        """Encode (B, 3, 256, 256), uint8, RGB, to (layers, B, patches row by row, width)."""
         width = DEPTHS[self._layers[-1]]
-        return torch.stack([_widened(self._on_grid(one), width) for one in self.maps(pixels)])
+        return torch.stack([_to_tokens(self._on_grid(maps), width) for maps in self.maps(pixels)])
 
     def _on_grid(self, maps: torch.Tensor) -> torch.Tensor:
         if self._surroundings > 1:
@@ -90,17 +92,17 @@ class ResnetBackbone:
         return functional.interpolate(maps, self.grid, mode=self._mode)
 
 
-def _widened(maps: torch.Tensor, width: int) -> torch.Tensor:
-    """(B, depth, rows, columns) to (B, patches, width); channels last is how maps lie in memory."""
+def _to_tokens(maps: torch.Tensor, width: int) -> torch.Tensor:
+    """Reshape (B, depth, rows, columns) to (B, patches, width); maps are channels-last in memory."""
     return functional.pad(maps.permute(0, 2, 3, 1).flatten(1, 2), (0, width - maps.shape[1]))
 
 
-def load_weight_arrays(teacher: Path | None, seed: int = 0) -> dict[str, np.ndarray]:
-    """ResNet-18 up to layer3 from a teacher's `.npz` file, batch norm folded; random weights where there is none."""
+def load_weight_arrays(teacher: Path | None, seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
+    """Return ResNet-18 up to layer3 with batch norm folded, from a teacher's `.npz` file or with random weights."""
     if teacher is not None:
         with np.load(teacher, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    draw = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {"conv1": (64, 3, 7, 7)}
     width = 64
     for layer, depth in DEPTHS.items():
@@ -112,13 +114,13 @@ def load_weight_arrays(teacher: Path | None, seed: int = 0) -> dict[str, np.ndar
             width = depth
     found = {}
     for name, shape in shapes.items():
-        found[f"{name}.weight"] = draw.normal(0, np.sqrt(1 / np.prod(shape[1:])), shape).astype(np.float32)
-        found[f"{name}.bias"] = draw.normal(0, 0.1, shape[0]).astype(np.float32)
+        found[f"{name}.weight"] = generator.normal(0, np.sqrt(1 / np.prod(shape[1:])), shape).astype(np.float32)
+        found[f"{name}.bias"] = generator.normal(0, 0.1, shape[0]).astype(np.float32)
     return found
 
 
 def to_timm_state_dict(arrays: WeightArrays) -> dict[str, torch.Tensor]:
-    """The same weights under timm's names: each folded bias becomes a batch norm that only adds it."""
+    """Return the same weights under timm's names; each folded bias becomes a batch norm that only adds it."""
     found = {}
     for name in sorted({key.rpartition(".")[0] for key in arrays}):
         norm = f"{name[:-1]}1" if name.endswith("downsample.0") else name.replace("conv", "bn")

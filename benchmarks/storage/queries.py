@@ -108,15 +108,18 @@ def main() -> int:
             else seed_database(database, rows, options.stations, timedelta(days=options.days), console)
         )
         timings = [
-            timed(database, name, query, repeats, record=name.startswith(("record", "claim")))
+            time_query(database, name, query, repeats, record=name.startswith(("record", "claim")))
             for name, query in queries(line, options.stations).items()
         ]
         timings += [
-            of(f"page: {name}", *time_page(url, name, line, max(3, repeats // 3)), [], PAGE_GOAL_MS) for name in PAGES
+            summarise(f"page: {name}", *time_page(url, name, line, max(3, repeats // 3)), [], PAGE_GOAL_MS)
+            for name in PAGES
         ]
         backend = describe_engine(database)
         database.close()
-    show(console, f"{rows:,} verdicts of {options.stations} stations in {options.days:g} days on {backend}", timings)
+    print_table(
+        console, f"{rows:,} verdicts of {options.stations} stations in {options.days:g} days on {backend}", timings
+    )
     if options.json is not None:
         found = {"database": backend, "rows": rows, "stations": options.stations, "days": options.days}
         options.json.write_text(json.dumps({**found, "queries": [asdict(timing) for timing in timings]}, indent=1))
@@ -203,7 +206,7 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
     }
 
 
-def timed(
+def time_query(
     database: Database, name: str, query: Callable[[Session], object], repeats: int, *, record: bool
 ) -> QueryTiming:
     """Run a query once for its plans, then `repeats` times with a timer, each in a transaction of its own."""
@@ -217,10 +220,11 @@ def timed(
             query(session)
         took_ms.append((time.perf_counter() - started_s) * 1000)
         cpu_ms.append((time.process_time() - started_cpu_s) * 1000)
-    return of(name, took_ms, cpu_ms, reads, RARE_QUERY_GOAL_MS if name in RARE_QUERIES else GOAL_MS)
+    return summarise(name, took_ms, cpu_ms, reads, RARE_QUERY_GOAL_MS if name in RARE_QUERIES else GOAL_MS)
 
 
-def of(name: str, took_ms: list[float], cpu_ms: list[float], reads: list[str], goal_ms: float) -> QueryTiming:
+def summarise(name: str, took_ms: list[float], cpu_ms: list[float], reads: list[str], goal_ms: float) -> QueryTiming:
+    """Return median and 95th percentile of a query's times."""
     in_order = sorted(took_ms)
     p95 = in_order[min(len(in_order) - 1, round(0.95 * len(in_order)))]
     work = statistics.median(cpu_ms)
@@ -249,7 +253,8 @@ def indices_of(session: Session, query: Callable[[Session], object]) -> list[str
     return sorted(found - subqueries)
 
 
-def show(console: Console, title: str, timings: list[QueryTiming]) -> None:
+def print_table(console: Console, title: str, timings: list[QueryTiming]) -> None:
+    """Print a row per query, in red if it is slow."""
     table = Table(title=title)
     table.add_column("query")
     table.add_column("median ms", justify="right")

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pytest
-import timm  # type: ignore[import-untyped]
+import timm
 import torch
 from safetensors.torch import load_file
 

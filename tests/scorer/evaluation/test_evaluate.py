@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scorer.detectors.protocol import RgbImage
 from scorer.evaluation.datasets import read_dataset
 from scorer.evaluation.errors import EvaluationError
 from scorer.evaluation.evaluate import EvaluationConfig, EvaluationResults, evaluate
@@ -17,6 +16,7 @@ from scorer.evaluation.results_log import ResultsLog
 from scorer.evaluation.specs import load_backbone_setup, load_patch_detector
 from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.evaluation.dataset_folder import write_dataset
 

@@ -22,8 +22,8 @@ from storage.review import review_queue
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
 from testing.chromium import CHROMIUM_OPTIONS, TIMEOUT_MS, executable, running_dashboard
-from tests.dashboard.seeding import MODEL, PLANS, Line, believable_day
-from tests.dashboard.seeding_activity import ANYBODY, believable_desk
+from tests.dashboard.seeding import MODEL, PLANS, Line, seed_day
+from tests.dashboard.seeding_activity import ADMIN, seed_activity
 
 COLOURS = 256
 LOADED = "() => !document.querySelector('[data-testid=stSkeleton]')"
@@ -64,17 +64,17 @@ def main() -> None:
     folder, wanted = Path(sys.argv[1]), sys.argv[2:] or list(PICTURES)
     with tempfile.TemporaryDirectory(prefix="andon-pictures-") as home:
         line, now = Line.new(Path(home)), datetime.now(UTC)
-        believable_day(line, now)
-        believable_desk(line, now)
-        speak_of_the_sample(line, now)
-        try_two_more(line, now)
+        seed_day(line, now)
+        seed_activity(line, now)
+        label_sample(line, now)
+        finish_what_if(line, now)
         found = places(line)
         with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
             take(folder, address, wanted, found, line)
         line.database.close()
 
 
-def speak_of_the_sample(line: Line, now: datetime) -> None:
+def label_sample(line: Line, now: datetime) -> None:
     """All frames drawn at random are good but two."""
     with line.database.begin() as session:
         drawn = review_queue.list_queued(session, QueueFilter(only_sampled=True), limit=1000)
@@ -82,18 +82,18 @@ def speak_of_the_sample(line: Line, now: datetime) -> None:
             LabelSubmission(uuid4(), frame.frame_id, "defect" if place in (40, 90) else "false_alarm")
             for place, frame in enumerate(drawn[20:])
         ]
-        review_actions.label(session, ANYBODY, sayings, now - timedelta(minutes=20))
+        review_actions.label(session, ADMIN, sayings, now - timedelta(minutes=20))
 
 
-def try_two_more(line: Line, now: datetime) -> None:
+def finish_what_if(line: Line, now: datetime) -> None:
     """A draft with two false alarms, and what a scorer says of it: what was called a false alarm would pass."""
     with line.database.begin() as session:
         station = stations.get(session, STATION)
         frames = what_if.frames_to_rescore(session, station.id, 200)
         for frame in [one for one in frames if one.label == "false_alarm" and one.decision == "flag"][:2]:
-            normal_set_actions.propose(session, ANYBODY, frame.frame_id, now)
-        draft = normal_set_actions.draft_from_candidates(session, ANYBODY, STATION, "two accepted coins added", now)
-        job_actions.start_what_if(session, ANYBODY, STATION, draft.version, now)
+            normal_set_actions.propose(session, ADMIN, frame.frame_id, now)
+        draft = normal_set_actions.draft_from_candidates(session, ADMIN, STATION, "two accepted coins added", now)
+        job_actions.start_what_if(session, ADMIN, STATION, draft.version, now)
         job = jobs.claim(session, "scorer-1", ["what_if"], now)
         assert job is not None
         scores = {one.frame_id: 0.35 if one.label == "false_alarm" else one.score for one in frames}
@@ -112,7 +112,7 @@ def places(line: Line) -> dict[str, str]:
     return {"missed": str(missed.frame_id), "drift": "2"}
 
 
-def run_on(line: Line, at: datetime) -> None:
+def add_current_frames(line: Line, at: datetime) -> None:
     """Scorers are well, and each camera that is not silent has just taken one more good part."""
     line.worker("scorer-1", at, lag=3)
     line.worker("scorer-2", at, lag=2)
@@ -131,7 +131,7 @@ def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], l
         browser = playwright.chromium.launch(executable_path=executable(playwright), args=CHROMIUM_OPTIONS)
         for name in wanted:
             picture = PICTURES[name]
-            run_on(line, datetime.now(UTC))
+            add_current_frames(line, datetime.now(UTC))
             width, height = picture.size
             context = browser.new_context(
                 viewport={"width": width, "height": height}, timezone_id="Europe/Berlin", locale="en-GB"

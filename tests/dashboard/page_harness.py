@@ -16,15 +16,15 @@ from tests.dashboard.seeding import Line
 
 
 def opened(
-    line: Line, monkeypatch: pytest.MonkeyPatch, page: PageName = "wall", who: Actor | None = None, **query: str
+    line: Line, monkeypatch: pytest.MonkeyPatch, page: PageName = "wall", actor: Actor | None = None, **query: str
 ) -> AppTest:
-    """Return a page after its first run, as `who` is logged in; in single-user mode where that is None."""
+    """Return a page after its first run, as `actor` is logged in; in single-user mode where that is None."""
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", line.database_url)
     monkeypatch.setenv("ANDON_STORAGE__IMAGES_URL", line.images_url)
     app = new_app()
-    if who is not None:
+    if actor is not None:
         with line.database.begin() as session:
-            app.session_state[TOKEN] = logins.create(session, who.name, datetime.now(UTC))
+            app.session_state[TOKEN] = logins.create(session, actor.name, datetime.now(UTC))
     app.run()
     if page != "wall":
         switch_page(app, page)

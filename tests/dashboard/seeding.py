@@ -236,7 +236,7 @@ def kept(line: Line, image: bytes, mask: Picture, truth: str, chance: np.random.
     return line.images.put(image), line.images.put(encode_map(heat(mask, chance))), truth
 
 
-def believable_day(line: Line, now: datetime, hours: float = 24, pictures: int = 24) -> None:
+def seed_day(line: Line, now: datetime, hours: float = 24, pictures: int = 24) -> None:
     """Six stations over a day: healthy ones, one that drifts, a camera gone silent, one without normal set."""
     chance = np.random.default_rng(7)
     for plan in PLANS:
@@ -385,4 +385,4 @@ if __name__ == "__main__":
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    believable_day(Line.new(folder), datetime.now(UTC))
+    seed_day(Line.new(folder), datetime.now(UTC))

@@ -17,16 +17,16 @@ from storage.line import stations, verdicts
 from storage.review.reviews import LabelSubmission
 from tests.dashboard.seeding import Line
 
-ANYBODY = Actor(SINGLE_USER, Role.ADMIN)
+ADMIN = Actor(SINGLE_USER, Role.ADMIN)
 PASSWORD = "correct horse battery"
 DEFECTS = ("scratch", "dent", "stain", "missing part", "crack")
 SHARES = (0.42, 0.24, 0.17, 0.11, 0.06)
 
 
-def people(line: Line, at: datetime) -> dict[Role, Actor]:
+def add_users(line: Line, at: datetime) -> dict[Role, Actor]:
     """One user a role, named after it; all have the same password."""
     with line.database.begin() as session:
-        user_actions.add(session, ANYBODY, "admin", Role.ADMIN, PASSWORD, at)
+        user_actions.add(session, ADMIN, "admin", Role.ADMIN, PASSWORD, at)
         admin = Actor("admin", Role.ADMIN)
         for role in (Role.VIEWER, Role.INSPECTOR, Role.ENGINEER):
             user_actions.add(session, admin, str(role), role, PASSWORD, at)
@@ -70,15 +70,15 @@ def reviewed(line: Line, station_id: int, number: int, at: datetime, false_alarm
             sayings.append(LabelSubmission(uuid4(), frame.frame_id, "false_alarm" if good else "defect", tags))
         for place, frame in enumerate(passed):
             sayings.append(LabelSubmission(uuid4(), frame.frame_id, "defect" if place == 0 else "false_alarm"))
-        review_actions.label(session, ANYBODY, sayings, at)
+        review_actions.label(session, ADMIN, sayings, at)
 
 
-def believable_desk(line: Line, now: datetime) -> None:
-    """What a quality engineer finds in the morning: two stations and the line want somebody, one alert is past."""
+def seed_activity(line: Line, now: datetime) -> None:
+    """What a quality engineer finds in the morning: two stations and the line want user, one alert is past."""
     with line.database.begin() as session:
         of = {place.name: place.id for place in stations.list_all(session)}
-        channel_actions.add(session, ANYBODY, "quality e-mail", "mailtos://user:secret@example.org", "warning", now)
-        channel_actions.add(session, ANYBODY, "shift chat", "json://localhost:9/hook", "critical", now)
+        channel_actions.add(session, ADMIN, "quality e-mail", "mailtos://user:secret@example.org", "warning", now)
+        channel_actions.add(session, ADMIN, "shift chat", "json://localhost:9/hook", "critical", now)
     minutes = timedelta(minutes=1)
     for name in ("coin-tray", "brick-press", "coating-2"):
         reviewed(line, of[name], 60, now - 30 * minutes)
@@ -123,6 +123,6 @@ def believable_desk(line: Line, now: datetime) -> None:
         window_s=600.0,
     )
     with line.database.begin() as session:
-        alert_actions.acknowledge(session, ANYBODY, drift.id, now - 150 * minutes, "lamp ordered, comes at two")
-        alert_actions.resolve(session, ANYBODY, past.id, now - 360 * minutes, "feeder was jammed")
-        alert_actions.mute(session, ANYBODY, "wafer-scan", now + 90 * minutes, "camera is being mounted", now)
+        alert_actions.acknowledge(session, ADMIN, drift.id, now - 150 * minutes, "lamp ordered, comes at two")
+        alert_actions.resolve(session, ADMIN, past.id, now - 360 * minutes, "feeder was jammed")
+        alert_actions.mute(session, ADMIN, "wafer-scan", now + 90 * minutes, "camera is being mounted", now)

@@ -21,7 +21,7 @@ from storage.line import normal_sets, stations, verdicts
 from storage.review import labels
 from testing.chromium import running_dashboard
 from testing.line import START, Counted, Line, working
-from tests.dashboard.test_live_pages_in_browser import act_until
+from tests.dashboard.browser_actions import act_until, wait_until_drawn
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("one_thread")]
 
@@ -116,17 +116,12 @@ def label_ten(page: Page, line: Line) -> None:
     frame = page.locator(".st-key-card-review .andon-verdict")
     for number in range(10):
         expect(page.get_by_role("button", name="Good, add to normal set")).to_be_enabled()
-        settled(page)
+        wait_until_drawn(page)
         shown = str(frame.get_attribute("data-frame"))
         page.keyboard.press("g" if number < 2 else "f")
         expect(frame).not_to_have_attribute("data-frame", shown)
         with line.database.read() as session:
             assert UUID(shown) in labels.current(session, [UUID(shown)])
-
-
-def settled(page: Page) -> None:
-    """Wait until the page has been drawn completely."""
-    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
 
 
 def choose_view(page: Page, name: str, card: str) -> None:
@@ -152,7 +147,7 @@ def try_and_activate(page: Page) -> None:
     result = page.locator(".st-key-card-result")
     expect(result).to_contain_text("If version 2 were active")
     expect(result).to_contain_text("10 → ")
-    settled(page)
+    wait_until_drawn(page)
     result.locator('[class*="st-key-activation_reason"] input').fill("the customer accepts marks")
     activate = result.locator('[class*="st-key-activate-"] button')
     activate.click()

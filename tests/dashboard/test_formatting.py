@@ -9,7 +9,7 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("passed", "said"),
+    ("passed", "text"),
     [
         (timedelta(seconds=-4), "just now"),
         (timedelta(milliseconds=900), "just now"),
@@ -20,16 +20,16 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
         (timedelta(days=9, hours=23), "9 d ago"),
     ],
 )
-def test_an_age_has_one_unit_and_is_rounded_down(passed: timedelta, said: str) -> None:
-    assert formatting.ago(NOON - passed, NOON) == said
+def test_an_age_has_one_unit_and_is_rounded_down(passed: timedelta, text: str) -> None:
+    assert formatting.ago(NOON - passed, NOON) == text
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "said"),
+    ("part", "whole", "text"),
     [(0, 0, "–"), (0, 9, "0 %"), (1, 4000, "< 0.1 %"), (21, 1000, "2.1 %"), (1, 3, "33 %"), (5, 5, "100 %")],
 )
-def test_a_share_of_nothing_is_a_dash_and_a_small_one_is_not_zero(part: int, whole: int, said: str) -> None:
-    assert formatting.share(part, whole) == said
+def test_a_share_of_nothing_is_a_dash_and_a_small_one_is_not_zero(part: int, whole: int, text: str) -> None:
+    assert formatting.share(part, whole) == text
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,15 +17,15 @@ from storage.blobs.anomaly_maps import encode_map
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from testing.chromium import running_dashboard
+from tests.dashboard.browser_actions import act_until, wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 
 pytestmark = pytest.mark.browser
 NUMBERS = itertools.count(1)
-ATTEMPTS, ATTEMPT_MS = 10, 6_000
 
 
 @pytest.fixture(autouse=True)
-def patience() -> None:
+def expect_timeout() -> None:
     expect.set_options(timeout=20_000)
 
 
@@ -71,33 +70,12 @@ STICKING_OUT = """() => {
 }"""
 
 
-def ready(page: Page) -> None:
-    """The page has been drawn once and hears keys and clicks."""
-    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
-
-
-def act_until(act: Callable[[], None], seen: Callable[[float], None]) -> None:
-    """Act until its effect is seen: Streamlit drops what comes while a live part is redrawn.
-
-    Args:
-        act: What a person does; it may fail once its effect has come.
-        seen: Expects the effect within the given milliseconds.
-    """
-    for _ in range(ATTEMPTS - 1):
-        with suppress(PlaywrightTimeout, AssertionError):
-            act()
-        with suppress(PlaywrightTimeout, AssertionError):
-            seen(ATTEMPT_MS)
-            return
-    seen(ATTEMPT_MS)
-
-
 def leaf(page: Page, key: str, score: Locator) -> float:
     """Press a key until another frame is shown; returns its score."""
     before = str(score.text_content())
     act_until(
         lambda: page.keyboard.press(key),
-        lambda patience_ms: expect(score).not_to_have_text(before, timeout=patience_ms),
+        lambda timeout_ms: expect(score).not_to_have_text(before, timeout=timeout_ms),
     )
     return score_of(score)
 
@@ -172,11 +150,11 @@ def test_a_click_anywhere_on_a_tile_opens_its_station(
     page.goto(address)
     tile = page.locator(f".st-key-tile-{s1.id}")
     expect(tile).to_contain_text("Pass")
-    ready(page)
+    wait_until_drawn(page)
 
     act_until(
         lambda: tile.click(position={"x": 120, "y": 120}, timeout=4_000),
-        lambda patience_ms: expect(page.locator(".andon-title h1")).to_have_text(s1.name, timeout=patience_ms),
+        lambda timeout_ms: expect(page.locator(".andon-title h1")).to_have_text(s1.name, timeout=timeout_ms),
     )
     expect(page).to_have_url(re.compile(rf"/station\?station={s1.name}"))
 
@@ -187,11 +165,11 @@ def test_station_and_time_range_stay_in_the_address_bar_over_a_reload(
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=5), 0.2))
     page.goto(f"{address}/station?station={s1.name}")
     expect(page.locator(".andon-strip")).to_contain_text("in 1 h")
-    ready(page)
+    wait_until_drawn(page)
 
     act_until(
         page.get_by_role("radio", name="24 h").click,
-        lambda patience_ms: expect(page.locator(".andon-strip")).to_contain_text("in 24 h", timeout=patience_ms),
+        lambda timeout_ms: expect(page.locator(".andon-strip")).to_contain_text("in 24 h", timeout=timeout_ms),
     )
     expect(page).to_have_url(re.compile(r"range=24"))
     page.reload()
@@ -208,7 +186,7 @@ def test_the_anomaly_map_fades_with_the_slider_and_stays_so_for_the_next_frame(
     slider = page.get_by_role("slider", name="Anomaly map opacity")
     heat = page.locator("img.heat")
     expect(heat).to_have_css("opacity", "0.6")
-    ready(page)
+    wait_until_drawn(page)
 
     slider.fill("100")
     expect(heat).to_have_css("opacity", "1")
@@ -218,8 +196,8 @@ def test_the_anomaly_map_fades_with_the_slider_and_stays_so_for_the_next_frame(
     first = page.locator(".andon-verdict").get_attribute("data-frame")
     act_until(
         page.get_by_role("button", name="Older").click,
-        lambda patience_ms: expect(page.locator(".andon-verdict")).not_to_have_attribute(
-            "data-frame", first or "", timeout=patience_ms
+        lambda timeout_ms: expect(page.locator(".andon-verdict")).not_to_have_attribute(
+            "data-frame", first or "", timeout=timeout_ms
         ),
     )
     expect(heat).to_have_css("opacity", "0")
@@ -232,7 +210,7 @@ def test_frames_are_leafed_through_with_the_keyboard_while_new_ones_arrive(
     page.goto(f"{address}/station?station={s1.name}")
     score = page.locator(".andon-against")
     expect(score).to_contain_text("0.500")
-    ready(page)
+    wait_until_drawn(page)
 
     assert leaf(page, "j", score) == 0.51
     line.verdicts(verdict(line, s1, normal_set, 99, datetime.now(UTC), 0.9))
@@ -246,10 +224,10 @@ def test_frames_are_leafed_through_with_the_keyboard_while_new_ones_arrive(
     assert newer < seen[-1]
     page.reload()
     expect(score).to_contain_text(f"{newer:.3f}")
-    ready(page)
+    wait_until_drawn(page)
     act_until(
         lambda: page.get_by_role("button", name="Back to live").click(timeout=4_000),
-        lambda patience_ms: expect(score).to_contain_text("0.900", timeout=patience_ms),
+        lambda timeout_ms: expect(score).to_contain_text("0.900", timeout=timeout_ms),
     )
 
 
@@ -259,12 +237,12 @@ def test_a_thumbnail_chooses_its_frame_with_its_provenance(
     flagged(line, s1, normal_set, coins, now, 5)
     page.goto(f"{address}/station?station={s1.name}")
     expect(page.locator(".andon-against")).to_contain_text("0.500")
-    ready(page)
+    wait_until_drawn(page)
 
     facts = page.locator(".andon-facts")
     act_until(
         page.locator(".st-key-thumb-3").click,
-        lambda patience_ms: expect(facts).to_contain_text(f"andon.frames / {s1.id % 12} / 3", timeout=patience_ms),
+        lambda timeout_ms: expect(facts).to_contain_text(f"andon.frames / {s1.id % 12} / 3", timeout=timeout_ms),
     )
     for told in (
         "0.530",
@@ -336,7 +314,7 @@ def test_nothing_sticks_out_of_the_screen(
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(address + where.format(s1.name))
     expect(page.locator(".andon-strip, .andon-h, .stAlert").first).to_be_visible()
-    ready(page)
+    wait_until_drawn(page)
     try:
         page.wait_for_function(f"({STICKING_OUT})().length === 0")
     except PlaywrightTimeout:

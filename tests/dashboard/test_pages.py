@@ -18,9 +18,9 @@ from tests.dashboard.seeding import Line, letters, park, verdict
 
 
 def test_an_empty_wall_says_what_to_do(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = text(opened(line, monkeypatch))
-    assert "No stations yet" in said
-    assert "andon station add s1" in said
+    content = text(opened(line, monkeypatch))
+    assert "No stations yet" in content
+    assert "andon station add s1" in content
 
 
 def test_the_strip_counts_today_and_tells_which_scorers_live(
@@ -29,11 +29,11 @@ def test_the_strip_counts_today_and_tells_which_scorers_live(
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2), verdict(line, s1, normal_set, 2, now, 0.9))
     line.worker("scorer-1", now, lag=7)
     line.worker("scorer-2", now - timedelta(hours=1))
-    said = text(opened(line, monkeypatch))
-    assert "<span>Frames today</span><b>2</b>" in said
-    assert "<span>Flagged today</span><b>50 %</b><small>1 frame</small>" in said
-    assert "<span>Scorers</span><b>1</b><small>1 scorer gone</small>" in said
-    assert "<span>Lag</span><b>7</b>" in said
+    content = text(opened(line, monkeypatch))
+    assert "<span>Frames today</span><b>2</b>" in content
+    assert "<span>Flagged today</span><b>50 %</b><small>1 frame</small>" in content
+    assert "<span>Scorers</span><b>1</b><small>1 scorer gone</small>" in content
+    assert "<span>Lag</span><b>7</b>" in content
 
 
 def test_no_scorer_running_is_told_apart_from_a_silent_camera(
@@ -49,9 +49,9 @@ def test_frames_that_wait_are_counted_on_the_tile(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park(line, s1, 37, now)
-    said = text(opened(line, monkeypatch))
-    assert "37 frames wait for a normal set." in said
-    assert "andon normals add s1 FOLDER --activate" in said
+    content = text(opened(line, monkeypatch))
+    assert "37 frames wait for a normal set." in content
+    assert "andon normals add s1 FOLDER --activate" in content
 
 
 def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
@@ -61,8 +61,8 @@ def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
     with line.database.begin() as session:
         drops.record(session, [DropReport(UUID(int=1), "s1", "spool-full", 9, now - 26 * hour, now - 25 * hour)])
         drops.record(session, [DropReport(UUID(int=2), "s1", "spool-full", 3, now - hour, now)])
-    said = text(opened(line, monkeypatch))
-    assert f"3 frames dropped since {formatting.clock(now - hour, now, UTC)}" in said
+    content = text(opened(line, monkeypatch))
+    assert f"3 frames dropped since {formatting.clock(now - hour, now, UTC)}" in content
 
 
 def test_a_schema_that_is_not_there_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,10 +80,10 @@ def test_a_station_page_says_when_there_is_nothing_in_the_range(
     line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=3), 0.2))
-    said = text(opened(line, monkeypatch, "station", station="s1"))
-    assert "Nothing was scored in the last 1 h." in said
-    assert "Nothing was flagged in the last 1 h." in said
-    assert "andon produce s1 --source folder:PATH" in said
+    content = text(opened(line, monkeypatch, "station", station="s1"))
+    assert "Nothing was scored in the last 1 h." in content
+    assert "Nothing was flagged in the last 1 h." in content
+    assert "andon produce s1 --source folder:PATH" in content
 
 
 def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
@@ -132,7 +132,7 @@ def test_dead_letters_say_why_and_how_they_are_replayed(
 def test_normal_sets_show_versions_with_the_promise_of_their_threshold(
     line: Line, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = text(opened(line, monkeypatch, "normals"))
-    assert "Version 1" in said
-    assert "3 good parts" in said
-    assert "can only be promised from 99 good parts on" in said
+    content = text(opened(line, monkeypatch, "normals"))
+    assert "Version 1" in content
+    assert "3 good parts" in content
+    assert "can only be promised from 99 good parts on" in content

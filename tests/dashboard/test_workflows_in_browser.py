@@ -13,15 +13,15 @@ from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.line import normal_sets, stations
 from testing.chromium import running_dashboard
+from tests.dashboard.browser_actions import act_until, wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, photograph, verdict
-from tests.dashboard.seeding_activity import PASSWORD, alert, people, reviewed
-from tests.dashboard.test_live_pages_in_browser import act_until, ready
+from tests.dashboard.seeding_activity import PASSWORD, add_users, alert, reviewed
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(autouse=True)
-def patience() -> None:
+def expect_timeout() -> None:
     expect.set_options(timeout=20_000)
 
 
@@ -73,7 +73,7 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
     page: Page, address: str, line: Line
 ) -> None:
     now = datetime.now(UTC)
-    people(line, now)
+    add_users(line, now)
     place = line.station("press-1", now)
     made = alert(line, place.id, "consecutive", "6 frames in a row were flagged.", now, "critical", in_a_row=6)
 
@@ -91,7 +91,7 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
     assert [(one["httpOnly"], one["sameSite"]) for one in kept] == [(True, "Strict")]
     assert "andon_login" not in page.evaluate("document.cookie")
     page.reload()
-    ready(page)
+    wait_until_drawn(page)
     page.get_by_label("Note").fill("belt was crooked")
     page.get_by_label("Note").press("Tab")
     act_until(
@@ -145,7 +145,7 @@ def test_nothing_sticks_out_of_the_desk_s_pages(page: Page, address: str, line: 
     ):
         page.goto(f"{address}/{where}")
         expect(page.get_by_test_id("stHeading").first).to_be_visible()
-        ready(page)
+        wait_until_drawn(page)
         expect(page.get_by_test_id("stException")).to_have_count(0)
         wide = "document.querySelector('.stMain').scrollWidth - document.querySelector('.stMain').clientWidth"
         assert page.evaluate(wide) == 0, where

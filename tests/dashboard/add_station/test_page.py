@@ -13,12 +13,12 @@ from storage.line.parked_frames import ParkedFrame
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
 from tests.dashboard.seeding import Line, Scene, jpeg, park, verdict
-from tests.dashboard.seeding_activity import people
+from tests.dashboard.seeding_activity import add_users
 
 
 def test_a_viewer_can_not_add_a_station(line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    who = people(line, now)
-    app = opened(line, monkeypatch, "add-station", who[Role.INSPECTOR])
+    actors = add_users(line, now)
+    app = opened(line, monkeypatch, "add-station", actors[Role.INSPECTOR])
     assert "Continue" not in labels(app)
     assert app.info
 

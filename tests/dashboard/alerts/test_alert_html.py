@@ -29,9 +29,9 @@ def test_an_episode_tells_in_order_who_was_told_and_what_failed() -> None:
         Notification(1, 1, 7, "opened", 2, None, NOON + timedelta(seconds=9), None, NOON),
         Notification(2, 1, 8, "opened", 12, None, None, "no answer", NOON + timedelta(seconds=1)),
     ]
-    said = alert_html.timeline(an_alert("k_of_n", "resolved"), told, {7: "chat"}, UTC)
+    content = alert_html.timeline(an_alert("k_of_n", "resolved"), told, {7: "chat"}, UTC)
     order = ["notifications_active", "a removed channel", "chat", "Resolved"]
-    assert [said.index(step) for step in order] == sorted(said.index(step) for step in order)
+    assert [content.index(step) for step in order] == sorted(content.index(step) for step in order)
 
 
 def test_what_came_from_outside_is_escaped() -> None:

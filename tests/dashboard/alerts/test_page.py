@@ -13,7 +13,7 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
 from tests.dashboard.seeding import Line, verdict
-from tests.dashboard.seeding_activity import alert, people
+from tests.dashboard.seeding_activity import add_users, alert
 
 MINUTE = timedelta(minutes=1)
 
@@ -33,18 +33,18 @@ def test_open_alerts_come_gravest_first_and_say_what_they_were_decided_by(
     frames(line, s1, normal_set, now - 6 * MINUTE, lambda _: 0.2, 20)
     alert(line, None, "dead_letter_burst", "14 messages became dead letters.", now - MINUTE, reasons={"too-large": 14})
     alert(line, s1.id, "silent_camera", "No frame for 405 s.", now - 5 * MINUTE, "critical", silent_s=405.0)
-    said = text(opened(line, monkeypatch, "alerts"))
-    assert said.index("Camera silent") < said.index("Dead letters</b>")
-    assert "Frames captured around the alert" in said
-    assert "<b>Camera silent</b> <span>s1</span>" in said
+    content = text(opened(line, monkeypatch, "alerts"))
+    assert content.index("Camera silent") < content.index("Dead letters</b>")
+    assert "Frames captured around the alert" in content
+    assert "<b>Camera silent</b> <span>s1</span>" in content
 
 
 def test_an_alert_is_acknowledged_with_a_note_then_resolved_and_both_are_in_the_log(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
+    actors = add_users(line, now)
     made = alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, "critical", in_a_row=6)
-    app = opened(line, monkeypatch, "alerts", who[Role.ENGINEER])
+    app = opened(line, monkeypatch, "alerts", actors[Role.ENGINEER])
     fill(app, "Note", "belt was crooked")
     app = press(app, "Acknowledge")
     with line.database.read() as session:
@@ -64,10 +64,10 @@ def test_an_alert_is_acknowledged_with_a_note_then_resolved_and_both_are_in_the_
 def test_what_each_role_may_do_to_an_alert(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
+    actors = add_users(line, now)
     alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, in_a_row=6)
     may: dict[Role, set[str]] = {}
-    for role, person in who.items():
+    for role, person in actors.items():
         may[role] = set(labels(opened(line, monkeypatch, "alerts", person))) & {"Acknowledge", "Resolve", "Mute"}
     assert may == {
         Role.VIEWER: set(),
@@ -80,9 +80,9 @@ def test_what_each_role_may_do_to_an_alert(
 def test_a_page_left_open_since_a_role_was_lost_changes_nothing(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
+    actors = add_users(line, now)
     made = alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, in_a_row=6)
-    app = opened(line, monkeypatch, "alerts", who[Role.INSPECTOR])
+    app = opened(line, monkeypatch, "alerts", actors[Role.INSPECTOR])
     with line.database.begin() as session:
         users.set_role(session, "inspector", Role.VIEWER)
     app = press(app, "Acknowledge")
@@ -113,6 +113,6 @@ def test_the_wall_shows_a_station_s_alert_and_names_the_line_s(
     assert "<span>Alerts</span><b>none</b><small>no open alert</small>" in text(opened(line, monkeypatch))
     alert(line, s1.id, "score_drift", "Scores <i>drift</i>.", now - MINUTE)
     alert(line, None, "growing_lag", "900 frames wait.", now, lag=900, lag_before=500)
-    said = text(opened(line, monkeypatch))
-    assert 'class="andon-badge warn" title="Scores &lt;i&gt;drift&lt;/i&gt;."' in said
-    assert "<span>Alerts</span><b>2</b><small>Scorers fall behind; 2 not acknowledged</small>" in said
+    content = text(opened(line, monkeypatch))
+    assert 'class="andon-badge warn" title="Scores &lt;i&gt;drift&lt;/i&gt;."' in content
+    assert "<span>Alerts</span><b>2</b><small>Scorers fall behind; 2 not acknowledged</small>" in content

@@ -11,18 +11,18 @@ from dashboard.time_ranges import TIME_RANGES
 
 
 def test_the_dashboard_is_started_by_streamlit_with_host_and_port() -> None:
-    told = command(DashboardSettings(host="0.0.0.0", port=9000))
-    assert told[:4] == [sys.executable, "-m", "streamlit", "run"]
-    assert told[4].endswith("server.py")
-    assert told[told.index("--server.port") + 1] == "9000"
-    assert told[told.index("--server.address") + 1] == "0.0.0.0"
-    assert told[told.index("--server.headless") + 1] == "true"
+    arguments = command(DashboardSettings(host="0.0.0.0", port=9000))
+    assert arguments[:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert arguments[4].endswith("server.py")
+    assert arguments[arguments.index("--server.port") + 1] == "9000"
+    assert arguments[arguments.index("--server.address") + 1] == "0.0.0.0"
+    assert arguments[arguments.index("--server.headless") + 1] == "true"
 
 
 def test_the_settings_reach_the_process() -> None:
     settings = DashboardSettings(port=9000, refresh_every_s=0.5, window_minutes=15)
-    told = command(settings)
-    assert settings_from(told[told.index("--") + 1 :]) == settings
+    arguments = command(settings)
+    assert settings_from(arguments[arguments.index("--") + 1 :]) == settings
     assert settings_from([]) == DashboardSettings()
 
 
@@ -39,8 +39,8 @@ def test_the_dashboard_knows_neither_torch_nor_the_scorer() -> None:
         "        importlib.import_module(found.name)\n"
         "print([name for name in ('torch', 'scorer', 'ingest', 'andon') if name in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", every_module], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    arguments = subprocess.run([sys.executable, "-c", every_module], capture_output=True, text=True, check=True)
+    assert arguments.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("span", TIME_RANGES.values(), ids=lambda span: span.name)

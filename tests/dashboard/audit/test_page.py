@@ -9,7 +9,7 @@ from storage.auth.actors import Role
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened
 from tests.dashboard.seeding import Line
-from tests.dashboard.seeding_activity import people
+from tests.dashboard.seeding_activity import add_users
 
 MINUTE = timedelta(minutes=1)
 
@@ -17,11 +17,11 @@ MINUTE = timedelta(minutes=1)
 def test_the_audit_log_is_filtered_by_who_what_and_a_word(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
+    actors = add_users(line, now)
     with line.database.begin() as session:
-        alert_actions.mute(session, who[Role.ENGINEER], "s1", now + 60 * MINUTE, "lamp", now)
-        alert_actions.unmute(session, who[Role.ADMIN], "s1", now + MINUTE)
-    app = opened(line, monkeypatch, "audit", who[Role.VIEWER])
+        alert_actions.mute(session, actors[Role.ENGINEER], "s1", now + 60 * MINUTE, "lamp", now)
+        alert_actions.unmute(session, actors[Role.ADMIN], "s1", now + MINUTE)
+    app = opened(line, monkeypatch, "audit", actors[Role.VIEWER])
     assert list(app.dataframe[0].value["Action"]) == ["alert.unmute", "alert.mute", *4 * ["user.add"]]
     app.selectbox(key="who").set_value("engineer").run()
     assert list(app.dataframe[0].value["Action"]) == ["alert.mute"]

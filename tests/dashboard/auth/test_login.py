@@ -19,7 +19,7 @@ from storage.auth import logins
 from storage.auth.actors import Role
 from tests.dashboard.page_harness import labels, opened, text
 from tests.dashboard.seeding import Line
-from tests.dashboard.seeding_activity import PASSWORD, people
+from tests.dashboard.seeding_activity import PASSWORD, add_users
 
 
 def log_in(app: AppTest, name: str, password: str) -> AppTest:
@@ -37,7 +37,7 @@ def test_without_users_the_page_says_that_anybody_is_an_admin(line: Line, monkey
 def test_with_users_nobody_sees_anything_before_logging_in(
     line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people(line, now)
+    add_users(line, now)
     line.station("press-1", now)
     pages: tuple[PageName, ...] = ("wall", "alerts", "settings", "add-station")
     for page in pages:
@@ -49,7 +49,7 @@ def test_with_users_nobody_sees_anything_before_logging_in(
 def test_a_right_password_lets_in_and_log_out_closes_again(
     line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people(line, now)
+    add_users(line, now)
     app = log_in(opened(line, monkeypatch), "inspector", PASSWORD)
     assert "Logged in as **inspector**, inspector." in text(app)
     token = app.session_state[TOKEN]
@@ -63,7 +63,7 @@ def test_a_right_password_lets_in_and_log_out_closes_again(
 def test_a_wrong_password_is_refused_and_the_sixth_waits(
     line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people(line, now)
+    add_users(line, now)
     app = opened(line, monkeypatch)
     for _ in range(logins.MAX_ATTEMPTS):
         assert "Name or password is not right." in text(log_in(app, "admin", "wrong password"))
@@ -71,7 +71,7 @@ def test_a_wrong_password_is_refused_and_the_sixth_waits(
 
 
 def test_an_expired_login_has_to_be_made_again(line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    people(line, now)
+    add_users(line, now)
     with line.database.begin() as session:
         token = logins.create(session, "engineer", now - logins.IDLE_TIMEOUT - timedelta(minutes=1))
     app = opened(line, monkeypatch)
@@ -83,10 +83,10 @@ def test_an_expired_login_has_to_be_made_again(line: Line, now: datetime, monkey
 def test_somebody_disabled_meanwhile_is_out_at_the_next_look(
     line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
-    app = opened(line, monkeypatch, "alerts", who[Role.ENGINEER])
+    actors = add_users(line, now)
+    app = opened(line, monkeypatch, "alerts", actors[Role.ENGINEER])
     with line.database.begin() as session:
-        actions.disable(session, who[Role.ADMIN], "engineer", now)
+        actions.disable(session, actors[Role.ADMIN], "engineer", now)
     assert labels(app.run()) == ["Log in"]
 
 
@@ -117,7 +117,7 @@ def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
     settings = DashboardSettings(login_file=tmp_path / "login.toml")
     assert command(settings)[command(settings).index("--secrets.files") + 1] == str(tmp_path / "login.toml")
     assert "--secrets.files" not in command(DashboardSettings())
-    people(line, now)
+    add_users(line, now)
     monkeypatch.setattr(sys, "argv", ["app.py", SETTINGS_FLAG, settings.model_dump_json()])
     st.cache_resource.clear()
     try:

@@ -16,7 +16,7 @@ from storage.review import reviews
 from testing.chromium import free_port, running_dashboard
 from testing.openid_provider import running_openid_provider
 from tests.dashboard.seeding import Line, verdict
-from tests.dashboard.seeding_activity import people
+from tests.dashboard.seeding_activity import add_users
 
 pytestmark = pytest.mark.browser
 
@@ -36,14 +36,14 @@ server_metadata_url = "{service}/.well-known/openid-configuration"
 
 
 @pytest.fixture(autouse=True)
-def patience() -> None:
+def expect_timeout() -> None:
     expect.set_options(timeout=30_000)
 
 
 @pytest.fixture
 def address(line: Line, s1: Station, normal_set: NormalSet, now: datetime, tmp_path: Path) -> Iterator[str]:
     """A dashboard with a login service; Mia is an inspector in Andon, Max is a user, Eve is nobody there."""
-    boss = people(line, now)[Role.ADMIN]
+    boss = add_users(line, now)[Role.ADMIN]
     with line.database.begin() as session:
         for name in (MIA, MAX):
             actions.add(session, boss, name, Role.INSPECTOR, None, now)

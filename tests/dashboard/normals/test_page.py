@@ -23,7 +23,7 @@ from tests.dashboard.page_harness import button, opened, press, text
 from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
 from tests.dashboard.seeding_activity import user
 
-ANYBODY = Actor(SINGLE_USER, Role.ADMIN)
+ADMIN = Actor(SINGLE_USER, Role.ADMIN)
 GUARANTEE = "With 4 good parts the highest of them sets the threshold."
 
 
@@ -52,7 +52,7 @@ def draft(line: Line, s1: Station, flagged: list[verdicts.Verdict], now: datetim
     """Version 2: the active set and the first flagged frame."""
     image = NormalImage(flagged[0].image_reference, "frame 1 of 2026-11-24 08:00:00")
     with line.database.begin() as session:
-        return actions.draft(session, ANYBODY, s1.name, [image], "a false alarm added", now)
+        return actions.draft(session, ADMIN, s1.name, [image], "a false alarm added", now)
 
 
 def active_version(line: Line) -> int:
@@ -67,14 +67,14 @@ def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts
     with line.database.begin() as session:
         review_actions.label(
             session,
-            ANYBODY,
+            ADMIN,
             [
                 LabelSubmission(one.frame_id, one.frame_id, "false_alarm" if n == 0 else "defect")
                 for n, one in enumerate(flagged)
             ],
             now,
         )
-        job = job_actions.start_what_if(session, ANYBODY, s1.name, draft.version, now)
+        job = job_actions.start_what_if(session, ADMIN, s1.name, draft.version, now)
         frames = what_if.frames_to_rescore(session, s1.id, 200)
         scores = {frame.frame_id: 0.3 if frame.label == "false_alarm" else frame.score for frame in frames}
         against = {image.reference: 0.2 + n / 1000 for n, image in enumerate(draft.images)}
@@ -89,7 +89,7 @@ def test_a_draft_is_made_of_the_active_set_picks_and_drops(
 ) -> None:  # fmt: skip
     with line.database.begin() as session:
         for one in flagged[:2]:
-            actions.propose(session, ANYBODY, one.frame_id, now)
+            actions.propose(session, ADMIN, one.frame_id, now)
     app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
     assert "**5 images**: 3 kept, 0 removed, 2 candidates, 0 uploads" in text(app)
     app.checkbox(key=f"keep-{normal_set.images[0].reference}").uncheck()
@@ -164,15 +164,15 @@ def test_what_if_shows_who_flips_and_both_errors_before_and_after(
     worked_out(line, s1, draft, flagged, now)
     line.worker("scorer-1", now)
     app = opened(line, monkeypatch, "normals", station="s1", what="What if")
-    said = text(app)
-    assert "If version 2 were active" in said
-    assert "<span>False rejects</span><b>1 → 0</b><small>of 1 reviewed good part</small>" in said
-    assert "<span>Escapes</span><b>0 → 0</b><small>of 3 reviewed defects</small>" in said
-    assert "<span>Would pass</span><b>1</b>" in said
-    assert "<b>better</b>" in said
-    assert GUARANTEE in said
-    assert "0.500 → <b>0.300</b>" in said
-    assert "No scorer is running" not in said
+    content = text(app)
+    assert "If version 2 were active" in content
+    assert "<span>False rejects</span><b>1 → 0</b><small>of 1 reviewed good part</small>" in content
+    assert "<span>Escapes</span><b>0 → 0</b><small>of 3 reviewed defects</small>" in content
+    assert "<span>Would pass</span><b>1</b>" in content
+    assert "<b>better</b>" in content
+    assert GUARANTEE in content
+    assert "0.500 → <b>0.300</b>" in content
+    assert "No scorer is running" not in content
 
 
 def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
@@ -250,8 +250,8 @@ def test_near_duplicates_and_outliers_are_pointed_out(
     pictures = [Image.open(io.BytesIO(data)) for data in normals("coins", 6)]
     brighter = pictures[0].point(lambda value: min(255, int(1.02 * value)))
     line.normals(s1, [*pictures, brighter, Image.open(io.BytesIO(normals("brick", 2)[0]))], now)
-    said = text(opened(line, monkeypatch, "normals", station="s1"))
-    assert "1 image is an outlier" in said
-    assert "2 images are nearly the same" in said
-    assert "nearly the same as good-06.jpg" in said
-    assert said.count('data-doubtful="true"') == 3
+    content = text(opened(line, monkeypatch, "normals", station="s1"))
+    assert "1 image is an outlier" in content
+    assert "2 images are nearly the same" in content
+    assert "nearly the same as good-06.jpg" in content
+    assert content.count('data-doubtful="true"') == 3

@@ -14,13 +14,14 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from testing.chromium import running_dashboard
+from tests.dashboard.browser_actions import wait_until_drawn
 from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(autouse=True)
-def patience() -> None:
+def expect_timeout() -> None:
     expect.set_options(timeout=30_000)
 
 
@@ -45,10 +46,6 @@ def address(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: d
         yield at
 
 
-def settled(page: Page) -> None:
-    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
-
-
 def scorer_works(line: Line, now: datetime) -> None:
     """Does the waiting what-if as a scorer would: what was called a false alarm would pass."""
     with line.database.begin() as session:
@@ -68,7 +65,7 @@ def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_ba
     for number in range(2):
         expect(page.locator(".st-key-card-review .andon-score")).to_contain_text(f"score 0.{50 + number}0")
         expect(page.get_by_role("button", name="Good, add to normal set")).to_be_enabled()
-        settled(page)
+        wait_until_drawn(page)
         page.keyboard.press("g")
     expect(page.locator(".st-key-card-review .andon-score")).to_contain_text("score 0.520")
 
@@ -88,7 +85,7 @@ def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_ba
     result = page.locator(".st-key-card-result")
     expect(result).to_contain_text("If version 2 were active")
     expect(result).to_contain_text("2 → 0")
-    settled(page)
+    wait_until_drawn(page)
     result.get_by_placeholder("e.g. two false rejects added").fill("fewer false alarms")
     result.get_by_role("button", name="Activate version 2").click()
     expect(page.get_by_text("Version 2 is active.")).to_be_visible()
@@ -99,8 +96,8 @@ def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_ba
     expect(page.get_by_role("button", name="Roll back to version 2")).to_be_visible()
     assert active(line, s1) == 1
     with line.database.read() as session:
-        deeds = [entry.action for entry in reversed(audit_log.list_entries(session))]
-    assert deeds == [
+        actions_taken = [entry.action for entry in reversed(audit_log.list_entries(session))]
+    assert actions_taken == [
         *("review.label", "normal_set.propose", "review.label", "normal_set.propose"),
         *("normal_set.add", "normal_set.propose", "job.start", "normal_set.activate", "normal_set.rollback"),
     ]
@@ -113,7 +110,7 @@ def test_nothing_sticks_out_of_the_screen(page: Page, address: str) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(f"{address}/{where}")
             expect(page.locator('[class*="st-key-card-"], [class*="st-key-choice-"]').first).to_be_visible()
-            settled(page)
+            wait_until_drawn(page)
             assert page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") == 0, (where, width)
 
 

@@ -31,8 +31,8 @@ def test_control_charts_tell_which_points_broke_which_rule(
     quiet = np.exp(chance.normal(np.log(0.2), 0.1, 330))
     frames(line, s1, normal_set, now, lambda n: 0.4 if n == 329 else float(quiet[n]), 330)
     app = opened(line, monkeypatch, "quality", station="s1")
-    said = text(app)
-    assert "limits from 300 good frames" in said
+    content = text(app)
+    assert "limits from 300 good frames" in content
     first = app.dataframe[0].value.iloc[0]
     assert first["Rules broken"].startswith("WE1: one beyond 3 σ")  # ln 0.4 lies 7 sigma above ln 0.2
     assert first["Score"] == "0.400"
@@ -54,10 +54,10 @@ def test_kpis_are_those_of_the_reviews(
     frames(line, s1, normal_set, now - MINUTE, lambda n: 0.9 if n < 5 else 0.2, 100)
     reviewed(line, s1.id, 100, now, false_alarms=0)
     app = opened(line, monkeypatch, "quality", show="KPIs")
-    said = text(app)
-    assert "<span>First-pass yield</span><b>95.00 %</b><small>100 frames</small>" in said
-    assert "<span>Flagged ppm</span><b>50,000</b>" in said
-    assert "<span>DPMO</span><b>60,000</b>" in said  # 5 defects caught and 1 escaped, of 100 parts, all looked at
-    assert "<span>Escapes</span><b>16.67 %</b><small>16.67 to 16.67 %</small>" in said
+    content = text(app)
+    assert "<span>First-pass yield</span><b>95.00 %</b><small>100 frames</small>" in content
+    assert "<span>Flagged ppm</span><b>50,000</b>" in content
+    assert "<span>DPMO</span><b>60,000</b>" in content  # 5 defects caught and 1 escaped, of 100 parts, all looked at
+    assert "<span>Escapes</span><b>16.67 %</b><small>16.67 to 16.67 %</small>" in content
     row = app.dataframe[0].value.iloc[0]
     assert (row["Station"], row["Frames"], row["Flagged"]) == ("s1", 100, 5)

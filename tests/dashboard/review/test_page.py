@@ -35,7 +35,7 @@ def queue(line: Line, s1: Station, normal_set: NormalSet, now: datetime) -> list
     return [one.frame_id for one in made]
 
 
-def words(line: Line) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
+def current_labels(line: Line) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
     with line.database.read() as session:
         return {one.frame_id: (one.label, one.tags) for one in labels.recent(session, 1)}
 
@@ -52,7 +52,7 @@ def test_a_word_is_kept_and_the_next_frame_comes(
     assert "6 frames waiting" in text(app)
     assert "score <b>0.500</b>" in shown(app)
     press(app, "label-defect")
-    assert words(line) == {queue[0]: ("defect", ())}
+    assert current_labels(line) == {queue[0]: ("defect", ())}
     assert "score <b>0.510</b>" in shown(app)
     assert "5 frames waiting" in text(app)
 
@@ -67,7 +67,7 @@ def test_types_go_with_a_defect_and_with_nothing_else(
     press(app, "label-defect")
     press(app, "dent")
     press(app, "label-false_alarm")
-    assert words(line) == {queue[0]: ("defect", ("crack",)), queue[1]: ("false_alarm", ())}
+    assert current_labels(line) == {queue[0]: ("defect", ("crack",)), queue[1]: ("false_alarm", ())}
 
 
 def test_a_type_that_is_heard_after_its_word_is_added_to_it(
@@ -75,7 +75,7 @@ def test_a_type_that_is_heard_after_its_word_is_added_to_it(
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "label-defect", "dent")  # one message of the browser; Streamlit calls the word first
-    assert words(line) == {queue[0]: ("defect", ("dent",))}
+    assert current_labels(line) == {queue[0]: ("defect", ("dent",))}
     assert "score <b>0.510</b>" in shown(app)
 
 
@@ -85,7 +85,7 @@ def test_a_typed_type_takes_the_last_key_and_is_marked(
     app = opened(line, monkeypatch, "review")
     app.text_input(key="another_type").set_value("burr").run()
     press(app, "label-defect")
-    assert words(line) == {queue[0]: ("defect", ("burr",))}
+    assert current_labels(line) == {queue[0]: ("defect", ("burr",))}
     assert [each.label for each in app.button if each.label == "burr"] == ["burr"]
 
 
@@ -95,17 +95,17 @@ def test_undo_brings_the_frame_back_to_the_one_who_spoke(
     app = opened(line, monkeypatch, "review")
     press(app, "label-unsure")
     press(app, "undo")
-    assert words(line) == {}
+    assert current_labels(line) == {}
     assert "score <b>0.500</b>" in shown(app)
     press(app, "label-defect")  # and a new word of it is kept
-    assert words(line) == {queue[0]: ("defect", ())}
+    assert current_labels(line) == {queue[0]: ("defect", ())}
 
 
 def test_good_and_into_the_normal_set_is_one_press_and_two_entries(
     line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(opened(line, monkeypatch, "review"), "label-propose")
-    assert words(line) == {queue[0]: ("false_alarm", ())}
+    assert current_labels(line) == {queue[0]: ("false_alarm", ())}
     with line.database.read() as session:
         assert len(normal_candidates.list_all(session, 1)) == 1
         assert {entry.action for entry in audit_log.list_entries(session)} == {"review.label", "normal_set.propose"}
@@ -118,7 +118,7 @@ def test_skipped_frames_wait_and_are_offered_again_at_the_end(
     for _ in range(FRAMES):
         press(app, "next")
     assert not any('class="andon-score' in str(each.proto.body) for each in app.html)
-    assert words(line) == {}
+    assert current_labels(line) == {}
     press(app, "Show skipped frames")
     assert "score <b>0.500</b>" in shown(app)
 
@@ -146,7 +146,7 @@ def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
             session, Actor("colleague", Role.INSPECTOR), [ShownFrame(queue[0], 0)], "false_alarm", now
         )
     press(app, "label-defect")
-    assert words(line) == {queue[0]: ("false_alarm", ())}
+    assert current_labels(line) == {queue[0]: ("false_alarm", ())}
     assert "colleague" in app.error[0].value
     assert "score <b>0.510</b>" in shown(app)
 
@@ -173,7 +173,7 @@ def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
     with line.database.begin() as session:
         users.set_role(session, "ann", Role.VIEWER)
     press(app, "label-defect")
-    assert words(line) == {}
+    assert current_labels(line) == {}
     assert "review.label" in app.error[0].value
 
 
@@ -184,12 +184,12 @@ def test_many_chosen_frames_get_one_word(line: Line, queue: list[UUID], monkeypa
         app.checkbox(key=f"choose-{frame_id}").check()
     app.run()
     press(app, "label-false_alarm")
-    assert set(words(line)) == set(queue[1:4])
+    assert set(current_labels(line)) == set(queue[1:4])
     press(app, "undo")  # what was said by one press is taken back by one
-    assert words(line) == {}
+    assert current_labels(line) == {}
     press(app, "select-all")
     press(app, "label-unsure")
-    assert len(words(line)) == FRAMES
+    assert len(current_labels(line)) == FRAMES
 
 
 def test_an_escape_is_found_and_explained(
@@ -198,15 +198,15 @@ def test_an_escape_is_found_and_explained(
     missed = verdict(line, s1, normal_set, 50, now - timedelta(minutes=2), 0.2)
     line.verdicts(missed, *(verdict(line, s1, normal_set, 60 + n, now, 0.3) for n in range(3)))
     app = opened(line, monkeypatch, "review", how="Find a frame", frame=str(missed.frame_id))
-    said = text(app)
-    assert "It scored 0.200 and the threshold was 0.410, so it passed 51 % below it." in said
-    assert "3 more frames of the 10" in said
+    content = text(app)
+    assert "It scored 0.200 and the threshold was 0.410, so it passed 51 % below it." in content
+    assert "3 more frames of the 10" in content
     press(app, "label-defect")
     with line.database.read() as session:
         (counts,) = labels.counts(session)
     assert counts.passed_defect == 1
     press(app, "label-false_alarm")  # the frame stays on the page, and a person may change their mind
-    assert words(line)[missed.frame_id] == ("false_alarm", ())
+    assert current_labels(line)[missed.frame_id] == ("false_alarm", ())
 
 
 def test_the_same_sight_of_a_frame_makes_the_same_saying_in_every_tab() -> None:

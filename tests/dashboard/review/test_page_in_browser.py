@@ -16,6 +16,7 @@ from storage.line.stations import Station
 from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter
 from testing.chromium import running_dashboard
+from tests.dashboard.browser_actions import wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 
 pytestmark = pytest.mark.browser
@@ -23,7 +24,7 @@ FRAMES = 24
 
 
 @pytest.fixture(autouse=True)
-def patience() -> None:
+def expect_timeout() -> None:
     expect.set_options(timeout=30_000)
 
 
@@ -61,19 +62,14 @@ def shows(page: Page, score: float) -> None:
     """The page shows the frame of that score, with buttons that hear keys."""
     expect(page.locator(".st-key-card-review .andon-score")).to_contain_text(f"score {score:.3f}")
     expect(page.get_by_role("button", name=re.compile("Defect"))).to_be_enabled()
-    drawn(page)
+    wait_until_drawn(page)
 
 
-def drawn(page: Page) -> None:
-    """Nothing of the page is still to come."""
-    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
-
-
-def words(line: Line) -> list[tuple[float, str, tuple[str, ...]]]:
-    """Every word that counts: (score, word, types), in the order of the frames."""
+def current_labels(line: Line) -> list[tuple[float, str, tuple[str, ...]]]:
+    """Return the label of each labelled frame as (score, label, defect types), in the order of the frames."""
     with line.database.read() as session:
-        said = labels.recent(session, 1, limit=1000)
-    return [(0.5 + (one.frame_id.int & 0xFFFF) / 100, one.label, one.tags) for one in said]
+        found = labels.recent(session, 1, limit=1000)
+    return [(0.5 + (one.frame_id.int & 0xFFFF) / 100, one.label, one.tags) for one in found]
 
 
 def entries(line: Line) -> int:
@@ -89,7 +85,7 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
         shows(page, queue[number])
         page.keyboard.press("dfu"[number % 3])
     shows(page, queue[6])
-    assert [label for _, label, _ in words(line)] == ["defect", "false_alarm", "unsure"] * 2
+    assert [label for _, label, _ in current_labels(line)] == ["defect", "false_alarm", "unsure"] * 2
 
     page.keyboard.press("d")  # the browser goes away before it hears the answer
     page.reload()
@@ -119,10 +115,10 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
         page.keyboard.press("d")
     shows(page, queue[20])
 
-    said = words(line)
-    assert [score for score, _, _ in said] == pytest.approx(queue[:20])
-    assert [label for _, label, _ in said[:6]] == ["defect", "false_alarm", "unsure"] * 2
-    assert [label for _, label, _ in said[6:]] == ["defect"] * 2 + ["false_alarm"] + ["defect"] * 11
+    given = current_labels(line)
+    assert [score for score, _, _ in given] == pytest.approx(queue[:20])
+    assert [label for _, label, _ in given[:6]] == ["defect", "false_alarm", "unsure"] * 2
+    assert [label for _, label, _ in given[6:]] == ["defect"] * 2 + ["false_alarm"] + ["defect"] * 11
     assert entries(line) == 20
     with line.database.read() as session:
         assert review_queue.count(session, QueueFilter()) == FRAMES - 20
@@ -138,14 +134,14 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
         expect(kind).to_be_enabled()  # types are drawn last
         page.keyboard.press(key)
         expect(kind).to_have_attribute("data-testid", "stBaseButton-primary")
-        drawn(page)
+        wait_until_drawn(page)
     page.keyboard.press("d")
     shows(page, queue[1])
-    assert words(line) == [(0.5, "defect", ("dent", "crack"))]
+    assert current_labels(line) == [(0.5, "defect", ("dent", "crack"))]
 
     page.keyboard.press("z")
     shows(page, queue[0])
-    assert words(line) == []
+    assert current_labels(line) == []
 
     page.keyboard.press("n")
     shows(page, queue[1])
@@ -153,7 +149,7 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
     shows(page, queue[2])
     page.keyboard.press("g")
     shows(page, queue[3])
-    assert words(line) == [(0.52, "false_alarm", ())]
+    assert current_labels(line) == [(0.52, "false_alarm", ())]
     with line.database.read() as session:
         assert [pick.proposed_by for pick in normal_candidates.list_all(session, 1)] == ["single user"]
         assert normal_sets.list_all(session, 1)[0].version == 1
@@ -169,13 +165,13 @@ def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was
     page.goto(f"{address}/review")
     for number in range(3):
         shows(page, queue[number])
-        drawn(page)
+        wait_until_drawn(page)
         for key in "123dfu":  # the last two come when the frame has its word
             page.keyboard.press(key)
         shows(page, queue[number + 1])
-    drawn(page)
-    assert [label for _, label, _ in words(line)] == ["defect"] * 3
-    assert [len(types) for _, _, types in words(line)] == [3, 3, 3]
+    wait_until_drawn(page)
+    assert [label for _, label, _ in current_labels(line)] == ["defect"] * 3
+    assert [len(types) for _, _, types in current_labels(line)] == [3, 3, 3]
     assert entries(line) == 3
 
 
@@ -189,14 +185,14 @@ def test_many_frames_get_one_word_and_one_undo_takes_all_back(
     expect(page.locator(".st-key-labels")).to_contain_text("1 of 12 selected")
     boxes.nth(2).locator("label").click()
     expect(page.locator(".st-key-labels")).to_contain_text("2 of 12 selected")
-    drawn(page)
+    wait_until_drawn(page)
     page.keyboard.press("f")
     expect(page.locator(".st-key-labels")).to_contain_text("0 of 12 selected")
-    drawn(page)
-    assert [(score, label) for score, label, _ in words(line)] == [(0.5, "false_alarm"), (0.52, "false_alarm")]
+    wait_until_drawn(page)
+    assert [(score, label) for score, label, _ in current_labels(line)] == [(0.5, "false_alarm"), (0.52, "false_alarm")]
     page.keyboard.press("z")
     expect(page.locator(".andon-today")).to_contain_text("0 labelled by you")
-    assert words(line) == []
+    assert current_labels(line) == []
 
 
 def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(

@@ -12,19 +12,19 @@ from storage.line import stations
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
 from tests.dashboard.seeding import Line
-from tests.dashboard.seeding_activity import people
+from tests.dashboard.seeding_activity import add_users
 
 
 def test_settings_let_each_role_do_its_part(
     line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = people(line, now)
+    actors = add_users(line, now)
     with line.database.begin() as session:
-        channel_actions.add(session, who[Role.ADMIN], "chat", "json://localhost:9/token-abc", "warning", now)
+        channel_actions.add(session, actors[Role.ADMIN], "chat", "json://localhost:9/token-abc", "warning", now)
 
     def may(role: Role, part: str) -> set[str]:
         kept = {"Add user", "Add channel", "Test", "Save", "Mute", "Set role"}
-        return set(labels(opened(line, monkeypatch, "settings", who[role], part=part))) & kept
+        return set(labels(opened(line, monkeypatch, "settings", actors[role], part=part))) & kept
 
     assert may(Role.ENGINEER, "Users") == set()
     assert may(Role.ADMIN, "Users") == {"Add user"}
@@ -82,8 +82,8 @@ def test_a_station_s_settings_are_changed_with_a_reason(
 
 
 def test_the_last_admin_stays_one(line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    who = people(line, now)
-    app = opened(line, monkeypatch, "settings", who[Role.ADMIN])
+    actors = add_users(line, now)
+    app = opened(line, monkeypatch, "settings", actors[Role.ADMIN])
     assert app.selectbox(key="user-chosen").value == "admin"
     press(app, "disable")
     assert app.error

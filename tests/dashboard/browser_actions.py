@@ -1,0 +1,31 @@
+"""What a person does in a browser, and waits for."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+ATTEMPTS, ATTEMPT_MS = 10, 6_000
+CLICK_MS = 4_000
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Wait until the run of the page has ended, so that it takes keys and clicks."""
+    expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
+
+
+def act_until(act: Callable[[], None], seen: Callable[[float], None]) -> None:
+    """Act until its effect is seen: Streamlit drops what comes while a live part is redrawn.
+
+    Args:
+        act: What a person does; it may fail once its effect has come.
+        seen: Expects the effect within the given milliseconds.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(PlaywrightTimeout, AssertionError):
+            act()
+        with suppress(PlaywrightTimeout, AssertionError):
+            seen(ATTEMPT_MS)
+            return
+    seen(ATTEMPT_MS)

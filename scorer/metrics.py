@@ -1,4 +1,4 @@
-"""What the scorer counts and times, as Prometheus metrics; `andon` serves them."""
+"""Prometheus metrics of the scorer; `andon` serves them."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -33,6 +33,6 @@ LAST_FRAME_TIMESTAMP_SECONDS = Gauge(
 )
 DEPENDENCY_UNAVAILABLE = Gauge(
     "andon_dependency_unavailable",
-    "1 while the worker waits for this cause: bus, database, images or model.",
+    "1 while the worker waits because this is unavailable: bus, database, images or model.",
     ["cause"],
 )

@@ -1,22 +1,26 @@
-"""A whole line in a folder, of real parts: embedded bus or Kafka, SQLite or PostgreSQL, images, and workers on them."""
+"""A whole line in a folder, of real services: bus, database, image store, and scoring workers on them."""
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from PIL import Image
 
+from foundation.clock import Clock, utc_now
 from ingest import schema
 from ingest.bus.protocol import Message
 from ingest.bus.registry import open_bus
 from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
+from scorer.detectors import registry
+from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.worker.loop import ScoringWorker
 from scorer.worker.progress import Progress
@@ -32,9 +36,14 @@ TOPIC = "andon.frames"
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PATIENCE_S = 60.0
 
+WaitFor = Callable[[threading.Event, float], bool]
 
-def part(number: int, defect: bool = False, size: tuple[int, int] = (64, 64)) -> np.ndarray:
-    """A striped part under a noisy camera; a defect is a dark blot. The same number gives the same picture."""
+
+def part(number: int, defect: bool = False, size: tuple[int, int] = (64, 64)) -> RgbImage:
+    """Return an image of a striped part under a noisy camera, (height, width, 3) uint8.
+
+    A defect is a dark blot. The same number gives the same image.
+    """
     rows, columns = np.mgrid[: size[0], : size[1]]
     grey = 128 + 50 * np.sin(columns / 3) + np.random.default_rng(number).normal(0, 3, size)
     if defect:
@@ -42,16 +51,16 @@ def part(number: int, defect: bool = False, size: tuple[int, int] = (64, 64)) ->
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def encoded(picture: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
-    """A picture as bytes."""
+def encoded(image: RgbImage, kind: str = "PNG", **options: Any) -> bytes:
+    """Return an image as bytes of a format that Pillow writes."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind, **options)
+    Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 @dataclass(frozen=True)
 class Services:
-    """What a line uses beside its folder; nothing by default."""
+    """The services that a line uses beside its folder; none by default."""
 
     kafka: str | None = None
     database_url: str | None = None
@@ -62,9 +71,10 @@ class Services:
 
 
 class Line:
-    """All that is no service lies under one folder, so that another process can open the same line."""
+    """A line whose bus, database and images are under one folder, so that another process can open the same line."""
 
-    def __init__(self, folder: Path, services: Services = Services(), **scorer: object) -> None:
+    def __init__(self, folder: Path, services: Services = Services(), **settings: object) -> None:
+        """Open a line; `settings` are those of the scorer that differ from `scorer_settings`."""
         self.folder = folder
         self.services = services
         self.topic = services.topic
@@ -84,35 +94,39 @@ class Line:
         self.database = Database(self.database_url, lock_timeout_s=services.database_patience_s)
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))
-        self.settings = settings(folder, **{"group": f"scorers-of-{self.topic}"} | scorer)
+        self.settings = scorer_settings(folder, **{"group": f"scorers-of-{self.topic}"} | settings)
         self.published = 0
 
     def close(self) -> None:
-        """Let go of bus and database."""
+        """Close bus and database."""
         self.bus.close()
         self.database.close()
 
-    def station(self, name: str, **wanted: object) -> int:
+    def station(self, name: str, **settings: Any) -> int:
+        """Add a station, of which no frame is drawn for review, and return its id."""
         with self.database.begin() as session:
-            return stations.add(session, name, StationSettings(**{"sample_one_in": 0} | wanted), START).id
+            return stations.add(session, name, replace(StationSettings(sample_one_in=0), **settings), START).id
 
     def normals(self, name: str, first: int = 1000, count: int = 4, activate: bool = True) -> NormalSet:
-        images = [NormalImage(self.images.put(encoded(part(first + one))), f"{one}.png") for one in range(count)]
+        """Give a station a normal set of parts that are numbered from `first`, and activate it."""
+        images = [NormalImage(self.images.put(encoded(part(first + index))), f"{index}.png") for index in range(count)]
         with self.database.begin() as session:
             station = stations.get(session, name)
             made = normal_sets.add(session, station.id, images, "", START)
             return normal_sets.activate(session, station.id, made.version, START) if activate else made
 
     def activate(self, made: NormalSet) -> None:
+        """Activate a normal set."""
         with self.database.begin() as session:
             normal_sets.activate(session, made.station_id, made.version, START)
 
     def frames(self, station: str, count: int, defect: Callable[[int], bool] = lambda _: False) -> list[UUID]:
-        """Publish pictures of parts numbered from 0."""
+        """Publish images of parts that are numbered from 0, and return their frame ids."""
         images = [encoded(part(number, defect(number))) for number in range(count)]
         return self.publish(station, images)
 
     def publish(self, station: str, images: Sequence[bytes], content_type: str = "image/png") -> list[UUID]:
+        """Publish images, captured a second apart, and return their frame ids."""
         messages, ids = [], []
         for image in images:
             self.published += 1
@@ -123,6 +137,7 @@ class Line:
         return ids
 
     def send(self, messages: Sequence[Message]) -> None:
+        """Publish messages as they are, and wait until the bus has them."""
         publisher = self.bus.publisher(self.topic)
         failures: list[Exception] = []
         for message in messages:
@@ -131,35 +146,47 @@ class Line:
         publisher.close()
         assert failures == []
 
-    def worker(self, name: str = "w1", **parts: object) -> ScoringWorker:
-        return ScoringWorker(self.bus, self.database, self.images, self.settings, self.topic, name, **parts)
+    def worker(
+        self,
+        name: str = "w1",
+        clock: Clock = utc_now,
+        wait_for: WaitFor = threading.Event.wait,
+        load: registry.LoadDetector = registry.load,
+    ) -> ScoringWorker:
+        """Return a worker on this line, which runs once its `run` is called."""
+        return ScoringWorker(
+            self.bus, self.database, self.images, self.settings, self.topic, name, clock, wait_for, load
+        )
 
-    def drain(self, **parts: object) -> Progress:
-        """Work until nothing is left."""
-        return self.worker(**parts).run(threading.Event(), drain=True, progress=lambda _: None)
+    def drain(self, load: registry.LoadDetector = registry.load) -> Progress:
+        """Work until nothing is left, and return what was done."""
+        return self.worker(load=load).run(threading.Event(), drain=True, progress=lambda _: None)
 
     def verdicts(self, station: str | None = None) -> list[Verdict]:
-        """Oldest capture first."""
+        """Return verdicts, of one station or of all, the oldest capture first."""
         with self.database.read() as session:
-            wanted = None if station is None else stations.get(session, station).id
-            return verdicts.recent(session, wanted, limit=100_000)[::-1]
+            station_id = None if station is None else stations.get(session, station).id
+            return verdicts.recent(session, station_id, limit=100_000)[::-1]
 
     def letters(self) -> list[DeadLetter]:
+        """Return the dead letters, the oldest first."""
         with self.database.read() as session:
             return dead_letters.recent(session, limit=1000)[::-1]
 
     def parked(self) -> int:
+        """Return the number of parked frames."""
         with self.database.read() as session:
             return parked_frames.count(session)
 
 
-def settings(folder: Path, **wanted: object) -> ScorerSettings:
-    chosen: dict[str, object] = {
+def scorer_settings(folder: Path, **settings: object) -> ScorerSettings:
+    """Return settings of a scorer that is quick and retries at once, with these settings changed."""
+    quick: dict[str, object] = {
         "references_path": folder / "references",
         "batch_frames": 8,
         "device": "cpu",
         "engine": "torch",
-        "backbone": "filterbank",  # the quickest
+        "backbone": "filterbank",  # the fastest
         "torch_threads": 1,
         "retry_backoff_s": 0.01,
         "retry_backoff_max_s": 0.05,
@@ -167,42 +194,45 @@ def settings(folder: Path, **wanted: object) -> ScorerSettings:
         "heartbeat_interval_s": 0.2,
         "poll_timeout_s": 0.05,
     }
-    return ScorerSettings(**(chosen | wanted))
+    return ScorerSettings.model_validate(quick | settings)
 
 
-class Counted:
-    """A progress callback that others can wait on; what is waited for may rest on several that share a condition."""
+class ProgressWaiter:
+    """A progress callback that a test waits on; waiters that share a condition can be waited for together."""
 
     def __init__(self, changed: threading.Condition | None = None) -> None:
+        """Start with no progress."""
         self.latest = Progress()
         self._changed = changed or threading.Condition()
 
     def __call__(self, progress: Progress) -> None:
+        """Take note of the progress."""
         with self._changed:
             self.latest = progress
             self._changed.notify_all()
 
     def wait_for(self, enough: Callable[[Progress], bool]) -> None:
+        """Wait until the progress is enough; fail after `PATIENCE_S`."""
         with self._changed:
             assert self._changed.wait_for(lambda: enough(self.latest), PATIENCE_S), self.latest
 
 
 @contextmanager
-def working(worker: ScoringWorker, changed: threading.Condition | None = None):
-    """A worker in a thread; give its progress, and stop it in the end. What it raised is raised here."""
-    stop, counted = threading.Event(), Counted(changed)
+def running(worker: ScoringWorker, changed: threading.Condition | None = None) -> Iterator[ProgressWaiter]:
+    """Run a worker in a thread for the block, and stop it at its end; what the worker raised is raised here."""
+    stop, progress = threading.Event(), ProgressWaiter(changed)
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
-            worker.run(stop, drain=False, progress=counted)
+            worker.run(stop, drain=False, progress=progress)
         except BaseException as error:  # noqa: BLE001  handed to the test's thread
             failed.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield counted
+        yield progress
     finally:
         stop.set()
         thread.join(PATIENCE_S)

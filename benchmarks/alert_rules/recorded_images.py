@@ -80,7 +80,7 @@ def score_dataset(folder: Path) -> RecordedScores:
     detector = registry.load(settings, Framing("stretch"))
 
     def read(files: Sequence[Path]) -> list[RgbImage]:
-        return [decode(file.read_bytes(), settings).picture for file in files]
+        return [decode(file.read_bytes(), settings).pixels for file in files]
 
     generator = np.random.default_rng(SEED)
     normals = generator.permutation(np.array(sorted((folder / "train" / "good").iterdir()), dtype=object))[:NORMALS]

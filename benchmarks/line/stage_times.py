@@ -41,9 +41,9 @@ def _stage_times(settings: ScorerSettings, folder: Path) -> dict[str, float]:
     framing = Framing()
     detector = registry.load(settings, framing)
     data = [render_jpeg(number) for number in range(FRAMES)]
-    images = [decode(jpeg, settings, detector.target_size).picture for jpeg in data]
+    images = [decode(jpeg, settings, detector.target_size).pixels for jpeg in data]
     framed = [detector.prepare(image) for image in images]
-    normals = [decode(render_jpeg(1000 + number), settings, detector.target_size).picture for number in range(NORMALS)]
+    normals = [decode(render_jpeg(1000 + number), settings, detector.target_size).pixels for number in range(NORMALS)]
     references = detector.references(normals, "part")
     batches = [framed[first : first + BATCH] for first in range(0, FRAMES, BATCH)]
     encoded = [detector.encode(batch) for batch in batches]
@@ -56,7 +56,7 @@ def _stage_times(settings: ScorerSettings, folder: Path) -> dict[str, float]:
         "frame_ms": _cpu_ms(lambda: [detector.prepare(image) for image in images]),
         "encode_ms": _cpu_ms(lambda: [detector.encode(batch) for batch in batches]),
         "score_ms": _cpu_ms(lambda: [detector.score_features(batch, [references] * BATCH) for batch in encoded]),
-        "map_ms": _cpu_ms(lambda: [encode_map(framing.over(anomaly_map, 960, 1280)) for anomaly_map in maps]),
+        "map_ms": _cpu_ms(lambda: [encode_map(framing.map_to_image(anomaly_map, 960, 1280)) for anomaly_map in maps]),
         "store_ms": _cpu_ms(lambda: [store.put(jpeg + next(unique).to_bytes(8, "big")) for jpeg in data]),
     }
 

@@ -127,7 +127,7 @@ def network_images_per_second(
     detector: Detector, images: Sequence[bytes], settings: ScorerSettings, duration_s: float
 ) -> float:
     """Return images per second through the network alone, in the worker's micro-batches and threads."""
-    framed = [detector.prepare(decode(data, settings, detector.target_size).picture) for data in images]
+    framed = [detector.prepare(decode(data, settings, detector.target_size).pixels) for data in images]
     batch, threads = settings.model_batch_frames, default_score_threads(settings.device)
 
     def call(thread: int) -> float:

@@ -49,9 +49,7 @@ def read_peer_dataset(folder: Path, limit: int) -> PeerDataset:
     def read_sample(paths: Iterable[Path], count: int) -> list[RgbImage]:
         files = sorted(paths)
         chosen = random.Random(0).sample(files, min(count, len(files)))
-        return [
-            frame_image(STRETCH, decode(path.read_bytes(), settings).picture, (SIDE_PX, SIDE_PX)) for path in chosen
-        ]
+        return [frame_image(STRETCH, decode(path.read_bytes(), settings).pixels, (SIDE_PX, SIDE_PX)) for path in chosen]
 
     good = read_sample((folder / "test" / "good").iterdir(), limit)
     bad = read_sample((path for path in (folder / "test").glob("*/*") if path.parent.name != "good"), limit)

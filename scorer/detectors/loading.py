@@ -88,7 +88,7 @@ class LoadedDetector:
     def _read(self, image: ImageInput, position: int) -> RgbImage:
         if isinstance(image, str | Path):
             try:
-                return decode(Path(image).read_bytes(), self._settings, self._detector.target_size).picture
+                return decode(Path(image).read_bytes(), self._settings, self._detector.target_size).pixels
             except BadFrame as error:
                 raise InvalidImage(f"Image {position}, {image}, cannot be decoded: {error}") from error
         if isinstance(image, Image.Image):

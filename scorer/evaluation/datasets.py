@@ -109,7 +109,7 @@ def read_image(path: Path, limits: ScorerSettings) -> RgbImage:
         EvaluationError: The file is not an image within the limits; the message names it.
     """
     try:
-        return decode(path.read_bytes(), limits).picture
+        return decode(path.read_bytes(), limits).pixels
     except BadFrame as error:
         raise EvaluationError(f"{path}: {error}") from error
 

@@ -112,7 +112,7 @@ def resize_map_to_image(
         size: Height and width of the original image in pixels.
         shape: Rows and columns of the result.
     """
-    image_map = framing.over(framed_map, *size)
+    image_map = framing.map_to_image(framed_map, *size)
     image_map = np.nan_to_num(image_map, nan=float(np.nanmin(image_map)))
     by_row, by_column = _linear_weights(shape[0], image_map.shape[0]), _linear_weights(shape[1], image_map.shape[1])
     return np.asarray(by_row @ image_map @ by_column.T, np.float32)

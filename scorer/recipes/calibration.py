@@ -1,4 +1,4 @@
-"""From the normals' own scores to a threshold, and what that many normals can promise (docs/adr/0007)."""
+"""Calibrate a threshold from the scores of normals, and say what that many normals can promise (docs/adr/0007)."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]
 from scorer.errors import InvalidNormalSet
 
 PRIOR_LOG_STD = 0.25
-"""Standard deviation of the logarithm of good parts' scores, usual on real stations: what few normals can't tell."""
+"""Usual standard deviation of the logarithm of good parts' scores at real stations, which few normals can't show."""
 
 PRIOR_DEGREES_OF_FREEDOM = 4.0
-"""How many degrees of freedom that usual spread counts for beside the normals' own."""
+"""Degrees of freedom that the usual spread counts for, beside those of the normals."""
 
 MIN_SCORE = 1e-6
+"""Smaller scores count as this one, because their logarithm is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +27,28 @@ class Calibration:
 
 
 def calibrate(normal_scores: Sequence[float], false_reject_rate: float) -> Calibration:
-    """Choose a threshold that flags at most `false_reject_rate` (in (0, 1)) of good parts.
+    """Choose a threshold that flags at most `false_reject_rate` of good parts.
 
-    `normal_scores` are each normal's score against the others. With n of them the k-th smallest is exceeded by a share
-    of at most 1 − k/(n + 1) of parts of the same kind, whatever their distribution (split conformal prediction, Vovk
-    et al. 2005). Where no k reaches the rate, the logarithms are taken as normally distributed, with a spread that is
-    drawn towards the usual one, and the value is their prediction limit, never below the largest of the normals.
-    Raises `InvalidNormalSet` for fewer than two scores or for one that is no number.
+    With n normals, the k-th smallest score is exceeded by at most 1 − k/(n + 1) of parts of the same kind, whatever
+    their distribution (split conformal prediction, Vovk et al. 2005). Where no k reaches the rate, the logarithms are
+    taken as normally distributed, with a spread that is shrunk towards the usual one, and the value is their prediction
+    limit, never below the largest score of the normals.
+
+    Args:
+        normal_scores: The leave-one-out score of each normal, in any order.
+        false_reject_rate: A fraction between 0 and 1, both excluded.
+
+    Raises:
+        InvalidNormalSet: There are fewer than two scores, or one is not finite.
     """
     scores = sorted(float(score) for score in normal_scores)
     count = len(scores)
     if count < 2:
         raise InvalidNormalSet(f"A threshold needs the scores of at least 2 normal images; there {_are(count)}.")
     if not all(math.isfinite(score) for score in scores):
-        raise InvalidNormalSet("A normal image has a score that is no number; look for a broken image in the set.")
+        raise InvalidNormalSet("A normal image has a score that is not finite; look for a broken image in the set.")
     if not 0 < false_reject_rate < 1:
-        raise ValueError(f"false_reject_rate is a share between 0 and 1, not {false_reject_rate}")
+        raise ValueError(f"false_reject_rate is a fraction between 0 and 1, not {false_reject_rate}")
     rank = math.ceil((1 - false_reject_rate) * (count + 1) - 1e-9)
     if rank <= count:
         return Calibration(
@@ -58,22 +65,22 @@ def calibrate(normal_scores: Sequence[float], false_reject_rate: float) -> Calib
 
 
 def _prediction_limit(scores: Sequence[float], rate: float) -> float:
-    """Upper limit for the next score: Student's t over logarithms (Gelman et al., Bayesian Data Analysis, 3.3)."""
+    """Return the upper prediction limit of the next score: Student's t over logarithms (Gelman et al., BDA, 3.3)."""
     logarithms = [math.log(max(score, MIN_SCORE)) for score in scores]
     count = len(logarithms)
     mean = math.fsum(logarithms) / count
     squares = math.fsum((value - mean) ** 2 for value in logarithms)
-    freedom = PRIOR_DEGREES_OF_FREEDOM + count - 1
-    spread = math.sqrt((PRIOR_DEGREES_OF_FREEDOM * PRIOR_LOG_STD**2 + squares) / freedom)
-    return math.exp(mean + float(stdtrit(freedom, 1 - rate)) * spread * math.sqrt(1 + 1 / count))
+    degrees = PRIOR_DEGREES_OF_FREEDOM + count - 1
+    spread = math.sqrt((PRIOR_DEGREES_OF_FREEDOM * PRIOR_LOG_STD**2 + squares) / degrees)
+    return math.exp(mean + float(stdtrit(degrees, 1 - rate)) * spread * math.sqrt(1 + 1 / count))
 
 
 def _needed(rate: float) -> int:
     return math.ceil(1 / rate - 1 - 1e-9)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
 
 
 def _are(count: int) -> str:

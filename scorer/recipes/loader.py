@@ -103,7 +103,7 @@ class RecipeLoader:
 
     def _normal(self, reference: str, name: str, detector: Detector) -> RgbImage:
         try:
-            return decode.decode(self._images.get(reference), self._settings, detector.target_size).picture
+            return decode.decode(self._images.get(reference), self._settings, detector.target_size).pixels
         except (NotFound, BadFrame) as error:
             raise InvalidNormalSet(f"The normal image {name} can't be used: {error}") from error
 

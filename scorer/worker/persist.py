@@ -88,7 +88,7 @@ class BatchWriter:
 
     def _store_map(self, scored: Scored) -> str:
         """Store the anomaly map over the whole image as PNG, and return its reference."""
-        whole = scored.recipe.framing.over(scored.anomaly_map, scored.height, scored.width)
+        whole = scored.recipe.framing.map_to_image(scored.anomaly_map, scored.height, scored.width)
         return self._images.put(encode_map(whole))
 
     def _dead_letters(self, batch: DecidedBatch) -> list[DeadLetter]:

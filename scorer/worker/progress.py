@@ -1,11 +1,11 @@
-"""What a worker has done so far."""
+"""The counts of what a worker has done."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Counts of frames read and of what became of them; `lag` is how many frames of ours the bus still holds."""
+    """Frames read and what became of them; `lag` is how many frames of this worker's partitions are not committed."""
 
     frames: int = 0
     verdicts: int = 0
@@ -15,7 +15,7 @@ class Progress:
     lag: int = 0
 
     def __add__(self, other: "Progress") -> "Progress":
-        """Counts add up, the later lag holds."""
+        """Return the sum of the counts, with the lag of `other`, which is the later one."""
         return Progress(
             self.frames + other.frames,
             self.verdicts + other.verdicts,
@@ -26,9 +26,10 @@ class Progress:
         )
 
     def __str__(self) -> str:
-        told = f"{self.verdicts} verdicts, {self.flagged} of them flagged, from {self.frames} frames"
+        """Return the counts as one sentence."""
+        text = f"{self.verdicts} verdicts, {self.flagged} of them flagged, from {self.frames} frames"
         if self.parked:
-            told += f"; {self.parked} wait for their station's normal set"
+            text += f"; {self.parked} wait for their station's normal set"
         if self.dead_letters:
-            told += f"; {self.dead_letters} became dead letters (andon dead-letters list)"
-        return told + "."
+            text += f"; {self.dead_letters} became dead letters (andon dead-letters list)"
+        return text + "."

@@ -20,7 +20,7 @@ from storage.auth import audit_log
 from storage.line import normal_sets, stations, verdicts
 from storage.review import labels
 from testing.chromium import running_dashboard
-from testing.line import START, Counted, Line, working
+from testing.line import START, Line, ProgressWaiter, running
 from tests.dashboard.browser_actions import act_until, wait_until_drawn
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("one_thread")]
@@ -50,7 +50,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -> None:
     settings = DashboardSettings(refresh_every_s=1)
     database_url, images_url = f"sqlite:///{line.folder / 'andon.sqlite'}", str(line.folder / "images")
-    with working(line.worker()) as counted, running_dashboard(database_url, images_url, settings) as address:
+    with running(line.worker()) as counted, running_dashboard(database_url, images_url, settings) as address:
         line.frames(PRESS, GOOD)
         counted.wait_for(lambda done: done.verdicts == GOOD)
         assert flagged_odd_frames(line, counted) == ODD
@@ -69,7 +69,7 @@ def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -
         everything_is_in_the_audit_log(line)
 
 
-def flagged_odd_frames(line: Line, counted: Counted) -> int:
+def flagged_odd_frames(line: Line, counted: ProgressWaiter) -> int:
     """Send frames of odd parts and return how many of them were flagged."""
     before = counted.latest
     line.frames(PRESS, ODD, defect=lambda _: True)
@@ -77,12 +77,12 @@ def flagged_odd_frames(line: Line, counted: Counted) -> int:
     return counted.latest.flagged - before.flagged
 
 
-def wait_for_more(counted: Counted, before: int, number: int) -> None:
+def wait_for_more(counted: ProgressWaiter, before: int, number: int) -> None:
     """Wait until the scorer has made `number` more verdicts than `before`."""
     counted.wait_for(lambda done: done.verdicts == before + number)
 
 
-def until_scored_with(line: Line, counted: Counted, version: int) -> None:
+def until_scored_with(line: Line, counted: ProgressWaiter, version: int) -> None:
     """Send good frames, one after the other, until the scorer compares them with a version of the normal set."""
     for _ in range(100):
         before = counted.latest.verdicts

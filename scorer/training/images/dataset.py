@@ -203,7 +203,7 @@ def _alternate_defects(generator: np.random.Generator, test: Path) -> list[Path]
 def _reader(path: Path) -> ReadImage:
     def read() -> RgbImage:
         try:
-            return decode(path.read_bytes(), ScorerSettings()).picture
+            return decode(path.read_bytes(), ScorerSettings()).pixels
         except (BadFrame, OSError) as error:
             raise BadTrainingData(f"{path} can't be read; repair or remove it: {error}") from error
 

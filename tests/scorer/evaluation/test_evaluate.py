@@ -75,7 +75,7 @@ def test_metrics_are_those_of_the_detector_as_a_station_uses_it(config: Evaluati
     detector = load_patch_detector("nearest-patch", dataset.name, setup, SETTINGS)
 
     def images(paths: Sequence[Path]) -> list[RgbImage]:
-        return [decode(path.read_bytes(), SETTINGS).picture for path in paths]
+        return [decode(path.read_bytes(), SETTINGS).pixels for path in paths]
 
     references = detector.references(images(dataset.draw(3, 0)), "part")
     good, bad = (detector.score(images(paths), references).image_scores for paths in (dataset.good, dataset.bad))

@@ -7,7 +7,7 @@ from scorer.imaging.byte_budget import ByteBudget
 PATIENCE_S = 30.0
 
 
-def test_what_does_not_fit_waits_until_it_does():
+def test_what_does_not_fit_waits_until_it_does() -> None:
     budget = ByteBudget(10)
     inside = threading.Event()
 
@@ -24,7 +24,7 @@ def test_what_does_not_fit_waits_until_it_does():
     other.join(PATIENCE_S)
 
 
-def test_a_giant_gets_in_once_nobody_holds_any():
+def test_a_giant_gets_in_once_nobody_holds_any() -> None:
     budget = ByteBudget(10)
     with budget.reserve(1000):
         pass

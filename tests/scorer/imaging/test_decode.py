@@ -6,8 +6,10 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,11 +29,11 @@ KINDS = {
 }
 
 
-def noise(height: int = 20, width: int = 30, channels: int = 3) -> np.ndarray:
+def noise(height: int = 20, width: int = 30, channels: int = 3) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -57,7 +59,7 @@ def refused(data: bytes, limits: ScorerSettings = LIMITS) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_format_gives_its_pixels_and_its_content_type(kind):
+def test_each_format_gives_its_pixels_and_its_content_type(kind: str) -> None:
     picture = noise()
     options = {"lossless": True} if kind == "WEBP" else {}
     decoded = decode(saved(Image.fromarray(picture), kind, **options), LIMITS)
@@ -68,44 +70,44 @@ def test_each_format_gives_its_pixels_and_its_content_type(kind):
         assert (decoded.picture == picture).all()
 
 
-def test_sixteen_bit_grey_keeps_its_upper_eight_bits_whatever_its_brightest_pixel():
+def test_sixteen_bit_grey_keeps_its_upper_eight_bits_whatever_its_brightest_pixel() -> None:
     grey = np.array([[0, 255, 256, 0x1234] * 2] * 8, dtype=np.uint16)
     for kind in ("PNG", "TIFF"):
-        picture = decode(saved(Image.fromarray(grey), kind), LIMITS).picture
+        picture = decode(saved(Image.fromarray(grey), kind), LIMITS).pixels
         assert picture[0, :4].tolist() == [[0] * 3, [0] * 3, [1] * 3, [0x12] * 3]
 
 
-def test_cmyk_becomes_rgb():
+def test_cmyk_becomes_rgb() -> None:
     cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
-    picture = decode(saved(cyan, "TIFF"), LIMITS).picture
+    picture = decode(saved(cyan, "TIFF"), LIMITS).pixels
     assert picture[0, 0].tolist() == [0, 255, 255]
 
 
-def test_transparent_pixels_are_laid_on_white():
+def test_transparent_pixels_are_laid_on_white() -> None:
     clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
-    assert decode(saved(clear, "PNG"), LIMITS).picture[0, 0].tolist() == [255, 255, 255]
+    assert decode(saved(clear, "PNG"), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
     half = Image.new("LA", (16, 16), (0, 128))
-    assert decode(saved(half, "PNG"), LIMITS).picture[0, 0].tolist() == [127, 127, 127]
+    assert decode(saved(half, "PNG"), LIMITS).pixels[0, 0].tolist() == [127, 127, 127]
 
 
-def test_a_palette_is_looked_up_and_its_transparent_colour_laid_on_white():
+def test_a_palette_is_looked_up_and_its_transparent_colour_laid_on_white() -> None:
     palette = Image.new("P", (16, 16), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
-    assert decode(saved(palette, "PNG"), LIMITS).picture[0, 0].tolist() == [10, 20, 30]
-    assert decode(saved(palette, "PNG", transparency=1), LIMITS).picture[0, 0].tolist() == [255, 255, 255]
+    assert decode(saved(palette, "PNG"), LIMITS).pixels[0, 0].tolist() == [10, 20, 30]
+    assert decode(saved(palette, "PNG", transparency=1), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_is_undone_as_pillow_does(kind, orientation):
+def test_every_exif_orientation_is_undone_as_pillow_does(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved(Image.fromarray(noise()), kind, exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    assert (decode(data, LIMITS).picture == expected).all()
+    assert (decode(data, LIMITS).pixels == expected).all()
 
 
-def test_nothing_and_nonsense_are_refused_by_name():
+def test_nothing_and_nonsense_are_refused_by_name() -> None:
     assert refused(b"") == "empty-image"
     assert refused(b"GIF89a" + bytes(100)) == "not-an-image"
     assert refused(b"RIFF\0\0\0\0WAVEfmt ") == "not-an-image"
@@ -113,16 +115,16 @@ def test_nothing_and_nonsense_are_refused_by_name():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_truncated_image_is_refused(kind):
+def test_a_truncated_image_is_refused(kind: str) -> None:
     data = saved(Image.fromarray(noise(64, 64)), kind)
     assert refused(data[: len(data) // 2]) == "corrupt-image"
 
 
-def test_a_one_pixel_image_is_refused():
+def test_a_one_pixel_image_is_refused() -> None:
     assert refused(saved(Image.new("RGB", (1, 1)), "PNG")) == "too-few-pixels"
 
 
-def test_too_many_pixels_are_refused_before_they_are_decoded():
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
     assert refused(png_header(40_000, 40_000)) == "too-many-pixels"
     vp8x = b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16_000).to_bytes(3, "little") * 2
     assert refused(vp8x) == "too-many-pixels"
@@ -130,20 +132,20 @@ def test_too_many_pixels_are_refused_before_they_are_decoded():
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
 @pytest.mark.parametrize("lossless", [True, False])
-def test_the_limits_are_inclusive(kind, lossless):
+def test_the_limits_are_inclusive(kind: str, lossless: bool) -> None:
     data = saved(Image.fromarray(noise()), kind, lossless=lossless)
     decode(data, ScorerSettings(max_image_pixels=600, max_image_bytes=len(data)))
     assert refused(data, ScorerSettings(max_image_pixels=599)) == "too-many-pixels"
     assert refused(data, ScorerSettings(max_image_bytes=len(data) - 1)) == "too-many-bytes"
 
 
-def test_a_decompression_bomb_costs_only_its_header():
+def test_a_decompression_bomb_costs_only_its_header() -> None:
     bomb = saved(Image.new("1", (9_000, 9_000)), "PNG")
     assert len(bomb) < 50_000
     assert refused(bomb, ScorerSettings(max_image_pixels=80_000_000)) == "too-many-pixels"
 
 
-def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_it():
+def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_it() -> None:
     before = Image.MAX_IMAGE_PIXELS
     wide = saved(Image.new("1", (30_000, 3_000)), "PNG")
     assert open_image(wide, LIMITS).decoded_bytes == 270_000_000
@@ -153,12 +155,12 @@ def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_i
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_an_animation_or_several_pages_are_refused(kind):
+def test_an_animation_or_several_pages_are_refused(kind: str) -> None:
     pages = [Image.fromarray(noise()), Image.fromarray(255 - noise())]
     assert refused(saved(pages[0], kind, save_all=True, append_images=pages[1:])) == "several-pictures"
 
 
-def test_a_tiff_whose_second_page_has_no_size_is_refused():
+def test_a_tiff_whose_second_page_has_no_size_is_refused() -> None:
     whole = saved(Image.fromarray(noise()), "TIFF")
     (first,) = struct.unpack_from("<I", whole, 4)
     (tags,) = struct.unpack_from("<H", whole, first)
@@ -168,16 +170,16 @@ def test_a_tiff_whose_second_page_has_no_size_is_refused():
     assert refused(data) == "corrupt-image"
 
 
-def test_floating_point_pixels_are_refused():
+def test_floating_point_pixels_are_refused() -> None:
     assert refused(saved(Image.new("F", (16, 16)), "TIFF")) == "unsupported-pixels"
 
 
-def test_unreadable_exif_does_not_cost_the_frame():
+def test_unreadable_exif_does_not_cost_the_frame() -> None:
     data = saved(Image.fromarray(noise()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
-    assert decode(data, LIMITS).picture.shape == (20, 30, 3)
+    assert decode(data, LIMITS).pixels.shape == (20, 30, 3)
 
 
-def test_no_warning_leaves_even_from_many_threads_at_once_and_filters_stay_as_they_were():
+def test_no_warning_leaves_even_from_many_threads_at_once_and_filters_stay_as_they_were() -> None:
     odd = bytearray(saved(Image.fromarray(noise()), "TIFF"))
     odd += b"\0"
     before = list(warnings.filters)
@@ -195,10 +197,12 @@ WHOLE = {kind: saved(Image.fromarray(noise(24, 24)), kind) for kind in KINDS}
     edits=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=0, max_size=4)), max_size=6),
     cut=st.integers(0, 300),
 )
-def test_mutated_images_are_decoded_or_refused_and_nothing_else(kind, edits, cut):
+def test_mutated_images_are_decoded_or_refused_and_nothing_else(
+    kind: str, edits: list[tuple[int, bytes]], cut: int
+) -> None:
     data = bytearray(WHOLE[kind])
     for place, change in edits:
         data[place : place + len(change)] = change
     with suppress(BadFrame):
-        picture = decode(bytes(data[: len(data) - cut]), ScorerSettings(max_image_pixels=1_000_000)).picture
+        picture = decode(bytes(data[: len(data) - cut]), ScorerSettings(max_image_pixels=1_000_000)).pixels
         assert picture.ndim == 3

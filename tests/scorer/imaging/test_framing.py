@@ -5,28 +5,30 @@ import pytest
 
 from scorer.backbones.image_resize import frame_image
 from scorer.imaging.framing import Framing
+from scorer.imaging.rgb import RgbImage
+from storage.line.stations import FramingKind
 
 EIGHT = np.arange(64, dtype=np.float32).reshape(8, 8)
 
 
-def blank(height: int, width: int) -> np.ndarray:
+def blank(height: int, width: int) -> RgbImage:
     return np.full((height, width, 3), 100, np.uint8)
 
 
 @pytest.mark.parametrize("kind", ["letterbox", "stretch", "centre_crop"])
 @pytest.mark.parametrize("shape", [(64, 64), (50, 100), (300, 200), (9, 5000), (5000, 9)])
-def test_every_shape_is_framed_and_a_flat_picture_stays_flat(kind, shape):
+def test_every_shape_is_framed_and_a_flat_picture_stays_flat(kind: FramingKind, shape: tuple[int, int]) -> None:
     framed = frame_image(Framing(kind), blank(*shape), (64, 96))
     assert framed.shape == (64, 96, 3)
     assert (framed == 100).all()
 
 
-def test_a_square_map_over_a_square_picture_stays_as_it_is():
+def test_a_square_map_over_a_square_picture_stays_as_it_is() -> None:
     for kind in ("letterbox", "stretch", "centre_crop"):
         assert (Framing(kind).over_picture(EIGHT, blank(100, 100)) == EIGHT).all()
 
 
-def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars():
+def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars() -> None:
     wide = blank(50, 100)
     cells = Framing("letterbox").valid_mask(*wide.shape[:2], (128, 128), (8, 8))
     assert cells[2:6].all()
@@ -35,7 +37,7 @@ def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars():
     assert (Framing("letterbox").over_picture(EIGHT, wide) == EIGHT[2:6]).all()
 
 
-def test_a_centre_crop_says_where_it_did_not_look():
+def test_a_centre_crop_says_where_it_did_not_look() -> None:
     wide = blank(50, 100)
     over = Framing("centre_crop").over_picture(EIGHT, wide)
     assert over.shape == (8, 16)
@@ -44,7 +46,7 @@ def test_a_centre_crop_says_where_it_did_not_look():
     assert (over[:, 4:12] == EIGHT).all()
 
 
-def test_a_defect_lies_where_it_was_after_framing_and_mapping_back():
+def test_a_defect_lies_where_it_was_after_framing_and_mapping_back() -> None:
     picture = blank(90, 160)
     picture[60:75, 20:40] = 255
     for kind in ("letterbox", "stretch"):
@@ -58,13 +60,13 @@ def test_a_defect_lies_where_it_was_after_framing_and_mapping_back():
 
 
 @pytest.mark.parametrize("kind", ["letterbox", "centre_crop"])
-def test_a_strip_keeps_at_least_one_cell(kind):
+def test_a_strip_keeps_at_least_one_cell(kind: FramingKind) -> None:
     strip = blank(8, 20_000)
     assert Framing(kind).valid_mask(*strip.shape[:2], (64, 64), (8, 8)).any()
     assert not np.isnan(Framing(kind).over_picture(EIGHT, strip)).all()
 
 
-def test_what_model_ids_hold_of_a_framing_says_how_it_resizes():
+def test_what_model_ids_hold_of_a_framing_says_how_it_resizes() -> None:
     """Scores of pictures that Pillow resized must not meet references of pictures that torch did."""
     assert Framing("letterbox").identity == "letterbox, resized by torch"
     assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, as ever

@@ -1,5 +1,6 @@
 """What a scorer does for the people at the desk, on a real line."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from scorer.images import RetriableImageStore
 from scorer.jobs.recalibration import ThresholdRecalibration
 from scorer.jobs.runner import JobRunner
 from scorer.recipes.loader import RecipeLoader
+from scorer.worker.progress import Progress
 from storage.actions import golden_frames as golden_frame_actions
 from storage.actions import jobs as job_actions
 from storage.actions import reviews as review_actions
@@ -19,7 +21,7 @@ from storage.line.jobs import Job
 from storage.line.thresholds import Threshold
 from storage.line.what_if import WhatIfResult
 from storage.review.reviews import LabelSubmission
-from testing.line import START, Line, encoded, part, working
+from testing.line import START, Line, encoded, part, running
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -160,7 +162,7 @@ def test_a_golden_frame_of_another_model_is_refused_in_words(line: Line) -> None
 
 def test_a_running_worker_does_jobs_beside_the_line(line: Line) -> None:
     line.frames("s1", 4)
-    with working(line.worker()) as counted:
+    with running(line.worker()) as counted:
         counted.wait_for(lambda done: done.verdicts == 4)
         number = asked_what_if(line, 1)
         line.frames("s1", 30)
@@ -169,8 +171,12 @@ def test_a_running_worker_does_jobs_beside_the_line(line: Line) -> None:
         while not job(line, number).is_over and made < 400:
             line.frames("s1", 1)
             made += 1
-            counted.wait_for(lambda done, wanted=made: done.verdicts == wanted)
+            counted.wait_for(has_verdicts(made))
     assert job(line, number).state == "done"
+
+
+def has_verdicts(count: int) -> Callable[[Progress], bool]:
+    return lambda done: done.verdicts == count
 
 
 def reviewed_line(line: Line, frames: int) -> list[float]:

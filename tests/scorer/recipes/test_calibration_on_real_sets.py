@@ -47,4 +47,4 @@ def test_no_more_good_parts_are_flagged_than_promised(name: str) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    return decode(path.read_bytes(), ScorerSettings()).picture
+    return decode(path.read_bytes(), ScorerSettings()).pixels

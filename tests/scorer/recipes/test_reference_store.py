@@ -1,5 +1,6 @@
 """References are computed once, survive restarts, and never come from another set, model or broken file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def opened(folder: Path, max_bytes: int = 1000) -> ReferenceStore:
     return ReferenceStore(folder, max_bytes, CPU)
 
 
-def test_they_are_computed_once_and_read_back_exactly_by_the_next_process(tmp_path):
+def test_they_are_computed_once_and_read_back_exactly_by_the_next_process(tmp_path: Path) -> None:
     computing = Computing()
     store = opened(tmp_path)
     assert store.get(KEY, computing) is store.get(KEY, computing)
@@ -51,7 +52,7 @@ def test_they_are_computed_once_and_read_back_exactly_by_the_next_process(tmp_pa
 @pytest.mark.parametrize(
     "other", [ReferencesKey("model", 7, "xyz"), ReferencesKey("model", 8, "abc"), ReferencesKey("model2", 7, "abc")]
 )
-def test_those_of_another_set_or_model_are_not_taken(tmp_path, other):
+def test_those_of_another_set_or_model_are_not_taken(tmp_path: Path, other: ReferencesKey) -> None:
     opened(tmp_path).get(KEY, Computing())
     mine = tmp_path / "model" / "7.safetensors"
     theirs = tmp_path / other.model_id / f"{other.normal_set_id}.safetensors"
@@ -73,7 +74,9 @@ def one_bit_changed(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("spoil", [cut, one_bit_changed, lambda _: b"", lambda _: b"\xff" * 100])
-def test_a_spoilt_file_is_computed_anew_with_a_warning_and_mended(tmp_path, spoil):
+def test_a_spoilt_file_is_computed_anew_with_a_warning_and_mended(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
     opened(tmp_path).get(KEY, Computing())
     path = tmp_path / "model" / "7.safetensors"
     path.write_bytes(spoil(path.read_bytes()))
@@ -85,7 +88,7 @@ def test_a_spoilt_file_is_computed_anew_with_a_warning_and_mended(tmp_path, spoi
     assert [entry["event"] for entry in logs] == ["references can't be used and are computed again"]
 
 
-def test_a_foreign_safetensors_file_is_computed_anew(tmp_path):
+def test_a_foreign_safetensors_file_is_computed_anew(tmp_path: Path) -> None:
     path = tmp_path / "model" / "7.safetensors"
     path.parent.mkdir()
     save_file({"patches": torch.ones(3)}, path)
@@ -94,7 +97,7 @@ def test_a_foreign_safetensors_file_is_computed_anew(tmp_path):
     assert computing.times == 1
 
 
-def test_memory_lets_the_least_recently_used_go_but_never_those_in_use(tmp_path):
+def test_memory_lets_the_least_recently_used_go_but_never_those_in_use(tmp_path: Path) -> None:
     store = opened(tmp_path, max_bytes=100)  # each holds 10 × 4 + 8 = 48 bytes
     first, second, third = (ReferencesKey("model", number, "abc") for number in range(3))
     for key in (first, second, first, third):
@@ -110,7 +113,7 @@ def test_memory_lets_the_least_recently_used_go_but_never_those_in_use(tmp_path)
     assert store.held_bytes == 4008
 
 
-def test_a_full_disk_costs_only_the_keeping(tiny_disk):
+def test_a_full_disk_costs_only_the_keeping(tiny_disk: Path) -> None:
     store = ReferenceStore(tiny_disk, 10_000_000, CPU)
     with capture_logs() as logs:
         got = store.get(KEY, Computing(made(size=1_000_000)))
@@ -119,7 +122,7 @@ def test_a_full_disk_costs_only_the_keeping(tiny_disk):
     assert list((tiny_disk / "model").iterdir()) == []
 
 
-def test_what_computing_raises_passes_through(tmp_path):
+def test_what_computing_raises_passes_through(tmp_path: Path) -> None:
     def refuse() -> References:
         raise InvalidNormalSet("one image only")
 

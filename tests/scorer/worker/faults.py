@@ -16,7 +16,8 @@ from ingest.frame import Frame
 from ingest.producer.producer import Producer
 from ingest.producer.spool import Spool
 from scorer.settings import ScorerSettings
-from testing.line import PATIENCE_S, START, Counted, Line, Services, encoded, part, working
+from storage.line.verdicts import Verdict
+from testing.line import PATIENCE_S, START, Line, ProgressWaiter, Services, encoded, part, running
 
 A_MINUTE_S = 60.0
 AS_THEY_SHIP = {name: ScorerSettings.model_fields[name].default for name in ("retry_backoff_s", "retry_backoff_max_s")}
@@ -56,13 +57,17 @@ def ids(line: Line, station: str = "s1") -> list[UUID]:
     return [verdict.frame_id for verdict in line.verdicts(station) if verdict.topic == line.topic]
 
 
+def offset_of(verdict: Verdict) -> int:
+    return verdict.offset
+
+
 def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
     made = sorted(line.verdicts(station), key=lambda verdict: (verdict.decided_at, verdict.offset))
     return [verdict.frame_id for verdict in made]
 
 
 @contextmanager
-def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[..., str]]]:
+def noticed(line: Line, word: str) -> Iterator[tuple[ProgressWaiter, Callable[..., str]]]:
     """A running worker, and a way to wait until it has waited for `word` for a minute, by its own count, and why.
 
     What is done `meanwhile`, again and again, keeps up what it waits for.
@@ -91,7 +96,7 @@ def noticed(line: Line, word: str) -> Iterator[tuple[Counted, Callable[..., str]
         assert said.startswith(f"Waiting for the {word}")
         return said
 
-    with working(worker) as counted:
+    with running(worker) as counted:
         yield counted, until_it_waited
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,9 +25,9 @@ from ingest.frame import Frame
 from ingest.producer import producer as producing
 from ingest.producer.producer import Producer
 from ingest.producer.spool import Spool
-from scorer.detectors import registry
 from storage.settings import StorageSettings
-from testing.line import START, Line, Services, encoded, part, working
+from testing.detectors import load_hooked
+from testing.line import START, Line, Services, encoded, part, running
 from tests.scorer.worker.faults import NoClaimChecks, ready
 
 CAMERA_FPS, TIMES_THE_SCORER = 3, 10
@@ -77,21 +76,6 @@ class Pace:
                 self._changed.wait(0.01)  # being held is not told, only seen
 
 
-class Slow:
-    """A detector that scores at the pace it is given."""
-
-    def __init__(self, detector: Any, pace: Pace) -> None:
-        self._detector = detector
-        self._pace = pace
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._detector, name)
-
-    def encode(self, framed: Any) -> Any:
-        self._pace.score(len(framed))
-        return self._detector.encode(framed)
-
-
 def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
     torch.set_num_threads(1)
     producing._FIRST_RETRY_S, producing._MAX_RETRY_S = 0.01, 0.05
@@ -104,7 +88,7 @@ def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
         line.frames("s1", WARM_UP_FRAMES)
         line.drain()
         settings = Settings(ingest=line.ingest, storage=StorageSettings(database_url=line.database_url))
-        with report_drops(settings, "s1", lambda: START, look_every_s=0.05):
+        with report_drops(settings, "s1", lambda: START, interval_s=0.05):
             return flood(line)
 
 
@@ -115,7 +99,7 @@ def flood(line: Line) -> dict[str, object]:
     pace = Pace(held=lambda: producer._buffer.senders_waiting > 0)
     pictures = [unpacked(number) for number in range(20)]
     before = memory("VmRSS")
-    with working(line.worker(load=lambda *wanted: Slow(registry.load(*wanted), pace))), closing(producer):
+    with running(line.worker(load=load_hooked(lambda framed: pace.score(len(framed))))), closing(producer):
         for number in range(FRAMES):
             at = START + timedelta(seconds=1000 + number / CAMERA_FPS)
             picture = b"poison" if number % POISON_ONE_IN == 20 else pictures[number % len(pictures)]

@@ -3,18 +3,22 @@
 Buses and databases that go away are in the modules beside this one; docs/explanation/delivery.md lists all of it.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
 from foundation.failpoints import WORKER_FAILPOINTS
-from scorer.detectors import registry
-from testing.line import START, Line, encoded, part, working
-from tests.scorer.worker.faults import ids, start_worker, was_killed
+from scorer.imaging.framing import Framed
+from scorer.worker.progress import Progress
+from testing.detectors import load_hooked
+from testing.line import START, Line, encoded, part, running
+from tests.scorer.worker.faults import ids, offset_of, start_worker, was_killed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,12 +58,12 @@ def test_of_two_workers_one_is_killed_mid_batch_and_the_other_does_its_share(lin
     sent: dict[str, list[UUID]] = {name: [] for name in stations}
     dying = start_worker(line, crash_at=step, drain=False)
     made = 0
-    with closing(Line(line.folder, line.services)) as other, working(other.worker("w2")) as counted:
+    with closing(Line(line.folder, line.services)) as other, running(other.worker("w2")) as counted:
         while dying.is_alive():  # until some of the partitions are the dying worker's
             for station, published in sent.items():
                 published += line.frames(station, 1)
             made = counted.latest.verdicts
-            counted.wait_for(lambda done, before=made: done.verdicts > before or not dying.is_alive())
+            counted.wait_for(more_than(made, dying))
         assert was_killed(dying)
     line.drain()
     for station, wanted in sent.items():
@@ -69,17 +73,9 @@ def test_of_two_workers_one_is_killed_mid_batch_and_the_other_does_its_share(lin
 def test_a_frame_whose_scoring_raises_and_poison_in_between_cost_only_themselves(line: Line) -> None:
     """Of 200 frames 2 are no images, and 1 breaks the model."""
 
-    class Fragile:
-        def __init__(self, detector: object) -> None:
-            self._detector = detector
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._detector, name)
-
-        def encode(self, framed):  # type: ignore[no-untyped-def]
-            if any(one.height == 72 for one in framed):
-                raise RuntimeError("out of luck")
-            return self._detector.encode(framed)
+    def fail_on_poison(framed: Sequence[Framed]) -> None:
+        if any(each.height == 72 for each in framed):
+            raise RuntimeError("out of luck")
 
     def image(number: int) -> bytes:
         if number % 100 == 50:
@@ -89,10 +85,14 @@ def test_a_frame_whose_scoring_raises_and_poison_in_between_cost_only_themselves
     line.settings = line.settings.model_copy(update={"batch_frames": 32})
     sent = line.publish("s1", [image(number) for number in range(200)])
     with capture_logs():  # rendering the traceback with its tensors takes longer than all else here
-        line.drain(load=lambda *wanted: Fragile(registry.load(*wanted)))
+        line.drain(load=load_hooked(fail_on_poison))
     lost = {50, 77, 150}
     assert ids(line) == [frame_id for number, frame_id in enumerate(sent) if number not in lost]
     assert sorted(letter.reason for letter in line.letters()) == ["not-an-image", "not-an-image", "scoring-failed"]
+
+
+def more_than(verdicts: int, dying: BaseProcess) -> Callable[[Progress], bool]:
+    return lambda done: done.verdicts > verdicts or not dying.is_alive()
 
 
 def test_a_clock_that_jumps_back_an_hour_changes_no_count_and_no_order(line: Line) -> None:
@@ -103,27 +103,27 @@ def test_a_clock_that_jumps_back_an_hour_changes_no_count_and_no_order(line: Lin
         return told[-1]
 
     before, after = line.frames("s1", 20), []
-    with working(line.worker(clock=clock)) as counted:
+    with running(line.worker(clock=clock)) as counted:
         counted.wait_for(lambda done: done.verdicts == 20)
         line.published -= 3600  # cameras share the clock
         after = line.frames("s1", 20)
         counted.wait_for(lambda done: done.verdicts == 40)
-    made = sorted(line.verdicts("s1"), key=lambda verdict: verdict.offset)
+    made = sorted(line.verdicts("s1"), key=offset_of)
     assert [verdict.frame_id for verdict in made] == before + after
     assert min(told) < START - HOUR / 2
 
 
 def test_a_normal_set_switched_under_load_never_mixes(line: Line) -> None:
     second = line.normals("s1", first=2000, activate=False)
-    with working(line.worker()) as counted:
+    with running(line.worker()) as counted:
         sent = line.frames("s1", 40)
         counted.wait_for(lambda done: done.verdicts >= 8)
         line.activate(second)
         sent += line.frames("s1", 40)
         counted.wait_for(lambda done: done.verdicts == 80)
-    made = sorted(line.verdicts("s1"), key=lambda verdict: verdict.offset)
+    made = sorted(line.verdicts("s1"), key=offset_of)
     assert [verdict.frame_id for verdict in made] == sent
-    used = [verdict.normal_set_id for verdict in made]
+    used = [verdict.normal_set_id or 0 for verdict in made]
     assert used == sorted(used)
     assert used[-1] == second.id
     assert len({(verdict.normal_set_id, verdict.threshold) for verdict in made}) == 2

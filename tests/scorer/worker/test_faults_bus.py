@@ -16,7 +16,7 @@ import pytest
 
 from ingest.settings import IngestSettings
 from testing.kafka import KafkaCluster, start_kafka
-from testing.line import Services, working
+from testing.line import Services, running
 from tests.scorer.worker.faults import A_MINUTE_S, AS_THEY_SHIP, camera, noticed, parts_seen, ready
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,7 +69,7 @@ def test_a_kafka_that_is_killed_for_a_minute_is_waited_for(
     with ready(tmp_path, services) as line, camera(line) as send:
         line.settings = line.settings.model_copy(update=AS_THEY_SHIP)
         worker = line.worker()
-        with working(worker) as counted:
+        with running(worker) as counted:
             send(0, 20)
             counted.wait_for(lambda done: done.verdicts == 20)
             own_kafka.nodes[0].kill()
@@ -95,7 +95,7 @@ def test_one_of_three_brokers_that_is_killed_stops_nothing(tmp_path: Path, kafka
         kafka_replication_factor=3,
         kafka_unavailable_after_s=IngestSettings().kafka_unavailable_after_s,
     )
-    with ready(tmp_path, services) as line, camera(line) as send, working(line.worker()) as counted:
+    with ready(tmp_path, services) as line, camera(line) as send, running(line.worker()) as counted:
         send(0, 20)
         counted.wait_for(lambda done: done.verdicts == 20)
         leading = kafka_cluster.leader(line.topic, line.verdicts("s1")[0].partition)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ingest import schema
-from ingest.bus.protocol import Message, Record, RecordPosition
+from ingest.bus.protocol import Headers, Message, Record, RecordPosition
 from ingest.frame import Frame, mint_frame_id
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
@@ -166,7 +166,9 @@ values = st.binary(max_size=300) | st.sampled_from(odd_values)
     value=st.binary(max_size=40) | st.just(GOOD.value),
     key=st.none() | st.text(max_size=40),
 )
-def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(decoder, base, headers, value, key):
+def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(
+    decoder: FrameDecoder, base: Headers, headers: list[tuple[str, bytes]], value: bytes, key: str | None
+) -> None:
     record = Record(RecordPosition("t", 0, 0), key, value, (*base, *headers), START)
     with soon_and_in_little_room():
         parsed = parse(record)
@@ -179,7 +181,9 @@ def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(decoder, bas
 
 @cases
 @given(kind=st.sampled_from(KINDS), changes=edits)
-def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(decoder, recipe, kind, changes):
+def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(
+    decoder: FrameDecoder, recipe: Recipe, kind: str, changes: list[tuple[str, float, object]]
+) -> None:
     data = mutated(SEEDS[kind], changes)
     frame = Frame("s1", START, data or b"\0", "image/png")
     parsed = parse(as_read(schema.encode(frame, mint_frame_id(frame), START, None)))
@@ -205,14 +209,16 @@ def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(decoder, 
         ("sha256:" + "0" * 10_000, "bad-header"),
     ],
 )
-def test_a_reference_that_leads_out_of_the_image_store_is_refused(decoder, reference, reason):
+def test_a_reference_that_leads_out_of_the_image_store_is_refused(
+    decoder: FrameDecoder, reference: str, reason: str
+) -> None:
     parsed = parse(as_read(schema.refer(GOOD, reference)))
     found = parsed if isinstance(parsed, Rejected) else decoded(decoder, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == reason
 
 
-def test_a_referenced_image_above_the_limit_is_refused(tmp_path):
+def test_a_referenced_image_above_the_limit_is_refused(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path / "images"))
     reference = store.put(os.urandom(2_000_000))
     with ThreadPoolExecutor(1) as threads:
@@ -224,7 +230,7 @@ def test_a_referenced_image_above_the_limit_is_refused(tmp_path):
     assert found.reason == "too-many-bytes"
 
 
-def test_a_worker_answers_every_hostile_message_and_the_good_ones_between_them(tmp_path: Path):
+def test_a_worker_answers_every_hostile_message_and_the_good_ones_between_them(tmp_path: Path) -> None:
     line = Line(tmp_path, batch_frames=16, max_image_pixels=1_000_000)
     line.station("s1")
     line.normals("s1")

@@ -1,6 +1,7 @@
 """Batches on their way: stages overlap, order holds, and nothing overtakes a failure."""
 
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -10,7 +11,11 @@ from scorer.worker.pipeline import BatchAbandoned, Stage, StagePipeline
 PATIENCE_S = 30.0
 
 
-def result_of(pipeline: StagePipeline) -> Future:
+def pipeline_of(*stages: Stage, max_in_flight: int) -> StagePipeline[int, int]:
+    return StagePipeline(stages, max_in_flight)
+
+
+def result_of(pipeline: StagePipeline[int, int]) -> Future[int]:
     pipeline.wait(PATIENCE_S)
     finished = pipeline.take()
     assert finished is not None
@@ -22,15 +27,18 @@ def meeting() -> threading.Barrier:
     return threading.Barrier(2)
 
 
-def test_two_batches_are_in_two_stages_at_once(meeting):
+def test_two_batches_are_in_two_stages_at_once(meeting: threading.Barrier) -> None:
     def meet(batch: int) -> int:
         meeting.wait(PATIENCE_S)  # passes only when both stages are inside at the same time
         return batch
 
-    first = iter([lambda batch: batch, meet])
-    second = iter([meet, lambda batch: batch])
-    pipeline = StagePipeline(
-        [Stage("a", lambda batch: next(first)(batch)), Stage("b", lambda batch: next(second)(batch))], max_in_flight=2
+    def pass_on(batch: int) -> int:
+        return batch
+
+    first: Iterator[Callable[[int], int]] = iter([pass_on, meet])
+    second: Iterator[Callable[[int], int]] = iter([meet, pass_on])
+    pipeline = pipeline_of(
+        Stage("a", lambda batch: next(first)(batch)), Stage("b", lambda batch: next(second)(batch)), max_in_flight=2
     )
     pipeline.enter(1, 1)
     pipeline.enter(2, 1)
@@ -40,7 +48,7 @@ def test_two_batches_are_in_two_stages_at_once(meeting):
     pipeline.close()
 
 
-def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(meeting):
+def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(meeting: threading.Barrier) -> None:
     second_is_through = threading.Event()
     written: list[int] = []
 
@@ -52,7 +60,7 @@ def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(m
             second_is_through.set()
         return batch
 
-    pipeline = StagePipeline([Stage("score", score, threads=2), Stage("write", written.append)], max_in_flight=2)
+    pipeline = pipeline_of(Stage("score", score, threads=2), Stage("write", written.append), max_in_flight=2)
     pipeline.enter(1, 1)
     pipeline.enter(2, 1)
     result_of(pipeline).result()
@@ -61,9 +69,9 @@ def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(m
     pipeline.close()
 
 
-def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many():
-    pipeline = StagePipeline(
-        [Stage("double", lambda batch: 2 * batch), Stage("add", lambda batch: batch + 1)], max_in_flight=3
+def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many() -> None:
+    pipeline = pipeline_of(
+        Stage("double", lambda batch: 2 * batch), Stage("add", lambda batch: batch + 1), max_in_flight=3
     )
     pipeline.enter(1, 1)
     pipeline.enter(2, 1)
@@ -75,7 +83,7 @@ def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many():
     pipeline.close()
 
 
-def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_done():
+def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_done() -> None:
     written: list[int] = []
     held = threading.Event()
 
@@ -89,7 +97,7 @@ def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_don
         written.append(batch)
         return batch
 
-    pipeline = StagePipeline([Stage("score", score), Stage("write", write)], max_in_flight=4)
+    pipeline = pipeline_of(Stage("score", score), Stage("write", write), max_in_flight=4)
     for batch in (1, 2, 3):
         pipeline.enter(batch, 1)
     held.set()
@@ -105,7 +113,7 @@ def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_don
     pipeline.close()
 
 
-def test_abandoning_lets_nothing_more_be_written():
+def test_abandoning_lets_nothing_more_be_written() -> None:
     written: list[int] = []
     inside, held = threading.Event(), threading.Event()
 
@@ -114,7 +122,7 @@ def test_abandoning_lets_nothing_more_be_written():
         held.wait(PATIENCE_S)
         return batch
 
-    pipeline = StagePipeline([Stage("score", score), Stage("write", written.append)], max_in_flight=2)
+    pipeline = pipeline_of(Stage("score", score), Stage("write", written.append), max_in_flight=2)
     pipeline.enter(1, 1)
     pipeline.enter(2, 1)
     assert inside.wait(PATIENCE_S)

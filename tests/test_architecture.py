@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -23,6 +24,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmarks": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
 }
 ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
+TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}
+"""The folders of the scorer that know torch; its worker, jobs, recipes and evaluation see numpy."""
+
+MAX_FILES_PER_FOLDER = 21
 KNOW_TORCH = ("backbones", "detectors", "distances", "engines", "training")
 """The packages of the scorer that compute with tensors; all others see numpy."""
 
@@ -64,6 +69,23 @@ def test_only_the_scorer_knows_torch(room: str) -> None:
         if name in ONLY_THE_SCORER_KNOWS
     ]
     assert wrong == []
+
+
+def test_inside_the_scorer_only_models_and_training_know_torch() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules("scorer")
+        if path.relative_to(ROOT / "scorer").parts[0] not in TORCH_FOLDERS
+        for line, name in imported_roots(path)
+        if name in ONLY_THE_SCORER_KNOWS
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_no_folder_holds_too_many_files(room: str) -> None:
+    files = Counter(path.relative_to(ROOT).parent for path in modules(room) if "versions" not in path.parts)
+    assert {str(folder): count for folder, count in files.items() if count > MAX_FILES_PER_FOLDER} == {}
 
 
 def imported_modules(path: Path, known: set[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""From encoded bytes to a picture, within limits that are checked before anything is decoded (docs/adr/0006)."""
+"""Decode images, within limits that are checked before anything is decoded (docs/adr/0006)."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 
 MIN_SIDE_PX = 8
-"""Below this there is nothing to inspect: a camera that sends less is broken."""
+"""Smaller images have nothing to inspect: a camera that sends them is broken."""
 
 BYTES_PER_PIXEL = 3
 ORIENTATION_TAG = 0x0112
@@ -32,57 +32,61 @@ READERS: tuple[tuple[str, tuple[bytes, ...], type[ImageFile.ImageFile]], ...] = 
     ("image/webp", (b"RIFF",), WebPImagePlugin.WebPImageFile),
 )
 
-
 TargetSize = Callable[[int, int], tuple[int, int]]
-"""Height and width of a picture to the height and width that are enough of it."""
+"""Returns, for the height and width of an image, the height and width that are needed of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A picture and the content type that its bytes have, whatever the message called them."""
+    """The pixels of an image, and the content type that its bytes have, whatever the message called them."""
 
-    picture: RgbImage
+    pixels: RgbImage
     content_type: str
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An image whose header was read and found within the limits; of its pixels nothing yet."""
+    """An image whose header was read and found within the limits; none of its pixels is decoded."""
 
     data: bytes
     content_type: str
     height: int
     width: int
     image: ImageFile.ImageFile | None
-    """None of a plain JPEG, which needs no Pillow."""
+    """The image in Pillow; None for a plain JPEG, which needs no Pillow."""
 
     @property
     def decoded_bytes(self) -> int:
-        """How many bytes the whole picture will take."""
+        """Bytes that the whole image will take when it is decoded."""
         return self.width * self.height * BYTES_PER_PIXEL
 
-    def decode(self, enough: TargetSize | None = None) -> DecodedImage:
-        """Return the frame upright in RGB, 8 bits a channel; only once, as it reads the image to its end.
+    def decode(self, target_size: TargetSize | None = None) -> DecodedImage:
+        """Decode the image, upright; only once, because it reads the image to its end.
 
-        A JPEG of which less is `enough` is decoded at ½, ¼ or ⅛ of its size, never below that (libjpeg's scaled inverse
-        transform: many times quicker, and it averages). 16-bit grey keeps its upper 8 bits, transparency is laid on
-        white, EXIF orientation is applied. Raises `BadFrame` (``several-pictures``, ``unsupported-pixels``,
-        ``corrupt-image``) and nothing else.
+        16-bit grey keeps its upper 8 bits, transparency is composited on white, EXIF orientation is applied.
+
+        Args:
+            target_size: A JPEG is decoded at ½, ¼ or ⅛ of its size where that is not below this (libjpeg's scaled
+                inverse transform: many times faster, and it averages); without it, at full size.
+
+        Raises:
+            BadFrame: ``several-pictures``, ``unsupported-pixels`` or ``corrupt-image``; nothing else is raised.
         """
         if self.image is None:
             size = self.height, self.width
-            picture = decode_plain_jpeg(self.data, size, size if enough is None else enough(*size))
-            if picture is not None:
-                return DecodedImage(picture, self.content_type)
+            pixels = decode_plain_jpeg(self.data, size, size if target_size is None else target_size(*size))
+            if pixels is not None:
+                return DecodedImage(pixels, self.content_type)
         with suppress_pillow_warnings():
-            return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, enough)
+            return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, target_size)
 
 
 def open_image(data: bytes, limits: ScorerSettings) -> OpenedImage:
-    """Read an image's header; safe from any thread. Only the two limits on images matter.
+    """Read an image's header; safe from any thread. Of `limits` only the two on images matter.
 
-    Raises `BadFrame` (``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels``,
-    ``corrupt-image``) and nothing else.
+    Raises:
+        BadFrame: ``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels`` or
+            ``corrupt-image``; nothing else is raised.
     """
     _check_bytes(data, limits)
     if (size := plain_jpeg_size(data)) is not None:
@@ -90,16 +94,16 @@ def open_image(data: bytes, limits: ScorerSettings) -> OpenedImage:
         return OpenedImage(data, "image/jpeg", *size, image=None)
     with suppress_pillow_warnings():
         content_type, reader = _reader(data)
-        if content_type == "image/webp":  # its reader makes room for the whole canvas when it is opened
+        if content_type == "image/webp":  # its reader allocates the whole canvas when it is opened
             _check_size(*_webp_size(data), limits)
         image = _read(data, content_type, reader)
         _check_size(*image.size, limits)
         return OpenedImage(data, content_type, image.height, image.width, image)
 
 
-def decode(data: bytes, limits: ScorerSettings, enough: TargetSize | None = None) -> DecodedImage:
-    """Both at once: see `opened` and `Opened.decode`."""
-    return open_image(data, limits).decode(enough)
+def decode(data: bytes, limits: ScorerSettings, target_size: TargetSize | None = None) -> DecodedImage:
+    """Open and decode an image: see `open_image` and `OpenedImage.decode`."""
+    return open_image(data, limits).decode(target_size)
 
 
 def _check_bytes(data: bytes, limits: ScorerSettings) -> None:
@@ -113,22 +117,22 @@ def _check_bytes(data: bytes, limits: ScorerSettings) -> None:
 
 
 def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> ImageFile.ImageFile:
-    """The header, by Pillow."""
+    """Read the header with Pillow."""
     try:
         image = reader(io.BytesIO(data))
-        image.decodermaxblock = len(data)  # in one piece: after each the decoder waits for Python's lock again
+        image.decodermaxblock = len(data)  # in one piece: the decoder acquires the GIL after each
         _ = image.size
     except Exception as error:  # readers raise whatever they trip over in hostile bytes
         raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
     return image
 
 
-def _decoded(image: ImageFile.ImageFile, content_type: str, enough: TargetSize | None) -> DecodedImage:
-    """By Pillow."""
-    if (pictures := _pictures(image, content_type)) > 1:
+def _decoded(image: ImageFile.ImageFile, content_type: str, target_size: TargetSize | None) -> DecodedImage:
+    """Decode with Pillow."""
+    if (images := _image_count(image, content_type)) > 1:
         raise BadFrame(
             "several-pictures",
-            f"The image holds {pictures} pictures (an animation or several pages), and which of them shows the "
+            f"The file holds {images} images (an animation or several pages), and which of them shows the "
             "part is unknown; send each as a frame of its own.",
         )
     if image.mode not in READABLE_MODES:
@@ -138,17 +142,17 @@ def _decoded(image: ImageFile.ImageFile, content_type: str, enough: TargetSize |
         )
     try:
         orientation = _orientation(image)
-        if enough is not None and image.format == "JPEG":
-            _scale_down(image, enough, lies_on_its_side=orientation >= 5)
+        if target_size is not None and image.format == "JPEG":
+            _scale_down(image, target_size, is_transposed=orientation >= 5)
         image.load()
-        picture = _upright(_rgb(image), orientation)
+        pixels = _upright(_rgb(image), orientation)
     except Exception as error:  # decoders raise whatever they trip over in hostile bytes
         raise BadFrame("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
-    return DecodedImage(np.ascontiguousarray(picture), content_type)
+    return DecodedImage(np.ascontiguousarray(pixels), content_type)
 
 
-def _pictures(image: ImageFile.ImageFile, content_type: str) -> int:
-    """How many there are; a TIFF's are counted by reading each one's header."""
+def _image_count(image: ImageFile.ImageFile, content_type: str) -> int:
+    """Return the number of images in a file; those of a TIFF are counted by reading the header of each."""
     try:
         return int(getattr(image, "n_frames", 1))
     except Exception as error:  # as above
@@ -180,7 +184,7 @@ def _check_size(width: int, height: int, limits: ScorerSettings) -> None:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
+    """Return width and height from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
     chunk, head = data[12:16], data[20:30]
     if chunk == b"VP8X" and len(head) == 10:
         return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
@@ -194,7 +198,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """EXIF orientation, 1 to 8; a TIFF's is applied by its reader, unreadable metadata count as upright."""
+    """Return the EXIF orientation, 1 to 8; a TIFF's is applied by its reader, unreadable metadata count as upright."""
     if image.format == "TIFF":
         return 1
     try:
@@ -204,10 +208,10 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _scale_down(image: ImageFile.ImageFile, enough: TargetSize, lies_on_its_side: bool) -> None:
+def _scale_down(image: ImageFile.ImageFile, target_size: TargetSize, is_transposed: bool) -> None:
     width, height = image.size
-    rows, columns = enough(width, height) if lies_on_its_side else enough(height, width)
-    image.draft(None, (rows, columns) if lies_on_its_side else (columns, rows))
+    rows, columns = target_size(width, height) if is_transposed else target_size(height, width)
+    image.draft(None, (rows, columns) if is_transposed else (columns, rows))
 
 
 def _rgb(image: Image.Image) -> RgbImage:
@@ -216,21 +220,21 @@ def _rgb(image: Image.Image) -> RgbImage:
         grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        laid = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGBA", laid.size, "white")
-        image = Image.alpha_composite(white, laid)
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        image = Image.alpha_composite(white, rgba)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _upright(picture: RgbImage, orientation: int) -> RgbImage:
+def _upright(pixels: RgbImage, orientation: int) -> RgbImage:
     """Undo an EXIF orientation (CIPA DC-008, tag 274)."""
     if orientation >= 5:
-        picture = picture.transpose(1, 0, 2)
+        pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
+        pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    return picture
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 def _brief(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""The JPEGs that most cameras send, from bytes to pixels in one call that lets go of Python's lock.
+"""Decode the JPEGs that most cameras send in one call, which releases the GIL.
 
-What is anything but plain (a turned camera's EXIF, CMYK, an unclean stream) is left to Pillow, which then decides what
-becomes of it: both are libjpeg-turbo, so this is a quicker way to the same pixels, never to another answer.
+What is not plain (EXIF of a rotated camera, CMYK, a damaged stream) is left to Pillow, which decodes or rejects it.
+Both use libjpeg-turbo, so this is a faster way to the same pixels, never to another result.
 """
 
 import numpy as np
@@ -12,25 +12,28 @@ from scorer.imaging.rgb import RgbImage
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN, EXIF_SEGMENT = 0xDA, 0xE1
 MARKERS_WITH_LENGTH = frozenset([*range(0xC0, 0xD0), *range(0xDA, 0xFF)])
-"""Markers whose segment says how long it is (ITU-T T.81, table B.1); others, and fill bytes, are not plain."""
+"""Markers whose segment states its length (ITU-T T.81, table B.1); others, and fill bytes, are not plain."""
 PLAIN_COLOUR_SPACES = frozenset(("YCbCr", "Gray"))
 SCALES = (8, 4, 2, 1)
 
 
 def plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width that a plain JPEG's header says, None for anything else."""
+    """Return height and width from the header of a plain JPEG; None for anything else."""
     if not data.startswith(START_OF_IMAGE) or _has_exif(data):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:  # Pillow will say what is wrong
+    except ValueError:  # Pillow reports what is wrong
         return None
     return (height, width) if colours in PLAIN_COLOUR_SPACES else None
 
 
-def decode_plain_jpeg(data: bytes, size: tuple[int, int], enough: tuple[int, int]) -> "RgbImage | None":
-    """RGB of a plain JPEG of `size`, at 1, ½, ¼ or ⅛ of it and never below `enough`; None where not all was clean."""
-    scale = next(one for one in SCALES if one == 1 or (size[0] // one >= enough[0] and size[1] // one >= enough[1]))
+def decode_plain_jpeg(data: bytes, size: tuple[int, int], target: tuple[int, int]) -> RgbImage | None:
+    """Decode a plain JPEG of `size` at 1, ½, ¼ or ⅛ of it, never below `target`; None where the stream is damaged.
+
+    Sizes are (height, width) in pixels.
+    """
+    scale = next(by for by in SCALES if by == 1 or (size[0] // by >= target[0] and size[1] // by >= target[1]))
     height, width = (-(-side // scale) for side in size)
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, min_factor=scale))
@@ -39,12 +42,12 @@ def decode_plain_jpeg(data: bytes, size: tuple[int, int], enough: tuple[int, int
 
 
 def _has_exif(data: bytes) -> bool:
-    """Whether a segment before the first scan says how the camera was held; also where that is not plain."""
-    place = len(START_OF_IMAGE)
-    while len(head := data[place : place + 10]) == 10 and head[0] == 0xFF and head[1] in MARKERS_WITH_LENGTH:
+    """Return whether a segment before the first scan is EXIF, or not plain."""
+    offset = len(START_OF_IMAGE)
+    while len(head := data[offset : offset + 10]) == 10 and head[0] == 0xFF and head[1] in MARKERS_WITH_LENGTH:
         if head[1] == START_OF_SCAN:
             return False
         if head[1] == EXIF_SEGMENT and head[4:] == b"Exif\0\0":
             return True
-        place += 2 + int.from_bytes(head[2:4], "big")
+        offset += 2 + int.from_bytes(head[2:4], "big")
     return True

@@ -1,4 +1,4 @@
-"""Pillow warns about odd metadata in frames that decode well; on a line those warnings would never end."""
+"""Suppress Pillow's warnings about odd metadata in frames that decode well; on a line they would never end."""
 
 import threading
 import warnings
@@ -6,29 +6,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 _lock = threading.Lock()
-_inside = 0
-_catching: ExitStack | None = None
+_active = 0
+_filter: ExitStack | None = None
 
 
 @contextmanager
 def suppress_pillow_warnings() -> Iterator[None]:
-    """Hold Pillow's warnings back while any thread is inside.
+    """Suppress Pillow's warnings while any thread is inside such a block.
 
-    `warnings.catch_warnings` alone is not safe with threads: the first one in sets the filter, the last one out
-    takes it away.
+    `warnings.catch_warnings` alone is not thread-safe: here the first thread to enter sets the filter, and the last to
+    leave removes it.
     """
-    global _inside, _catching
+    global _active, _filter
     with _lock:
-        if _inside == 0:
-            _catching = ExitStack()
-            _catching.enter_context(warnings.catch_warnings())
+        if _active == 0:
+            _filter = ExitStack()
+            _filter.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
-        _inside += 1
+        _active += 1
     try:
         yield
     finally:
         with _lock:
-            _inside -= 1
-            if _inside == 0 and _catching is not None:
-                _catching.close()
-                _catching = None
+            _active -= 1
+            if _active == 0 and _filter is not None:
+                _filter.close()
+                _filter = None

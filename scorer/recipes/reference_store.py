@@ -1,4 +1,4 @@
-"""References are computed once per model and normal set, kept as safetensors, and held in memory while used."""
+"""Store references: computed once per model and normal set, saved as safetensors, and cached in memory."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,8 +17,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ReferencesKey:
-    """What references depend on. `normals` is a digest of the set's images and settings: ids alone repeat in a new
-    database."""
+    """What references depend on.
+
+    `normals` is a digest of the set's images and settings, because ids repeat in a new database.
+    """
 
     model_id: str
     normal_set_id: int
@@ -26,41 +28,45 @@ class ReferencesKey:
 
 
 class ReferenceStore:
-    """A folder of references and a memory of those used last; used from one thread, the folder by any process.
-
-    `max_bytes` bounds the memory, not the folder; the references in use stay even where they alone are larger.
-    """
+    """A folder of references with a cache of those used last; from one thread, the folder from any process."""
 
     def __init__(self, folder: Path, max_bytes: int, device: str) -> None:
+        """Open a folder, which need not exist.
+
+        Args:
+            folder: Where references are saved.
+            max_bytes: Bounds the cache, not the folder; references in use stay even where they alone are larger.
+            device: Where references are loaded to, such as ``cpu`` or ``cuda``.
+        """
         self._folder = folder
         self._max_bytes = max_bytes
         self._device = device
-        self._held: OrderedDict[ReferencesKey, References] = OrderedDict()
-        self._held_bytes = 0
+        self._cache: OrderedDict[ReferencesKey, References] = OrderedDict()
+        self._cached_bytes = 0
 
     def get(self, key: ReferencesKey, compute: Callable[[], References]) -> References:
-        """Return references from memory, else from the folder, else from `compute`, whose errors pass through."""
-        references = self._held.get(key)
+        """Return references from the cache, else from the folder, else from `compute`, whose errors pass through."""
+        references = self._cache.get(key)
         if references is None:
             references = self._read(key)
             if references is None:
                 references = compute()
                 self._write(key, references)
-            self._held[key] = references
-            self._held_bytes += references.size_bytes
-            self._let_go()
-        self._held.move_to_end(key)
+            self._cache[key] = references
+            self._cached_bytes += references.size_bytes
+            self._evict()
+        self._cache.move_to_end(key)
         return references
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of all tensors in memory."""
-        return self._held_bytes
+    def cached_bytes(self) -> int:
+        """Bytes of all tensors in the cache."""
+        return self._cached_bytes
 
-    def _let_go(self) -> None:
-        while len(self._held) > 1 and self._held_bytes > self._max_bytes:
-            _, gone = self._held.popitem(last=False)
-            self._held_bytes -= gone.size_bytes
+    def _evict(self) -> None:
+        while len(self._cache) > 1 and self._cached_bytes > self._max_bytes:
+            _, evicted = self._cache.popitem(last=False)
+            self._cached_bytes -= evicted.size_bytes
 
     def _path(self, key: ReferencesKey) -> Path:
         return self._folder / key.model_id / f"{key.normal_set_id}.safetensors"
@@ -82,8 +88,8 @@ class ReferenceStore:
         path = self._path(key)
         try:
             write_file(path, references_to_bytes(references, _metadata(key)))
-        except OSError as error:  # they are in memory and can be computed again: no reason to stop the line
-            log.warning("references can't be kept and will be computed again", path=str(path), error=str(error))
+        except OSError as error:  # they are cached and can be computed again: no reason to stop the line
+            log.warning("references can't be saved and will be computed again", path=str(path), error=str(error))
 
 
 def _metadata(key: ReferencesKey) -> dict[str, str]:

@@ -58,7 +58,7 @@ class FrameDecoder:
             image = open_image(data, self._settings)
             with self._budget.reserve(len(data) + image.decoded_bytes):
                 decoded = image.decode(None if recipe is None else recipe.detector.target_size)
-                framed = None if recipe is None else recipe.detector.prepare(decoded.picture)
+                framed = None if recipe is None else recipe.detector.prepare(decoded.pixels)
         except BadFrame as error:
             return reject(found, error.reason, str(error))
         reference = _image_reference(found, pending)

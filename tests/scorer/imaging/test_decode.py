@@ -64,10 +64,10 @@ def test_each_format_gives_its_pixels_and_its_content_type(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     decoded = decode(saved(Image.fromarray(picture), kind, **options), LIMITS)
     assert decoded.content_type == KINDS[kind]
-    assert decoded.picture.shape == (20, 30, 3)
-    assert decoded.picture.dtype == np.uint8
+    assert decoded.pixels.shape == (20, 30, 3)
+    assert decoded.pixels.dtype == np.uint8
     if kind != "JPEG":
-        assert (decoded.picture == picture).all()
+        assert (decoded.pixels == picture).all()
 
 
 def test_sixteen_bit_grey_keeps_its_upper_eight_bits_whatever_its_brightest_pixel() -> None:

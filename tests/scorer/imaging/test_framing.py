@@ -25,7 +25,7 @@ def test_every_shape_is_framed_and_a_flat_picture_stays_flat(kind: FramingKind, 
 
 def test_a_square_map_over_a_square_picture_stays_as_it_is() -> None:
     for kind in ("letterbox", "stretch", "centre_crop"):
-        assert (Framing(kind).over_picture(EIGHT, blank(100, 100)) == EIGHT).all()
+        assert (Framing(kind).map_to_image(EIGHT, 100, 100) == EIGHT).all()
 
 
 def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars() -> None:
@@ -34,12 +34,12 @@ def test_a_letterbox_looks_at_the_picture_and_not_at_the_bars() -> None:
     assert cells[2:6].all()
     assert not cells[:2].any()
     assert not cells[6:].any()
-    assert (Framing("letterbox").over_picture(EIGHT, wide) == EIGHT[2:6]).all()
+    assert (Framing("letterbox").map_to_image(EIGHT, *wide.shape[:2]) == EIGHT[2:6]).all()
 
 
 def test_a_centre_crop_says_where_it_did_not_look() -> None:
     wide = blank(50, 100)
-    over = Framing("centre_crop").over_picture(EIGHT, wide)
+    over = Framing("centre_crop").map_to_image(EIGHT, *wide.shape[:2])
     assert over.shape == (8, 16)
     assert np.isnan(over[:, :4]).all()
     assert np.isnan(over[:, 12:]).all()
@@ -52,7 +52,7 @@ def test_a_defect_lies_where_it_was_after_framing_and_mapping_back() -> None:
     for kind in ("letterbox", "stretch"):
         framed = frame_image(Framing(kind), picture, (128, 128)).mean(axis=2)
         cells = framed.reshape(8, 16, 8, 16).mean(axis=(1, 3)).astype(np.float32)
-        over = Framing(kind).over_picture(cells, picture)
+        over = Framing(kind).map_to_image(cells, *picture.shape[:2])
         row, column = np.unravel_index(over.argmax(), over.shape)
         cell_height, cell_width = 90 / over.shape[0], 160 / over.shape[1]
         assert abs((row + 0.5) * cell_height - 67.5) < cell_height
@@ -63,7 +63,7 @@ def test_a_defect_lies_where_it_was_after_framing_and_mapping_back() -> None:
 def test_a_strip_keeps_at_least_one_cell(kind: FramingKind) -> None:
     strip = blank(8, 20_000)
     assert Framing(kind).valid_mask(*strip.shape[:2], (64, 64), (8, 8)).any()
-    assert not np.isnan(Framing(kind).over_picture(EIGHT, strip)).all()
+    assert not np.isnan(Framing(kind).map_to_image(EIGHT, *strip.shape[:2])).all()
 
 
 def test_what_model_ids_hold_of_a_framing_says_how_it_resizes() -> None:

@@ -102,7 +102,7 @@ def test_memory_lets_the_least_recently_used_go_but_never_those_in_use(tmp_path:
     first, second, third = (ReferencesKey("model", number, "abc") for number in range(3))
     for key in (first, second, first, third):
         store.get(key, Computing())
-    assert store.held_bytes == 96
+    assert store.cached_bytes == 96
     (tmp_path / "model" / "0.safetensors").unlink()
     (tmp_path / "model" / "1.safetensors").unlink()
     still_held, gone = Computing(), Computing()
@@ -110,7 +110,7 @@ def test_memory_lets_the_least_recently_used_go_but_never_those_in_use(tmp_path:
     store.get(second, gone)
     assert (still_held.times, gone.times) == (0, 1)
     store.get(ReferencesKey("model", 9, "abc"), Computing(made(size=1000)))
-    assert store.held_bytes == 4008
+    assert store.cached_bytes == 4008
 
 
 def test_a_full_disk_costs_only_the_keeping(tiny_disk: Path) -> None:

@@ -26,9 +26,9 @@ from ingest.producer import producer as producing
 from ingest.producer.producer import Producer
 from ingest.producer.spool import Spool
 from storage.settings import StorageSettings
-from testing.detectors import load_hooked
 from testing.line import START, Line, Services, encoded, part, running
 from tests.scorer.worker.faults import NoClaimChecks, ready
+from tests.scorer.worker.hooked_detector import load_hooked
 
 CAMERA_FPS, TIMES_THE_SCORER = 3, 10
 FRAMES = CAMERA_FPS * 120

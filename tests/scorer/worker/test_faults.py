@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from foundation.failpoints import WORKER_FAILPOINTS
 from scorer.imaging.framing import Framed
 from scorer.worker.progress import Progress
-from testing.detectors import load_hooked
 from testing.line import START, Line, encoded, part, running
 from tests.scorer.worker.faults import ids, offset_of, start_worker, was_killed
+from tests.scorer.worker.hooked_detector import load_hooked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

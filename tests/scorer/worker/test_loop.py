@@ -24,9 +24,9 @@ from storage.database.engine import Database
 from storage.errors import SchemaMismatch
 from storage.line import normal_sets, stations, thresholds, workers
 from storage.line.stations import StationSettings
-from testing.detectors import load_hooked
 from testing.line import PATIENCE_S, START, Line, encoded, part, running, scorer_settings
 from tests.scorer.worker.faults import offset_of, start_worker, taken_away, was_killed
+from tests.scorer.worker.hooked_detector import load_hooked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -24,7 +24,6 @@ from ingest.errors import SourceError
 from ingest.settings import IngestSettings
 from ingest.sources.registry import open_source
 from scorer.detectors import registry as detectors
-from scorer.detectors.plugins import installed_detectors
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
@@ -56,12 +55,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
             (tmp_path / path).parent.mkdir(exist_ok=True)
             (tmp_path / path).write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    caches = (installed_detectors, installed_rules)
-    for cached in caches:
-        cached.cache_clear()
+    installed_rules.cache_clear()
     yield
-    for cached in caches:
-        cached.cache_clear()
+    installed_rules.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
         del sys.modules[name]
 

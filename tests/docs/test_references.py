@@ -62,6 +62,32 @@ def test_every_command_exists(page: Path) -> None:
     assert [line for line in lines if not is_command(line.split())] == []
 
 
+@every_page
+def test_every_option_exists(page: Path) -> None:
+    unknown = []
+    for code in code_in(page):
+        joined = code.replace("\\\n", " ")
+        for line in re.findall(r"(?:^|[`$/ ])andon ([a-z][a-z-]*[^`\n]*)", joined):
+            words = line.partition(" #")[0].split()
+            unknown += [word for word in words if word.startswith("--") and word not in options_of(words)]
+    assert unknown == []
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Return the options of the command that the words begin with, and those of all commands."""
+    command: object = get_command(app)
+    options = {
+        "--help",
+        *(option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)),
+    }
+    for word in words:
+        if not isinstance(command, TyperGroup) or word not in command.commands:
+            break
+        command = command.commands[word]
+        options |= {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return options
+
+
 def is_command(words: list[str]) -> bool:
     """Return whether the words begin with a command; a group needs one of its commands, or nothing, after it."""
     command = get_command(app)

@@ -1,0 +1,1 @@
+"""Alerts: rules over verdicts, control charts, KPIs and notification."""

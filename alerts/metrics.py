@@ -1,4 +1,4 @@
-"""What the alert watch tells Prometheus; docs/reference/metrics.md lists it."""
+"""The Prometheus metrics of the alert monitor and the notifications."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -8,15 +8,15 @@ OPEN = Gauge(
 OPENED = Counter("andon_alerts_opened_total", "Alerts opened.", ["station", "rule"])
 NOTIFICATIONS = Counter(
     "andon_notifications_total",
-    "Tries to tell a channel of an alert: sent, failed or given_up.",
+    "Attempts to notify a channel of an alert: sent, failed or given_up.",
     ["channel", "outcome"],
 )
-NOTIFICATIONS_PENDING = Gauge("andon_notifications_pending", "Notifications that are still to be sent.")
+NOTIFICATIONS_PENDING = Gauge("andon_notifications_pending", "Notifications that are queued.")
 EVALUATION_SECONDS = Histogram(
     "andon_alerts_evaluation_seconds",
-    "Seconds that one look at the line took.",
+    "Seconds that one round of the alert monitor took.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
 LAST_EVALUATION_TIMESTAMP_SECONDS = Gauge(
-    "andon_alerts_last_evaluation_timestamp_seconds", "When the line was last looked at."
+    "andon_alerts_last_evaluation_timestamp_seconds", "When the rules were last evaluated."
 )

@@ -1,4 +1,4 @@
-"""How often the line is watched, and how its days are cut."""
+"""Settings of alerts: how often rules are evaluated, and the plant's calendar."""
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -6,12 +6,15 @@ from alerts.kpis.shifts import PlantCalendar, parse_plant_calendar
 
 
 class AlertsSettings(BaseModel):
-    """The time zone and the shifts are checked here, so that a report never fails by them."""
+    """Settings of alerts; the time zone and the shifts are validated here, so that no report fails because of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     check_interval_s: float = Field(
-        2.0, ge=0.1, le=60, description="Seconds between two looks of `andon alerts watch` at the line, for example 2."
+        2.0,
+        ge=0.1,
+        le=60,
+        description="Seconds between two evaluations of the rules by `andon alerts watch`, for example 2.",
     )
     time_zone: str = Field(
         "UTC", description="The plant's time zone, in which days and shifts are counted, for example Europe/Berlin."
@@ -31,5 +34,5 @@ class AlertsSettings(BaseModel):
 
     @property
     def plant(self) -> PlantCalendar:
-        """The time zone and the shifts, read."""
+        """The time zone and the shifts, parsed."""
         return parse_plant_calendar(self.time_zone, self.shifts)

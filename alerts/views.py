@@ -1,4 +1,4 @@
-"""What a rule is shown: a station or the whole line at one moment, as rows that nobody changes."""
+"""The views that rules evaluate: a station or the whole line at one moment, as immutable rows."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,20 +8,27 @@ from datetime import datetime, timedelta
 from storage.alerts.rule_inputs import DeadLetterEvent, VerdictEvent
 
 MAX_FRAMES = 500  # newest frames of a station that rules can look back on
-MAX_IN_CONTROL_FRAMES = 500  # frames at most that limits are drawn from
-ALERT_HORIZON = timedelta(hours=1)  # what ended longer ago opens no alert: it is history, not news
+MAX_IN_CONTROL_FRAMES = 500  # the most frames that control limits are computed from
+ALERT_HORIZON = timedelta(hours=1)  # what ended longer ago opens no alert any more
 LAG_HISTORY = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
 class StationView:
-    """One station; `frames` are its newest, oldest captured first, none from before `since`.
+    """One station at one moment. All times are in UTC.
 
-    `since` is when this rule's last alert there was resolved, or a mute ended: what came before has been dealt with.
-    `in_control` are the first frames that passed since the active normal set is active, by the model in use.
-    `last_published_at` is when its newest frame was published. `decided_until`: what was published before then has
-    been decided,
-    as far as can be told; None where it can't. A camera is not silent because a scorer is slow.
+    Attributes:
+        now: The time of the round.
+        station: The station's name.
+        frames: Its newest frames, oldest captured first, none from before `since`.
+        last_published_at: When its newest frame was published.
+        decided_until: Every frame that was published before this time has been decided, as far as can be told; None
+            where it can't be told. A camera is not silent because a scorer is slow.
+        since: When this rule's last alert was resolved here, or a mute ended; earlier frames have been dealt with.
+        is_open: Whether this rule's alert is open here.
+        in_control: The first frames that passed since the normal set was activated, by the model in use.
+        active_since: When the active normal set was activated; None without one.
+        stale_after_s: Seconds without a frame after which the camera counts as silent.
     """
 
     now: datetime
@@ -36,7 +43,7 @@ class StationView:
     stale_after_s: float = 60.0
 
     def for_rule(self, since: datetime | None, is_open: bool) -> "StationView":
-        """The same moment for a rule that has its own past."""
+        """Return the view for one rule, without the frames up to `since`."""
         if since is None:
             return replace(self, is_open=is_open)
         first = bisect_right(self.frames, since, key=lambda frame: frame.captured_at)
@@ -45,7 +52,14 @@ class StationView:
 
 @dataclass(frozen=True, slots=True)
 class LineSample:
-    """How the scorers stood at one round: frames that wait on the bus, and how many scorers run."""
+    """The scorers at one round.
+
+    Attributes:
+        at: The time of the round, in UTC.
+        lag: Frames that wait on the bus.
+        running: Scorers that are running.
+        message: What a scorer reports, such as why it waits.
+    """
 
     at: datetime
     lag: int
@@ -55,7 +69,7 @@ class LineSample:
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """A place that fills: a disk, or a spool with its limit; sizes in bytes."""
+    """The usage of a disk, or of a spool up to its limit, in bytes."""
 
     name: str
     used_bytes: int
@@ -63,28 +77,36 @@ class DiskUsage:
 
     @property
     def share(self) -> float:
+        """The used share, 0 to 1; 0 without a limit."""
         return self.used_bytes / self.limit_bytes if self.limit_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """The whole line; `points` are the last half hour's rounds, `letters` the last hour's dead letters, oldest first.
+    """The whole line at one moment. All times are in UTC.
 
-    `scorer_expected` is whether any station has an active normal set, so that a scorer is expected.
+    Attributes:
+        now: The time of the round.
+        samples: The scorers at each round of the last `LAG_HISTORY`, oldest first.
+        dead_letters: The dead letters of the last `ALERT_HORIZON`, oldest first.
+        disk_usages: The disks and spools of the monitor's machine.
+        scorer_expected: Whether any station has an active normal set, so that a scorer should be running.
+        since: When this rule's last alert was resolved; what happened before has been dealt with.
+        is_open: Whether this rule's alert is open.
     """
 
     now: datetime
-    points: Sequence[LineSample] = ()
-    letters: Sequence[DeadLetterEvent] = ()
+    samples: Sequence[LineSample] = ()
+    dead_letters: Sequence[DeadLetterEvent] = ()
     disk_usages: Sequence[DiskUsage] = ()
     scorer_expected: bool = True
     since: datetime | None = None
     is_open: bool = False
 
     def for_rule(self, since: datetime | None, is_open: bool) -> "LineView":
-        """The same moment for a rule that has its own past."""
+        """Return the view for one rule, without samples and dead letters up to `since`."""
         if since is None:
             return replace(self, is_open=is_open)
-        letters = [letter for letter in self.letters if letter.occurred_at > since]
-        points = [point for point in self.points if point.at > since]
-        return replace(self, letters=letters, points=points, since=since, is_open=is_open)
+        dead_letters = [letter for letter in self.dead_letters if letter.occurred_at > since]
+        samples = [sample for sample in self.samples if sample.at > since]
+        return replace(self, dead_letters=dead_letters, samples=samples, since=since, is_open=is_open)

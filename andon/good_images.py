@@ -1,4 +1,4 @@
-"""Good images on disk become the images of a normal set: gathered, checked by decoding, duplicates left out."""
+"""Good images on disk for a normal set: found, checked by decoding, and without duplicates."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 
 @dataclass(frozen=True, slots=True)
 class GoodImage:
-    """One checked image: the file's bytes as they are, and the name people know it by."""
+    """One checked image: the file's bytes unchanged, and its name."""
 
     name: str
     data: bytes
@@ -22,23 +22,24 @@ class GoodImage:
 
 @dataclass(frozen=True, slots=True)
 class CollectedImages:
-    """What was found: `duplicates` pairs a file left out with the one that holds the same bytes."""
+    """The images, and the duplicates: each file that was left out with the one that has the same bytes."""
 
     images: tuple[GoodImage, ...]
     duplicates: tuple[tuple[Path, Path], ...]
 
 
 def find_image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as named, and of a folder those that are pictures by their suffix, in order of name.
+    """Return the files that are named, and those of a folder that are images by their suffix, in order of name.
 
-    Raises `Refused` for a path that isn't there and a folder without pictures.
+    Raises:
+        CommandFailed: A path does not exist, or a folder has no image.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
-                raise CommandFailed(f"The folder {path} holds no {', '.join(sorted(SUFFIXES))} file.")
+                raise CommandFailed(f"The folder {path} has no {', '.join(sorted(SUFFIXES))} file.")
             found += inside
         elif path.is_file():
             found.append(path)
@@ -55,10 +56,17 @@ def collect_images(
     check: Callable[[bytes], object],
     progress: Callable[[int], None],
 ) -> CollectedImages:
-    """Read and check files until `limit` different ones are there; without a limit, all of them.
+    """Read and check files until there are `limit` different ones, or all of them without a limit.
 
-    `check` decodes and raises `BadFrame`. Raises `Refused`, naming the file, for one that is no good image, and for a
-    number of different images outside 2 to 64.
+    Args:
+        files: The files, in the order in which they are taken.
+        limit: The most images to take.
+        max_bytes: The largest file that is accepted.
+        check: Decodes an image, and raises `BadFrame` for one that can't be scored.
+        progress: Called with the number of images so far.
+
+    Raises:
+        CommandFailed: A file is no good image, or the number of different images is outside 2 to 64.
     """
     first_by_content: dict[bytes, Path] = {}
     images: list[GoodImage] = []

@@ -1,6 +1,6 @@
-"""Settings: one class a room, read once at the entry point from defaults, andon.toml and the environment.
+"""Settings: one class per package, read once at the entry point from defaults, andon.toml and the environment.
 
-The environment wins over the file, the file over the defaults. What neither file nor code knows is refused by name.
+The environment overrides the file, and the file overrides the defaults. An unknown key or variable is an error.
 """
 
 import difflib
@@ -59,7 +59,7 @@ class ProcessSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All rooms' settings; `load` reads them."""
+    """The settings of every package; `load_settings` reads them."""
 
     model_config = SettingsConfigDict(
         env_prefix="ANDON_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
@@ -81,13 +81,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment over what `load` read from the file; no dotenv, no secrets folder."""
+        """Return the sources: the environment, then what `load_settings` read from the file."""
         return env_settings, init_settings
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings as read, with where each that is not a default came from; `file` is None when there was none."""
+    """Settings as read, with the origin of each that is not a default; `file` is None if there was none."""
 
     settings: Settings
     file: Path | None
@@ -95,7 +95,7 @@ class LoadedSettings:
 
 
 def load_settings(file: Path | None = None) -> LoadedSettings:
-    """Read the settings in force; `file` or else ANDON_CONFIG names the file, else ./andon.toml if it is there.
+    """Read the settings; `file` or else ANDON_CONFIG names the file, else ./andon.toml if it exists.
 
     Raises `InvalidSettings` for a file that can't be read, an unknown key or variable, and a value that can't be meant.
     """
@@ -111,7 +111,7 @@ def load_settings(file: Path | None = None) -> LoadedSettings:
 
 
 def known_settings() -> Mapping[str, FieldInfo]:
-    """Every setting by its dotted name, such as ``ingest.bus``, in the order of rooms and fields."""
+    """Return every setting by its dotted name, such as ``ingest.bus``, in the order of the classes and fields."""
     return {
         f"{room}.{name}": field
         for room, info in Settings.model_fields.items()
@@ -120,12 +120,12 @@ def known_settings() -> Mapping[str, FieldInfo]:
 
 
 def environment_variable(name: str) -> str:
-    """The environment variable of a setting: ``ingest.bus`` → ``ANDON_INGEST__BUS``."""
+    """Return the environment variable of a setting: ``ingest.bus`` → ``ANDON_INGEST__BUS``."""
     return "ANDON_" + name.replace(".", "__").upper()
 
 
 def display_value(value: object) -> str | int | float | bool | None:
-    """A setting's value for human eyes and JSON: secrets masked, a password inside a URL too."""
+    """Return a setting's value for display and JSON, with secrets masked, also those inside a URL."""
     if isinstance(value, SecretStr):
         return MASK
     if value is None or isinstance(value, bool | int | float):
@@ -135,7 +135,7 @@ def display_value(value: object) -> str | int | float | bool | None:
 
 
 def setting_value(settings: Settings, name: str) -> object:
-    """The value of a setting by its dotted name."""
+    """Return the value of a setting by its dotted name."""
     room, _, field = name.partition(".")
     value: object = getattr(getattr(settings, room), field)
     return value
@@ -187,11 +187,11 @@ def _names_in(path: Path, tables: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _variables_set() -> Iterator[tuple[str, str]]:
-    """(variable, setting) for each ANDON_ variable that says something; an unknown one is refused."""
+    """Yield variable and setting of each ANDON_ variable with a value; raises `InvalidSettings` for an unknown one."""
     names = {environment_variable(name): name for name in known_settings()}
     for spelled, value in os.environ.items():
         capital = spelled.upper()
-        if not capital.startswith("ANDON_") or capital in OTHER_VARIABLES or _someone_elses(capital, value):
+        if not capital.startswith("ANDON_") or capital in OTHER_VARIABLES or _is_foreign(capital, value):
             continue
         if capital not in names:
             nearest = closest_name(capital, [*names, *OTHER_VARIABLES])
@@ -200,8 +200,8 @@ def _variables_set() -> Iterator[tuple[str, str]]:
             yield spelled, names[capital]
 
 
-def _someone_elses(capital: str, value: str) -> bool:
-    """The test suite's, and those that Kubernetes sets by itself for a service named andon…; see ADR 0013."""
+def _is_foreign(capital: str, value: str) -> bool:
+    """Return whether a variable is the test suite's, or one that Kubernetes sets for a service named andon (ADR 13)."""
     return (
         capital.startswith("ANDON_TEST_")
         or SERVICE_LINK.fullmatch(capital) is not None
@@ -210,7 +210,7 @@ def _someone_elses(capital: str, value: str) -> bool:
 
 
 def closest_name(name: str, names: Iterable[str]) -> str:
-    """The known name that is most like `name`; one with the same last part is nearest of all."""
+    """Return the known name that is most similar to `name`; one with the same last part comes first."""
     candidates = list(names)
     last = re.split(r"\.|__", name)[-1]
     same_end = [candidate for candidate in candidates if re.split(r"\.|__", candidate)[-1] == last]
@@ -218,7 +218,7 @@ def closest_name(name: str, names: Iterable[str]) -> str:
 
 
 def _first_of(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first thing wrong, in one sentence that shows no secret, and how many more there are."""
+    """Return one sentence about the first error, without secrets, and the number of further ones."""
     details = error.errors(include_url=False, include_context=False)
     first = details[0]
     name = ".".join(str(part) for part in first["loc"][:2])

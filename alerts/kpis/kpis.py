@@ -1,9 +1,9 @@
-"""The quality people's numbers from counts: first-pass yield, flagged ppm, DPMO, false rejects and escapes.
+"""Quality KPIs from counts: first-pass yield, flagged ppm, DPMO, false rejects and escapes.
 
-What was flagged is looked at by people, as a rule all of it. Of what passed, a random sample is, and what people come
-across. So false rejects are known well and escapes poorly, and each interval says so. It covers the frames of the
-period that was asked for. Escapes are estimated from the random sample alone; what was found otherwise is what there
-is at least. Reviews that say "unsure" count as not looked at.
+People usually review every flagged frame, but of the passed frames only a random sample and those they come across. So
+false rejects are known well and escapes poorly, and each confidence interval shows it. An interval is for the frames of
+the period itself. Escapes are estimated from the random sample alone; the others that were found are a lower bound.
+Frames that were labelled "unsure" count as not reviewed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,17 @@ BONFERRONI_CONFIDENCE = (
 
 @dataclass(frozen=True, slots=True)
 class InspectionCounts:
-    """One period's frames and what people said of them; `frames` leaves out those without a reference.
+    """The frames of a period and how people labelled them.
 
-    Of the flagged: `false_alarms` and `caught` (defects). Of the passed: `confirmed` (good) and `escaped` (defects),
-    and among these `sampled_good` and `sampled_defects`, which were drawn at random for review.
+    Attributes:
+        frames: Frames with a verdict other than no_reference.
+        flagged: Those that were flagged.
+        caught: Flagged frames labelled as defects.
+        false_alarms: Flagged frames labelled as good.
+        confirmed: Passed frames labelled as good.
+        escaped: Passed frames labelled as defects.
+        sampled_good: Those of `confirmed` that were drawn at random for review.
+        sampled_defects: Those of `escaped` that were drawn at random for review.
     """
 
     frames: int
@@ -37,15 +44,17 @@ class InspectionCounts:
 
     @property
     def passed(self) -> int:
+        """The frames that were not flagged."""
         return self.frames - self.flagged
 
     @property
     def drawn(self) -> int:
+        """The passed frames that were drawn at random and labelled."""
         return self.sampled_good + self.sampled_defects
 
     @property
     def is_fully_reviewed(self) -> bool:
-        """Whether every passed frame was called good or a defect."""
+        """Whether every passed frame was labelled as good or as a defect."""
         return 0 < self.passed == self.confirmed + self.escaped
 
     def __add__(self, other: "InspectionCounts") -> "InspectionCounts":
@@ -63,7 +72,7 @@ class InspectionCounts:
 
 @dataclass(frozen=True, slots=True)
 class Kpis:
-    """None where the counts can't say."""
+    """The KPIs of some counts; None where the counts do not determine one. Shares lie between 0 and 1."""
 
     counts: InspectionCounts
     first_pass_yield: float | None
@@ -77,7 +86,7 @@ class Kpis:
 
 @dataclass(frozen=True, slots=True)
 class KpiRow:
-    """One line of a KPI table; `station` is None where all are together."""
+    """One row of a KPI table; `station` is None for several stations together."""
 
     group: str
     station: str | None
@@ -87,7 +96,7 @@ class KpiRow:
 
 
 def compute_kpis(counts: InspectionCounts, opportunities: int = 1) -> Kpis:
-    """All of them; `opportunities` is how many different defects one part can have."""
+    """Return all KPIs; `opportunities` is the number of different defects that one part can have."""
     return Kpis(
         counts=counts,
         first_pass_yield=first_pass_yield(counts.passed, counts.frames),
@@ -101,12 +110,12 @@ def compute_kpis(counts: InspectionCounts, opportunities: int = 1) -> Kpis:
 
 
 def first_pass_yield(passed: int, entered: int) -> float | None:
-    """Share of the parts that entered and went through without being taken out."""
+    """Return the share of the parts that passed, 0 to 1, or None if none entered."""
     return passed / entered if entered else None
 
 
 def rolled_throughput_yield(yields: Sequence[float]) -> float:
-    """The share that goes through every one of several stations: the product of their yields."""
+    """Return the share of parts that pass every one of several stations: the product of their yields."""
     share = 1.0
     for one in yields:
         share *= one
@@ -114,18 +123,19 @@ def rolled_throughput_yield(yields: Sequence[float]) -> float:
 
 
 def per_million(hits: int, trials: int) -> float | None:
+    """Return the hits per million trials, or None without trials."""
     return MILLION * hits / trials if trials else None
 
 
 def dpmo(defects: float, units: int, opportunities: int) -> float | None:
-    """Defects per million opportunities: 10⁶ · defects / (units · opportunities per unit)."""
+    """Return the defects per million opportunities: 10⁶ · defects / (units · opportunities per unit)."""
     if opportunities < 1:
         raise ValueError("A part has at least one opportunity for a defect.")
     return MILLION * defects / (units * opportunities) if units else None
 
 
 def estimated_dpmo(counts: InspectionCounts, opportunities: int = 1) -> float | None:
-    """DPMO of the parts that came in: defects thought to be among the flagged and, by the sample, among the passed.
+    """Return the DPMO of the parts that entered: estimated defects among the flagged and the passed frames.
 
     Without a sample the escapes that people came across are taken to be all. None while no flagged frame was looked
     at: a flag alone is no defect.
@@ -140,12 +150,12 @@ def estimated_dpmo(counts: InspectionCounts, opportunities: int = 1) -> float | 
 
 
 def false_alarm_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> Estimate | None:
-    """Share of the flagged frames that were good."""
+    """Return the share of the flagged frames that were good, or None if none of them was labelled."""
     return hypergeometric(counts.false_alarms, counts.caught + counts.false_alarms, counts.flagged, confidence)
 
 
 def escaped_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> Estimate | None:
-    """Share of the passed frames that were defects, from those drawn at random; None while none of them was reviewed.
+    """Return the share of the passed frames that were defects, or None if none was drawn at random and labelled.
 
     It is never less than the share of those that are known, nor more than what is not known to be good. Where every
     passed frame was reviewed there is nothing to estimate.
@@ -162,25 +172,27 @@ def escaped_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> E
 
 
 def escape_estimate_basis(counts: InspectionCounts) -> str:
-    """What is known of escapes, in a sentence or two for people."""
+    """Return one or two sentences for people about what the estimate of escapes rests on."""
     known = _plural(counts.escaped, "escape is", "escapes are")
     if counts.is_fully_reviewed:
         return f"Every passed frame was reviewed; {known} known."
     if not counts.drawn:
-        return f"No passed frame that was drawn at random has been reviewed, so escapes can't be told; {known} known."
+        return (
+            f"No passed frame that was drawn at random has been reviewed, so escapes can't be estimated; {known} known."
+        )
     looked_at = f"{_plural(counts.drawn, 'passed frame', 'passed frames')} drawn at random and reviewed"
     found = _plural(counts.sampled_defects, "defect", "defects")
     return f"Escapes are estimated from {looked_at}, with {found} among them; {known} known."
 
 
 def escape_ppm(counts: InspectionCounts) -> Estimate | None:
-    """Defects among a million passed parts: what the customer sees."""
+    """Return the defects per million passed parts, which is what a customer sees."""
     share = escaped_share(counts)
     return None if share is None else Estimate(MILLION * share.value, MILLION * share.low, MILLION * share.high)
 
 
 def false_reject_rate(counts: InspectionCounts) -> Estimate | None:
-    """Overkill: share of the good parts that were flagged.
+    """Return the share of the good parts that were flagged (overkill).
 
     Without a sample of the passed frames the escapes among them are taken to be none; they are few beside the good.
     """
@@ -196,7 +208,7 @@ def false_reject_rate(counts: InspectionCounts) -> Estimate | None:
 
 
 def escape_rate(counts: InspectionCounts) -> Estimate | None:
-    """Underkill: share of the defects that passed. None without a sample, or a review of a flagged frame."""
+    """Return the share of the defects that passed (underkill); None without a sample or a labelled flagged frame."""
     flagged_good, escaped = (
         false_alarm_share(counts, BONFERRONI_CONFIDENCE),
         escaped_share(counts, BONFERRONI_CONFIDENCE),
@@ -212,7 +224,7 @@ def escape_rate(counts: InspectionCounts) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class ParetoBar:
-    """One defect type: how many, its share, and the share of it and all more frequent ones."""
+    """One defect type: its count, its share, and the cumulative share of it and the more frequent ones."""
 
     defect: str
     count: int
@@ -221,7 +233,7 @@ class ParetoBar:
 
 
 def pareto(defects: Mapping[str, int]) -> list[ParetoBar]:
-    """Most frequent first; equal ones by name."""
+    """Return the bars of a Pareto chart, most frequent first, equal ones by name."""
     total = sum(defects.values())
     bars, so_far = [], 0
     for defect, count in sorted(defects.items(), key=lambda pair: (-pair[1], pair[0])):

@@ -1,4 +1,4 @@
-"""From the database to KPIs and the shift report, for pages and commands alike."""
+"""Queries of KPIs and of the shift report, for pages and commands."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ from storage.rollups.totals import Totals
 Grouping = Literal["shift", "day", "station"]
 
 
-MAX_ALERTS = 1000  # newest that are looked through
+MAX_ALERTS = 1000  # newest alerts that are searched
 
 
 def kpi_rows(
@@ -32,7 +32,7 @@ def kpi_rows(
     plant: PlantCalendar,
     opportunities: int = 1,
 ) -> list[KpiRow]:
-    """One a shift or day, oldest first, over the chosen stations together; or one a station, over all the time.
+    """Return one row per shift or day over the chosen stations together, oldest first, or one row per station.
 
     Groups without a frame are left out.
     """
@@ -54,12 +54,12 @@ def kpi_rows(
 
 
 def counts_by_station(session: Session, since: datetime, until: datetime) -> Mapping[int, InspectionCounts]:
-    """Station id → what was captured at `since` or later and before `until`, and what people said of it."""
+    """Return the counts of the frames captured from `since` up to but not at `until`, by station id."""
     return _by_station(totals.by_station(session, since, until), labels.counts(session, since=since, until=until))
 
 
 def counts_by_period(session: Session, periods: Sequence[CalendarPeriod]) -> list[Mapping[int, InspectionCounts]]:
-    """As `counts`, for each period in its order, in two queries for all of them."""
+    """Return what `counts_by_station` returns for each period, in two queries for all of them."""
     spans = [(period.since, period.until) for period in periods]
     return [
         _by_station(*found)
@@ -68,7 +68,7 @@ def counts_by_period(session: Session, periods: Sequence[CalendarPeriod]) -> lis
 
 
 def total_counts(found: Mapping[int, InspectionCounts], chosen: Iterable[Station]) -> InspectionCounts:
-    """The chosen stations' counts together."""
+    """Return the sum of the chosen stations' counts."""
     return sum((found[one.id] for one in chosen if one.id in found), InspectionCounts(0, 0))
 
 
@@ -103,7 +103,7 @@ def build_shift_report(
     opportunities: int,
     now: datetime,
 ) -> ShiftReport:
-    """Everything for the report on the shift that `moment` lies in; alerts are those open at any time of it."""
+    """Return the report of the shift that `moment` is in; its alerts are those that were open at any time of it."""
     shift = plant.shift_at(moment)
     rows = kpi_rows(session, chosen, shift.since, shift.until, "station", plant, opportunities)
     together = kpi_rows(session, chosen, shift.since, shift.until, "shift", plant, opportunities)

@@ -1,4 +1,4 @@
-"""The shift report: one printable HTML page that needs nothing else, written from rows."""
+"""The shift report: one self-contained, printable HTML page."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ svg text { font: 12px system-ui, sans-serif; fill: #1b1b1b; } .nothing { color: 
 
 @dataclass(frozen=True, slots=True)
 class StationTrend:
-    """One station's share of the report."""
+    """A station's scores over the shift."""
 
     name: str
     trend: Sequence[TrendPoint]
@@ -36,7 +36,7 @@ class StationTrend:
 
 @dataclass(frozen=True, slots=True)
 class ShiftReport:
-    """What the page is written from; `alerts` come with their station's name, None for the line."""
+    """The content of the page; each alert comes with its station's name, None for the line."""
 
     shift: CalendarPeriod
     zone: ZoneInfo
@@ -49,7 +49,7 @@ class ShiftReport:
 
 
 def render_shift_report(report: ShiftReport) -> str:
-    """The whole page."""
+    """Return the HTML page."""
     shift, zone = report.shift, report.zone
     span = f"{_local(shift.since, zone)} to {_local(shift.until, zone)} ({escape(str(zone))})"
     so_far = " It is not over yet." if report.made_at < shift.until else ""
@@ -125,7 +125,7 @@ def _pareto(bars: Sequence[ParetoBar]) -> str:
 
 
 def _trend(part: StationTrend, report: ShiftReport) -> str:
-    """Mean score and threshold over the shift, on a scale from 0."""
+    """Return the chart of mean score and threshold over the shift, on a scale from 0."""
     scored = [point for point in part.trend if point.score_mean is not None]
     if not scored:
         return f"<p><b>{escape(part.name)}</b></p>" + _nothing("Nothing was scored.")
@@ -133,7 +133,7 @@ def _trend(part: StationTrend, report: ShiftReport) -> str:
     top = max(max(point.score_mean or 0, point.threshold or 0) for point in scored) * 1.1 or 1.0
 
     def line(values: Iterable[tuple[datetime, float]]) -> str:
-        """Each bucket is a level stretch, so that a single one shows too."""
+        """Return the points of a polyline; each bucket is a level segment, so that a single one is visible."""
         return " ".join(
             f"{WIDTH * (end - report.shift.since).total_seconds() / length_s:.1f},{HEIGHT * (1 - value / top):.1f}"
             for at, value in values
@@ -157,7 +157,7 @@ def _svg(width: int, height: int, says: str, drawn: Sequence[str]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool) -> str:
-    """The first column is text; the others are too, or numbers."""
+    """Return a table; with `numbers` every column but the first is right-aligned."""
     kinds = ["", *([' class="n"'] if numbers else [""]) * (len(headings) - 1)]
     head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, headings, strict=True))
     body = "".join(

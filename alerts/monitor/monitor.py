@@ -1,11 +1,13 @@
-"""The watch: looks at the line again and again, opens and resolves alerts, and puts notifications into the outbox.
+"""The alert monitor: evaluates the rules in rounds, opens and resolves alerts, and queues notifications.
 
-1. Read what is new, in one transaction that can't write.
-2. Decide by the rules, without the database.
-3. Write what changes, with its notifications, in one transaction.
+A round has three steps:
 
-Nothing is kept that can't be read again, so a watch may be killed and started at any moment. Two at once do no harm:
-the database lets an episode be opened once.
+1. Read what is new, in one read-only transaction.
+2. Evaluate the rules, without the database.
+3. Write the changes with their notifications, in one transaction.
+
+The monitor keeps nothing that it can't read again, so it may be killed and restarted at any time. Two monitors at once
+do no harm: the database lets an alert be opened only once.
 """
 
 import threading
@@ -19,6 +21,7 @@ from alerts import metrics
 from alerts.monitor.snapshot_reader import SnapshotReader
 from alerts.monitor.transitions import AlertChange, OpenAlert, ResolveAlert, UpdateAlert, evaluate_rules
 from alerts.views import DiskUsage
+from foundation.backoff import Backoff
 from foundation.clock import Clock
 from storage.alerts import alerts, notifications
 from storage.alerts.alerts import Alert
@@ -27,13 +30,13 @@ from storage.errors import SchemaMismatch, StorageError
 
 log = structlog.get_logger()
 
-RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
 Wait = Callable[[threading.Event, float], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorRound:
-    """What one look changed, and how many alerts are open after it."""
+    """The outcome of one round: the alerts that it opened and resolved, and the number still unresolved after it."""
 
     opened: tuple[Alert, ...] = ()
     resolved: tuple[Alert, ...] = ()
@@ -41,68 +44,90 @@ class MonitorRound:
 
 
 class AlertMonitor:
-    """Over one database. `disk_usages` is asked in each round how full disks and spools are."""
+    """Evaluates the rules of one database's stations and of the line."""
 
     def __init__(
         self, database: Database, clock: Clock, disk_usages: Callable[[], Sequence[DiskUsage]] = tuple
     ) -> None:
+        """Create a monitor.
+
+        Args:
+            database: Where verdicts are read and alerts are written.
+            clock: Returns the present time in UTC.
+            disk_usages: Called in each round for the usage of disks and spools.
+        """
         self._database = database
         self._clock = clock
-        self._rooms = disk_usages
+        self._disk_usages = disk_usages
         self._reader = SnapshotReader()
-        self._names: dict[int | None, str] = {}
+        self._station_names: dict[int | None, str] = {}
         self._problems: tuple[str, ...] = ()
-        self._away = ""
-        self._failures = 0
-        self._is_checked = False
-        self._shown: set[tuple[str, str]] = set()
+        self._outage = ""
+        self._backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        self._is_schema_checked = False
+        self._exported: set[tuple[str, str]] = set()
 
-    def look(self) -> MonitorRound:
-        """One round; raises `StorageError` when the database is away, and is as good as new after that."""
+    def run_round(self) -> MonitorRound:
+        """Run one round.
+
+        Raises:
+            StorageError: The database is unavailable; the next round reads everything again.
+        """
         with metrics.EVALUATION_SECONDS.time():
-            disk_usages, now = self._rooms(), self._clock()
+            disk_usages, now = self._disk_usages(), self._clock()
             try:
-                with self._database.read() as session:
-                    moment = self._reader.moment(session, now, disk_usages)
-                decided = evaluate_rules(moment)
-                opened, resolved = self._write(decided.changes, now)
+                with self._database.read() as session:  # 1.
+                    snapshot = self._reader.read(session, now, disk_usages)
+                transitions = evaluate_rules(snapshot)  # 2.
+                opened, resolved = self._write(transitions.changes, now)  # 3.
             except StorageError:
                 self._reader.forget()
                 raise
-        self._names = {None: "", **{station_id: view.station for station_id, view in moment.stations.items()}}
-        self._tell_problems(decided.problems)
-        gone = {alert.id for alert in resolved}
-        left = [alert for alert in moment.unresolved.values() if alert.id not in gone] + opened
-        self._measure(left, opened, now)
-        return MonitorRound(tuple(opened), tuple(resolved), len(left))
+        self._station_names = {None: "", **{key: view.station for key, view in snapshot.stations.items()}}
+        self._log_problems(transitions.problems)
+        resolved_ids = {alert.id for alert in resolved}
+        unresolved = [alert for alert in snapshot.unresolved.values() if alert.id not in resolved_ids] + opened
+        self._export_metrics(unresolved, opened, now)
+        return MonitorRound(tuple(opened), tuple(resolved), len(unresolved))
 
     def run(
         self,
         stop: threading.Event,
-        every_s: float,
-        told: Callable[[MonitorRound], None] = lambda _: None,
+        interval_s: float,
+        on_round: Callable[[MonitorRound], None] = lambda _: None,
         wait_for: Wait = threading.Event.wait,
     ) -> None:
-        """Look every `every_s` seconds until `stop`; waits for a database that is away. Raises `SchemaMismatch`."""
+        """Run a round every `interval_s` seconds until `stop` is set, and wait while the database is unavailable.
+
+        Args:
+            stop: Ends the loop after the current round.
+            interval_s: Seconds between two rounds.
+            on_round: Called with the outcome of each round.
+            wait_for: Waits for the event or for that many seconds.
+
+        Raises:
+            SchemaMismatch: The database has another schema than this version needs.
+        """
         while not stop.is_set():
-            delay_s = every_s
+            delay_s = interval_s
             try:
-                if not self._is_checked:
+                if not self._is_schema_checked:
                     self._database.require_current_schema()
-                    self._is_checked = True
-                told(self.look())
-                self._is_back()
+                    self._is_schema_checked = True
+                on_round(self.run_round())
+                self._end_outage()
             except SchemaMismatch:
                 raise
             except StorageError as error:
-                delay_s = self._is_away(error)
+                delay_s = self._note_outage(error)
             wait_for(stop, delay_s)
 
     def health(self) -> list[str]:
-        """Why the watch is not well, one sentence a reason; from any thread."""
-        return [*([self._away] if self._away else []), *self._problems]
+        """Return why the monitor is unhealthy, one sentence per reason; may be called from any thread."""
+        return [*([self._outage] if self._outage else []), *self._problems]
 
     def _write(self, changes: Sequence[AlertChange], now: datetime) -> tuple[list[Alert], list[Alert]]:
+        """Write the changes in one transaction, and return the alerts that were opened and resolved."""
         opened: list[Alert] = []
         resolved: list[Alert] = []
         if not changes:
@@ -110,54 +135,54 @@ class AlertMonitor:
         with self._database.begin() as session:
             for change in changes:
                 if isinstance(change, OpenAlert):
-                    station_id, kind = change.place
+                    station_id, kind = change.key
                     alert = alerts.open_episode(
                         session, station_id, kind, change.severity, change.message, change.evidence, now
                     )
-                    if alert is not None:  # else another watch was quicker
+                    if alert is not None:  # otherwise another monitor has opened it
                         notifications.enqueue(session, alert, "opened", now)
                         opened.append(alert)
                 elif isinstance(change, ResolveAlert):
                     alert = alerts.resolve(session, change.alert.id, None, now)
-                    if alert.resolved_at == now:  # else a person was quicker
+                    if alert.resolved_at == now:  # otherwise a person has resolved it
                         notifications.enqueue(session, alert, "resolved", now)
                         resolved.append(alert)
                 elif isinstance(change, UpdateAlert):
                     alerts.refresh(session, change.alert.id, change.evidence, now)
         for alert in opened:
-            log.warning("alert opened", rule=alert.rule, alert=alert.id, says=alert.message)
+            log.warning("alert opened", rule=alert.rule, alert=alert.id, message=alert.message)
         for alert in resolved:
             log.info("alert resolved", rule=alert.rule, alert=alert.id)
         return opened, resolved
 
-    def _measure(self, left: Sequence[Alert], opened: Sequence[Alert], now: datetime) -> None:
-        shown = {(self._names.get(alert.station_id, ""), alert.rule) for alert in left}
-        for gone in self._shown - shown:
-            metrics.OPEN.labels(*gone).set(0)
-        for labels in shown:
+    def _export_metrics(self, unresolved: Sequence[Alert], opened: Sequence[Alert], now: datetime) -> None:
+        current = {(self._station_names.get(alert.station_id, ""), alert.rule) for alert in unresolved}
+        for labels in self._exported - current:
+            metrics.OPEN.labels(*labels).set(0)
+        for labels in current:
             metrics.OPEN.labels(*labels).set(1)
-        self._shown |= shown
+        self._exported |= current
         for alert in opened:
-            metrics.OPENED.labels(self._names.get(alert.station_id, ""), alert.rule).inc()
+            metrics.OPENED.labels(self._station_names.get(alert.station_id, ""), alert.rule).inc()
         metrics.LAST_EVALUATION_TIMESTAMP_SECONDS.set(now.timestamp())
 
-    def _tell_problems(self, problems: tuple[str, ...]) -> None:
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
         for problem in problems:
             if problem not in self._problems:
-                log.error("rule not watched", problem=problem)
+                log.error("a rule is not evaluated", problem=problem)
         self._problems = problems
 
-    def _is_back(self) -> None:
-        if self._away:
-            log.info("the database is there again")
-        self._away, self._failures = "", 0
+    def _end_outage(self) -> None:
+        if self._outage:
+            log.info("the database is available again")
+        self._outage = ""
+        self._backoff.reset()
 
-    def _is_away(self, error: StorageError) -> float:
-        """Say so once; return how many seconds to wait."""
-        delay_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(self._failures, 30))
-        self._failures += 1
-        said = f"Waiting for the database: {error}"
-        if said != self._away:
-            log.warning("waiting, no alert is lost", error=str(error), next_try_in_s=delay_s)
-        self._away = said
+    def _note_outage(self, error: StorageError) -> float:
+        """Log a new outage once, and return the seconds to wait before the next round."""
+        delay_s = self._backoff.next_s()
+        outage = f"Waiting for the database: {error}"
+        if outage != self._outage:
+            log.warning("waiting for the database; no alert is lost", error=str(error), next_try_in_s=delay_s)
+        self._outage = outage
         return delay_s

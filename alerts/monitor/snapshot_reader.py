@@ -1,6 +1,6 @@
-"""Reads a moment of the line, little by little: what was read before is kept, and only new verdicts are asked for.
+"""Reads snapshots of the line incrementally: frames that were read before are cached, and only new ones are queried.
 
-All that is kept is the newest of what the database holds. A new reader reads it anew, so nothing is lost with one.
+The cache holds nothing but the newest rows of the database. A new reader fills it again, so losing one loses nothing.
 """
 
 from bisect import insort
@@ -29,30 +29,38 @@ from storage.line import stations, workers
 from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
 
-OVERLAP = 200  # newest ids that are read again: a transaction that began earlier may end later
-MAX_NEW_VERDICTS = 5000  # new verdicts in one round; with more, the windows are read anew instead
+OVERLAP = 200  # newest ids that are read again, because a transaction that began earlier may commit later
+MAX_NEW_VERDICTS = 5000  # in one round; with more, the windows are read again instead
 MAX_DEAD_LETTERS = 1000
-HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # a worker that was not seen for longer is not counted
-LAG_REPORT_AGE = timedelta(seconds=15)  # a worker's lag was measured at most this long before it was seen
-RECENT_DECISIONS = timedelta(seconds=10)  # what frames took on their way lately, other frames may take now
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # after this time without a heartbeat a worker does not count
+LAG_REPORT_AGE = timedelta(seconds=15)  # a worker measured its lag at most this long before its heartbeat
+RECENT_DECISIONS = timedelta(seconds=10)  # the latency of frames decided within this time is expected of others
 
 
 @dataclass(slots=True)
 class StationHistory:
-    """A station's newest frames, oldest captured first, and those that its limits are drawn from."""
+    """The cached frames of one station.
+
+    Attributes:
+        frames: Its newest frames, oldest captured first.
+        last_published_at: When the newest of them was published.
+        in_control: The frames that control limits are computed from, oldest first.
+        in_control_of: Normal set, model and activation time that `in_control` belongs to.
+    """
 
     frames: list[VerdictEvent] = field(default_factory=list)
     last_published_at: datetime | None = None
     in_control: list[VerdictEvent] = field(default_factory=list)
     in_control_of: tuple[int, str, datetime] | None = None
 
-    def take(self, frame: VerdictEvent) -> None:
+    def add(self, frame: VerdictEvent) -> None:
+        """Add a new frame, and drop the oldest beyond `MAX_FRAMES`."""
         if self.in_control_of is not None and len(self.in_control) < MAX_IN_CONTROL_FRAMES and frame.decision == "pass":
-            set_id, model_id, since = self.in_control_of
-            last = self.in_control[-1].captured_at if self.in_control else since
-            if (frame.normal_set_id, frame.model_id) == (set_id, model_id) and frame.captured_at > last:
+            normal_set_id, model_id, activated_at = self.in_control_of
+            last_at = self.in_control[-1].captured_at if self.in_control else activated_at
+            if (frame.normal_set_id, frame.model_id) == (normal_set_id, model_id) and frame.captured_at > last_at:
                 self.in_control.append(frame)
-        insort(self.frames, frame, key=_in_order)
+        insort(self.frames, frame, key=_capture_order)
         if len(self.frames) > MAX_FRAMES:
             del self.frames[0]
         self.last_published_at = (
@@ -61,145 +69,157 @@ class StationHistory:
 
 
 class SnapshotReader:
-    """Keeps what it has read between two calls of `moment`; use one for one database."""
+    """Reads one database and caches frames between two calls of `read`."""
 
     def __init__(self) -> None:
-        self._stations: dict[int, StationHistory] = {}
+        """Start with an empty cache."""
+        self._histories: dict[int, StationHistory] = {}
         self._last_id = 0
-        self._known: set[int] = set()
-        self._newest: list[VerdictEvent] = []
-        self._points: deque[LineSample] = deque()
+        self._recent_ids: set[int] = set()
+        self._recent: list[VerdictEvent] = []
+        self._samples: deque[LineSample] = deque()
         self._is_filled = False
 
     def forget(self) -> None:
-        """Read the verdicts anew next time, as after an error half-way."""
+        """Discard the cached frames, so that the next call reads them again, as after an error."""
         self._is_filled = False
 
-    def moment(self, session: Session, now: datetime, disk_usages: Sequence[DiskUsage]) -> LineSnapshot:
-        """Everything a round is decided by, as it is in this transaction."""
-        known = stations.list_all(session)
+    def read(self, session: Session, now: datetime, disk_usages: Sequence[DiskUsage]) -> LineSnapshot:
+        """Return the snapshot of this transaction.
+
+        Args:
+            session: A read-only session.
+            now: The time of the round, in UTC.
+            disk_usages: The usage of disks and spools, for the line's view.
+        """
+        all_stations = stations.list_all(session)
         if not self._is_filled or not self._read_new(session):
-            self._fill(session, known)
-        in_force = rule_inputs.active_normal_sets(session)
-        for station in known:
-            self._read_in_control(session, station.id, in_force.get(station.id))
-        at_work = workers.list_all(session)
-        self._note(at_work, now)
+            self._fill(session, all_stations)
+        active_sets = rule_inputs.active_normal_sets(session)
+        for station in all_stations:
+            self._read_in_control(session, station.id, active_sets.get(station.id))
+        statuses = workers.list_all(session)
+        self._add_sample(statuses, now)
         return LineSnapshot(
             now=now,
             line=LineView(
                 now=now,
-                points=tuple(self._points),
-                letters=rule_inputs.dead_letters_since(session, now - ALERT_HORIZON, MAX_DEAD_LETTERS),
+                samples=tuple(self._samples),
+                dead_letters=rule_inputs.dead_letters_since(session, now - ALERT_HORIZON, MAX_DEAD_LETTERS),
                 disk_usages=disk_usages,
-                scorer_expected=bool(in_force),
+                scorer_expected=bool(active_sets),
             ),
-            stations=self._views(known, in_force, self._known_until(at_work, now), now),
+            stations=self._views(all_stations, active_sets, self._decided_until(statuses, now), now),
             settings=alert_rules.list_all(session),
             unresolved={(alert.station_id, alert.rule): alert for alert in alerts.unresolved(session)},
-            past=_past(session, now),
+            handled_until=_handled_until(session, now),
             muted=frozenset(mutes.in_force(session, now)),
         )
 
-    def _fill(self, session: Session, known: Sequence[Station]) -> None:
+    def _fill(self, session: Session, all_stations: Sequence[Station]) -> None:
+        """Fill the cache from the database."""
         self._last_id = rule_inputs.last_verdict_id(session)
-        self._newest = rule_inputs.verdicts_after(session, self._last_id - OVERLAP, OVERLAP)
-        self._known = {one.id for one in self._newest}
-        self._stations = {}
-        for station in known:
-            memory = self._stations[station.id] = StationHistory()
-            memory.frames = rule_inputs.newest_verdicts(session, station.id, MAX_FRAMES)
-            memory.last_published_at = max((frame.published_at for frame in memory.frames), default=None)
+        self._recent = rule_inputs.verdicts_after(session, self._last_id - OVERLAP, OVERLAP)
+        self._recent_ids = {frame.id for frame in self._recent}
+        self._histories = {}
+        for station in all_stations:
+            history = self._histories[station.id] = StationHistory()
+            history.frames = rule_inputs.newest_verdicts(session, station.id, MAX_FRAMES)
+            history.last_published_at = max((frame.published_at for frame in history.frames), default=None)
         self._is_filled = True
 
     def _read_new(self, session: Session) -> bool:
-        """Take in what is new; False where that is not known: too much is new, or the database was replaced."""
-        found = rule_inputs.verdicts_after(session, self._last_id - OVERLAP, MAX_NEW_VERDICTS)
-        if len(found) == MAX_NEW_VERDICTS or (self._last_id > 0 and not found):
+        """Add new frames to the cache; return False if it must be filled again.
+
+        That is so when too many frames are new to be sure of all, and when the database was replaced by another.
+        """
+        frames = rule_inputs.verdicts_after(session, self._last_id - OVERLAP, MAX_NEW_VERDICTS)
+        if len(frames) == MAX_NEW_VERDICTS or (self._last_id > 0 and not frames):
             return False
-        for frame in found:
-            if frame.id not in self._known:
-                self._stations.setdefault(frame.station_id, StationHistory()).take(frame)
-        self._last_id = max(self._last_id, *(frame.id for frame in found)) if found else 0
-        self._newest = found
-        self._known = {frame.id for frame in found if frame.id > self._last_id - OVERLAP}
+        for frame in frames:
+            if frame.id not in self._recent_ids:
+                self._histories.setdefault(frame.station_id, StationHistory()).add(frame)
+        self._last_id = max(self._last_id, *(frame.id for frame in frames)) if frames else 0
+        self._recent = frames
+        self._recent_ids = {frame.id for frame in frames if frame.id > self._last_id - OVERLAP}
         return True
 
     def _read_in_control(self, session: Session, station_id: int, active: ActiveNormalSet | None) -> None:
-        """Read the first frames that passed when another set or model is in use; later ones are taken as they come."""
-        memory = self._stations.setdefault(station_id, StationHistory())
-        model_id = next((frame.model_id for frame in reversed(memory.frames) if frame.model_id is not None), None)
-        wanted = None if active is None or model_id is None else (active.normal_set_id, model_id, active.activated_at)
-        if memory.in_control_of == wanted:
+        """Read the first frames that passed if another set or model is in use; later ones are added as they arrive."""
+        history = self._histories.setdefault(station_id, StationHistory())
+        model_id = next((frame.model_id for frame in reversed(history.frames) if frame.model_id is not None), None)
+        current = None if active is None or model_id is None else (active.normal_set_id, model_id, active.activated_at)
+        if history.in_control_of == current:
             return
-        memory.in_control_of = wanted
-        memory.in_control = (
+        history.in_control_of = current
+        history.in_control = (
             []
-            if wanted is None
-            else rule_inputs.passed_since(session, station_id, *wanted, limit=MAX_IN_CONTROL_FRAMES)
+            if current is None
+            else rule_inputs.passed_since(session, station_id, *current, limit=MAX_IN_CONTROL_FRAMES)
         )
 
-    def _note(self, at_work: Sequence[WorkerStatus], now: datetime) -> None:
+    def _add_sample(self, statuses: Sequence[WorkerStatus], now: datetime) -> None:
+        """Add a sample of the workers' lag, and drop those older than `LAG_HISTORY`."""
         alive = [
-            worker for worker in at_work if worker.state != "stopped" and now - worker.seen_at <= HEARTBEAT_TIMEOUT
+            status for status in statuses if status.state != "stopped" and now - status.seen_at <= HEARTBEAT_TIMEOUT
         ]
-        running = [worker for worker in alive if worker.state == "running"]
-        said = next((worker.message for worker in alive if worker.message), "")
-        self._points.append(LineSample(now, sum(worker.lag for worker in alive), len(running), said))
-        while now - self._points[0].at > LAG_HISTORY:
-            self._points.popleft()
+        running = sum(status.state == "running" for status in alive)
+        message = next((status.message for status in alive if status.message), "")
+        self._samples.append(LineSample(now, sum(status.lag for status in alive), running, message))
+        while now - self._samples[0].at > LAG_HISTORY:
+            self._samples.popleft()
 
-    def _known_until(self, at_work: Sequence[WorkerStatus], now: datetime) -> datetime | None:
-        """Until when all is decided: the newest frame of any station, or a scorer that has none before it.
+    def _decided_until(self, statuses: Sequence[WorkerStatus], now: datetime) -> datetime | None:
+        """Return the time until which every published frame has been decided, or None if that can't be told.
 
-        Scorers are not equally far with every station: less than what frames lately took is not known of another.
+        It follows from the newest frame of any station, and from a scorer that has no frame left to read. Scorers are
+        not equally far with every station, so the latency of recent frames is subtracted.
         """
-        latest = max((frame.decided_at for frame in self._newest), default=now)
-        lately = (frame for frame in self._newest if frame.decided_at >= latest - RECENT_DECISIONS)
-        behind = max((frame.decided_at - frame.published_at for frame in lately), default=timedelta())
-        moments = [
-            memory.last_published_at - behind
-            for memory in self._stations.values()
-            if memory.last_published_at is not None
+        latest = max((frame.decided_at for frame in self._recent), default=now)
+        recent = (frame for frame in self._recent if frame.decided_at >= latest - RECENT_DECISIONS)
+        latency = max((frame.decided_at - frame.published_at for frame in recent), default=timedelta())
+        times = [
+            history.last_published_at - latency
+            for history in self._histories.values()
+            if history.last_published_at is not None
         ]
-        moments += [
-            worker.seen_at - LAG_REPORT_AGE for worker in at_work if worker.state == "running" and worker.lag == 0
+        times += [
+            status.seen_at - LAG_REPORT_AGE for status in statuses if status.state == "running" and status.lag == 0
         ]
-        return min(max(moments), now) if moments else None
+        return min(max(times), now) if times else None
 
     def _views(
         self,
-        known: Sequence[Station],
-        in_force: Mapping[int, ActiveNormalSet],
+        all_stations: Sequence[Station],
+        active_sets: Mapping[int, ActiveNormalSet],
         decided_until: datetime | None,
         now: datetime,
     ) -> dict[int, StationView]:
         views = {}
-        for station in known:
-            memory, active = self._stations[station.id], in_force.get(station.id)
+        for station in all_stations:
+            history, active = self._histories[station.id], active_sets.get(station.id)
             views[station.id] = StationView(
                 now=now,
                 station=station.name,
-                frames=tuple(memory.frames),
-                last_published_at=memory.last_published_at,
+                frames=tuple(history.frames),
+                last_published_at=history.last_published_at,
                 decided_until=decided_until,
-                in_control=tuple(memory.in_control),
+                in_control=tuple(history.in_control),
                 active_since=None if active is None else active.activated_at,
                 stale_after_s=station.settings.stale_after_s,
             )
         return views
 
 
-def _past(session: Session, now: datetime) -> dict[AlertKey, datetime]:
-    """Until when each place has been dealt with."""
-    past = dict(rule_inputs.last_resolved(session))
-    unmuted = rule_inputs.last_unmuted(session, now)
-    for station_id, ended_at in unmuted.items():
+def _handled_until(session: Session, now: datetime) -> dict[AlertKey, datetime]:
+    """Return until when each key has been dealt with, by an alert that was resolved or a mute that ended."""
+    until = dict(rule_inputs.last_resolved(session))
+    for station_id, ended_at in rule_inputs.last_unmuted(session, now).items():
         for kind in rules_by_kind():
-            place = (station_id, kind)
-            past[place] = max(past.get(place, ended_at), ended_at)
-    return past
+            key = (station_id, kind)
+            until[key] = max(until.get(key, ended_at), ended_at)
+    return until
 
 
-def _in_order(frame: VerdictEvent) -> tuple[datetime, int]:
+def _capture_order(frame: VerdictEvent) -> tuple[datetime, int]:
     return frame.captured_at, frame.id

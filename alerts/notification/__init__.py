@@ -1,0 +1,1 @@
+"""Notification of people through channels."""

@@ -1,4 +1,4 @@
-"""Telling people: the outbox is emptied through apprise, with retries, and no address is ever shown."""
+"""Delivery of notifications from the outbox through apprise, with retries; no address is ever shown."""
 
 import logging
 import re
@@ -41,14 +41,18 @@ Wait = Callable[[threading.Event, float], bool]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What came of one look into the outbox."""
+    """The numbers of notifications that were sent and that failed."""
 
     sent: int = 0
     failed: int = 0
 
 
 def send(url: str, title: str, body: str) -> None:
-    """Hand one message to the service behind an apprise address; raises `NotificationFailed`, which holds no secret."""
+    """Send one message to the service behind an apprise address.
+
+    Raises:
+        NotificationFailed: The service did not accept it; the message holds no secret.
+    """
     apprise = _library()
     capture = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")
     with _kept_quiet(), capture as said:
@@ -56,18 +60,20 @@ def send(url: str, title: str, body: str) -> None:
             service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
             if service is None:
                 raise NotificationFailed(
-                    "The channel's address is none that apprise can read: see its list of services."
+                    "The channel's address is not one that apprise can parse; see its list of services."
                 )
             taken = service.notify(body=body, title=title)
         except (TypeError, OSError) as error:
-            raise NotificationFailed(f"The message was not taken: {mask_secrets(str(error), url)}.") from None
+            raise NotificationFailed(
+                f"The service did not accept the message: {mask_secrets(str(error), url)}."
+            ) from None
         reasons = mask_secrets(" ".join(said.getvalue().split()), url)
     if not taken:
-        raise NotificationFailed(f"The message was not taken: {reasons or 'the service gave no reason.'}")
+        raise NotificationFailed(f"The service did not accept the message: {reasons or 'the service gave no reason.'}")
 
 
 def mask_secrets(text: str, url: str) -> str:
-    """The text without anything secret that is part of the address: user, password, tokens in path and query."""
+    """Return the text with every secret of the address masked: user, password, and tokens in path and query."""
     parts = urlsplit(url)
     login, _, place = parts.netloc.rpartition("@")
     host, _, port = place.partition(":")
@@ -84,7 +90,7 @@ def mask_secrets(text: str, url: str) -> str:
 
 
 def format_message(alert: Alert, event: NotificationEvent, station: str | None) -> tuple[str, str]:
-    """Title and body, in plain words."""
+    """Return title and body of a notification as plain text; `station` is None for the line."""
     where = station or "the line"
     titles = {"opened": alert.severity, "acknowledged": "acknowledged", "resolved": "resolved"}
     lines = [alert.message, f"Opened {_utc(alert.opened_at)}."]
@@ -100,12 +106,12 @@ def format_message(alert: Alert, event: NotificationEvent, station: str | None) 
 
 
 def send_test(channel: Channel, by: str, at: datetime, send: Send = send) -> None:
-    """Send a message that says it is a test; raises `NotificationFailed`."""
+    """Send a test message to a channel; raises `NotificationFailed`."""
     send(channel.url, "Andon: test", f"{by} tests the channel {channel.name} ({_utc(at)}). Nothing is wrong.")
 
 
 class NotificationDispatcher:
-    """Empties the outbox: at least once, each try counted, and in the end given up with its last error kept."""
+    """Sends queued notifications at least once; attempts are counted, and the last error is stored."""
 
     def __init__(self, database: Database, clock: Clock, send: Send = send) -> None:
         self._database = database
@@ -113,7 +119,7 @@ class NotificationDispatcher:
         self._send = send
 
     def deliver(self) -> DeliveryResult:
-        """Send what is due now; raises `StorageError`, after which what was under way is tried again."""
+        """Send what is due now; after a `StorageError` the notifications in progress are sent again later."""
         with self._database.begin() as session:
             due = notifications.claim_due(session, self._clock(), LEASE)
         results = [self._tell(one) for one in due]
@@ -122,7 +128,7 @@ class NotificationDispatcher:
         return DeliveryResult(sum(results), len(results) - sum(results))
 
     def run(self, stop: threading.Event, wait_for: Wait = threading.Event.wait) -> None:
-        """Deliver until `stop`; a database that is away is waited for."""
+        """Deliver until `stop` is set; waits while the database is unavailable."""
         while not stop.is_set():
             try:
                 while self.deliver() != DeliveryResult() and not stop.is_set():
@@ -161,13 +167,13 @@ class NotificationDispatcher:
 
 
 def retry_delay(tries: int) -> timedelta:
-    """How long to wait after so many tries: 10 s, doubled each time, half an hour at most."""
+    """Return how long to wait after so many attempts: 10 s, doubled for each, at most half an hour."""
     return timedelta(seconds=exponential_s(FIRST_RETRY.total_seconds(), LAST_RETRY.total_seconds(), tries - 1))
 
 
 @cache
 def _library() -> Any:
-    """Apprise with its services loaded, which takes a while and warns of modules that Python will lose one day."""
+    """Import apprise and load its services, which takes a while and warns of modules that Python deprecates."""
     import apprise
 
     with warnings.catch_warnings():
@@ -178,7 +184,7 @@ def _library() -> Any:
 
 @contextmanager
 def _kept_quiet() -> Iterator[None]:
-    """Keep apprise's own log lines, which may hold an address, out of ours."""
+    """Keep apprise's own log lines, which may hold an address, out of our logs."""
     logger = logging.getLogger("apprise")
     before, logger.propagate = logger.propagate, False
     try:

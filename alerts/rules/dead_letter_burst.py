@@ -31,7 +31,7 @@ class DeadLetterBurst:
     def evaluate(self, view: LineView) -> RuleOutcome:
         """Return `Raised` at `count` recent dead letters, `Clear` at a fifth of that."""
         begin = view.now - timedelta(seconds=self.window_s)
-        recent = [letter for letter in view.letters if letter.occurred_at > begin]
+        recent = [letter for letter in view.dead_letters if letter.occurred_at > begin]
         if len(recent) >= self.count:
             reasons = Counter(letter.reason for letter in recent)
             (commonest, _), *_ = reasons.most_common(1)

@@ -32,15 +32,15 @@ class GrowingLag:
 
     def evaluate(self, view: LineView) -> RuleOutcome:
         """Return `Raised` while many frames wait and do not become fewer, `Clear` below half of `frames`."""
-        if not view.points:
+        if not view.samples:
             return Unsure()
-        newest = view.points[-1]
+        newest = view.samples[-1]
         if newest.lag < self.frames / 2:
             return Clear()
         begin = view.now - timedelta(seconds=self.for_s)
-        during = [point for point in view.points if point.at >= begin]
-        is_whole = view.points[0].at < begin
-        if is_whole and during and min(point.lag for point in during) >= self.frames and newest.lag >= during[0].lag:
+        during = [sample for sample in view.samples if sample.at >= begin]
+        is_whole = view.samples[0].at < begin
+        if is_whole and during and min(sample.lag for sample in during) >= self.frames and newest.lag >= during[0].lag:
             return Raised(
                 f"{newest.lag} frames wait for a scorer; {self.for_s:g} s ago there were {during[0].lag}.",
                 {"lag": newest.lag, "lag_before": during[0].lag, "for_s": self.for_s},

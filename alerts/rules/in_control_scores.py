@@ -45,4 +45,5 @@ def monitored_log_scores(view: StationView, frames: int) -> NDArray[np.float64]:
 
 
 def scores_of_frames(frames: Sequence[VerdictEvent]) -> list[float]:
+    """Return the scores of the frames that have one."""
     return [frame.score for frame in frames if frame.score is not None]

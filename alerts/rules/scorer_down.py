@@ -27,14 +27,14 @@ class ScorerDown:
 
     def evaluate(self, view: LineView) -> RuleOutcome:
         """Return `Raised` after a time without a running scorer, `Clear` while one is running."""
-        if not view.points or not view.scorer_expected:
+        if not view.samples or not view.scorer_expected:
             return Unsure()
-        newest = view.points[-1]
+        newest = view.samples[-1]
         if newest.running:
             return Clear()
         begin = view.now - timedelta(seconds=self.for_s)
-        during = [point for point in view.points if point.at >= begin]
-        if view.points[0].at < begin and not any(point.running for point in during):
+        during = [sample for sample in view.samples if sample.at >= begin]
+        if view.samples[0].at < begin and not any(sample.running for sample in during):
             why = f" {newest.message}" if newest.message else ""
             return Raised(f"No scorer has been running for {self.for_s:g} s.{why}", {"for_s": self.for_s})
         return Unsure()

@@ -1,0 +1,1 @@
+"""Statistics: control charts, their run lengths, and confidence intervals."""

@@ -1,4 +1,4 @@
-"""Confidence intervals of a share: Wilson, Clopper-Pearson, and for a sample of a finite number of frames."""
+"""Confidence intervals of a share: Wilson, Clopper-Pearson, and the hypergeometric one for a finite population."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ NEGLIGIBLE = 1e-16  # of a sum: what a further term adds is lost in rounding
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share in [0, 1] with the ends of its interval."""
+    """A share in [0, 1] with the ends of its confidence interval."""
 
     value: float
     low: float
@@ -22,7 +22,7 @@ class Estimate:
 
 
 def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
-    """The score interval (Wilson 1927): close to its promise on average, also near 0. None of no trials."""
+    """Return the score interval (Wilson 1927): its mean coverage is nominal, also near 0. None without trials."""
     if trials == 0:
         return None
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -33,7 +33,7 @@ def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate |
 
 
 def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
-    """The exact interval (1934): never covers less than it promises. None of no trials."""
+    """Return the exact interval (Clopper and Pearson 1934): it never covers too little. None without trials."""
     if trials == 0:
         return None
     tail = (1 - confidence) / 2
@@ -44,10 +44,10 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> E
 
 @lru_cache(maxsize=20_000)  # a table of KPIs asks for the same shifts again and again
 def hypergeometric(hits: int, sample: int, population: int, confidence: float = CONFIDENCE) -> Estimate | None:
-    """The exact interval of the share in `population` frames, `sample` of them looked at without choosing.
+    """Return the exact interval of the share in a finite population of which a random sample was examined.
 
-    It is Clopper and Pearson's argument with the hypergeometric distribution: where all were looked at, nothing is
-    left to be unsure of. None where none was looked at.
+    It is Clopper and Pearson's argument with the hypergeometric distribution: the interval has no width where all were
+    examined. Returns None where none was.
     """
     if sample == 0:
         return None
@@ -61,7 +61,7 @@ def hypergeometric(hits: int, sample: int, population: int, confidence: float = 
 
 
 def _at_most(hits: int, population: int, total: int, sample: int) -> float:
-    """P(at most so many of `total` are in a sample), hypergeometric: the tail that `hits` lies in, term by term.
+    """Return the hypergeometric P(at most `hits` of `total` are in the sample), summed over the tail of `hits`.
 
     Each tail's terms only fall, so few are needed. SciPy's own is exact, too, but takes ten times as long a call, and a
     page of KPIs needs thousands.
@@ -80,7 +80,7 @@ def _at_most(hits: int, population: int, total: int, sample: int) -> float:
 
 
 def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable[float]) -> float:
-    """P(exactly `first`), and every next term by its ratio to the one before."""
+    """Return P(exactly `first`) plus the further terms, each by its ratio to the one before."""
     ways = _log_ways(total, first) + _log_ways(population - total, sample - first) - _log_ways(population, sample)
     term = found = math.exp(ways)
     for ratio in ratios:
@@ -92,12 +92,12 @@ def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable
 
 
 def _log_ways(population: int, chosen: int) -> float:
-    """Logarithm of how many ways there are to choose so many."""
+    """Return the logarithm of the binomial coefficient."""
     return math.lgamma(population + 1) - math.lgamma(chosen + 1) - math.lgamma(population - chosen + 1)
 
 
 def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:
-    """The smallest number in [least, most] for which a condition holds that stays true once it is; else `most`."""
+    """Return the smallest number in [least, most] for which a monotone condition holds, or `most`."""
     while least < most:
         middle = (least + most) // 2
         if holds(middle):

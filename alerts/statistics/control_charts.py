@@ -31,28 +31,28 @@ CUSUM_SLACK, CUSUM_LIMIT = 0.5, 5.0  # k and h in sigmas: meant for shifts of on
 
 @dataclass(frozen=True, slots=True)
 class InControlProcess:
-    """Centre and sigma of a process that runs as it should, from `count` values."""
+    """Centre and sigma of a process in control, estimated from `count` values."""
 
     centre: float
     sigma: float
     count: int
 
     def standardized(self, values: Values) -> NDArray[np.float64]:
-        """The values in sigmas from the centre."""
+        """Return the values as distances from the centre in sigmas."""
         return (np.asarray(values, dtype=np.float64) - self.centre) / self.sigma
 
     def corrected_for_sample_size(self) -> "InControlProcess":
-        """With a sigma so much wider that limits seldom lie too near for what `count` values can't tell.
+        """Return the process with a larger sigma, which makes up for estimating it from only `count` values.
 
-        After Albers and Kallenberg, "Are estimated control charts in control?" (Statistics 38, 2004): what is learnt
-        from few values is off for good, and its charts then alarm again and again.
+        After Albers and Kallenberg, "Are estimated control charts in control?" (Statistics 38, 2004): limits
+        that were estimated from few values stay wrong, and may give false alarms again and again.
         """
         return replace(self, sigma=self.sigma * (1 + SAMPLE_SIZE_CORRECTION / math.sqrt(self.count)))
 
 
 @dataclass(frozen=True, slots=True)
 class ControlChart:
-    """Points with their limits, all of one length; `signals[i]` names the rules that point i broke."""
+    """Points with their limits, all of one length; `signals[i]` names the rules that point i breaks."""
 
     points: NDArray[np.float64]
     centre: float
@@ -62,13 +62,13 @@ class ControlChart:
 
     @property
     def first_signal(self) -> int | None:
-        """Index of the first point out of control."""
+        """The index of the first point out of control, or None."""
         return next((index for index, broken in enumerate(self.signals) if broken), None)
 
 
 @dataclass(frozen=True, slots=True)
 class CusumChart:
-    """Both sums in sigmas, and how many points each has been above zero: where the shift is thought to begin."""
+    """Both sums in sigmas, and for how many points each has been above zero, which estimates when a shift began."""
 
     high: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -79,22 +79,22 @@ class CusumChart:
 
     @property
     def first_signal(self) -> int | None:
-        """Index of the first point out of control."""
+        """The index of the first point out of control, or None."""
         return next((index for index, broken in enumerate(self.signals) if broken), None)
 
 
 def log_scores(scores: Values) -> NDArray[np.float64]:
-    """Natural logarithms; scores at or below 0 count as `SCORE_FLOOR`."""
+    """Return the natural logarithms of scores; scores below `SCORE_FLOOR` count as that."""
     return np.log(np.maximum(np.asarray(scores, dtype=np.float64), SCORE_FLOOR))
 
 
 def moving_ranges(values: Values) -> NDArray[np.float64]:
-    """How far each value but the first lies from the one before it."""
+    """Return the absolute difference of each value but the first from the one before it."""
     return np.abs(np.diff(np.asarray(values, dtype=np.float64)))
 
 
 def in_control(values: Values, *, robust: bool = False) -> InControlProcess:
-    """Centre and sigma of an in-control period, sigma from the mean moving range over d2.
+    """Estimate centre and sigma of an in-control period, sigma as the mean moving range over d2.
 
     With `robust`, the median and the median moving range over 0.9539: a few outliers in the period then do no harm, at
     the price of needing about twice as many values. Raises `ValueError` for fewer than two values, and for values that
@@ -102,17 +102,17 @@ def in_control(values: Values, *, robust: bool = False) -> InControlProcess:
     """
     found = np.asarray(values, dtype=np.float64)
     if len(found) < MIN_VALUES:
-        raise ValueError(f"Limits need at least {MIN_VALUES} values of an in-control period; there are {len(found)}.")
+        raise ValueError(f"Limits need at least {MIN_VALUES} values of an in-control period, not {len(found)}.")
     ranges = moving_ranges(found)
     centre = float(np.median(found) if robust else np.mean(found))
     sigma = float(np.median(ranges) / MEDIAN_RANGE if robust else np.mean(ranges) / D2)
     if sigma <= 0:
-        raise ValueError("The values of the in-control period never move, so no limits can be drawn from them.")
+        raise ValueError("The values of the in-control period are all equal, so no limits can be computed from them.")
     return InControlProcess(centre, sigma, len(found))
 
 
 def individuals(values: Values, process: InControlProcess) -> ControlChart:
-    """Shewhart's chart of single values, 3 sigma wide, with the Western Electric rules."""
+    """Return Shewhart's individuals chart with limits at 3 sigma and the Western Electric rules."""
     points = np.asarray(values, dtype=np.float64)
     edge = np.full(len(points), 3 * process.sigma)
     return ControlChart(
@@ -121,7 +121,7 @@ def individuals(values: Values, process: InControlProcess) -> ControlChart:
 
 
 def moving_range_chart(values: Values, process: InControlProcess) -> ControlChart:
-    """The chart of moving ranges beside it, one point shorter; its upper limit is D4 mean ranges."""
+    """Return the moving range chart, one point shorter; its upper limit is D4 mean ranges."""
     ranges = moving_ranges(values)
     mean_range = process.sigma * D2
     lower, upper = np.zeros(len(ranges)), np.full(len(ranges), D4 * mean_range)
@@ -132,7 +132,7 @@ def moving_range_chart(values: Values, process: InControlProcess) -> ControlChar
 def ewma(
     values: Values, process: InControlProcess, weight: float = EWMA_WEIGHT, width: float = EWMA_WIDTH
 ) -> ControlChart:
-    """Exponentially weighted moving average with exact, time-varying limits (Roberts 1959; Montgomery 9.2).
+    """Return the EWMA chart with exact, time-varying limits (Roberts 1959; Montgomery 9.2).
 
     `weight` is λ in (0, 1], `width` is L in sigmas of the average.
     """
@@ -146,7 +146,7 @@ def ewma(
 
 
 def ewma_points(values: NDArray[np.float64], start: float, weight: float) -> NDArray[np.float64]:
-    """z[i] = λ x[i] + (1 - λ) z[i-1], beginning at `start`."""
+    """Return z[i] = λ x[i] + (1 - λ) z[i-1], starting from `start`."""
     points = np.empty(len(values))
     previous = start
     for index, value in enumerate(values.tolist()):
@@ -162,7 +162,7 @@ def cusum(
     limit: float = CUSUM_LIMIT,
     head_start: float = 0.0,
 ) -> CusumChart:
-    """Tabular cumulative sums of standardized values (Page 1954; Montgomery 9.1), not reset by a signal.
+    """Return the tabular CUSUM of standardized values (Page 1954; Montgomery 9.1), not reset by a signal.
 
     `slack` is k and `limit` is h, in sigmas. `head_start` is the fast initial response of Lucas and Crosier (1982) as
     a share of h; 0.5 is usual.
@@ -186,7 +186,7 @@ def cusum(
 
 
 def western_electric(values: Values, process: InControlProcess) -> tuple[tuple[Signal, ...], ...]:
-    """Which of the four rules each point breaks (Western Electric, Statistical Quality Control Handbook, 1956).
+    """Return the rules that each point breaks (Western Electric, Statistical Quality Control Handbook, 1956).
 
     WE1: one point beyond 3 sigma. WE2: two of three beyond 2 sigma on one side. WE3: four of five beyond 1 sigma on
     one side. WE4: eight in a row on one side. A point breaks a rule when it belongs to what the rule counts.
@@ -207,7 +207,7 @@ def western_electric(values: Values, process: InControlProcess) -> tuple[tuple[S
 
 
 def _of_the_last(z: NDArray[np.float64], window: int, beyond: float) -> int:
-    """How many of the newest `window` lie beyond on the newest one's side; 0 unless the newest does itself."""
+    """Return how many of the last `window` values lie beyond, on the last one's side; 0 if the last does not."""
     side = math.copysign(1.0, z[-1])
     if z[-1] * side <= beyond:
         return 0

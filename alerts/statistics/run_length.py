@@ -1,6 +1,6 @@
-"""How many points a chart takes to signal, on average, by theory: for normal values with a shift in sigmas.
+"""Average run lengths of control charts in theory, for normal values with a shift in sigmas.
 
-The shift is there from the first point on, and the chart begins at its target (the zero-state run length).
+The shift is present from the first point on, and the chart starts at its target (the zero-state run length).
 """
 
 import math
@@ -13,12 +13,12 @@ SIEGMUND_EXCESS = 1.166  # mean overshoot of a normal walk over both borders, in
 
 
 def shewhart(shift: float, width: float = 3.0) -> float:
-    """Individuals chart with limits at ± `width` sigma: exact."""
+    """Return the exact ARL of an individuals chart with limits at ± `width` sigma."""
     return float(1 / (norm.sf(width - shift) + norm.cdf(-width - shift)))
 
 
 def ewma(shift: float, weight: float, width: float) -> float:
-    """EWMA with its limits as they are after long (Lucas and Saccucci 1990), by the Markov chain of Brook and Evans."""
+    """Return the ARL of an EWMA with asymptotic limits (Lucas and Saccucci 1990), by Brook and Evans's Markov chain."""
     edge = width * math.sqrt(weight / (2 - weight))
     half = edge / STATES
     centres = -edge + half * (2 * np.arange(STATES) + 1)
@@ -29,7 +29,7 @@ def ewma(shift: float, weight: float, width: float) -> float:
 
 
 def cusum_one_sided(shift: float, slack: float, limit: float, head_start: float = 0.0) -> float:
-    """Upper CUSUM by the Markov chain of Brook and Evans (1972); `head_start` is a share of the limit."""
+    """Return the ARL of an upper CUSUM by Brook and Evans's Markov chain; `head_start` is a share of the limit."""
     step = 2 * limit / (2 * STATES - 1)
     sums = step * np.arange(STATES)
     upper = sums[None, :] + step / 2 - sums[:, None] + slack - shift
@@ -40,12 +40,15 @@ def cusum_one_sided(shift: float, slack: float, limit: float, head_start: float 
 
 
 def cusum(shift: float, slack: float, limit: float) -> float:
-    """Both sides together: 1/ARL = 1/ARL⁺ + 1/ARL⁻ (Van Dobben de Bruyn 1968)."""
+    """Return the ARL of a two-sided CUSUM: 1/ARL = 1/ARL⁺ + 1/ARL⁻ (Van Dobben de Bruyn 1968)."""
     return 1 / (1 / cusum_one_sided(shift, slack, limit) + 1 / cusum_one_sided(-shift, slack, limit))
 
 
 def siegmund(shift: float, slack: float, limit: float) -> float:
-    """Upper CUSUM by Siegmund's approximation (1985): (e^(-2Δb) + 2Δb - 1) / 2Δ², Δ = shift - k, b = h + 1.166."""
+    """Return the ARL of an upper CUSUM by Siegmund's approximation (1985).
+
+    It is (e^(-2Δb) + 2Δb - 1) / 2Δ² with Δ = shift - k and b = h + 1.166.
+    """
     drift, reach = shift - slack, limit + SIEGMUND_EXCESS
     if drift == 0:
         return reach**2
@@ -53,12 +56,12 @@ def siegmund(shift: float, slack: float, limit: float) -> float:
 
 
 def consecutive(share: float, count: int) -> float:
-    """Mean number of frames until `count` flagged ones in a row, each flagged with `share` (Feller, XIII.7)."""
+    """Return the mean number of frames until `count` in a row are flagged, each with probability `share` (Feller)."""
     return (1 - share**count) / ((1 - share) * share**count) if share < 1 else float(count)
 
 
 def k_of_n(share: float, k: int, n: int) -> float:
-    """Mean number of frames until `k` of the last `n` were flagged, by the chain over the last n - 1 frames' pattern.
+    """Return the mean number of frames until `k` of the last `n` are flagged, by a chain over the last n - 1 frames.
 
     Patterns with k or more flagged never occur before the signal, which keeps the chain small.
     """
@@ -74,7 +77,7 @@ def k_of_n(share: float, k: int, n: int) -> float:
 
 
 def _patterns(length: int, k: int) -> list[tuple[int, ...]]:
-    """Ages (1 is the newest) of the flagged frames among the last `length`, fewer than k of them."""
+    """Return every set of ages (1 is the newest) of fewer than k flagged frames among the last `length`."""
     from itertools import combinations
 
     return [ages for count in range(k) for ages in combinations(range(1, length + 1), count)]
@@ -86,6 +89,6 @@ def _shifted(ages: tuple[int, ...], length: int, *, flagged: bool) -> tuple[int,
 
 
 def _from_state(stays: np.ndarray, start: int) -> float:
-    """Mean number of steps before a chain leaves its states, from `start`: the row of (I - Q)⁻¹ 1."""
+    """Return the mean number of steps before a chain leaves its states, from `start`: a row of (I - Q)⁻¹ 1."""
     size = len(stays)
     return float(np.linalg.solve(np.eye(size) - stays, np.ones(size))[start])

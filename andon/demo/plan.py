@@ -1,4 +1,4 @@
-"""What the demo's line looks like: three stations, one healthy, one whose lamp fades, one whose camera falls silent."""
+"""The plan of the demo: three stations, one healthy, one whose lamp fades, one whose camera falls silent."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ MIN_IN_CONTROL, MAX_IN_CONTROL = 20, 200
 
 @dataclass(frozen=True, slots=True)
 class DemoStation:
-    """One station of the demo; `trouble` holds the simulated source's options, `story` says them to a person."""
+    """One station of the demo; `trouble` holds the simulated source's options, `story` describes them to a person."""
 
     name: str
     simulation: str
@@ -21,7 +21,7 @@ class DemoStation:
     trouble: tuple[tuple[str, float], ...] = ()
 
     def source(self, seed: int) -> str:
-        """Where `andon produce` gets this station's frames from."""
+        """Return the source of this station's frames for `andon produce`."""
         options = {"seed": seed, "defect_rate": DEFECT_RATE, **dict(self.trouble)}
         return f"simulated:{self.simulation}?{urlencode(options)}"
 
@@ -40,7 +40,7 @@ class DemoPlan:
     in_control_frames: int
 
     def share(self, index: int) -> int | None:
-        """How many of `frames` the station at `index` makes; the shares add up to `frames`."""
+        """Return how many of `frames` the station at `index` produces; None without a limit."""
         if self.frames is None:
             return None
         each, rest = divmod(self.frames, len(self.stations))
@@ -48,7 +48,7 @@ class DemoPlan:
 
 
 def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan:
-    """The three stations of the demo; a run that ends by itself is quicker and tells its stories sooner."""
+    """Return the plan; a run that ends by itself is quicker, and its faults begin sooner."""
     ends = frames is not None
     rate = rate_fps if rate_fps is not None else (3.0 if ends else 1.0)
     frames_each = frames // 3 if frames is not None else 600

@@ -1,4 +1,4 @@
-"""What stands before the demo's line runs: a clean home, settings, a database, stations with their normal sets."""
+"""Preparation of the demo: an empty home folder, settings, a database, and stations with their normal sets."""
 
 import fcntl
 import os
@@ -42,22 +42,26 @@ class DemoHome:
 
     @property
     def config(self) -> Path:
+        """The settings file."""
         return self.path / "andon.toml"
 
     @property
     def database_url(self) -> str:
+        """The URL of the SQLite database."""
         return f"sqlite:///{self.path / 'andon.db'}"
 
     @property
     def images(self) -> Path:
+        """The folder of the image store."""
         return self.path / "images"
 
     @property
     def bus(self) -> Path:
+        """The file of the embedded bus."""
         return self.path / "bus.sqlite"
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """The caller's environment with this home's settings in place of the caller's own; kill points stay."""
+        """Return the caller's environment with this home's settings in place of the caller's own; kill points stay."""
         kept = {
             key: value
             for key, value in inherited.items()
@@ -68,7 +72,11 @@ class DemoHome:
 
 @contextmanager
 def locked_home(path: Path, first_port: int) -> Iterator[DemoHome]:
-    """Hold the home folder for this demo alone, cleared of an earlier demo's data and stray processes."""
+    """Lock the home folder, and clear it of an earlier demo's data and processes.
+
+    Raises:
+        DemoAlreadyRunning: Another demo uses the folder.
+    """
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("w") as lock:
         try:
@@ -85,7 +93,7 @@ def locked_home(path: Path, first_port: int) -> Iterator[DemoHome]:
 
 
 def _end_stray_processes(run: Path) -> None:
-    """End processes that a killed demo left behind; a process number that now names something else is left alone."""
+    """Kill processes that a killed demo left behind, but none of another program that has one's process id now."""
     for file in run.glob("*.pid"):
         number = int(file.read_text())
         command = Path(f"/proc/{number}/cmdline")
@@ -102,7 +110,7 @@ def _free_port(first: int) -> int:
 
 
 def prepare(home: DemoHome) -> None:
-    """Write the settings and make the database."""
+    """Write the settings and create the database."""
     with closing(Database(home.database_url)) as database:
         database.upgrade()
     home.config.write_text(
@@ -130,7 +138,7 @@ refresh_every_s = 1.0
 
 
 def seed(home: DemoHome, plan: DemoPlan) -> None:
-    """Add the plan's stations, each with its normal set of good parts, and let drift be judged after fewer frames.
+    """Add the plan's stations with their normal sets, and let score_drift use fewer in-control frames.
 
     All of it goes by the desk, so that the audit log begins where the demo does.
     """

@@ -1,4 +1,4 @@
-"""The demo's closing table: what went in, what came out, what was caught, and how long it took."""
+"""The final report of the demo: frames, verdicts, caught defects and latencies per station."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HEADINGS = ("frames\nin", "verdicts", "flagged", "defects\ncaught", "escapes", "
 
 @dataclass(frozen=True, slots=True)
 class DemoFrame:
-    """One frame as the bus holds it."""
+    """A frame as it is on the bus."""
 
     frame_id: UUID
     station: str
@@ -41,16 +41,17 @@ class StationReport:
 
     @property
     def without_verdict(self) -> int:
+        """Frames on the bus that have no verdict."""
         return self.frames_in - self.verdicts
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest value that at least `share` of the ordered values do not exceed; None of nothing."""
+    """Return the smallest value that at least `share` of the ordered values do not exceed; None without values."""
     return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else None
 
 
 def report(stations: Sequence[str], frames: Iterable[DemoFrame], verdicts: Iterable[Verdict]) -> list[StationReport]:
-    """Match frames with verdicts by frame id, so that a lost frame and a surplus verdict can't cancel out."""
+    """Match frames with verdicts by frame id, so that a lost frame and an extra verdict can't cancel out."""
     decided = {verdict.frame_id: verdict for verdict in verdicts}
     frames = list(frames)
     return [_station_report(name, [frame for frame in frames if frame.station == name], decided) for name in stations]
@@ -76,7 +77,7 @@ def _station_report(station: str, frames: Sequence[DemoFrame], decided: dict[UUI
 
 
 def as_table(rows: Sequence[StationReport]) -> Table:
-    """The table for a terminal, with a line for all stations together when there are several."""
+    """Return the table for a terminal, one row per station."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("station")
     for heading in HEADINGS:
@@ -97,7 +98,7 @@ def as_table(rows: Sequence[StationReport]) -> Table:
 
 
 def alert_lines(alerts: Sequence[tuple[str, Alert]]) -> list[str]:
-    """One sentence an alert, in the order given, or one that there was none."""
+    """Return one sentence per alert, in the order given, or one that says there was none."""
     if not alerts:
         return ["No alert was opened."]
     return [

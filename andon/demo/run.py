@@ -1,4 +1,4 @@
-"""The demo, end to end: a simulated line, the scorer and the dashboard as processes of their own, watched from here."""
+"""The run of the demo: cameras, scorer, alert monitor and dashboard as child processes, supervised from here."""
 
 import os
 import sys
@@ -38,12 +38,12 @@ Watch = Callable[[list[tuple[str, StationSummary]]], None]
 
 
 def andon_command(*words: str) -> list[str]:
-    """The argv of an `andon` command run by this same Python."""
+    """Return the argument vector of an `andon` command for this Python."""
     return [sys.executable, "-m", "andon", *words]
 
 
 def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: threading.Event) -> list[StationReport]:
-    """Make the plan's frames, wait for their verdicts, and account for every one of them."""
+    """Produce the plan's frames, wait for their verdicts, and return the report of every station."""
     with locked_home(home_path, first_port=8501) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
         start_scorer(home, plan, line, say)
@@ -67,7 +67,7 @@ def run_until_stopped(
     runs: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Run the line and its dashboard until `stop`; `opened` gets the dashboard's address, then `runs` is called."""
+    """Run the line and its dashboard until `stop` is set; `opened` gets the dashboard's URL, then `runs` is called."""
     with locked_home(home_path, first_port=port) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
         line.start(ProcessSpec(DASHBOARD, andon_command("dashboard"), restart=True))
@@ -86,7 +86,7 @@ def run_until_stopped(
 
 
 def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say) -> None:
-    """Give the stations their normal sets, then start the scorer, which gets ready for those there are."""
+    """Add the stations with their normal sets, then start the scorer, which prepares their references."""
     say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
     seed(home, plan)
     say("Starting the scorer.")
@@ -100,7 +100,7 @@ def wait_for_scorer(home: DemoHome, line: Supervisor, stop: threading.Event) -> 
 
 
 def start_alerts(line: Supervisor) -> None:
-    """Start the watch that opens alerts."""
+    """Start the alert monitor."""
     line.start(
         ProcessSpec(ALERTS, andon_command("alerts", "watch", "--interval", f"{ALERT_INTERVAL_S:g}"), restart=True)
     )
@@ -118,7 +118,7 @@ def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
 
 
 def wait_until(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, what: str) -> None:
-    """Wait, tending the processes, until `condition` holds; `ProcessFailed` past START_LIMIT_S."""
+    """Supervise the processes until `condition` holds; raises `ProcessFailed` after `START_LIMIT_S`."""
     deadline = time.monotonic() + START_LIMIT_S
     while not condition() and not stop.wait(0.1):
         line.tend()
@@ -127,7 +127,7 @@ def wait_until(condition: Callable[[], bool], line: Supervisor, stop: threading.
 
 
 def wait_for_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watch, stop: threading.Event) -> None:
-    """Wait until as many frames are decided as were to be made, or until nothing moves any more."""
+    """Wait until every frame of the plan is decided, or until there has been no progress for `STALL_LIMIT_S`."""
     cameras = [f"camera-{station.name}" for station in plan.stations]
     decided, moved_at = -1, time.monotonic()
     with closing(Database(home.database_url)) as database:
@@ -145,20 +145,20 @@ def wait_for_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: W
 
 
 def run_final_alert_round(home: DemoHome) -> None:
-    """Judge what was decided after the watch's last look, so that the database holds every alert of the run."""
+    """Evaluate the rules once more, so that the database holds every alert of the run."""
     with closing(Database(home.database_url)) as database:
-        AlertWatch(database, utc_now).look()
+        AlertWatch(database, utc_now).run_round()
 
 
 def alerts_of(home_path: Path) -> list[tuple[str, Alert]]:
-    """All alerts of the demo with their stations' names, in the order in which they opened."""
+    """Return all alerts of the demo with their stations' names, in the order in which they opened."""
     with closing(Database(DemoHome(home_path.resolve(), 0).database_url)) as database, database.read() as session:
         names = {station.id: station.name for station in stations.list_all(session)}
         return [(names.get(alert.station_id or 0, "the line"), alert) for alert in reversed(alerts.recent(session))]
 
 
 def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
-    """Read the whole bus again, as a group of its own, and match each frame on it with its verdict."""
+    """Read the whole bus again and match each frame on it with its verdict."""
     with closing(Database(home.database_url)) as database, database.read() as session:
         known = {station.id: station.name for station in stations.list_all(session)}
         decided = [
@@ -170,6 +170,7 @@ def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
 
 
 def frames_on_the_bus(home: DemoHome) -> Iterator[DemoFrame]:
+    """Yield every frame on the bus, read by a consumer group of its own."""
     settings = IngestSettings(bus="embedded", embedded_path=home.bus)
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, AUDIT_GROUP)) as consumer:
         while records := consumer.poll(max_records=100, timeout_s=1.0):
@@ -179,11 +180,13 @@ def frames_on_the_bus(home: DemoHome) -> Iterator[DemoFrame]:
 
 
 def scorer_runs(database: Database) -> bool:
+    """Return whether a scorer is running."""
     with database.read() as session:
         return any(worker.state == "running" for worker in workers.list_all(session))
 
 
 def summaries(database: Database) -> list[tuple[str, StationSummary]]:
+    """Return each station's name and its summary of the last hour."""
     with database.read() as session:
         names = {station.id: station.name for station in stations.list_all(session)}
         since = utc_now() - timedelta(hours=1)
@@ -191,6 +194,7 @@ def summaries(database: Database) -> list[tuple[str, StationSummary]]:
 
 
 def is_reachable(address: str) -> bool:
+    """Return whether a page answers with status 200."""
     try:
         with urlopen(address, timeout=1) as response:  # noqa: S310  # our own dashboard on this machine
             return bool(response.status == 200)

@@ -1,4 +1,4 @@
-"""Runs the demo's processes: starts them, starts again what died, stops them all in order."""
+"""The supervisor of the demo's processes: it starts them, restarts those that die, and stops them in order."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ HEALTHY_AFTER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process: `restart` for those that should never end; the others end by themselves with exit code 0."""
+    """A process: one with `restart` should never end; the others end by themselves with exit code 0."""
 
     name: str
     argv: Sequence[str]
@@ -59,6 +59,7 @@ class Supervisor:
         self.stop_all()
 
     def start(self, role: ProcessSpec) -> None:
+        """Start a process."""
         self._roles[role.name] = role
         self._processes[role.name] = self._spawn(role)
 
@@ -78,7 +79,7 @@ class Supervisor:
         return process
 
     def tend(self) -> None:
-        """Look after every process once: start again what died, raise `ProcessFailed` where that makes no sense."""
+        """Check every process once: restart those that died, or raise `ProcessFailed` where a restart does not help."""
         for name, process in list(self._processes.items()):
             code = process.poll()
             if code is None:
@@ -86,25 +87,26 @@ class Supervisor:
             role = self._roles[name]
             if not role.restart:
                 if code != 0:
-                    raise ProcessFailed(f"{name} ended with exit code {code}; its last words are in {self._log(name)}")
+                    raise ProcessFailed(f"{name} ended with exit code {code}; its log is {self._log(name)}")
                 continue
             lived_s = self._clock() - self._started_at[name]
             deaths = self._deaths_in_a_row.get(name, 0) + 1 if lived_s < HEALTHY_AFTER_S else 1
             if deaths >= MAX_RESTARTS:
-                raise ProcessFailed(f"{name} died {deaths} times in a row; its last words are in {self._log(name)}")
+                raise ProcessFailed(f"{name} died {deaths} times in a row; its log is {self._log(name)}")
             self._deaths_in_a_row[name] = deaths
             self.restarts[name] = self.restarts.get(name, 0) + 1
             log.warning("process died, starting it again", process=name, exit_code=code)
             self._processes[name] = self._spawn(role)
 
     def running(self, name: str) -> bool:
+        """Return whether a process is still running."""
         return self._processes[name].poll() is None
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
     def stop_all(self) -> None:
-        """Ask all to stop, the last started first, and kill what does not within the grace."""
+        """Ask all to stop, the last started first, and kill those that do not within `STOP_TIMEOUT_S`."""
         for process in reversed(self._processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -71,7 +71,7 @@ def time_evaluations(database: Database, now: datetime, stations: int, repeats: 
         with database.begin() as session:
             verdicts.record(session, new_verdicts)
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        monitor.look()
+        monitor.run_round()
         spent_ms.append((1000 * (time.perf_counter() - started_s), 1000 * (time.process_time() - started_cpu_s)))
     return spent_ms
 

@@ -1,4 +1,4 @@
-"""`andon config`: what is in force, and where it came from."""
+"""`andon config`: the settings in force, and where they come from."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -48,14 +48,15 @@ def config(
         return
     output.write_table(["setting", "value", "from"], rows, empty="There are no settings.")
     for one in measured.values():
-        output.print_result(spoken(one))
+        output.print_result(describe(one))
 
 
-def spoken(one: EngineMeasurement) -> str:
-    """What was measured, in a sentence."""
-    others = ", ".join(f"{name} {rate:g}" for name, rate in one.images_per_s.items() if name != str(one.running))
+def describe(measurement: EngineMeasurement) -> str:
+    """Return one sentence about a measurement of engines."""
+    running = str(measurement.running)
+    others = ", ".join(f"{name} {rate:g}" for name, rate in measurement.images_per_s.items() if name != running)
     beside = f" ({others})" if others else ""
     return (
-        f"{one.backbone} on this machine ({one.machine}): {one.running}, "
-        f"{one.images_per_s[str(one.running)]:g} pictures a second{beside}; measured {one.measured_at}."
+        f"{measurement.backbone} on this machine ({measurement.machine}): {running}, "
+        f"{measurement.images_per_s[running]:g} images per second{beside}; measured {measurement.measured_at}."
     )

@@ -1,4 +1,4 @@
-"""`andon user`: people and their roles."""
+"""`andon user`: users and their roles."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -46,7 +46,7 @@ def add(
         password = None if without_password else authentication.read_new_password(password_stdin)
         with database.begin() as session:
             made = users.add(session, actor, name, Role(role), password, utc_now())
-    output.print_result(f"User {made.name} is there, role {made.role}.")
+    output.print_result(f"Added user {made.name} with the role {made.role}.")
 
 
 @app.command("list", epilog=json_keys_help("each user", KEYS))
@@ -104,7 +104,7 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
 
 @app.command()
 def disable(context: typer.Context, name: Name) -> None:
-    """Let nobody log in by this name any more; what they did stays in the audit log."""
+    """Disable a user, who can no longer log in; what they did stays in the audit log."""
     from andon import wiring
     from storage.actions import users
 
@@ -129,6 +129,7 @@ def enable(context: typer.Context, name: Name) -> None:
 
 
 def json_of(user: "User") -> dict[str, object]:
+    """Return a user as a JSON object, without the password."""
     return {
         "name": user.name,
         "role": str(user.role),

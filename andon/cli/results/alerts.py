@@ -1,4 +1,4 @@
-"""`andon alerts`: what wants a person, the rules behind it, and who is told."""
+"""`andon alerts`: alerts, the rules that raise them, and the channels that are notified."""
 
 import json as json_module
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from storage.alerts.alert_rules import AlertRule
     from storage.alerts.alerts import Alert
 
-app = typer.Typer(help="See and settle alerts, set their rules, and say who is told.", no_args_is_help=True)
+app = typer.Typer(help="List and resolve alerts, set their rules, and choose who is notified.", no_args_is_help=True)
 app.add_typer(channels.app, name="channel")
 
 KEYS = (
@@ -39,8 +39,8 @@ KEYS = (
 )
 RULE_KEYS = ("rule", "label", "scope", "station", "on", "severity", "parameters", "about")
 
-Number = Annotated[int, typer.Argument(metavar="ID", help="As the list shows it.", show_default=False)]
-Note = Annotated[str, typer.Option(help="What is to be remembered of it.", show_default=False)]
+Number = Annotated[int, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)]
+Note = Annotated[str, typer.Option(help="A note to store with it.", show_default=False)]
 StationName = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
 
 
@@ -48,11 +48,11 @@ StationName = Annotated[str, typer.Argument(help="The station, for example s1.",
 def list_alerts(
     context: typer.Context,
     station: Annotated[str | None, typer.Option(help="Only this station's.", show_default=False)] = None,
-    every: Annotated[bool, typer.Option("--all", metavar="", help="Those that are resolved, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    every: Annotated[bool, typer.Option("--all", metavar="", help="Include resolved ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 50,
     json: Json = False,
 ) -> None:
-    """List alerts that are not resolved, newest first, and say which stations are muted."""
+    """List unresolved alerts, newest first, and the stations that are muted."""
     from andon import wiring
     from storage.alerts import alerts, mutes
     from storage.line import stations
@@ -91,7 +91,7 @@ def list_alerts(
 
 @app.command()
 def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
-    """Acknowledge an alert: say that you see to it."""
+    """Acknowledge an alert: you take care of it."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import alerts as actions
@@ -105,7 +105,7 @@ def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
 
 @app.command()
 def resolve(context: typer.Context, alert_id: Number, note: Note = "") -> None:
-    """Resolve an alert by hand; what happened before now raises it no more."""
+    """Resolve an alert; what happened before now does not raise it again."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import alerts as actions
@@ -121,10 +121,10 @@ def resolve(context: typer.Context, alert_id: Number, note: Note = "") -> None:
 def mute(
     context: typer.Context,
     station: StationName,
-    reason: Annotated[str, typer.Option(help="Why, for example 'lamp is being changed'.", show_default=False)],
-    span: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")] = "1h",
+    reason: Annotated[str, typer.Option(help="The reason, for example 'lamp is being replaced'.", show_default=False)],
+    span: Annotated[str, typer.Option("--for", help="For how long: 30m, 2h, 1d.")] = "1h",
 ) -> None:
-    """Mute a station for a while: no alert opens there and nobody is told."""
+    """Mute a station for a time: no alert opens there and nobody is notified."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import alerts as actions
@@ -140,7 +140,7 @@ def mute(
 
 @app.command()
 def unmute(context: typer.Context, station: StationName) -> None:
-    """End a station's mute now."""
+    """End the mute of a station now."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import alerts as actions
@@ -149,14 +149,14 @@ def unmute(context: typer.Context, station: StationName) -> None:
         who = authentication.current_actor(database)
         with database.begin() as session:
             ended = actions.unmute(session, who, station, utc_now())
-    output.print_result(f"{station} is not muted any more." if ended else f"{station} was not muted.")
+    output.print_result(f"{station} is no longer muted." if ended else f"{station} was not muted.")
 
 
 @app.command(epilog=json_keys_help("each rule", RULE_KEYS))
 def rules(
     context: typer.Context,
     station: Annotated[
-        str | None, typer.Argument(help="As they are set there; else for all stations.", show_default=False)
+        str | None, typer.Argument(help="As set for this station; else for all stations.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:
@@ -191,17 +191,18 @@ def rules(
 @app.command("set")
 def set_rule(
     context: typer.Context,
-    rule: Annotated[str, typer.Argument(help="As `andon alerts rules` shows it.", show_default=False)],
+    rule: Annotated[str, typer.Argument(help="The rule's name in `andon alerts rules`.", show_default=False)],
     parameters: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="For example limit=0.3.", show_default=False)
     ] = None,
     station: Annotated[
-        str | None, typer.Option(help="Only at this station; else everywhere it is not set apart.", show_default=False)
+        str | None,
+        typer.Option(help="Only for this station; else for all without a setting of their own.", show_default=False),
     ] = None,
     on: Annotated[bool | None, typer.Option("--on/--off", help="Switch it on or off.", show_default=False)] = None,
-    reason: Annotated[str, typer.Option(help="Why; goes into the audit log.", show_default=False)] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the audit log.", show_default=False)] = "",
 ) -> None:
-    """Set a rule: what is not named stays as it was."""
+    """Set a rule; parameters that are not named keep their values."""
     from alerts.rules import registry
     from andon import wiring
     from andon.cli import authentication
@@ -273,7 +274,7 @@ def watch(
 
 
 def json_of(names: Mapping[int, str], alert: "Alert") -> dict[str, object]:
-    """An alert with its station's name in place of its id."""
+    """Return an alert as a JSON object, with its station's name."""
     row: dict[str, object] = asdict(alert)
     station_id = row.pop("station_id")
     row["station"] = None if station_id is None else names[alert.station_id or 0]

@@ -1,4 +1,4 @@
-"""`andon audit`: who changed what."""
+"""`andon audit`: the log of who changed what."""
 
 import csv
 import json as to_json
@@ -78,6 +78,7 @@ def audit(
 
 
 def json_of(entry: "AuditEntry") -> dict[str, object]:
+    """Return an entry as a JSON object."""
     return {key: getattr(entry, key) for key in KEYS}
 
 

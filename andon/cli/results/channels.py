@@ -1,4 +1,4 @@
-"""`andon alerts channel`: where people are told of alerts; addresses are secrets."""
+"""`andon alerts channel`: the channels that are notified of alerts; their addresses are secrets."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +13,7 @@ from foundation.clock import utc_now
 if TYPE_CHECKING:
     from storage.alerts.channels import Channel
 
-app = typer.Typer(help="Where people are told of alerts.", no_args_is_help=True)
+app = typer.Typer(help="Manage the channels that are notified of alerts.", no_args_is_help=True)
 
 KEYS = ("name", "service", "enabled", "min_severity", "created_at")
 
@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(help="The channel, for example 'quality e-m
 
 @app.command("list", epilog=json_keys_help("each channel", KEYS))
 def list_channels(context: typer.Context, json: Json = False) -> None:
-    """List channels, their addresses left out."""
+    """List channels, without their addresses."""
     from andon import wiring
     from storage.alerts import channels
 
@@ -34,7 +34,7 @@ def list_channels(context: typer.Context, json: Json = False) -> None:
     output.write_table(
         ["channel", "service", "on", "from severity"],
         [(one.name, service_of(one), "yes" if one.enabled else "no", one.min_severity) for one in found],
-        empty="There is no channel yet: andon alerts channel add NAME.",
+        empty="There is no channel yet; add one: andon alerts channel add NAME",
     )
 
 
@@ -43,10 +43,10 @@ def add(
     context: typer.Context,
     channel: Name,
     min_severity: Annotated[
-        Literal["info", "warning", "critical"], typer.Option(help="The mildest alerts that it is told of.")
+        Literal["info", "warning", "critical"], typer.Option(help="The lowest severity that it is notified of.")
     ] = "warning",
 ) -> None:
-    """Add a channel; its apprise address is asked for, or read from stdin, since it is a secret."""
+    """Add a channel; its apprise address, a secret, is prompted for or read from stdin."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import channels as actions
@@ -56,7 +56,7 @@ def add(
         who = authentication.current_actor(database)
         with database.begin() as session:
             made = actions.add(session, who, channel, url, min_severity, utc_now())
-    output.print_result(f"The channel {made.name} is there; try it: andon alerts test '{made.name}'")
+    output.print_result(f"Added the channel {made.name}; test it: andon alerts test '{made.name}'")
 
 
 @app.command("set")
@@ -79,7 +79,7 @@ def set_channel(
 
 @app.command()
 def remove(context: typer.Context, channel: Name) -> None:
-    """Forget a channel with its address."""
+    """Delete a channel with its address."""
     from andon import wiring
     from andon.cli import authentication
     from storage.actions import channels as actions
@@ -88,11 +88,11 @@ def remove(context: typer.Context, channel: Name) -> None:
         who = authentication.current_actor(database)
         with database.begin() as session:
             actions.remove(session, who, channel, utc_now())
-    output.print_result(f"The channel {channel} is gone.")
+    output.print_result(f"Deleted the channel {channel}.")
 
 
 def channel_json(channel: "Channel") -> dict[str, object]:
-    """A channel without its address."""
+    """Return a channel as a JSON object, without its address."""
     return {
         "name": channel.name,
         "service": service_of(channel),
@@ -103,5 +103,5 @@ def channel_json(channel: "Channel") -> dict[str, object]:
 
 
 def service_of(channel: "Channel") -> str:
-    """The service's name, which is no secret: the address up to its colon."""
+    """Return the name of a channel's service, which is no secret: the scheme of its address."""
     return channel.url.partition("://")[0]

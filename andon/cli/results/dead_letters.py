@@ -34,8 +34,8 @@ KEYS = (
 @app.command("list", epilog=json_keys_help("each dead letter", KEYS))
 def list_letters(
     context: typer.Context,
-    replayed: Annotated[bool, typer.Option("--replayed", metavar="", help="Those that were replayed, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    replayed: Annotated[bool, typer.Option("--replayed", metavar="", help="Include those that were replayed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
     json: Json = False,
 ) -> None:
     """List dead letters that were not replayed yet, newest first."""
@@ -63,13 +63,13 @@ def list_letters(
 @app.command(epilog=json_keys_help("the dead letter", KEYS))
 def show(
     context: typer.Context,
-    letter_id: Annotated[int, typer.Argument(metavar="ID", help="As the list shows it.", show_default=False)],
+    letter_id: Annotated[int, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)],
     save: Annotated[
         Path | None, typer.Option(help="Write the message's payload to this new file.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show one dead letter with its place, headers and error."""
+    """Show one dead letter with its position, headers and error."""
     from andon import wiring
     from andon.errors import CommandFailed
     from storage.line import dead_letters
@@ -101,16 +101,16 @@ def show(
 def replay(
     context: typer.Context,
     letter_id: Annotated[
-        int | None, typer.Argument(metavar="ID", help="As the list shows it.", show_default=False)
+        int | None, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", metavar="", help="All that were not replayed yet.")] = False,
     reason: Annotated[
         str | None, typer.Option(help="With --all: only those with this reason.", show_default=False)
     ] = None,
 ) -> None:
-    """Publish a dead letter's message again as it was; one that is still bad becomes a new dead letter."""
+    """Publish a dead letter's message again unchanged; one that is still bad becomes a new dead letter."""
     if (letter_id is None) == (not every) or (reason is not None and not every):
-        raise typer.BadParameter("name one dead letter, or say --all, with or without --reason", param_hint="ID")
+        raise typer.BadParameter("name one dead letter, or use --all, with or without --reason", param_hint="ID")
     from andon import wiring
     from andon.cli.progress import progress_counter
     from andon.services import replay as replaying
@@ -130,6 +130,7 @@ def replay(
 
 
 def json_of(letter: "DeadLetter") -> dict[str, object]:
+    """Return a dead letter as a JSON object."""
     return {
         "id": letter.id,
         "occurred_at": letter.occurred_at,

@@ -46,12 +46,12 @@ def kpi(
         str | None, typer.Option(help="And before, written in the same way; else now.", show_default=False)
     ] = None,
     by: Annotated[
-        Literal["shift", "day", "station"], typer.Option(help="One row a shift, a day of the plant, or a station.")
+        Literal["shift", "day", "station"], typer.Option(help="One row per shift, per local day, or per station.")
     ] = "station",
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", metavar="", help="Write CSV to stdout.")] = False,
 ) -> None:
-    """Show the quality figures, with 95 % intervals for what is known from reviews only.
+    """Show quality KPIs, with 95 % confidence intervals for what is estimated from reviews.
 
     Counts frames whose verdict is not no_reference. docs/reference/kpis.md defines each figure and its interval.
     """
@@ -82,7 +82,7 @@ def kpi(
 
 
 def json_of(row: "KpiRow") -> dict[str, object]:
-    """A row with each estimate as three numbers, None where it can't be said."""
+    """Return a row as a JSON object; an estimate is three numbers, None where it is unknown."""
     figures, counted = row.kpis, row.kpis.counts
     flat: dict[str, object] = {
         "group": row.group,
@@ -110,7 +110,7 @@ def json_of(row: "KpiRow") -> dict[str, object]:
 
 
 def write_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    """Rows under `KEYS` on stdout; times are RFC 3339, and what can't be said is empty."""
+    """Write rows as CSV to stdout; times are RFC 3339, and an unknown value is empty."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(KEYS)
     for row in rows:
@@ -135,7 +135,7 @@ def _cells(row: "KpiRow") -> tuple[object, ...]:
 
 
 def percent(estimate: "Estimate | None") -> str | None:
-    """The share and its interval in percent."""
+    """Return a share and its interval in percent."""
     if estimate is None:
         return None
     return f"{estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"

@@ -211,6 +211,7 @@ def list_reviews(
 
 
 def waiting_json_of(station: str, frame: "QueuedFrame", verdict: "Verdict") -> dict[str, object]:
+    """Return a queued frame as a JSON object, with its station's name."""
     return {
         "frame_id": frame.frame_id,
         "station": station,
@@ -226,6 +227,7 @@ def waiting_json_of(station: str, frame: "QueuedFrame", verdict: "Verdict") -> d
 
 
 def json_of(station: str, review: "Review") -> dict[str, object]:
+    """Return a review as a JSON object, with its station's name."""
     return {key: station if key == "station" else getattr(review, key) for key in KEYS}
 
 

@@ -1,4 +1,4 @@
-"""`andon verdicts`: what was decided."""
+"""`andon verdicts`: the verdicts of inspected frames."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +50,7 @@ def verdicts(
         ),
     ] = None,
     flagged: Annotated[bool, typer.Option("--flagged", metavar="", help="Only flagged ones.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
     json: Json = False,
 ) -> None:
     """List verdicts, newest captured first."""
@@ -100,6 +100,7 @@ def _latency_ms(verdict: "Verdict") -> float:
 
 
 def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
+    """Return a verdict as a JSON object, with its station's name."""
     return {
         "frame_id": verdict.frame_id,
         "station": station,

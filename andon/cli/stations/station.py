@@ -184,7 +184,7 @@ def _change(
     stale_after: float | None,
     sample_one_in: int | None,
 ) -> "StationSettings":
-    """The settings with what the command line names put in; options have dashes where storage has underscores."""
+    """Return the settings with the values of the command line, whose choices have dashes instead of underscores."""
     named = {
         "object_name": object_name,
         "without_normals": without_normals and without_normals.replace("-", "_"),

@@ -1,4 +1,4 @@
-"""`andon threshold`: above which score a station's frames are flagged, and why."""
+"""`andon threshold`: the score above which a station's frames are flagged."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +35,7 @@ KEYS = (
 def show(
     context: typer.Context,
     station: Station,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
     json: Json = False,
 ) -> None:
     """Show a station's thresholds, newest first; those in force are marked."""
@@ -96,6 +96,7 @@ def set_by_hand(
 
 
 def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) -> dict[str, object]:
+    """Return a threshold as a JSON object, with its station's name and normal set's version."""
     return {
         "station": station,
         "normal_set": version,
@@ -112,7 +113,7 @@ def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) 
 
 
 def _in_force(newest_first: "list[Threshold]", active_id: int | None) -> "list[Threshold]":
-    """Of each model, the newest of the active set."""
+    """Return each model's newest threshold of the active set."""
     of_model: dict[str, Threshold] = {}
     for threshold in newest_first:
         if threshold.normal_set_id == active_id:

@@ -1,4 +1,4 @@
-"""The watch on real databases: one alert an episode, through restarts, outages and mutes."""
+"""The monitor on real databases: one alert an episode, through restarts, outages and mutes."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +59,7 @@ class Line:
         with self.database.begin() as session:
             verdicts.record(session, rows)
 
-    def watch(self, disk_usages: Callable[[], Sequence[DiskUsage]] = tuple) -> AlertMonitor:
+    def monitor(self, disk_usages: Callable[[], Sequence[DiskUsage]] = tuple) -> AlertMonitor:
         return AlertMonitor(self.database, self.clock, disk_usages)
 
     def all_alerts(self) -> list[Alert]:
@@ -75,17 +75,17 @@ def line(database: Database) -> Line:
     return Line(database)
 
 
-def test_an_episode_opens_once_and_resolves_once(line: Line) -> None:
-    watch = line.watch()
-    watch.look()
+def test_an_alert_opens_once_and_is_resolved_once(line: Line) -> None:
+    monitor = line.monitor()
+    monitor.run_round()
     line.decide("s1", "xxxxx")
-    assert [alert.rule for alert in watch.look().opened] == ["consecutive"]
+    assert [alert.rule for alert in monitor.run_round().opened] == ["consecutive"]
     line.decide("s1", "x")
-    assert watch.look() == MonitorRound(unresolved=1)
+    assert monitor.run_round() == MonitorRound(unresolved=1)
     line.decide("s1", ".....")
-    assert [alert.rule for alert in watch.look().resolved] == ["consecutive"]
+    assert [alert.rule for alert in monitor.run_round().resolved] == ["consecutive"]
     line.decide("s1", ".....")
-    assert watch.look() == MonitorRound()
+    assert monitor.run_round() == MonitorRound()
     (alert,) = line.all_alerts()
     assert (alert.station_id, alert.state, alert.resolved_by) == (line.id_of("s1"), "resolved", None)
 
@@ -93,177 +93,177 @@ def test_an_episode_opens_once_and_resolves_once(line: Line) -> None:
 def test_a_watch_that_is_started_anew_in_each_round_decides_the_same(line: Line) -> None:
     for flags in ("xxxxx", "x", ".....", ".....", "xxxxx", ".", "....."):
         line.decide("s1", flags)
-        line.watch().look()
+        line.monitor().run_round()
     assert [(alert.rule, alert.state) for alert in line.all_alerts()] == [("consecutive", "resolved")] * 2
 
 
 def test_two_watches_at_once_open_one_alert(line: Line) -> None:
-    first, second = line.watch(), line.watch()
+    first, second = line.monitor(), line.monitor()
     line.decide("s1", "xxxxx")
-    looks = [threading.Thread(target=watch.look) for watch in (first, second)]
-    for look in looks:
-        look.start()
-    for look in looks:
-        look.join()
+    threads = [threading.Thread(target=monitor.run_round) for monitor in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(line.all_alerts()) == 1
 
 
 def test_what_a_person_resolved_stays_resolved_until_it_happens_again(line: Line) -> None:
-    watch = line.watch()
+    monitor = line.monitor()
     line.decide("s1", "xxxxx.")
-    (alert,) = watch.look().opened
+    (alert,) = monitor.run_round().opened
     with line.database.begin() as session:
         alerts.resolve(session, alert.id, "ada", line.clock.now)
-    assert watch.look() == MonitorRound()
+    assert monitor.run_round() == MonitorRound()
     line.decide("s1", "xxxx")
-    assert watch.look() == MonitorRound()
+    assert monitor.run_round() == MonitorRound()
     line.decide("s1", "x")
-    assert len(watch.look().opened) == 1
+    assert len(monitor.run_round().opened) == 1
 
 
 def test_a_mute_opens_nothing_and_what_happened_in_it_never_does(line: Line) -> None:
-    watch = line.watch()
+    monitor = line.monitor()
     with line.database.begin() as session:
         mutes.mute(session, line.id_of("s1"), line.clock.now + 60 * SECOND, "lamp is changed", "ada", line.clock.now)
         stations.edit(session, "s1", StationSettings(stale_after_s=300))
     line.decide("s1", "xxxxxxx")
     line.decide("s2", "xxxxx")
-    assert [alert.station_id for alert in watch.look().opened] == [line.id_of("s2")]
+    assert [alert.station_id for alert in monitor.run_round().opened] == [line.id_of("s2")]
     line.decide("s2", "x" * 49)  # the mute is over
-    assert watch.look().opened == ()
+    assert monitor.run_round().opened == ()
     line.decide("s1", "xxxx")
-    assert watch.look().opened == ()
+    assert monitor.run_round().opened == ()
     line.decide("s1", "x")
-    assert [alert.station_id for alert in watch.look().opened] == [line.id_of("s1")]
+    assert [alert.station_id for alert in monitor.run_round().opened] == [line.id_of("s1")]
 
 
 def test_a_camera_that_falls_silent_opens_one_alert_within_its_time_and_a_look(line: Line) -> None:
-    watch = line.watch()
+    monitor = line.monitor()
     line.decide("s1", "..")
     opened_after_s = None
     for second in range(1, 50):
         line.decide("s2", ".")
-        if watch.look().opened:
+        if monitor.run_round().opened:
             assert opened_after_s is None
             opened_after_s = second
     assert opened_after_s == 31
     line.decide("s1", "..")
-    assert [alert.rule for alert in watch.look().resolved] == ["silent_camera"]
+    assert [alert.rule for alert in monitor.run_round().resolved] == ["silent_camera"]
 
 
 def test_a_scorer_that_is_further_with_one_station_than_with_another_makes_no_camera_silent(line: Line) -> None:
     """A scorer that starts late reads 40 s of s2 first; s1's frames of that time wait on the bus."""
-    watch = line.watch()
+    monitor = line.monitor()
     line.decide("s1", "..")
     begun, line.clock.now = line.clock.now, line.clock.now + 40 * SECOND
     with line.database.begin() as session:
         ats = [begun + second * SECOND for second in range(1, 40)]
         rows = [a_verdict(line.sets["s2"], at=at) for at in ats]
         verdicts.record(session, [replace(row, decided_at=line.clock.now) for row in rows])
-    assert watch.look().opened == ()
+    assert monitor.run_round().opened == ()
     for _ in range(10):
         line.decide("s2", ".")
-        assert watch.look().opened == ()
+        assert monitor.run_round().opened == ()
     line.decide("s2", ".")  # nothing has taken long lately
-    assert [alert.station_id for alert in watch.look().opened] == [line.id_of("s1")]
+    assert [alert.station_id for alert in monitor.run_round().opened] == [line.id_of("s1")]
 
 
-def test_a_line_that_is_all_silent_is_told_by_a_scorer_that_has_nothing_to_do(line: Line) -> None:
-    watch = line.watch()
+def test_a_line_that_is_all_silent_is_noticed_by_a_scorer_without_work(line: Line) -> None:
+    monitor = line.monitor()
     line.decide("s1", "..")
     line.clock.now += 44 * SECOND
-    beat(line, "running", lag=0)
-    assert watch.look().opened == ()  # a scorer may be busy for a while with a lag that is not measured yet
+    send_heartbeat(line, "running", lag=0)
+    assert monitor.run_round().opened == ()  # a scorer may be busy for a while with a lag that is not measured yet
     line.clock.now += 2 * SECOND
-    beat(line, "running", lag=0)
-    assert [alert.rule for alert in watch.look().opened] == ["silent_camera"]
+    send_heartbeat(line, "running", lag=0)
+    assert [alert.rule for alert in monitor.run_round().opened] == ["silent_camera"]
 
 
 def test_a_dead_scorer_is_one_alert_of_the_line_and_no_silent_camera(line: Line) -> None:
-    watch = line.watch()
+    monitor = line.monitor()
     line.decide("s1", "..")
     line.decide("s2", "..")
-    beat(line, "running", lag=3)
+    send_heartbeat(line, "running", lag=3)
     for _ in range(40):
         line.clock.now += 5 * SECOND
-        watch.look()
+        monitor.run_round()
     assert [(alert.station_id, alert.rule) for alert in line.all_alerts()] == [(None, "scorer_down")]
-    beat(line, "running", lag=3)
-    assert [alert.rule for alert in watch.look().resolved] == ["scorer_down"]
+    send_heartbeat(line, "running", lag=3)
+    assert [alert.rule for alert in monitor.run_round().resolved] == ["scorer_down"]
 
 
 def test_lag_disks_and_spools_are_alerts_of_the_line(line: Line) -> None:
-    watch = line.watch(lambda: [DiskUsage("the disk of the images", 95, 100)])
+    monitor = line.monitor(lambda: [DiskUsage("the disk of the images", 95, 100)])
     for number in range(16):
         line.clock.now += 5 * SECOND
-        beat(line, "running", lag=300 + number)
-        watch.look()
+        send_heartbeat(line, "running", lag=300 + number)
+        monitor.run_round()
     assert sorted(alert.rule for alert in line.all_alerts()) == ["disk_nearly_full", "growing_lag"]
 
 
-def test_channels_are_told_of_what_opens_and_resolves_once_each(line: Line) -> None:
+def test_channels_are_notified_once_when_an_alert_opens_and_once_when_it_is_resolved(line: Line) -> None:
     with line.database.begin() as session:
         channels.add(session, "everybody", "json://localhost", "info", NOON)
         channels.add(session, "night", "json://localhost", "critical", NOON)
-    watch = line.watch()
+    monitor = line.monitor()
     line.decide("s1", "xxxxx")
-    watch.look()
-    watch.look()
+    monitor.run_round()
+    monitor.run_round()
     line.decide("s1", ".....")
-    watch.look()
+    monitor.run_round()
     with line.database.read() as session:
         queued = [(one.event, one.channel_id) for one in notifications.recent(session)]
     assert sorted(queued) == [("opened", 1), ("opened", 2), ("resolved", 1), ("resolved", 2)]
 
 
-def test_frames_that_come_late_and_out_of_order_are_put_in_their_place(line: Line) -> None:
+def test_late_frames_are_inserted_in_order_of_capture(line: Line) -> None:
     reader = SnapshotReader()
     line.decide("s1", "...")
     with line.database.read() as session:
-        reader.moment(session, line.clock.now, ())
+        reader.read(session, line.clock.now, ())
     late = [a_verdict(line.sets["s1"], at=NOON + seconds * SECOND) for seconds in (2.5, 0.5, 9)]
     with line.database.begin() as session:
         verdicts.record(session, late)
     with line.database.read() as session:
-        kept = reader.moment(session, line.clock.now, ()).stations[line.id_of("s1")].frames
-        anew = SnapshotReader().moment(session, line.clock.now, ()).stations[line.id_of("s1")].frames
-    assert [frame.captured_at for frame in kept] == sorted(frame.captured_at for frame in kept)
-    assert kept == anew
+        cached = reader.read(session, line.clock.now, ()).stations[line.id_of("s1")].frames
+        again = SnapshotReader().read(session, line.clock.now, ()).stations[line.id_of("s1")].frames
+    assert [frame.captured_at for frame in cached] == sorted(frame.captured_at for frame in cached)
+    assert cached == again
 
 
-def test_what_is_kept_equals_what_a_new_reader_reads(line: Line) -> None:
+def test_the_cache_equals_what_a_new_reader_reads(line: Line) -> None:
     reader = SnapshotReader()
     for _ in range(4):
         line.decide("s1", "..x" * 60)
         line.decide("s2", "." * 30)
         with line.database.read() as session:
-            kept, anew = (
-                reader.moment(session, line.clock.now, ()),
-                SnapshotReader().moment(session, line.clock.now, ()),
+            cached, again = (
+                reader.read(session, line.clock.now, ()),
+                SnapshotReader().read(session, line.clock.now, ()),
             )
-        assert kept.stations == anew.stations
-    assert len(kept.stations[line.id_of("s1")].frames) == MAX_FRAMES
+        assert cached.stations == again.stations
+    assert len(cached.stations[line.id_of("s1")].frames) == MAX_FRAMES
 
 
 def test_a_station_that_is_added_later_is_watched_too(line: Line) -> None:
-    watch = line.watch()
-    watch.look()
+    monitor = line.monitor()
+    monitor.run_round()
     with line.database.begin() as session:
         line.sets["s3"] = an_active_set(session, stations.add(session, "s3", StationSettings(), NOON))
     line.decide("s3", "xxxxx")
-    assert [alert.station_id for alert in watch.look().opened] == [line.id_of("s3")]
+    assert [alert.station_id for alert in monitor.run_round().opened] == [line.id_of("s3")]
 
 
 def test_a_rule_that_is_set_wrongly_makes_the_watch_say_so_until_it_is_set_right(line: Line) -> None:
-    watch = line.watch()
+    monitor = line.monitor()
     with line.database.begin() as session:
         alert_rules.put(session, AlertRule(None, "k_of_n", {"k": 99}, enabled=True))
-    watch.look()
-    assert any("k and n" in reason for reason in watch.health())
+    monitor.run_round()
+    assert any("k and n" in reason for reason in monitor.health())
     with line.database.begin() as session:
         alert_rules.put(session, AlertRule(None, "k_of_n", {}, enabled=True))
-    watch.look()
-    assert watch.health() == []
+    monitor.run_round()
+    assert monitor.health() == []
 
 
 class Outage(Database):
@@ -283,7 +283,7 @@ def test_a_database_that_is_away_is_waited_for_and_nothing_is_missed(tmp_path: P
     database = Outage(f"sqlite:///{tmp_path}/andon.db")
     database.upgrade()
     line, stop = Line(database), threading.Event()
-    watch = line.watch()
+    monitor = line.monitor()
     waits: list[float] = []
     opened: list[str] = []
 
@@ -293,19 +293,19 @@ def test_a_database_that_is_away_is_waited_for_and_nothing_is_missed(tmp_path: P
             line.decide("s1", "xxxxx")
             database.is_away = True
         elif len(waits) == 4:
-            assert watch.health() == ["Waiting for the database: The database is away: check that it runs."]
+            assert monitor.health() == ["Waiting for the database: The database is away: check that it runs."]
             database.is_away = False
         elif len(waits) == 5:
             stop.set()
         return stop.is_set()
 
-    def told(round_: MonitorRound) -> None:
+    def on_round(round_: MonitorRound) -> None:
         opened.extend(alert.rule for alert in round_.opened)
 
-    watch.run(stop, 2.0, told, wait_for)
+    monitor.run(stop, 2.0, on_round, wait_for)
     assert waits == [2.0, 1.0, 2.0, 4.0, 2.0]
     assert opened == ["consecutive"]
-    assert watch.health() == []
+    assert monitor.health() == []
     database.close()
 
 
@@ -316,7 +316,7 @@ def test_an_older_schema_ends_the_watch_with_the_way_out(tmp_path: Path) -> None
     database.close()
 
 
-def beat(line: Line, state: Any, lag: int) -> None:
+def send_heartbeat(line: Line, state: Any, lag: int) -> None:
     with line.database.begin() as session:
         workers.heartbeat(session, WorkerStatus("w1", state, "", "nearest-patch", lag, NOON, line.clock.now))
 
@@ -324,5 +324,5 @@ def beat(line: Line, state: Any, lag: int) -> None:
 def test_a_station_is_known_by_its_own_settings(line: Line) -> None:
     with line.database.read() as session:
         known: Station = stations.get(session, "s1")
-        view = SnapshotReader().moment(session, line.clock.now, ()).stations[known.id]
+        view = SnapshotReader().read(session, line.clock.now, ()).stations[known.id]
     assert (view.station, view.stale_after_s) == ("s1", 30.0)

@@ -167,7 +167,7 @@ def points(*lags: int, running: int = 1, every_s: float = 10.0) -> list[LineSamp
 
 
 def at_the_last(found: list[LineSample]) -> LineView:
-    return replace(line(found[-1].at), points=found)
+    return replace(line(found[-1].at), samples=found)
 
 
 def test_lag_is_told_when_it_stays_high_and_does_not_fall() -> None:
@@ -205,7 +205,7 @@ def test_a_full_disk_or_spool_is_named_with_its_share() -> None:
 
 def test_dead_letters_are_a_burst_when_many_come_within_the_window() -> None:
     def letters(count: int, age_s: float = 10) -> LineView:
-        return replace(line(), letters=[DeadLetterEvent(NOON - age_s * SECOND, "no-headers", None)] * count)
+        return replace(line(), dead_letters=[DeadLetterEvent(NOON - age_s * SECOND, "no-headers", None)] * count)
 
     assert says(DeadLetterBurst(), letters(10)) is Raised
     assert says(DeadLetterBurst(), letters(9)) is Unsure

@@ -157,14 +157,14 @@ def test_a_later_start_never_makes_a_sum_larger(values: list[float], cut: int) -
         assert late.high[-1] <= whole.high[-1] + 1e-9
 
 
-def test_sigma_is_widened_for_what_few_values_cannot_tell():
-    assert InControlProcess(0.5, 0.2, 36).corrected_for_sample_size() == InControlProcess(
-        0.5, pytest.approx(0.25), 36
-    )  # 1 + 1.5 / 6
+def test_sigma_is_widened_for_what_few_values_cannot_tell() -> None:
+    corrected = InControlProcess(0.5, 0.2, 36).corrected_for_sample_size()
+    assert (corrected.centre, corrected.count) == (0.5, 36)
+    assert corrected.sigma == pytest.approx(0.25)  # 1 + 1.5 / 6
     assert InControlProcess(0.5, 0.2, 225).corrected_for_sample_size().sigma == pytest.approx(0.22)  # 1 + 1.5 / 15
 
 
-def test_limits_learnt_from_few_good_parts_seldom_alarm_on_good_parts():
+def test_limits_learnt_from_few_good_parts_seldom_alarm_on_good_parts() -> None:
     """Of 400 healthy streams with limits from 40 values one in ten would alarm within 500."""
     dice = np.random.default_rng(11)
     alarmed = {"as learnt": 0, "assured": 0}

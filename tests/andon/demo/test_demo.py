@@ -86,7 +86,7 @@ def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_health
         opened = {(names.get(alert.station_id or 0), alert.rule): alert for alert in alerts.recent(session)}
         assert set(opened) == {("brick", "score_drift"), ("gravel", "silent_camera")}
         assert alerts.count(session) == 2, [(one.rule, one.opened_at, one.message) for one in alerts.recent(session)]
-        actions = Counter(entry.action for entry in audit_log.entries(session) if entry.actor == "andon demo")
+        actions = Counter(entry.action for entry in audit_log.list_entries(session) if entry.actor == "andon demo")
         (brick,) = (station_id for station_id, name in names.items() if name == "brick")
         found = list(reversed(verdicts.recent(session, brick, limit=200)))
         (drift,) = (setting for setting in alert_rules.list_all(session) if setting.kind == ScoreDrift.kind)

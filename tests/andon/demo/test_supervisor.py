@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,10 @@ def test_a_process_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None
             tend_until(line, lambda: False)
 
 
+def has_restarted(folder: Path, number: int) -> bool:
+    return pid_of(folder, "scorer") != number
+
+
 def test_a_process_that_lived_a_while_before_it_died_gets_all_its_chances_again(tmp_path: Path) -> None:
     now = 0.0
     with Supervisor(tmp_path, os.environ, clock=lambda: now) as line:
@@ -67,7 +72,7 @@ def test_a_process_that_lived_a_while_before_it_died_gets_all_its_chances_again(
             number = pid_of(tmp_path, "scorer")
             now = 1000.0 * (death + 1)
             os.kill(number, signal.SIGKILL)
-            tend_until(line, lambda number=number: pid_of(tmp_path, "scorer") != number)
+            tend_until(line, partial(has_restarted, tmp_path, number))
         assert line.restarts == {"scorer": 8}
 
 

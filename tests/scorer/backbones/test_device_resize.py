@@ -11,6 +11,7 @@ from scorer.backbones.tiny import load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_detector import PatchDetector
 from scorer.imaging.framing import Framing
+from storage.line.stations import FramingKind
 from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,7 +35,7 @@ def beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ["letterbox", "stretch", "tiles_2", "tiles_3"])
 @pytest.mark.parametrize("crop_padding", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_picture_is_brought_to_size_as_at_once(kind, crop_padding, shape):
+def test_a_picture_is_brought_to_size_as_at_once(kind: FramingKind, crop_padding: bool, shape: tuple[int, int]) -> None:
     image = noise(shape)
     at_once, later = (
         Preprocessor(Framing(kind), SIZE, GRID, device, crop_padding).prepare(image) for device in (CPU, GPU)
@@ -51,7 +52,7 @@ def test_a_picture_is_brought_to_size_as_at_once(kind, crop_padding, shape):
     assert float(difference.float().mean()) < 0.6
 
 
-def test_pictures_of_many_shapes_come_in_their_order():
+def test_pictures_of_many_shapes_come_in_their_order() -> None:
     at_once, later = (Preprocessor(Framing("stretch"), SIZE, GRID, device) for device in (CPU, GPU))
     images = [noise(SHAPES[number % 3], seed=number) for number in range(7)]
     framed = [(at_once if number == 4 else later).prepare(image) for number, image in enumerate(images)]
@@ -63,7 +64,7 @@ def test_pictures_of_many_shapes_come_in_their_order():
     assert torch.equal(pixel_batch(tiled, CPU), torch.cat([pixel_batch([one], CPU) for one in tiled]))
 
 
-def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once():
+def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once() -> None:
     side = int((MAX_PIXEL_RATIO * 256 * 256) ** 0.5)
     small, giant = noise((side, side)), noise((side + 4, side + 4))
     stretch, crop = (Preprocessor(Framing(kind), SIZE, GRID, GPU) for kind in ("stretch", "centre_crop"))
@@ -72,7 +73,9 @@ def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once():
     assert crop.prepare(small).later is None
 
 
-def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(beside_the_network, monkeypatch):
+def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(
+    beside_the_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures = [part(number, defect=number == 3, size=size) for number, size in enumerate([(96, 128), (128, 96)] * 3)]
     normals = [part(20 + number, size=(96, 128)) for number in range(3)]
     model = PatchDetector(NearestPatch(), load_tiny(), Framing())
@@ -90,7 +93,7 @@ def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(be
     assert model.model_id != at_once.model_id
 
 
-def test_model_ids_tell_where_pictures_are_resized():
+def test_model_ids_tell_where_pictures_are_resized() -> None:
     assert framing_identity(Framing(), CPU) == "letterbox, resized by torch"
     assert framing_identity(Framing(), GPU) == "letterbox, resized by torch on cuda"
     assert framing_identity(Framing("centre_crop"), GPU) == "centre_crop"

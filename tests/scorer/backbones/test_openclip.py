@@ -1,3 +1,6 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -31,7 +34,8 @@ def test_asking_for_tokens_leaves_the_embedding_what_the_bare_tower_says() -> No
 def test_tokens_are_those_of_the_block_counted_from_one() -> None:
     backbone = tiny_backbone()
     seen: list[torch.Tensor] = []
-    hook = backbone.network.visual.transformer.resblocks[2].register_forward_hook(lambda _m, _i, out: seen.append(out))
+    network: Any = backbone.network
+    hook = network.visual.transformer.resblocks[2].register_forward_hook(lambda _m, _i, out: seen.append(out))
     images = backbone.normalised(tiny_pixels(1, seed=1))
     backbone.embed_images(images)
     hook.remove()
@@ -41,14 +45,16 @@ def test_tokens_are_those_of_the_block_counted_from_one() -> None:
 def test_leaving_padding_out_changes_no_text() -> None:
     backbone = tiny_backbone()
     texts = ["a", "a photo of the flawless metal nut for visual inspection.", "word " * 40]
-    whole = backbone.network.encode_text(backbone._tokenizer()(texts))
+    network: Any = backbone.network
+    whole = network.encode_text(backbone._tokenizer()(texts))
     torch.testing.assert_close(backbone.encode_texts(texts), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_the_text_tower_stays_in_fp32_where_the_image_tower_is_bf16() -> None:
     backbone = OpenClip(build_network(tiny_architecture()), tiny_architecture(), CPU, "bf16")
-    assert backbone.network.visual.conv1.weight.dtype == torch.bfloat16
-    assert backbone.network.token_embedding.weight.dtype == torch.float32
+    network: Any = backbone.network
+    assert network.visual.conv1.weight.dtype == torch.bfloat16
+    assert network.token_embedding.weight.dtype == torch.float32
     encoded = backbone.encode_images(backbone.normalised(tiny_pixels(1, seed=1)), (4,))
     assert encoded.tokens.dtype == encoded.embedding.dtype == torch.float32
 
@@ -91,4 +97,4 @@ def test_its_image_tower_is_a_backbone_for_detectors_that_compare_patches() -> N
     detector = PatchDetector(NearestPatch(), backbone, Framing("stretch"))
     normals = list(tiny_pixels(3, seed=1).permute(0, 2, 3, 1).numpy())
     scores = detector.score(normals, detector.references(normals, "bolt"))
-    torch.testing.assert_close(scores.maps, torch.zeros(3, 3, 4), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(scores.anomaly_maps, np.zeros((3, 3, 4)), atol=1e-6, rtol=0)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,10 +33,10 @@ def folder(tmp_path: Path) -> WeightsStore:
     return WeightsStore(tmp_path / "weights")
 
 
-def oblong() -> VisionTransformer:
+def oblong() -> Any:
     """A transformer with four register tokens over an oblong picture, whose prefix must not become patches."""
     torch.manual_seed(0)
-    network = VisionTransformer((28, 42), 14, embed_dim=24, depth=4, num_heads=2, reg_tokens=4, num_classes=0)
+    network: Any = VisionTransformer((28, 42), 14, embed_dim=24, depth=4, num_heads=2, reg_tokens=4, num_classes=0)
     network.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.1, 0.2, 0.3)}
     return network
 

@@ -25,7 +25,9 @@ def pixels() -> torch.Tensor:
     return torch.from_numpy(smooth.repeat(32, axis=2).repeat(32, axis=3))
 
 
-def test_a_picture_becomes_two_layers_of_sixteen_by_sixteen_patches(backbone, pixels):
+def test_a_picture_becomes_two_layers_of_sixteen_by_sixteen_patches(
+    backbone: TinyBackbone, pixels: torch.Tensor
+) -> None:
     tokens = backbone.tokens(pixels)
 
     assert tokens.shape == (2, 5, 256, 256)
@@ -33,21 +35,21 @@ def test_a_picture_becomes_two_layers_of_sixteen_by_sixteen_patches(backbone, pi
     assert backbone.size == (256, 256)
 
 
-def test_the_second_layer_has_96_values_and_then_zeros(backbone, pixels):
+def test_the_second_layer_has_96_values_and_then_zeros(backbone: TinyBackbone, pixels: torch.Tensor) -> None:
     second = backbone.tokens(pixels)[1]
 
     assert (second[..., 96:] == 0).all()
     assert second[..., :96].std() > 0.1
 
 
-def test_a_batch_has_the_tokens_of_its_pictures_one_by_one(backbone, pixels):
+def test_a_batch_has_the_tokens_of_its_pictures_one_by_one(backbone: TinyBackbone, pixels: torch.Tensor) -> None:
     together = torch.nn.functional.normalize(backbone.tokens(pixels), dim=-1)
     single = torch.nn.functional.normalize(torch.cat([backbone.tokens(one[None]) for one in pixels], dim=1), dim=-1)
 
     torch.testing.assert_close(together, single, atol=1e-5, rtol=0)
 
 
-def test_patches_run_row_by_row(backbone):
+def test_patches_run_row_by_row(backbone: TinyBackbone) -> None:
     dark = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
     marked = dark.clone()
     marked[..., 32:48, 192:208] = 255
@@ -60,13 +62,13 @@ def test_patches_run_row_by_row(backbone):
         assert abs(column - 12) <= 1
 
 
-def test_the_file_in_the_package_is_small_and_in_half_precision(backbone):
+def test_the_file_in_the_package_is_small_and_in_half_precision(backbone: TinyBackbone) -> None:
     assert WEIGHTS.stat().st_size <= 8_000_000
     assert {tensor.dtype for tensor in load_file(WEIGHTS).values()} == {torch.float16}
     assert backbone.weights_sha256 == SHA256
 
 
-def test_a_file_cut_short_is_refused_by_its_sha256(tmp_path: Path):
+def test_a_file_cut_short_is_refused_by_its_sha256(tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(WEIGHTS.read_bytes()[:100_000])
 
@@ -76,7 +78,7 @@ def test_a_file_cut_short_is_refused_by_its_sha256(tmp_path: Path):
         load_tiny("cpu", cut, expected=None)
 
 
-def test_a_file_of_another_network_is_refused_by_what_it_lacks(tmp_path: Path):
+def test_a_file_of_another_network_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     tensors = load_file(WEIGHTS)
     del tensors["conv1.bias"]
@@ -86,6 +88,6 @@ def test_a_file_of_another_network_is_refused_by_what_it_lacks(tmp_path: Path):
         load_tiny("cpu", other, expected=None)
 
 
-def test_a_missing_file_says_how_to_get_it(tmp_path: Path):
+def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidWeights, match="install the package again"):
         load_tiny("cpu", tmp_path / "absent.safetensors")

@@ -42,7 +42,7 @@ def test_one_product_gives_what_loops_over_patches_give(
     torch.testing.assert_close(cosine.nearest_residual(queries, normals), by_loops(queries, normals), atol=1e-6, rtol=0)
 
 
-def test_parts_change_no_value(monkeypatch) -> None:
+def test_parts_change_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, normals, images = tokens(2, 5, 7, 8), tokens(2, 11, 8, seed=1), tokens(3, 6, 4, 8, seed=2)
     whole, others = cosine.nearest_residual(queries, normals), cosine.leave_one_out_residual(images)
     monkeypatch.setattr(cosine, "MAX_COSINES", 20)

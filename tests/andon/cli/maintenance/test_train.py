@@ -35,7 +35,8 @@ def heads_of(folder: Path, tag: str, detector: str) -> ScorerSettings:
 def scores(settings: ScorerSettings) -> list[float]:
     model = registry.load(settings, Framing("letterbox"))
     references = model.references([part(number) for number in range(3)], "bolt")
-    return model.score([part(7), part(8, defect=True)], references).image_scores.tolist()
+    scored = model.score([part(7), part(8, defect=True)], references)
+    return [float(score) for score in scored.image_scores]
 
 
 def test_heads_for_andon_tiny_are_kept_and_used_by_their_tag(andon: Andon, workplace: Path) -> None:

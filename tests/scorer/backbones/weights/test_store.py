@@ -40,7 +40,9 @@ def saved(path: Path, what: object) -> Path:
     return path
 
 
-def test_an_openclip_checkpoint_is_kept_with_its_configuration_and_sha256_beside_it(folder, tmp_path: Path) -> None:
+def test_an_openclip_checkpoint_is_kept_with_its_configuration_and_sha256_beside_it(
+    folder: WeightsStore, tmp_path: Path
+) -> None:
     file = saved(tmp_path / "epoch_32.pt", {"epoch": 32, "state_dict": {f"module.{n}": t for n, t in towers().items()}})
     (kept,) = import_file(folder, file, TINY)
     assert (kept.card.name, kept.card.kind, kept.card.source) == ("tiny:ours", "openclip", "epoch_32.pt")
@@ -54,7 +56,7 @@ def test_an_openclip_checkpoint_is_kept_with_its_configuration_and_sha256_beside
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_an_official_checkpoint_gives_towers_and_heads_apart(folder, tmp_path: Path) -> None:
+def test_an_official_checkpoint_gives_towers_and_heads_apart(folder: WeightsStore, tmp_path: Path) -> None:
     backbone, heads = import_file(
         folder, saved(tmp_path / "four shot.pyth", official()), ImportOptions("tiny", None, CONFIG)
     )
@@ -65,14 +67,14 @@ def test_an_official_checkpoint_gives_towers_and_heads_apart(folder, tmp_path: P
 
 
 @pytest.mark.data
-def test_the_heads_of_a_full_width_official_checkpoint_take_1_3_megabytes(folder) -> None:
+def test_the_heads_of_a_full_width_official_checkpoint_take_1_3_megabytes(folder: WeightsStore) -> None:
     golden = shared_path("golden/inctrl_official")
     config = json.loads((golden / "model_config.json").read_text())
     _, heads = import_file(folder, golden / "checkpoint.pyth", ImportOptions("narrow", "golden", config))
     assert 1.3e6 < heads.size_bytes < 1.4e6
 
 
-def test_towers_that_are_there_already_are_not_kept_twice(folder, tmp_path: Path) -> None:
+def test_towers_that_are_there_already_are_not_kept_twice(folder: WeightsStore, tmp_path: Path) -> None:
     import_file(folder, saved(tmp_path / "fetched.pt", towers()), TINY)
     backbone, heads = import_file(
         folder, saved(tmp_path / "x.pyth", official()), ImportOptions("tiny", "two-shot", CONFIG)
@@ -81,14 +83,14 @@ def test_towers_that_are_there_already_are_not_kept_twice(folder, tmp_path: Path
     assert [kept.card.name for kept in folder.listed()] == ["inctrl:two-shot", "tiny:ours"]
 
 
-def test_a_kept_file_can_be_carried_to_another_folder(folder, tmp_path: Path) -> None:
+def test_a_kept_file_can_be_carried_to_another_folder(folder: WeightsStore, tmp_path: Path) -> None:
     (kept,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
     elsewhere = WeightsStore(tmp_path / "elsewhere")
     assert import_file(elsewhere, kept.path, ImportOptions())[0].sha256 == kept.sha256
 
 
 @pytest.mark.parametrize("bad", ["visual.proj", "diff_head.bn2.running_var", "adapter.fc.0.weight"])
-def test_a_missing_tensor_is_named_and_nothing_is_kept(folder, tmp_path: Path, bad: str) -> None:
+def test_a_missing_tensor_is_named_and_nothing_is_kept(folder: WeightsStore, tmp_path: Path, bad: str) -> None:
     tensors = official()
     del tensors[bad]
     with pytest.raises(InvalidWeights, match=rf"x\.pyth as tiny does not fit the model; missing: {bad}\.$"):
@@ -96,12 +98,12 @@ def test_a_missing_tensor_is_named_and_nothing_is_kept(folder, tmp_path: Path, b
     assert not folder.path.exists()
 
 
-def test_a_surplus_tensor_is_named(folder, tmp_path: Path) -> None:
+def test_a_surplus_tensor_is_named(folder: WeightsStore, tmp_path: Path) -> None:
     with pytest.raises(InvalidWeights, match=r"surplus: visual\.lora\."):
         import_file(folder, saved(tmp_path / "x.pyth", {**official(), "visual.lora": torch.ones(1)}), TINY)
 
 
-def test_a_checkpoint_of_another_width_is_told_with_both_widths(folder, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_width_is_told_with_both_widths(folder: WeightsStore, tmp_path: Path) -> None:
     with pytest.raises(InvalidWeights, match=r"adapter\.fc\.0\.weight is 5×20 where 4×16 is needed"):
         import_file(folder, saved(tmp_path / "x.pyth", official(width=20)), TINY)
     with pytest.raises(InvalidWeights, match=r"diff_head\.projection1\.weight is 128×9 where 128×12 is needed"):
@@ -121,7 +123,7 @@ class Code:
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder, tmp_path: Path, protocol: int) -> None:
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder: WeightsStore, tmp_path: Path, protocol: int) -> None:
     file, trace = tmp_path / "x.pyth", tmp_path / "trace"
     file.write_bytes(pickle.dumps({"visual.proj": Code(trace)}, protocol=protocol))
     with pytest.raises(InvalidWeights, match=str(file)):
@@ -170,7 +172,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         checkpoints.read_checkpoint(tmp_path / "nowhere.pt")
 
 
-def test_a_kept_file_that_changed_is_refused(folder, tmp_path: Path) -> None:
+def test_a_kept_file_that_changed_is_refused(folder: WeightsStore, tmp_path: Path) -> None:
     (kept,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
     content = bytearray(kept.path.read_bytes())
     content[-1] ^= 1
@@ -182,14 +184,14 @@ def test_a_kept_file_that_changed_is_refused(folder, tmp_path: Path) -> None:
         folder.listed()
 
 
-def test_weights_that_are_not_there_are_asked_for_with_the_command(folder) -> None:
+def test_weights_that_are_not_there_are_asked_for_with_the_command(folder: WeightsStore) -> None:
     with pytest.raises(ModelUnavailable, match=r"run andon weights fetch ViT-B-16-plus-240:laion400m_e32, or copy"):
         folder.tower("ViT-B-16-plus-240:laion400m_e32")
     with pytest.raises(ModelUnavailable, match=r"no InCTRL heads in .* run andon weights import FILE"):
         folder.heads()
 
 
-def test_heads_must_be_named_where_there_are_several(folder) -> None:
+def test_heads_must_be_named_where_there_are_several(folder: WeightsStore) -> None:
     for tag in ("two-shot", "four-shot"):
         folder.keep(_heads_card(tag), InCtrlHeads(16, PATCHES).state_dict())
     assert folder.heads("two-shot").card.tag == "two-shot"
@@ -199,7 +201,7 @@ def test_heads_must_be_named_where_there_are_several(folder) -> None:
         folder.heads("eight-shot")
 
 
-def test_a_tag_is_no_path(folder) -> None:
+def test_a_tag_is_no_path(folder: WeightsStore) -> None:
     with pytest.raises(InvalidWeights, match="is no tag"):
         folder.keep(_heads_card("../../x"), {"a": torch.zeros(1)})
 
@@ -211,7 +213,7 @@ def test_contents_do_not_depend_on_the_file_order_precision_or_temperature() -> 
     assert content_hash(tensors) != content_hash({**tensors, "a": torch.tensor([0.5, 2.5])})
 
 
-def test_other_safetensors_in_the_folder_are_left_alone(folder) -> None:
+def test_other_safetensors_in_the_folder_are_left_alone(folder: WeightsStore) -> None:
     folder.path.mkdir()
     save_file({"a": torch.zeros(1)}, folder.path / "mine.safetensors")
     assert folder.listed() == []
@@ -226,7 +228,7 @@ def test_two_backbones_can_have_prompts_and_heads_of_one_name(tmp_path: Path) ->
     folder = WeightsStore(tmp_path)
     for kind in ("coop-prompts", "inctrl-visual-heads"):
         for backbone, value in (("here", 1.0), ("resnet18 layer3", 2.0), ("here", 3.0), ("resnet18 layer3", 4.0)):
-            card = WeightsCard(kind, kind, "mine", "a test", str(value), backbone=backbone)  # type: ignore[arg-type]
+            card = WeightsCard(kind, kind, "mine", "a test", str(value), backbone=backbone)
             folder.keep(card, {"w": torch.full((1,), value)})
     found = {(one.card.kind, one.card.backbone): float(folder.tensors(one)["w"]) for one in folder.listed()}
     assert found == {

@@ -1,38 +1,30 @@
 """Actions on alerts, their rules and mutes."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage.actions.audited import Change, audited
+from storage.actions.audited import audited
 from storage.alerts import alert_rules, alerts, mutes, notifications
 from storage.alerts.alert_rules import AlertRule
 from storage.alerts.alerts import Alert
 from storage.alerts.mutes import Mute
 from storage.auth.actors import Actor
+from storage.auth.rights import Action
 from storage.errors import InvalidChange
 from storage.line import stations
 
 
 def acknowledge(session: Session, actor: Actor, alert_id: int, at: datetime, note: str = "") -> Alert:
     """Acknowledge an alert and notify the channels; raises as `alerts.acknowledge`."""
-    with audited(session, actor, "alert.acknowledge", at, reason=note) as change:
-        before = alerts.get(session, alert_id)
-        after = alerts.acknowledge(session, alert_id, change.actor.name, at, note)
-        if _describe(session, change, before, after):
-            notifications.enqueue(session, after, "acknowledged", at)
-    return after
+    return _change_state(session, actor, "alert.acknowledge", alerts.acknowledge, alert_id, at, note)
 
 
 def resolve(session: Session, actor: Actor, alert_id: int, at: datetime, note: str = "") -> Alert:
     """Resolve an alert by hand and notify the channels; raises `NotFound`."""
-    with audited(session, actor, "alert.resolve", at, reason=note) as change:
-        before = alerts.get(session, alert_id)
-        after = alerts.resolve(session, alert_id, change.actor.name, at, note)
-        if _describe(session, change, before, after):
-            notifications.enqueue(session, after, "resolved", at)
-    return after
+    return _change_state(session, actor, "alert.resolve", alerts.resolve, alert_id, at, note)
 
 
 def mute(session: Session, actor: Actor, station: str, until: datetime, reason: str, at: datetime) -> Mute:
@@ -62,13 +54,25 @@ def set_rule(session: Session, actor: Actor, rule: AlertRule, at: datetime, reas
         change.after = _configuration(rule)
 
 
-def _describe(session: Session, change: Change, before: Alert, after: Alert) -> bool:
-    """Fill in the audit entry, and return whether the alert changed its state."""
-    change.subject = f"alert {after.id}, {after.rule}"
-    change.station = _station_name(session, after.station_id)
-    change.before = {"state": before.state, "message": before.message}
-    change.after = {"state": after.state, "message": after.message}
-    return before.state != after.state
+def _change_state(
+    session: Session,
+    actor: Actor,
+    action: Action,
+    change_state: Callable[[Session, int, str, datetime, str], Alert],
+    alert_id: int,
+    at: datetime,
+    note: str,
+) -> Alert:
+    with audited(session, actor, action, at, reason=note) as change:
+        before = alerts.get(session, alert_id)
+        after = change_state(session, alert_id, change.actor.name, at, note)
+        change.subject = f"alert {after.id}, {after.rule}"
+        change.station = _station_name(session, after.station_id)
+        change.before = {"state": before.state, "message": before.message}
+        change.after = {"state": after.state, "message": after.message}
+        if after.state != before.state:
+            notifications.enqueue(session, after, after.state, at)
+    return after
 
 
 def _configuration(rule: AlertRule | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Stations, verdicts and their like to store, with everything given that a test does not speak of."""
+"""Stations, verdicts and other records to store, with defaults for what a test does not mention."""
 
 from datetime import UTC, datetime
 from itertools import count
@@ -41,7 +41,7 @@ def a_verdict(
     frame_id: UUID | None = None,
     threshold: float = 0.5,
 ) -> Verdict:
-    bare = decision == "no_reference"
+    no_reference = decision == "no_reference"
     return Verdict(
         frame_id=frame_id or uuid4(),
         station_id=of.station_id,
@@ -49,13 +49,13 @@ def a_verdict(
         published_at=at,
         decided_at=at,
         decision=decision,
-        score=None if bare else score,
-        threshold=None if bare else threshold,
-        components={} if bare else {"patch": score},
-        normal_set_id=None if bare else of.id,
-        detector=None if bare else "nearest-patch",
-        model_id=None if bare else "0c5f",
-        weights_sha256=None if bare else "b" * 64,
+        score=None if no_reference else score,
+        threshold=None if no_reference else threshold,
+        components={} if no_reference else {"patch": score},
+        normal_set_id=None if no_reference else of.id,
+        detector=None if no_reference else "nearest-patch",
+        model_id=None if no_reference else "0c5f",
+        weights_sha256=None if no_reference else "b" * 64,
         image_reference=IMAGE,
         content_type="image/png",
         map_reference=None,
@@ -106,5 +106,6 @@ def a_dead_letter(
 
 
 def is_one_sentence(error: BaseException) -> bool:
-    said = str(error)
-    return said[0].isupper() and said.endswith(".") and "\n" not in said
+    """Return whether the message is one sentence for a person."""
+    message = str(error)
+    return message[0].isupper() and message.endswith(".") and "\n" not in message

@@ -22,7 +22,7 @@ MIA = Actor("mia", Role.ENGINEER)
 FRAME = UUID(int=7)
 
 
-def test_a_draft_of_picks_adds_them_to_the_active_set_and_drops_what_is_named(database: Database) -> None:
+def test_a_draft_from_candidates_adds_them_to_the_active_set_and_drops_named_images(database: Database) -> None:
     with database.begin() as session:
         station = a_station(session, "s1")
         active = an_active_set(session, station)
@@ -55,7 +55,7 @@ def test_a_draft_builds_on_the_version_named_and_never_equals_it(database: Datab
             normal_set_actions.draft(session, MIA, "s1", active.images, "", NOON)
 
 
-def test_unpicked_frames_stay_out(database: Database) -> None:
+def test_withdrawn_candidates_are_not_drafted(database: Database) -> None:
     with database.begin() as session:
         active = an_active_set(session, a_station(session, "s1"))
         verdicts.record(session, [a_verdict(active, frame_id=FRAME)])
@@ -66,7 +66,7 @@ def test_unpicked_frames_stay_out(database: Database) -> None:
             normal_set_actions.draft_from_candidates(session, MIA, "s1", "", NOON)
 
 
-def test_a_threshold_by_hand_is_in_force_with_its_reason(database: Database) -> None:
+def test_a_manual_threshold_is_in_force_with_its_reason(database: Database) -> None:
     with database.begin() as session:
         station = a_station(session, "s1")
         with pytest.raises(InvalidChange):
@@ -107,7 +107,7 @@ def test_a_golden_frame_agrees_while_it_scores_the_same(database: Database) -> N
         assert golden_frames.record_score(session, active.station_id, 0.26, "worker-1", NOON).agrees is False
 
 
-def test_what_changes_nothing_is_no_entry(database: Database) -> None:
+def test_an_action_that_changes_nothing_is_not_recorded(database: Database) -> None:
     with database.begin() as session:
         station_actions.add(session, MIA, "s1", StationSettings(), NOON)
         station_actions.edit(session, MIA, "s1", StationSettings(), NOON)

@@ -122,7 +122,7 @@ def test_a_mute_lasts_until_its_time_or_until_it_is_ended(database: Database) ->
         assert [(mute.ended_by, mute.ended_at) for mute in mutes.history(session, where)] == [("leo", LATER)]
 
 
-def test_channels_are_told_by_severity_once_an_event_and_not_of_muted_stations(database: Database) -> None:
+def test_channels_are_notified_by_severity_once_per_event_and_not_of_muted_stations(database: Database) -> None:
     where = station(database)
     alert = opened(database, where)
     assert alert is not None
@@ -139,7 +139,7 @@ def test_channels_are_told_by_severity_once_an_event_and_not_of_muted_stations(d
         assert "secret" not in repr(channels.list_all(session))
 
 
-def test_a_notification_is_tried_until_told_or_given_up(database: Database) -> None:
+def test_a_notification_is_tried_until_sent_or_given_up(database: Database) -> None:
     alert = opened(database)
     assert alert is not None
     with database.begin() as session:

@@ -1,4 +1,4 @@
-"""Who may do what: the table itself, and every desk function asked by every role."""
+"""Who may do what: the table itself, and every action called in every role."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -44,9 +44,9 @@ from tests.storage.examples import (
 LATER = NOON + timedelta(hours=1)
 FRAME = UUID(int=7)
 PEOPLE = {role: Actor(f"the {role}", role) for role in Role}
-NOBODY_S = {"settings.change"}  # no setting lies in the database yet
+UNUSED = {"settings.change"}  # no setting is stored in the database yet
 
-MAY: dict[Role, set[Action]] = {
+OWN_ACTIONS: dict[Role, set[Action]] = {
     Role.VIEWER: {"user.own_password"},
     Role.INSPECTOR: {"review.claim", "review.label", "review.undo", "normal_set.propose", "alert.acknowledge"},
     Role.ENGINEER: {
@@ -79,8 +79,8 @@ MAY: dict[Role, set[Action]] = {
     },
 }
 
-Deed = Callable[[Session, Actor], object]
-DEEDS: dict[Action, list[Deed]] = {
+Call = Callable[[Session, Actor], object]
+CALLS: dict[Action, list[Call]] = {
     "review.claim": [
         lambda s, who: review_actions.claim(s, who, QueueFilter(), LATER),
         lambda s, who: review_actions.renew(s, who, [FRAME], LATER),
@@ -140,14 +140,14 @@ DEEDS: dict[Action, list[Deed]] = {
 }
 EVERY = [
     pytest.param(role, action, number, id=f"{role}-{action}-{number}")
-    for action, deeds in DEEDS.items()
+    for action, deeds in CALLS.items()
     for number in range(len(deeds))
     for role in Role
 ]
 
 
 def allowed(role: Role, action: Action) -> bool:
-    return any(action in MAY[each] for each in Role if each.rank <= role.rank)
+    return any(action in OWN_ACTIONS[each] for each in Role if each.rank <= role.rank)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -163,13 +163,13 @@ def test_each_role_may_what_it_and_the_lesser_ones_may(role: Role, action: Actio
         assert is_one_sentence(caught.value)
 
 
-def test_every_action_is_in_the_table_and_has_a_deed() -> None:
-    assert set(MIN_ROLE) == set(ACTIONS) == set(DEEDS) | NOBODY_S
+def test_every_action_is_in_the_table_and_has_a_call() -> None:
+    assert set(MIN_ROLE) == set(ACTIONS) == set(CALLS) | UNUSED
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A line on which every deed can be done; each test rolls its own deed back."""
+    """A line on which every action succeeds; each test rolls its own changes back."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('line')}/andon.db")
     database.upgrade()
     with database.begin() as session:
@@ -190,36 +190,36 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
     return database
 
 
-class Undone(Exception):
-    """Rolls a deed back."""
+class RollBack(Exception):
+    """Rolls the transaction of a test back."""
 
 
 @pytest.fixture
 def session(line: Database) -> Iterator[Session]:
     """A transaction on the line that leaves nothing behind."""
-    with contextlib.suppress(Undone), line.begin() as opened:
+    with contextlib.suppress(RollBack), line.begin() as opened:
         yield opened
-        raise Undone
+        raise RollBack
 
 
 @pytest.mark.parametrize(("role", "action", "number"), EVERY)
-def test_the_desk_lets_each_role_do_what_it_may_and_nothing_else(
+def test_each_role_may_call_its_actions_and_no_others(
     session: Session, role: Role, action: Action, number: int
 ) -> None:
     before = audit_log.list_entries(session)
     if allowed(role, action):
-        DEEDS[action][number](session, PEOPLE[role])
+        CALLS[action][number](session, PEOPLE[role])
     else:
         with pytest.raises(PermissionDenied):
-            DEEDS[action][number](session, PEOPLE[role])
+            CALLS[action][number](session, PEOPLE[role])
         assert audit_log.list_entries(session) == before
 
 
-@pytest.mark.parametrize("action", [action for action in DEEDS if action not in {"review.claim", "dead_letter.replay"}])
-def test_every_deed_that_changes_something_is_in_the_audit_log(session: Session, action: Action) -> None:
+@pytest.mark.parametrize("action", [action for action in CALLS if action not in {"review.claim", "dead_letter.replay"}])
+def test_every_change_is_in_the_audit_log(session: Session, action: Action) -> None:
     admin = PEOPLE[Role.ADMIN]
     idle = {"alert.unmute", "user.enable"}  # there is nothing to unmute or enable here
-    DEEDS[action][0](session, admin)
+    CALLS[action][0](session, admin)
     newest = audit_log.list_entries(session, audit_log.AuditFilter(since=LATER))
     assert [(entry.actor, entry.role, entry.action) for entry in newest] == (
         [] if action in idle else [(admin.name, "admin", action)]
@@ -240,7 +240,7 @@ def test_without_users_everybody_may_do_everything_and_with_them_the_database_sa
         user_actions.add(session, boss, "m.weber", Role.ENGINEER, None, NOON)
         station_actions.add(session, engineer, "s2", StationSettings(), NOON)
         user_actions.set_role(session, boss, "m.weber", Role.VIEWER, NOON)
-        with pytest.raises(PermissionDenied):  # the page still thinks of an engineer
+        with pytest.raises(PermissionDenied):  # the page still has the old role
             station_actions.add(session, engineer, "s3", StationSettings(), NOON)
         user_actions.set_role(session, boss, "m.weber", Role.ENGINEER, NOON)
         user_actions.disable(session, boss, "m.weber", NOON)
@@ -249,9 +249,9 @@ def test_without_users_everybody_may_do_everything_and_with_them_the_database_sa
         assert [station.name for station in stations.list_all(session)] == ["s1", "s2"]
 
 
-def test_another_persons_word_is_taken_back_by_an_engineer_only(session: Session) -> None:
+def test_another_persons_label_is_retracted_by_an_engineer_only(session: Session) -> None:
     inspector, engineer = PEOPLE[Role.INSPECTOR], PEOPLE[Role.ENGINEER]
-    (said,) = review_actions.label(session, PEOPLE[Role.ADMIN], [LabelSubmission(uuid4(), FRAME, "defect")], LATER)
+    (result,) = review_actions.label(session, PEOPLE[Role.ADMIN], [LabelSubmission(uuid4(), FRAME, "defect")], LATER)
     with pytest.raises(PermissionDenied):
-        review_actions.undo(session, inspector, uuid4(), LATER, said.review.id)
-    assert review_actions.undo(session, engineer, uuid4(), LATER, said.review.id).is_new
+        review_actions.undo(session, inspector, uuid4(), LATER, result.review.id)
+    assert review_actions.undo(session, engineer, uuid4(), LATER, result.review.id).is_new

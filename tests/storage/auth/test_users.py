@@ -1,4 +1,4 @@
-"""People: the first is an admin, the last admin stays, and passwords are tried at a limited rate."""
+"""Users: the first is an admin, the last admin stays, and passwords are tried at a limited rate."""
 
 import threading
 from datetime import timedelta
@@ -54,7 +54,7 @@ def test_a_weak_password_is_refused(database: Database, password: str) -> None:
         users.add(session, "mia", Role.ADMIN, password, NOON)
 
 
-def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own() -> None:
+def test_a_password_is_stored_as_argon2id_with_its_own_salt() -> None:
     one, other = passwords.hash_password(PASSWORD), passwords.hash_password(PASSWORD)
     assert one.startswith("$argon2id$")
     assert one != other
@@ -101,7 +101,7 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(mia: Database) -> No
         assert sorted(user.role for user in users.list_all(session)) == [Role.ADMIN, Role.VIEWER]
 
 
-def test_the_right_password_opens_and_nothing_says_whether_there_is_such_a_name(mia: Database) -> None:
+def test_the_right_password_logs_in_and_errors_hide_whether_the_name_exists(mia: Database) -> None:
     assert logins.authenticate(mia, "mia", PASSWORD, NOON) == MIA
     messages = set()
     for name, password in (("mia", "another one"), ("nobody", PASSWORD), ("", "")):
@@ -111,7 +111,7 @@ def test_the_right_password_opens_and_nothing_says_whether_there_is_such_a_name(
     assert len(messages) == 1
 
 
-def test_after_five_wrong_passwords_a_name_waits_right_or_wrong_and_others_do_not(mia: Database) -> None:
+def test_after_five_wrong_passwords_a_name_is_refused_for_a_while_and_others_are_not(mia: Database) -> None:
     with mia.begin() as session:
         users.add(session, "leo", Role.VIEWER, PASSWORD, NOON)
     for _ in range(MAX_ATTEMPTS):
@@ -126,7 +126,7 @@ def test_after_five_wrong_passwords_a_name_waits_right_or_wrong_and_others_do_no
         assert session.scalars(select(LoginAttemptRow.name)).all() == []
 
 
-def test_a_right_password_lets_the_count_begin_anew(mia: Database) -> None:
+def test_the_right_password_resets_the_count_of_attempts(mia: Database) -> None:
     for _ in range(3):
         for _ in range(MAX_ATTEMPTS - 1):
             with pytest.raises(LoginFailed):
@@ -187,7 +187,7 @@ def test_a_token_ends_by_logging_out_a_new_password_or_being_disabled(mia: Datab
     assert logins.authenticate(mia, "leo", PASSWORD, NOON).name == "leo"
 
 
-def test_a_hash_of_another_cost_is_made_anew_on_logging_in(mia: Database) -> None:
+def test_a_hash_of_another_cost_is_replaced_at_login(mia: Database) -> None:
     with mia.begin() as session:
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
         session.scalars(select(UserRow)).one().password_hash = cheap
@@ -218,6 +218,6 @@ def test_with_users_a_page_and_a_command_ask_who_it_is(mia: Database) -> None:
     assert identity.actor_of_command(mia, "weber", "mia", PASSWORD, NOON) == MIA
 
 
-def test_who_is_not_there_is_said(database: Database) -> None:
+def test_an_unknown_user_is_reported(database: Database) -> None:
     with database.begin() as session, pytest.raises(NotFound, match="andon user list"):
         users.set_role(session, "nobody", Role.VIEWER)

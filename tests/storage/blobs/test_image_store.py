@@ -83,7 +83,7 @@ def test_a_link_out_of_the_store_is_not_followed(tmp_path: Path) -> None:
         store.get(REFERENCE)
 
 
-def test_a_damaged_image_is_told(tmp_path: Path) -> None:
+def test_a_damaged_image_is_reported(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path))
     store.put(PICTURE)
     kept = next(path for path in tmp_path.rglob("*") if path.is_file())
@@ -93,7 +93,7 @@ def test_a_damaged_image_is_told(tmp_path: Path) -> None:
     assert is_one_sentence(caught.value)
 
 
-def test_an_image_that_a_power_cut_left_half_written_is_written_anew(tmp_path: Path) -> None:
+def test_an_image_that_a_power_cut_left_half_written_is_written_again(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path))
     store.put(PICTURE)
     kept = next(path for path in tmp_path.rglob("*") if path.is_file())
@@ -111,7 +111,7 @@ def test_a_store_that_vanished_is_away_and_not_empty(tmp_path: Path) -> None:
     assert is_one_sentence(caught.value)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(tiny_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(tiny_disk: Path) -> None:
     store = ImageStore(str(tiny_disk / "images"))
     first = store.put(os.urandom(100_000))
     too_large = os.urandom(4_000_000)
@@ -133,7 +133,7 @@ def test_an_image_whose_sync_failed_is_not_there(tmp_path: Path, monkeypatch: py
     assert REFERENCE not in store
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("")
     with pytest.raises(StorageUnavailable):
         ImageStore(str(tmp_path / "images")).put(PICTURE)
@@ -158,6 +158,6 @@ def test_many_threads_may_put_the_same_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "nonsense://bucket/andon"])
-def test_an_address_that_can_not_be_used_is_told(url: str) -> None:
+def test_an_unusable_url_is_reported(url: str) -> None:
     with pytest.raises(StorageError):
         ImageStore(url)

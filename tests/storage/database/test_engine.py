@@ -62,7 +62,7 @@ def test_a_reader_sees_one_moment(database: Database) -> None:
         assert stations.list_all(reading) == []
 
 
-def test_a_locked_sqlite_file_is_told(tmp_path: Path) -> None:
+def test_a_locked_sqlite_file_is_reported(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/andon.db", lock_timeout_s=0.1)
     database.upgrade()
     holder = sqlite3.connect(tmp_path / "andon.db", isolation_level=None)
@@ -76,7 +76,7 @@ def test_a_locked_sqlite_file_is_told(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(tiny_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_work_continues_when_space_is_free(tiny_disk: Path) -> None:
     database = Database(f"sqlite:///{tiny_disk}/andon.db")
     database.upgrade()
     filler = tiny_disk / "filler"
@@ -111,7 +111,7 @@ def test_a_sqlite_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     database = Database(f"sqlite:///{tmp_path}/file/andon.db")
     with pytest.raises(StorageUnavailable) as caught:
@@ -119,7 +119,7 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     assert is_one_sentence(caught.value)
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "andon.db").write_bytes(b"not a database at all " * 100)
     database = Database(f"sqlite:///{tmp_path}/andon.db")
     with pytest.raises(SchemaMismatch) as caught:
@@ -164,7 +164,7 @@ def be_cut_off(database: Database, server: PostgresServer) -> None:
         (("/test_", "/nobodys_"), "does not exist on that server"),
     ],
 )
-def test_a_wrong_postgres_address_is_told(postgres_url: str, change: tuple[str, str], said: str) -> None:
+def test_a_wrong_postgres_url_is_reported(postgres_url: str, change: tuple[str, str], said: str) -> None:
     database = Database(postgres_url.replace(*change))
     with pytest.raises(StorageUnavailable) as caught:
         database.upgrade()
@@ -176,7 +176,7 @@ def test_a_wrong_postgres_address_is_told(postgres_url: str, change: tuple[str, 
     "url",
     ["mysql://root:secret@host/andon", "sqlite://", "sqlite:///:memory:", "andon.db", "postgresql://u:p@h:port/x"],
 )
-def test_an_address_that_can_not_be_used_is_told_without_its_password(url: str) -> None:
+def test_an_unusable_url_is_reported_without_its_password(url: str) -> None:
     with pytest.raises(StorageError) as caught:
         Database(url)
     assert "secret" not in str(caught.value)

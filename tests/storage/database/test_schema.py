@@ -28,7 +28,7 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
     database.require_current_schema()
 
 
-def test_an_empty_database_is_told(database_url: str) -> None:
+def test_an_empty_database_is_reported(database_url: str) -> None:
     database = Database(database_url)
     with pytest.raises(SchemaMismatch, match="is empty: run `andon db upgrade`") as caught:
         database.require_current_schema()

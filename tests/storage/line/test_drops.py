@@ -1,4 +1,4 @@
-"""Frames lost before the bus: told as often as need be, counted once."""
+"""Frames lost before the bus: reported repeatedly, counted once."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ MINUTE = timedelta(minutes=1)
 THREE = DropReport(UUID(int=1), "s1", "spool-full", 3, NOON, NOON + MINUTE)
 
 
-def test_what_is_told_twice_is_counted_once_and_a_row_only_grows(database: Database) -> None:
+def test_a_repeated_report_is_counted_once_and_a_row_only_grows(database: Database) -> None:
     grown = replace(THREE, frames=5, last_at=NOON + 2 * MINUTE)
     with database.begin() as session:
         drops.record(session, [THREE, THREE])

@@ -20,7 +20,7 @@ def queued(database: Database, how_many: int = 1) -> list[int]:
         return [jobs.enqueue(session, "what_if", station.id, {"version": 2}, "mia", NOON).id for _ in range(how_many)]
 
 
-def test_a_job_is_taken_reported_on_and_done(database: Database) -> None:
+def test_a_job_is_claimed_reports_progress_and_finishes(database: Database) -> None:
     first, second = queued(database, 2)
     with database.begin() as session:
         assert jobs.has_available(session, KINDS, NOON)
@@ -49,7 +49,7 @@ def test_a_job_is_taken_reported_on_and_done(database: Database) -> None:
         assert [job.id for job in jobs.recent(session)] == [second, first]
 
 
-def test_a_cancelled_job_is_told_to_its_worker_and_never_taken(database: Database) -> None:
+def test_a_cancelled_job_is_reported_to_its_worker_and_never_claimed(database: Database) -> None:
     (job_id,) = queued(database)
     with database.begin() as session:
         jobs.claim(session, "w1", KINDS, NOON)
@@ -60,7 +60,7 @@ def test_a_cancelled_job_is_told_to_its_worker_and_never_taken(database: Databas
         assert not jobs.has_available(session, KINDS, LOST)
 
 
-def test_a_job_whose_worker_died_is_taken_again_and_at_last_fails(database: Database) -> None:
+def test_a_job_whose_worker_died_is_claimed_again_and_finally_fails(database: Database) -> None:
     (job_id,) = queued(database)
     with database.begin() as session:
         at = NOON
@@ -86,7 +86,7 @@ def take_all(url: str, worker: str, together: Barrier, got: "Queue[int]") -> Non
     database.close()
 
 
-def test_workers_that_take_at_the_same_moment_get_each_job_once(database: Database, database_url: str) -> None:
+def test_workers_that_claim_at_the_same_moment_get_each_job_once(database: Database, database_url: str) -> None:
     ids = queued(database, 30)
     spawning = multiprocessing.get_context("spawn")
     together, got = spawning.Barrier(2), spawning.Queue()

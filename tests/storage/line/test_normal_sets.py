@@ -76,7 +76,7 @@ def test_rolling_back_twice_comes_back(database: Database) -> None:
         assert normal_sets.rollback(session, station.id, EVEN_LATER + timedelta(seconds=1)).version == 2
 
 
-def test_what_is_not_there_is_said(database: Database) -> None:
+def test_an_unknown_normal_set_or_station_is_reported(database: Database) -> None:
     with database.begin() as session:
         station = a_station(session)
         with pytest.raises(NotFound):

@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def hours(database: Database) -> list[Verdict]:
-    """A frame an hour, ten of them, the oldest first; the fourth and the seventh are flagged; all of one part."""
+    """Ten frames of one part, one per hour, oldest first; the fourth and the seventh are flagged."""
     with database.begin() as session:
         here = an_active_set(session, a_station(session, "s1"))
         there = an_active_set(session, a_station(session, "s2"))

@@ -9,7 +9,7 @@ from tests.storage.examples import NOON
 FIRST = WorkerStatus("host-a/17", "starting", "", "nearest-patch", 0, NOON, NOON)
 
 
-def test_a_beat_replaces_what_the_worker_said_before(database: Database) -> None:
+def test_a_heartbeat_replaces_the_one_before(database: Database) -> None:
     waiting = replace(FIRST, state="waiting", message="waits for the bus", lag=12, seen_at=NOON + timedelta(seconds=5))
     other = replace(FIRST, name="host-a/16")
     with database.begin() as session:

@@ -1,4 +1,4 @@
-"""The random sample: drawn by frame id alone, waits for a word like any other frame, and keeps its mark."""
+"""The random sample: drawn by frame id alone, queued like any other frame, and marked for good."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -61,7 +61,7 @@ def test_a_drawn_frame_waits_though_it_is_far_from_the_threshold(database: Datab
         assert review_queue.count(session, QueueFilter(borderline=0.05)) == 1
 
 
-def test_a_frame_keeps_its_mark_over_words_and_undo(database: Database, frames: list[Verdict]) -> None:
+def test_a_frame_stays_sampled_over_labels_and_undo(database: Database, frames: list[Verdict]) -> None:
     passed = frames[1]
     with database.begin() as session:
         first = reviews.submit(session, LabelSubmission(uuid4(), passed.frame_id, "false_alarm"), "mia", NOON).review

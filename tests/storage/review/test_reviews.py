@@ -1,4 +1,4 @@
-"""A person's word on a verdict: nothing is lost, nothing counts twice, and what counts follows from what was said."""
+"""Reviews: no label is lost or counted twice, and the label in force follows from the history."""
 
 import multiprocessing
 from collections import Counter
@@ -43,11 +43,11 @@ def frames(session: Session, of: NormalSet, *scores: float, threshold: float = 0
     return [verdict.frame_id for verdict in made]
 
 
-def said(session: Session, frame: UUID, label: Label, by: str = "mia", tags: tuple[str, ...] = ()) -> int:
+def submit_label(session: Session, frame: UUID, label: Label, by: str = "mia", tags: tuple[str, ...] = ()) -> int:
     return reviews.submit(session, LabelSubmission(uuid4(), frame, label, tags), by, LATER).review.id
 
 
-def words(session: Session, *which: UUID) -> list[str | None]:
+def labels_in_force(session: Session, *which: UUID) -> list[str | None]:
     found = labels.current(session, which)
     return [found[frame].label if frame in found else None for frame in which]
 
@@ -62,8 +62,8 @@ def test_flagged_and_borderline_frames_wait_newest_or_most_uncertain_first(datab
         assert [one.frame_id for one in uncertain] == [near, border, far]
         assert [one.margin for one in uncertain] == pytest.approx([0.04, 0.08, 0.5])
         assert review_queue.count(session, QueueFilter(borderline=0.05)) == 2
-        said(session, near, "defect")
-        said(session, clear, "defect")  # one that never waited: found later on, it was missed
+        submit_label(session, near, "defect")
+        submit_label(session, clear, "defect")  # never queued: an escape that was found later
         assert [one.frame_id for one in review_queue.list_queued(session, QueueFilter())] == [border, far]
 
 
@@ -72,7 +72,7 @@ def test_recording_a_frame_again_does_not_make_it_wait_again(database: Database)
         of = an_active_set(session, a_station(session))
         verdict = a_verdict(of, decision="flag", score=0.7)
         verdicts.record(session, [verdict])
-        said(session, verdict.frame_id, "defect")
+        submit_label(session, verdict.frame_id, "defect")
         verdicts.record(session, [verdict])
         assert review_queue.count(session, QueueFilter()) == 0
 
@@ -82,20 +82,20 @@ def test_a_threshold_of_nothing_has_a_margin_too() -> None:
     assert review_queue.relative_margin(-1.5, -1.0) == 0.5
 
 
-def test_the_newest_word_counts_and_taking_it_back_brings_the_one_before(database: Database) -> None:
+def test_the_newest_label_is_in_force_and_its_retraction_restores_the_one_before(database: Database) -> None:
     with database.begin() as session:
         (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
-        first, second = said(session, frame, "defect"), said(session, frame, "false_alarm", by="leo")
-        assert words(session, frame) == ["false_alarm"]
+        first, second = submit_label(session, frame, "defect"), submit_label(session, frame, "false_alarm", by="leo")
+        assert labels_in_force(session, frame) == ["false_alarm"]
         with pytest.raises(InvalidChange):
             reviews.retract(session, uuid4(), first, "mia", LATER)
         assert reviews.retract(session, uuid4(), second, "leo", LATER).is_new
-        assert words(session, frame) == ["defect"]
+        assert labels_in_force(session, frame) == ["defect"]
         assert review_queue.count(session, QueueFilter()) == 0
         reviews.retract(session, uuid4(), first, "mia", LATER)
-        assert words(session, frame) == [None]
+        assert labels_in_force(session, frame) == [None]
         (waiting,) = review_queue.list_queued(session, QueueFilter())
-        assert (waiting.frame_id, waiting.claimed_by) == (frame, "mia")  # undo shows it again, to who undid
+        assert (waiting.frame_id, waiting.claimed_by) == (frame, "mia")  # claimed by the person who retracted
         assert [one.label for one in reviews.history(session, frame)] == [
             "retracted",
             "retracted",
@@ -104,18 +104,18 @@ def test_the_newest_word_counts_and_taking_it_back_brings_the_one_before(databas
         ]
 
 
-def test_taking_back_twice_takes_back_once(database: Database) -> None:
+def test_retracting_twice_records_one_retraction(database: Database) -> None:
     with database.begin() as session:
         (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
-        said(session, frame, "defect")
-        second = said(session, frame, "unsure")
+        submit_label(session, frame, "defect")
+        second = submit_label(session, frame, "unsure")
         once = reviews.retract(session, uuid4(), second, "mia", LATER)
         again = reviews.retract(session, uuid4(), second, "mia", LATER)
         assert (again.review, again.is_new) == (once.review, False)
-        assert words(session, frame) == ["defect"]
+        assert labels_in_force(session, frame) == ["defect"]
 
 
-def test_what_is_said_again_with_its_id_counts_once_even_after_an_undo(database: Database) -> None:
+def test_a_submission_with_a_used_key_is_recorded_once_even_after_an_undo(database: Database) -> None:
     with database.begin() as session:
         (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
         saying = LabelSubmission(uuid4(), frame, "defect", ("scratch", "scratch", "dent"), "left edge")
@@ -124,13 +124,13 @@ def test_what_is_said_again_with_its_id_counts_once_even_after_an_undo(database:
         assert first.review.tags == ("scratch", "dent")
         reviews.retract(session, uuid4(), first.review.id, "mia", LATER)
         assert reviews.submit(session, saying, "mia", LATER).is_new is False  # a second tab that was left behind
-        assert words(session, frame) == [None]
+        assert labels_in_force(session, frame) == [None]
         assert review_queue.count(session, QueueFilter()) == 1
         with pytest.raises(InvalidChange):
             reviews.submit(session, LabelSubmission(saying.idempotency_key, frame, "unsure"), "mia", LATER)
 
 
-def test_words_are_kept_all_or_none(database: Database) -> None:
+def test_labels_are_recorded_all_or_none(database: Database) -> None:
     with database.begin() as session:
         known = frames(session, an_active_set(session, a_station(session)), 0.75, 0.8)
     with pytest.raises(NotFound), database.begin() as session:
@@ -138,13 +138,13 @@ def test_words_are_kept_all_or_none(database: Database) -> None:
             session, [LabelSubmission(uuid4(), frame, "defect") for frame in (*known, uuid4())], "mia", LATER
         )
     with database.read() as session:
-        assert words(session, *known) == [None, None]
+        assert labels_in_force(session, *known) == [None, None]
 
 
 @pytest.mark.parametrize(
     ("label", "tags"), [("good", ()), ("defect", ("",)), ("defect", tuple(str(number) for number in range(17)))]
 )
-def test_a_word_that_can_not_be_meant_is_refused(database: Database, label: Label, tags: tuple[str, ...]) -> None:
+def test_an_invalid_label_is_refused(database: Database, label: Label, tags: tuple[str, ...]) -> None:
     with database.begin() as session:
         (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
         with pytest.raises(InvalidChange):
@@ -152,10 +152,10 @@ def test_a_word_that_can_not_be_meant_is_refused(database: Database, label: Labe
 
 
 @pytest.mark.parametrize("change", ["UPDATE reviews SET label = 'unsure'", "DELETE FROM reviews"])
-def test_what_was_said_can_not_be_unsaid_even_by_hand(database: Database, change: str) -> None:
+def test_reviews_cannot_be_changed_even_by_sql(database: Database, change: str) -> None:
     with database.begin() as session:
         (frame,) = frames(session, an_active_set(session, a_station(session)), 0.75)
-        said(session, frame, "defect")
+        submit_label(session, frame, "defect")
     with pytest.raises(IntegrityError, match="reviews is append-only"), database.begin() as session:
         session.execute(text(change))
 
@@ -165,12 +165,12 @@ def test_counts_tell_false_rejects_and_escapes_of_a_span(database: Database) -> 
         one, other = a_station(session), a_station(session)
         flagged, caught, missed, good, late = frames(session, an_active_set(session, one), 0.7, 0.8, 0.4, 0.3, 0.9)
         (elsewhere,) = frames(session, an_active_set(session, other), 0.7)
-        said(session, flagged, "false_alarm")
-        said(session, caught, "defect", tags=("scratch", "dent"))
-        escape = said(session, missed, "defect", tags=("scratch",))
-        said(session, good, "false_alarm")
-        said(session, late, "defect")
-        said(session, elsewhere, "unsure")
+        submit_label(session, flagged, "false_alarm")
+        submit_label(session, caught, "defect", tags=("scratch", "dent"))
+        escape = submit_label(session, missed, "defect", tags=("scratch",))
+        submit_label(session, good, "false_alarm")
+        submit_label(session, late, "defect")
+        submit_label(session, elsewhere, "unsure")
         until = NOON + timedelta(seconds=4)
         assert labels.counts(session, one.id, until=until) == [
             LabelCounts(one.id, flagged_defect=1, flagged_false_alarm=1, passed_defect=1, passed_false_alarm=1)
@@ -186,18 +186,18 @@ def test_accepted_scores_leave_out_defects_and_say_what_is_missing(database: Dat
         station = a_station(session)
         of = an_active_set(session, station)
         alarm, _, _, missed = frames(session, of, 0.7, 0.9, 0.3, 0.4)
-        said(session, alarm, "false_alarm")
-        said(session, missed, "defect")
+        submit_label(session, alarm, "false_alarm")
+        submit_label(session, missed, "defect")
         found = accepted_scores.recent(session, station.id, of.id, "0c5f", NOON)
         assert (found.scores, found.flagged_unreviewed) == ((0.3, 0.7), 1)
         assert accepted_scores.recent(session, station.id, of.id, "another", NOON).scores == ()
 
 
-def test_pages_of_words_follow_one_another(database: Database) -> None:
+def test_pages_of_reviews_follow_one_another(database: Database) -> None:
     with database.begin() as session:
         station = a_station(session)
         for frame in frames(session, an_active_set(session, station), 0.7, 0.8, 0.9):
-            said(session, frame, "defect")
+            submit_label(session, frame, "defect")
         first = reviews.recent(session, station.id, by="mia", limit=2)
         rest = reviews.recent(session, station.id, by="mia", before_id=first[-1].id)
         assert len(first) == 2
@@ -210,7 +210,7 @@ Steps = st.lists(st.tuples(st.sampled_from(["defect", "false_alarm", "unsure", "
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=Steps)
-def test_whatever_is_said_taken_back_and_said_again_the_stack_says_what_counts(
+def test_any_sequence_of_labels_and_retractions_behaves_like_a_stack(
     database: Database, steps: list[tuple[str, int]]
 ) -> None:
     with database.begin() as session:
@@ -228,7 +228,7 @@ def test_whatever_is_said_taken_back_and_said_again_the_stack_says_what_counts(
             else:
                 last = LabelSubmission(uuid4(), frame, step)  # type: ignore[arg-type]
                 stacks[frame].append((reviews.submit(session, last, "mia", LATER).review.id, step))
-        assert words(session, *which) == [stack[-1][1] if stack else None for stack in stacks.values()]
+        assert labels_in_force(session, *which) == [stack[-1][1] if stack else None for stack in stacks.values()]
         waiting = {one.frame_id for one in review_queue.list_queued(session, QueueFilter())} & set(which)
         assert waiting == {frame for frame, stack in stacks.items() if not stack}
 
@@ -242,7 +242,9 @@ def speak(url: str, sayings: list[LabelSubmission], by: str, together: Barrier) 
     database.close()
 
 
-def test_a_hundred_words_of_two_tabs_and_two_people_are_all_kept_once(database: Database, database_url: str) -> None:
+def test_a_hundred_labels_of_two_tabs_and_two_people_are_each_recorded_once(
+    database: Database, database_url: str
+) -> None:
     with database.begin() as session:
         which = frames(session, an_active_set(session, a_station(session)), *[0.7] * 50)
     mine = [LabelSubmission(uuid4(), frame, "defect") for frame in which]
@@ -261,7 +263,7 @@ def test_a_hundred_words_of_two_tabs_and_two_people_are_all_kept_once(database: 
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(ReviewRow)) == 100
         newest = {frame: reviews.history(session, frame)[0].label for frame in which}
-        assert words(session, *which) == [newest[frame] for frame in which]
+        assert labels_in_force(session, *which) == [newest[frame] for frame in which]
         assert review_queue.count(session, QueueFilter()) == 0
 
 

@@ -129,7 +129,9 @@ def test_a_histogram_holds_every_score_in_its_bin(
 
 @each_database
 @given(made=frames)
-def test_counting_anew_finds_what_was_kept(database: Database, made: list[tuple[datetime, Decision, int]]) -> None:
+def test_rebuilt_rollups_equal_those_kept_up_to_date(
+    database: Database, made: list[tuple[datetime, Decision, int]]
+) -> None:
     recorded(database, made)
     tables = (VerdictRollupRow.__table__, ScoreRollupRow.__table__)
     with database.begin() as session:
@@ -180,7 +182,7 @@ def test_a_ragged_day_is_cut_into_minutes_hours_and_ends() -> None:
     ("score", "kept"),
     [(0.12399, 0.123), (-0.12301, -0.124), (0.29, 0.29), (1.239, 1.23), (57.19, 57.1), (123_456.0, 123_000.0), (0, 0)],
 )
-def test_a_score_keeps_three_digits(score: float, kept: float) -> None:
+def test_a_score_is_rounded_down_to_three_digits(score: float, kept: float) -> None:
     assert rounded_down(score) == kept
     assert rounded_down(kept) == kept
 

@@ -33,6 +33,7 @@ from tests.alerts.examples import seen, station
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 MODULES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
+pytestmark = pytest.mark.slow
 PYPROJECT = re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 
 

@@ -12,6 +12,7 @@ from testing.command_line import Andon
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-station.md"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_tutorial_inspects_its_simulated_bricks(andon: Andon) -> None:
     steps = PAGE.read_text(encoding="utf-8").partition("## 2. ")[2].partition("andon dashboard")[0]

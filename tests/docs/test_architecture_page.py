@@ -30,3 +30,11 @@ def test_the_way_of_a_frame_names_each_file_once_and_every_file_exists() -> None
 def test_the_way_of_a_frame_names_every_step_of_the_worker() -> None:
     steps = re.findall(r"^\d\. \*\*(\w[\w ]*)\.\*\*", section("The way of a frame"), re.MULTILINE)
     assert steps == ["Poll", "Parse", "Look up", "Decode", "Score", "Decide", "Persist", "Commit"]
+
+
+def test_the_table_of_folders_names_those_that_exist() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|$", section("Packages"), re.MULTILINE)
+    assert len(rows) > 5
+    for package, folders in rows:
+        named = re.findall(r"(?:^ |· |and |with )`(\w+)`", folders)
+        assert [name for name in named if not list((PROJECT / package).glob(f"**/{name}/"))] == [], package

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from alerts.monitor.monitor import AlertMonitor
 from dashboard.app.settings import DashboardSettings
+from foundation.clock import utc_now
 from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.line import normal_sets, stations, verdicts
@@ -54,7 +55,7 @@ def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -
         line.frames(PRESS, GOOD)
         counted.wait_for(lambda done: done.verdicts == GOOD)
         assert flagged_odd_frames(line, counted) == ODD
-        AlertMonitor(line.database, lambda: datetime.now(UTC)).look()
+        AlertMonitor(line.database, utc_now).run_round()
         acknowledge(page, address, line)
         label_ten(page, line)
         create_a_draft_of_two(page)

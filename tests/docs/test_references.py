@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -75,7 +76,7 @@ def test_every_option_exists(page: Path) -> None:
 
 def options_of(words: list[str]) -> set[str]:
     """Return the options of the command that the words begin with, and those of all commands."""
-    command: object = get_command(app)
+    command: Any = get_command(app)
     options = {
         "--help",
         *(option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)),

@@ -1,6 +1,6 @@
-"""The two networks that `andon-tiny` learns from, written out so that their files need nobody else's code.
+"""The two teacher networks of `andon-tiny`, implemented here so that no other package is needed.
 
-Both are read from `.npz` files with batch norm folded into the biases, take RGB in [0, 1], and are never trained.
+Both are loaded from `.npz` files with batch norm folded into the biases, take RGB in [0, 1], and are never trained.
 """
 
 from collections.abc import Mapping
@@ -26,11 +26,12 @@ WeightArrays = Mapping[str, np.ndarray]
 
 
 class TeacherNetwork(nn.Module):
-    """A frozen network from pictures (B, 3, H, W) in [0, 1] to one map (B, depth, H / 16, W / 16)."""
+    """A frozen network from images (B, 3, H, W) in [0, 1] to one feature map (B, depth, H / 16, W / 16)."""
 
     depth: int
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the feature map."""
         raise NotImplementedError
 
 
@@ -43,7 +44,7 @@ def _convolution(weight: np.ndarray, bias: np.ndarray, stride: int = 1, padding:
 
 
 class ResidualBlock(nn.Module):
-    """ResNet's basic block with batch norm folded: two 3 × 3 convolutions around a shortcut."""
+    """ResNet's basic block with batch norm folded: two 3 × 3 convolutions and a shortcut."""
 
     def __init__(self, arrays: WeightArrays, name: str, stride: int) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output, after the ReLU."""
         short = x if self.shortcut is None else self.shortcut(x)
         return functional.relu(self.conv2(functional.relu(self.conv1(x))) + short)
 
@@ -79,20 +81,21 @@ class ResnetTeacher(TeacherNetwork):
             for block in (0, 1)
         )
 
-    def stem(self, pictures: torch.Tensor) -> torch.Tensor:
-        """What enters layer1: (B, 64, H / 4, W / 4)."""
-        normalised = (pictures - self.mean) / self.deviation
+    def stem(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the input of layer1, (B, 64, H / 4, W / 4)."""
+        normalised = (images - self.mean) / self.deviation
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        x = self.stem(pictures)
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return layer3, (B, 256, H / 16, W / 16)."""
+        x = self.stem(images)
         for block in self.blocks:
             x = block(x)
         return x
 
 
 def pad_same(x: torch.Tensor, stride: int) -> torch.Tensor:
-    """TensorFlow's SAME padding for a 3 × 3 window: the surplus row and column go below and to the right."""
+    """Pad for a 3 × 3 window as TensorFlow's SAME does: the surplus row and column go below and to the right."""
     pads = []
     for size in (x.shape[-1], x.shape[-2]):
         total = max((-(-size // stride) - 1) * stride + 3 - size, 0)
@@ -116,6 +119,7 @@ class InvertedBlock(nn.Module):
         self.stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output."""
         wide = x if self.expand is None else functional.relu6(self.expand(x))
         narrow: torch.Tensor = self.project(functional.relu6(self.depthwise(pad_same(wide, self.stride))))
         return x + narrow if self.stride == 1 and x.shape[1] == narrow.shape[1] else narrow
@@ -134,24 +138,26 @@ class MobilenetTeacher(TeacherNetwork):
             InvertedBlock(arrays, name, _MOBILENET_STRIDES.get(n, 1)) for n, name in enumerate(names)
         )
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        x = functional.relu6(self.conv(pad_same((255.0 * pictures - 128.0) / 128.0, 2)))
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return block 12, (B, 96, H / 16, W / 16)."""
+        x = functional.relu6(self.conv(pad_same((255.0 * images - 128.0) / 128.0, 2)))
         for block in self.blocks:
             x = block(x)
         return x
 
 
 def load_teachers(folder: Path) -> tuple[ResnetTeacher, MobilenetTeacher]:
-    """Read both teachers from a folder with the two `.npz` files; channels-last, on the CPU.
+    """Load both teachers from a folder with the two `.npz` files, channels-last, on the CPU.
 
-    Raises FileNotFoundError with the missing path.
+    Raises:
+        FileNotFoundError: A file is missing; the message names it.
     """
     arrays = []
     for name in (RESNET_FILE, MOBILENET_FILE):
         path = folder / name
         if not path.is_file():
             raise FileNotFoundError(
-                f"There is no teacher {path}: put {name} there, or name its folder with --teachers."
+                f"The teacher {path} does not exist; put {name} there, or name its folder with --teachers."
             )
         with np.load(path, allow_pickle=False) as file:
             arrays.append({key: file[key] for key in file.files})

@@ -20,11 +20,6 @@ class Figure:
     tone: str = ""
 
 
-def chip(tone: str, symbol: str, text: str) -> Markup:
-    """Return a coloured label with a Material symbol."""
-    return render(TEMPLATE, "chip", tone, symbol, text)
-
-
 def heading(text: str, note: str = "") -> Markup:
     """Return the heading of a card, with a note beside it."""
     return render(TEMPLATE, "heading", text, note)

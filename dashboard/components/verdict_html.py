@@ -33,11 +33,6 @@ DECISIONS: Mapping[Decision, DecisionStyle] = {
 }
 
 
-def decision_chip(verdict: Verdict) -> Markup:
-    """Return the decision as a coloured label."""
-    return render(TEMPLATE, "decision_chip", DECISIONS[verdict.decision])
-
-
 def headline(verdict: Verdict, zone: tzinfo) -> Markup:
     """Return the decision in large type, the time of capture, the part and, where it is known, the truth."""
     captured = formatting.timestamp(verdict.captured_at, zone)

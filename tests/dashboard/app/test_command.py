@@ -1,10 +1,12 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from dashboard.app import command as command_module
 from dashboard.app.command import command, settings_from
 from dashboard.app.settings import DashboardSettings
 from dashboard.time_ranges import TIME_RANGES
@@ -29,6 +31,14 @@ def test_the_settings_reach_the_process() -> None:
 def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(ValidationError):
         DashboardSettings(prot=8501)  # type: ignore[call-arg]
+
+
+def test_the_folder_that_streamlit_puts_on_the_path_hides_no_other_module() -> None:
+    names = {
+        path.stem for path in Path(command_module.__file__).parent.glob("*") if not path.name.startswith(("_", "."))
+    }
+    rooms = {path.name for path in Path(command_module.__file__).parents[2].iterdir() if path.is_dir()}
+    assert names.isdisjoint(sys.stdlib_module_names | rooms)
 
 
 def test_the_dashboard_knows_neither_torch_nor_the_scorer() -> None:

@@ -27,7 +27,7 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 90_000
 DASHBOARD = Path(__file__).parents[1] / "dashboard/app"
 
 

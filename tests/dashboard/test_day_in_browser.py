@@ -22,9 +22,9 @@ from storage.line import normal_sets, stations, verdicts
 from storage.review import labels
 from testing.chromium import running_dashboard
 from testing.line import START, Line, ProgressWaiter, running
-from tests.dashboard.browser_actions import act_until, wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S), pytest.mark.usefixtures("one_thread")]
 
 GOOD, ODD = 12, 14
 """Frames of good parts, then as many as are flagged: parts with a dark mark that the customer accepts by now."""
@@ -34,7 +34,7 @@ ACTIONS = ["alert.acknowledge", "normal_set.add", "job.start", "normal_set.activ
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @pytest.fixture
@@ -47,7 +47,6 @@ def line(tmp_path: Path) -> Iterator[Line]:
     made.close()
 
 
-@pytest.mark.timeout(600)
 def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -> None:
     settings = DashboardSettings(refresh_every_s=1)
     database_url, images_url = f"sqlite:///{line.folder / 'andon.sqlite'}", str(line.folder / "images")

@@ -17,16 +17,16 @@ from storage.blobs.anomaly_maps import encode_map
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from testing.chromium import running_dashboard
-from tests.dashboard.browser_actions import act_until, wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @dataclass(frozen=True)

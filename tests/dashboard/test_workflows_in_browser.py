@@ -13,16 +13,16 @@ from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.line import normal_sets, stations
 from testing.chromium import running_dashboard
-from tests.dashboard.browser_actions import act_until, wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, photograph, verdict
 from tests.dashboard.seeding_activity import PASSWORD, add_users, alert, reviewed
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from storage.line.stations import Station
 from storage.review import reviews
 from testing.chromium import free_port, running_dashboard
 from testing.openid_provider import running_openid_provider
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S
 from tests.dashboard.seeding import Line, verdict
 from tests.dashboard.seeding_activity import add_users
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
 MIA, EVE, MAX = "mia@plant.example", "eve@plant.example", "max@plant.example"
 KNOWN_THERE = (
@@ -37,7 +38,7 @@ server_metadata_url = "{service}/.well-known/openid-configuration"
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from testing.chromium import running_dashboard
-from tests.dashboard.browser_actions import wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
 from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -16,16 +16,16 @@ from storage.line.stations import Station
 from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter
 from testing.chromium import running_dashboard
-from tests.dashboard.browser_actions import wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
 from tests.dashboard.seeding import Line, Scene, jpeg, verdict
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 FRAMES = 24
 
 
 @pytest.fixture(autouse=True)
 def expect_timeout() -> None:
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Flip:
 
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        render("normals/normals.html", "guarantee", object(), "1")
+        render("components/elements.html", "strip", [object()])
 
 
 def test_every_template_is_in_the_package() -> None:

@@ -33,8 +33,11 @@ demo: .venv/runtime.stamp  ## Run a simulated line with its dashboard (FRAMES=30
 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
-quick: .venv/dev.stamp  ## Run the tests that need no service and take little time: under two minutes
-	$(PYTEST) -m "not (slow or kafka or postgres or browser or rtsp or data)"
+QUICK := tests/alerts tests/andon/services tests/andon/test_good_images.py tests/andon/test_logging_setup.py \
+	tests/andon/test_settings.py tests/foundation tests/ingest tests/scorer/distances tests/scorer/imaging tests/storage
+
+quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes
+	$(PYTEST) $(QUICK) -m "not (slow or kafka or postgres or browser or rtsp or data)"
 
 test: .venv/dev.stamp parts  ## Run every test against real services: Kafka, PostgreSQL, Chromium, a camera
 	$(PYTEST)

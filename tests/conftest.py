@@ -1,4 +1,8 @@
-"""The real parts that tests may ask for by name."""
+"""The services that tests may ask for by name, and the marker of the tests that `make quick` leaves out."""
+
+from collections.abc import Sequence
+
+import pytest
 
 pytest_plugins = [
     "testing.command_line",
@@ -11,3 +15,10 @@ pytest_plugins = [
     "testing.tiny_disk",
     "testing.torch_threads",
 ]
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests that start our own processes, or that need longer than others may take, as slow."""
+    for item in items:
+        if item.get_closest_marker("timeout") or "start_andon" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

@@ -1,4 +1,4 @@
-"""`andon weights`: model weights from the hub or from a file, and what is there."""
+"""`andon weights`: fetch, import and list model weights."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`andon review`: frames that wait for a person's word, and the words."""
+"""`andon review`: the review queue, and the labels that people give to frames."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from storage.review.review_queue import QueuedFrame
     from storage.review.reviews import Review
 
-app = typer.Typer(
-    help="Take frames from the review queue, say what they are, and take that back.", no_args_is_help=True
-)
+app = typer.Typer(help="Take frames from the review queue, label them, and undo a label.", no_args_is_help=True)
 
 Frames = Annotated[list[UUID], typer.Argument(metavar="FRAME", help="Frames by their ids.", show_default=False)]
 
@@ -56,11 +54,11 @@ def next_frames(
     order: Annotated[Literal["newest", "most-uncertain"], typer.Option(help="Which come first.")] = "newest",
     count: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 1,
     sample: Annotated[
-        bool, typer.Option("--sample", help="Only passed frames drawn at random; escapes are told by these.")
+        bool, typer.Option("--sample", help="Only passed frames drawn at random, from which escapes are estimated.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Take the next frames that want a word: nobody else gets them for five minutes."""
+    """Take the next frames to review; nobody else gets them for five minutes."""
     from andon import wiring
     from storage.actions import reviews
     from storage.line import stations, verdicts
@@ -92,28 +90,30 @@ def next_frames(
             )
             for frame, verdict in found
         ],
-        empty="No frame waits for a word.",
+        empty="No frame waits for review.",
     )
 
 
-@app.command()
-def say(
+@app.command("label")
+def label_frames(
     context: typer.Context,
     label: Annotated[
         Literal["defect", "false-alarm", "unsure"],
-        typer.Argument(help="What they are; a false alarm is a good part.", show_default=False),
+        typer.Argument(help="The label; a false alarm is a good part.", show_default=False),
     ],
     frames: Frames,
     tag: Annotated[
         list[str] | None, typer.Option(help="A defect type, for example scratch; may be repeated.", show_default=False)
     ] = None,
-    note: Annotated[str, typer.Option(help="What else there is to say.")] = "",
+    note: Annotated[str, typer.Option(help="A note to store with it.")] = "",
     idempotency_key: Annotated[
         UUID | None,
-        typer.Option("--id", help="An id of your own making: said again with it, it counts once.", show_default=False),
+        typer.Option(
+            "--id", help="An id of your choice; a label that is sent twice with it counts once.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Say what frames are, flagged or not; all words are kept, or none."""
+    """Label frames, flagged or not; all of them or none."""
     from andon import wiring
     from storage.actions import reviews
     from storage.review.labels import Label
@@ -121,14 +121,16 @@ def say(
 
     if idempotency_key is not None and len(frames) > 1:
         raise typer.BadParameter("one id goes with one frame", param_hint="--id")
-    kept: Label = "false_alarm" if label == "false-alarm" else label
-    sayings = [LabelSubmission(idempotency_key or uuid4(), frame, kept, tuple(tag or ()), note) for frame in frames]
+    value: Label = "false_alarm" if label == "false-alarm" else label
+    submissions = [
+        LabelSubmission(idempotency_key or uuid4(), frame, value, tuple(tag or ()), note) for frame in frames
+    ]
     with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            said = reviews.label(session, actor, sayings, utc_now())
-    for one in said:
-        again = "" if one.is_new else " (it was said before)"
+            recorded = reviews.label(session, actor, submissions, utc_now())
+    for one in recorded:
+        again = "" if one.is_new else " (recorded before)"
         output.print_result(
             f"Review {one.review.id}: frame {one.review.frame_id} is {_words(one.review.label)}{again}."
         )
@@ -138,10 +140,10 @@ def say(
 def undo(
     context: typer.Context,
     review: Annotated[
-        int | None, typer.Argument(metavar="REVIEW", help="Its number; else your newest.", show_default=False)
+        int | None, typer.Argument(metavar="REVIEW", help="The review's number; else your newest.", show_default=False)
     ] = None,
 ) -> None:
-    """Take a word back: the one before it counts again, or the frame waits again."""
+    """Undo a label: the one before it counts again, or the frame waits for review again."""
     from andon import wiring
     from storage.actions import reviews
     from storage.review import labels
@@ -149,15 +151,15 @@ def undo(
     with wiring.open_database(command_context(context).settings()) as database:
         actor = authentication.current_actor(database)
         with database.begin() as session:
-            taken = reviews.undo(session, actor, uuid4(), utc_now(), review).review
-            now = labels.current(session, [taken.frame_id]).get(taken.frame_id)
-    left = "it waits for a word again" if now is None else f"it is {_words(now.label)} again"
-    output.print_result(f"Review {taken.retracts_id} is taken back: frame {taken.frame_id}, {left}.")
+            undone = reviews.undo(session, actor, uuid4(), utc_now(), review).review
+            now = labels.current(session, [undone.frame_id]).get(undone.frame_id)
+    state = "it waits for review again" if now is None else f"it is {_words(now.label)} again"
+    output.print_result(f"Review {undone.retracts_id} is undone: frame {undone.frame_id}, {state}.")
 
 
-@app.command()
-def pick(context: typer.Context, frames: Frames) -> None:
-    """Want frames in their stations' next normal sets; andon normals draft makes the set."""
+@app.command("add-candidate")
+def add_candidates(context: typer.Context, frames: Frames) -> None:
+    """Propose frames for their stations' next normal sets; `andon normals draft` creates the set."""
     from andon import wiring
     from storage.actions import normal_sets
 
@@ -166,19 +168,19 @@ def pick(context: typer.Context, frames: Frames) -> None:
         with database.begin() as session:
             new = sum([normal_sets.propose(session, actor, frame, utc_now()) for frame in frames])
     output.print_result(
-        f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} picked, the others were before."
+        f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} added to the normal candidates."
     )
 
 
-@app.command("list", epilog=json_keys_help("each word", KEYS))
+@app.command("list", epilog=json_keys_help("each review", KEYS))
 def list_reviews(
     context: typer.Context,
     station: Annotated[str | None, typer.Argument(help="Only this station's.", show_default=False)] = None,
     by: Annotated[str | None, typer.Option(help="Only this person's.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """List what was said, newest first, with what was taken back."""
+    """List reviews, newest first, those that were undone too."""
     from andon import wiring
     from storage.line import stations
     from storage.review import reviews

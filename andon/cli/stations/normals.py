@@ -1,4 +1,4 @@
-"""`andon normals`: a station's normal sets, numbered versions of its good images."""
+"""`andon normals`: the normal sets of a station, numbered versions of its good images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", no_args_is_help=True)
 
 Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
-Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+Reason = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 
 KEYS = ("station", "version", "state", "note", "images", "created_at", "activated_at", "retired_at")
 WHAT_IF_KEYS = (
@@ -49,12 +49,13 @@ def add(
         list[Path], typer.Argument(metavar="PATH", help="Images, or folders of images.", show_default=False)
     ],
     limit: Annotated[
-        int | None, typer.Option(min=2, max=64, help="Take the first so many, by name.", show_default=False)
+        int | None,
+        typer.Option(min=2, max=64, help="Take the first ones up to this number, by name.", show_default=False),
     ] = None,
-    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
-    activate: Annotated[bool, typer.Option("--activate", metavar="", help="Let scorers use it from now on.")] = False,
+    note: Annotated[str, typer.Option(help="A note on why this set was created.")] = "",
+    activate: Annotated[bool, typer.Option("--activate", metavar="", help="Activate it at once.")] = False,
 ) -> None:
-    """Make a station's next normal set from 2 to 64 good images; all of them or none."""
+    """Create a station's next normal set from 2 to 64 good images; all of them or none."""
     from andon import wiring
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
@@ -75,12 +76,12 @@ def add(
             if activate:
                 made = actions.activate(session, actor, station, made.version, now, note)
     for left_out, same in gathered.duplicates:
-        output.print_message(f"{left_out} is the same picture as {same}; it was left out.")
+        output.print_message(f"{left_out} is the same image as {same}; it was left out.")
     output.print_result(f"Normal set {made.version} of {station} has {len(made.images)} images.")
     if activate:
         output.print_result(_activated(station, made, before))
     else:
-        output.print_result(f"It is a draft; andon normals activate {station} {made.version} puts it to work.")
+        output.print_result(f"It is a draft; andon normals activate {station} {made.version} activates it.")
 
 
 @app.command("list", epilog=json_keys_help("each normal set", KEYS))
@@ -147,7 +148,7 @@ def activate(
     version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
     reason: Reason = "",
 ) -> None:
-    """Let scorers use this version from now on; the one they used is retired."""
+    """Activate a version for all scorers; the one that was active is retired."""
     from andon import wiring
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
@@ -165,7 +166,7 @@ def activate(
 
 @app.command()
 def rollback(context: typer.Context, station: Station, reason: Reason = "") -> None:
-    """Go back to the version that was active before this one."""
+    """Activate the version that was active before this one."""
     from andon import wiring
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
@@ -187,11 +188,11 @@ def draft(
         typer.Option(help="Leave out this image of the set, by its reference; may be repeated.", show_default=False),
     ] = None,
     base: Annotated[
-        int | None, typer.Option(min=1, help="Begin from this version; else from the active one.", show_default=False)
+        int | None, typer.Option(min=1, help="Start from this version; else from the active one.", show_default=False)
     ] = None,
-    note: Annotated[str, typer.Option(help="Why this set was made, for people.")] = "",
+    note: Annotated[str, typer.Option(help="A note on why this set was created.")] = "",
 ) -> None:
-    """Make a draft from a normal set and the frames picked in review."""
+    """Create a draft from a normal set and the normal candidates of review."""
     from andon import wiring
     from storage.actions import normal_sets as actions
 
@@ -210,10 +211,12 @@ def what_if(
     context: typer.Context,
     station: Station,
     version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
-    last: Annotated[int, typer.Option(min=1, max=5000, help="Over so many frames, reviewed ones first.")] = 200,
+    last: Annotated[
+        int, typer.Option(min=1, max=5000, help="The number of frames to score again, reviewed ones first.")
+    ] = 200,
     json: Json = False,
 ) -> None:
-    """Show what a set would change if it were active; a running scorer works it out."""
+    """Show what a set would change if it were active; a running scorer computes it."""
     from andon import wiring
     from andon.cli.progress import progress_counter
     from andon.cli.stop_signal import stop_on_signal
@@ -257,7 +260,7 @@ def _tell(station: str, answer: "WhatIfResult") -> None:
             (flip.captured_at, change, flip.old_score, flip.new_score, flip.label, flip.frame_id)
             for change, flip in flips
         ],
-        empty="No frame would be decided the other way.",
+        empty="No decision would change.",
     )
 
 
@@ -279,9 +282,7 @@ def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "Coll
 
 def _activated(station: str, now_active: "NormalSet", before: "NormalSet | None") -> str:
     retired = f", set {before.version} is retired" if before is not None else ""
-    return (
-        f"Normal set {now_active.version} of {station} is active{retired}; running scorers take it up within seconds."
-    )
+    return f"Normal set {now_active.version} of {station} is active{retired}; running scorers use it within seconds."
 
 
 def _json_of(station: str, normal_set: "NormalSet") -> dict[str, object]:

@@ -85,7 +85,7 @@ def add(
         with database.begin() as session:
             made = stations.add(session, actor, name, chosen, utc_now())
     output.print_result(
-        f"Station {made.name} is there; give it good images next: andon normals add {made.name} FOLDER --activate"
+        f"Added the station {made.name}; add good images next: andon normals add {made.name} FOLDER --activate"
     )
 
 

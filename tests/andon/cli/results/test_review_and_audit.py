@@ -62,8 +62,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_frames_are_taken_reviewed_taken_back_and_all_of_it_is_in_the_audit_log(andon: Andon, line: Database) -> None:
     first, second = answer(andon, "review", "next", "s1", "--count", 2)
     assert tuple(first) == review.WAITING_KEYS
-    assert "a defect" in andon("review", "say", "defect", first["frame_id"], "--tag", "scratch").out
-    assert "a false alarm" in andon("review", "say", "false-alarm", second["frame_id"]).out
+    assert "a defect" in andon("review", "label", "defect", first["frame_id"], "--tag", "scratch").out
+    assert "a false alarm" in andon("review", "label", "false-alarm", second["frame_id"]).out
     assert "it waits for a word again" in andon("review", "undo").out
     listed = answer(andon, "review", "list")
     assert tuple(listed[0]) == review.KEYS
@@ -75,7 +75,7 @@ def test_frames_are_taken_reviewed_taken_back_and_all_of_it_is_in_the_audit_log(
 
 def test_a_word_with_an_id_of_ones_own_counts_once(andon: Andon, line: Database) -> None:
     (frame,) = answer(andon, "review", "next")
-    said = ("review", "say", "defect", frame["frame_id"], "--id", uuid4())
+    said = ("review", "label", "defect", frame["frame_id"], "--id", uuid4())
     assert "it was said before" not in andon(*said).out
     assert "it was said before" in andon(*said).out
     assert len(answer(andon, "review", "list")) == 1
@@ -83,7 +83,7 @@ def test_a_word_with_an_id_of_ones_own_counts_once(andon: Andon, line: Database)
 
 def test_picked_frames_become_a_draft(andon: Andon, line: Database) -> None:
     (frame,) = answer(andon, "review", "next")
-    assert andon("review", "pick", frame["frame_id"]).out.startswith("1 of 1 frame picked")
+    assert andon("review", "add-candidate", frame["frame_id"]).out.startswith("1 of 1 frame ")
     drafted = andon("normals", "draft", "s1", "--note", "glare")
     assert "Normal set 2 of s1 is a draft of 5 images." in drafted.out
 
@@ -135,7 +135,7 @@ def test_once_there_are_users_a_command_that_changes_something_asks_who_it_is(
     as_user(monkeypatch, "leo")
     assert "for an engineer or admin" in andon("station", "add", "s2").err
     (frame,) = answer(andon, "review", "next")
-    assert andon("review", "say", "defect", frame["frame_id"]).code == 0
+    assert andon("review", "label", "defect", frame["frame_id"]).code == 0
     assert answer(andon, "audit", "--actor", "leo")[0]["role"] == "inspector"
     as_user(monkeypatch, "mia")
     assert andon("user", "role", "leo", "viewer").code == 0

@@ -6,8 +6,8 @@ def truncate(text: str, length: int) -> str:
 
     PostgreSQL stores neither NUL nor lone surrogates; they are replaced.
     """
-    kept = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
-    return kept if len(kept) <= length else f"{kept[: length - 1]}…"
+    storable = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+    return storable if len(storable) <= length else f"{storable[: length - 1]}…"
 
 
 def truncate_or_none(text: str | None, length: int) -> str | None:

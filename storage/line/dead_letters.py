@@ -37,7 +37,7 @@ class DeadLetter:
 def record(session: Session, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     """Write a batch, leaving out those that exist (same position, same payload); return the new ones, with their ids.
 
-    What is too long for its column is cut, and characters that can't be kept are replaced: these are foreign bytes.
+    Text that is too long for its column is cut, and characters that cannot be stored are replaced.
     """
     new_ids = insert_new(session, DeadLetterRow, [_row(letter) for letter in letters], "id")
     query = select(*_COLUMNS).where(DeadLetterRow.id.in_(new_ids)).order_by(DeadLetterRow.id)
@@ -91,6 +91,6 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _letter(row: Any) -> DeadLetter:
-    kept = dict(row._mapping)
-    kept["headers"] = tuple((name, base64.b64decode(value)) for name, value in kept["headers"])
-    return DeadLetter(**kept)
+    fields = dict(row._mapping)
+    fields["headers"] = tuple((name, base64.b64decode(value)) for name, value in fields["headers"])
+    return DeadLetter(**fields)

@@ -53,10 +53,10 @@ class NormalSetDiff:
 def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
     """Compare two sets by the content of their images; without a set before, every image is added."""
     old = before.images if before is not None else ()
-    known, kept = {image.reference for image in old}, {image.reference for image in after.images}
+    known, remaining = {image.reference for image in old}, {image.reference for image in after.images}
     return NormalSetDiff(
         added=tuple(image for image in after.images if image.reference not in known),
-        removed=tuple(image for image in old if image.reference not in kept),
+        removed=tuple(image for image in old if image.reference not in remaining),
         unchanged=tuple(image for image in after.images if image.reference in known),
     )
 

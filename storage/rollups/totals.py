@@ -45,10 +45,10 @@ def by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) ->
     found: list[dict[int, Totals]] = [{} for _ in periods]
     for width, spans in _by_width(periods).items():
         during = periods_table(spans, "during")
-        sums, station, at, which = _sums(width)
+        sums, station, at, condition = _sums(width)
         # One subquery per station and period: with a join PostgreSQL reads every rollup for every period.
         of_each = [
-            select(one).where(which, station == StationRow.id, at >= during.c.since, at < during.c.until)
+            select(one).where(condition, station == StationRow.id, at >= during.c.since, at < during.c.until)
             for one in sums
         ]
         columns = [func.coalesce(one.correlate(StationRow, during).scalar_subquery(), 0) for one in of_each]

@@ -75,7 +75,7 @@ class AlertRow(Base):
     acknowledged_by: Mapped[str | None] = mapped_column(String(64))
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     resolved_by: Mapped[str | None] = mapped_column(String(64))  # None when the condition went by itself
-    note: Mapped[str] = mapped_column(String(500))  # what was said on acknowledging or resolving
+    note: Mapped[str] = mapped_column(String(500))  # of the person who acknowledged or resolved it
 
 
 class MuteRow(Base):

@@ -19,9 +19,7 @@ class ReviewRow(Base):
     __table_args__ = (Index(None, "frame_id", "id"), Index(None, "station_id", "id"), Index(None, "by", "id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    idempotency_key: Mapped[UUID] = mapped_column(
-        Uuid, unique=True
-    )  # made by who says it, so that saying twice counts once
+    idempotency_key: Mapped[UUID] = mapped_column(Uuid, unique=True)  # generated where the label is given
     frame_id: Mapped[UUID] = mapped_column(Uuid)
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -76,7 +74,7 @@ class ReviewQueueRow(Base):
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
     decision: Mapped[str] = mapped_column(String(12))
-    margin: Mapped[float]  # how far the score lies from the threshold, as a share of the threshold
+    margin: Mapped[float]  # distance of the score from the threshold, as a share of the threshold
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # as the verdict's

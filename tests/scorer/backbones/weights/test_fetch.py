@@ -66,12 +66,14 @@ class Answer(BaseHTTPRequestHandler):
 
 def served(content: bytes, says: str | None = None, file: str = "open_clip_model.safetensors") -> Iterator[Hub]:
     hub = Hub(content, says or hashlib.sha256(content).hexdigest(), file)
-    thread = threading.Thread(target=hub.serve_forever)
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
-    yield hub
-    hub.shutdown()
-    thread.join()
-    hub.server_close()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        thread.join()
+        hub.server_close()
 
 
 def fetched(folder: Path, name: str, port: int) -> list[str]:

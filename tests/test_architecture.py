@@ -27,7 +27,8 @@ ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
 TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}
 """The folders of the scorer that know torch; its worker, jobs, recipes and evaluation see numpy."""
 
-MAX_FILES_PER_FOLDER = 21
+MAX_FILES_PER_FOLDER = 16
+MAX_FILES_OF = {"scorer/detectors": 21}  # one file per published method beside what they share
 KNOW_TORCH = ("backbones", "detectors", "distances", "engines", "training")
 """The packages of the scorer that compute with tensors; all others see numpy."""
 
@@ -85,7 +86,12 @@ def test_inside_the_scorer_only_models_and_training_know_torch() -> None:
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_no_folder_holds_too_many_files(room: str) -> None:
     files = Counter(path.relative_to(ROOT).parent for path in modules(room) if "versions" not in path.parts)
-    assert {str(folder): count for folder, count in files.items() if count > MAX_FILES_PER_FOLDER} == {}
+    too_many = {
+        str(folder): count
+        for folder, count in files.items()
+        if count > MAX_FILES_OF.get(folder.as_posix(), MAX_FILES_PER_FOLDER)
+    }
+    assert too_many == {}
 
 
 def imported_modules(path: Path, known: set[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a scorer does for the people at the desk, on a real line."""
+"""Jobs of a scorer on a real line: what-ifs, golden frames, and thresholds that follow reviews."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,21 +31,21 @@ ENGINEER = Actor("ada", Role.ENGINEER)
 
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
-    made = Line(tmp_path)
-    made.station("s1")
-    made.normals("s1")
-    return made
+    line = Line(tmp_path)
+    line.station("s1")
+    line.normals("s1")
+    return line
 
 
 def runner_of(line: Line) -> JobRunner:
-    kept = RetriableImageStore(line.images)
-    standards = RecipeLoader(line.database, kept, line.settings, "w1", lambda: NOW)
-    return JobRunner(line.database, kept, line.settings, "w1", lambda: NOW, standards)
+    store = RetriableImageStore(line.images)
+    recipes = RecipeLoader(line.database, store, line.settings, "w1", lambda: NOW)
+    return JobRunner(line.database, store, line.settings, "w1", lambda: NOW, recipes)
 
 
 def recalibration_of(line: Line) -> ThresholdRecalibration:
-    standards = RecipeLoader(line.database, RetriableImageStore(line.images), line.settings, "w1", lambda: NOW)
-    return ThresholdRecalibration(line.database, "w1", lambda: NOW, standards)
+    recipes = RecipeLoader(line.database, RetriableImageStore(line.images), line.settings, "w1", lambda: NOW)
+    return ThresholdRecalibration(line.database, "w1", lambda: NOW, recipes)
 
 
 def job(line: Line, number: int) -> Job:
@@ -53,31 +53,31 @@ def job(line: Line, number: int) -> Job:
         return jobs.get(session, number)
 
 
-def asked_what_if(line: Line, version: int, last: int = 50) -> int:
+def request_what_if(line: Line, version: int, last: int = 50) -> int:
     with line.database.begin() as session:
         return job_actions.start_what_if(session, ENGINEER, "s1", version, NOW, last).id
 
 
-def say(line: Line, frame_id: object, word: str) -> None:
+def give_label(line: Line, frame_id: object, label: str) -> None:
     with line.database.begin() as session:
-        review_actions.label(session, ENGINEER, [LabelSubmission(frame_id, frame_id, word)], NOW)  # type: ignore[arg-type]
+        review_actions.label(session, ENGINEER, [LabelSubmission(frame_id, frame_id, label)], NOW)  # type: ignore[arg-type]
 
 
 def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Line) -> None:
-    """The dark blot is how some good parts look; a person called it a false alarm."""
+    """The dark blot is how some good parts look; a person labelled it a false alarm."""
     line.frames("s1", 10, defect=lambda number: number in (3, 7))
     line.drain()
     flagged = [verdict for verdict in line.verdicts("s1") if verdict.decision == "flag"]
     assert len(flagged) == 2
     for verdict in flagged:
-        say(line, verdict.frame_id, "false_alarm")
+        give_label(line, verdict.frame_id, "false_alarm")
     with line.database.begin() as session:
         station = stations.get(session, "s1")
         now = normal_sets.active(session, station.id)
         assert now is not None
         odd = [normal_sets.NormalImage(line.images.put(encoded(part(n, defect=True))), f"{n}.png") for n in (3, 40, 41)]
         draft = normal_sets.add(session, station.id, [*now.images, *odd], "", NOW)
-    number = asked_what_if(line, draft.version)
+    number = request_what_if(line, draft.version)
     assert runner_of(line).run_next()
     done = job(line, number)
     assert (done.state, done.progress, done.total) == ("done", 10, 10)
@@ -92,7 +92,7 @@ def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Li
 def test_with_the_same_set_nothing_would_change(line: Line) -> None:
     line.frames("s1", 6, defect=lambda number: number == 2)
     line.drain()
-    number = asked_what_if(line, 1)
+    number = request_what_if(line, 1)
     assert runner_of(line).run_next()
     result = WhatIfResult.from_json(job(line, number).result)
     assert (result.to_pass, result.to_flag, result.rescored) == ((), (), 6)
@@ -104,7 +104,7 @@ def test_a_frame_whose_image_is_gone_is_counted_and_the_rest_is_scored(line: Lin
     line.drain()
     lost = line.verdicts("s1")[1].image_reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(lost[7:20])).unlink()
-    number = asked_what_if(line, 1)
+    number = request_what_if(line, 1)
     runner_of(line).run_next()
     result = WhatIfResult.from_json(job(line, number).result)
     assert (result.rescored, result.not_rescored) == (3, 1)
@@ -116,7 +116,7 @@ def test_a_draft_that_allows_no_references_fails_with_the_reason(line: Line) -> 
     draft = line.normals("s1", first=2000, activate=False)
     first = draft.images[0].reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(first[7:20])).unlink()
-    number = asked_what_if(line, draft.version)
+    number = request_what_if(line, draft.version)
     runner_of(line).run_next()
     failed = job(line, number)
     assert failed.state == "failed"
@@ -124,7 +124,7 @@ def test_a_draft_that_allows_no_references_fails_with_the_reason(line: Line) -> 
 
 
 def test_a_cancelled_job_is_not_done(line: Line) -> None:
-    number = asked_what_if(line, 1)
+    number = request_what_if(line, 1)
     with line.database.begin() as session:
         job_actions.cancel(session, ENGINEER, number, NOW)
     assert not runner_of(line).run_next()
@@ -162,16 +162,16 @@ def test_a_golden_frame_of_another_model_is_refused_in_words(line: Line) -> None
 
 def test_a_running_worker_does_jobs_beside_the_line(line: Line) -> None:
     line.frames("s1", 4)
-    with running(line.worker()) as counted:
-        counted.wait_for(lambda done: done.verdicts == 4)
-        number = asked_what_if(line, 1)
+    with running(line.worker()) as progress:
+        progress.wait_for(lambda done: done.verdicts == 4)
+        number = request_what_if(line, 1)
         line.frames("s1", 30)
-        counted.wait_for(lambda done: done.verdicts == 34)
+        progress.wait_for(lambda done: done.verdicts == 34)
         made = 34
         while not job(line, number).is_over and made < 400:
             line.frames("s1", 1)
             made += 1
-            counted.wait_for(has_verdicts(made))
+            progress.wait_for(has_verdicts(made))
     assert job(line, number).state == "done"
 
 
@@ -192,7 +192,7 @@ def thresholds_of(line: Line) -> list[Threshold]:
 
 def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
     scores = reviewed_line(line, 120)
-    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     assert recalibration_of(line).run() == 1
     newest, first = thresholds_of(line)
     assert (first.kind, newest.kind) == ("calibrated", "reviewed")
@@ -213,13 +213,13 @@ def test_without_a_word_from_anybody_the_threshold_stays(line: Line) -> None:
 def test_while_flagged_frames_wait_for_a_word_the_threshold_stays(line: Line) -> None:
     line.frames("s1", 120, defect=lambda number: number == 60)
     line.drain()
-    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     assert recalibration_of(line).run() == 0
 
 
 def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
     reviewed_line(line, 120)
-    say(line, line.verdicts("s1")[0].frame_id, "false_alarm")
+    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     with line.database.begin() as session:
         found = thresholds.history(session, stations.get(session, "s1").id)[0]
         thresholds.record(session, replace(found, value=0.5, kind="manual", reason="trial"))

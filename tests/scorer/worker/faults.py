@@ -1,4 +1,4 @@
-"""What the fault tests do to a line: workers die at a step, parts are away for a minute, a camera goes on."""
+"""Faults for tests: workers that die at a failpoint, services that are away for a minute, a camera that goes on."""
 
 import multiprocessing
 import os
@@ -67,20 +67,21 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 
 
 @contextmanager
-def noticed(line: Line, word: str) -> Iterator[tuple[ProgressWaiter, Callable[..., str]]]:
-    """A running worker, and a way to wait until it has waited for `word` for a minute, by its own count, and why.
+def noticed(line: Line, service: str) -> Iterator[tuple[ProgressWaiter, Callable[..., str]]]:
+    """Run a worker; yield its progress, and a function that waits until the worker has waited for a service.
 
-    What is done `meanwhile`, again and again, keeps up what it waits for.
+    The worker waits for a minute of its own count. The function returns the worker's reason; what it is given as
+    `meanwhile` is called again and again until then.
     """
     time_over = threading.Event()
     waited_s = 0.0
-    why: list[str] = []
+    reasons: list[str] = []
 
     def wait_for(stop: threading.Event, seconds: float) -> bool:
         nonlocal waited_s
         waited_s += seconds
-        if waited_s >= A_MINUTE_S and not why:
-            why.extend(worker.health())
+        if waited_s >= A_MINUTE_S and not reasons:
+            reasons.extend(worker.health())
             time_over.set()
         return stop.wait(min(seconds, 0.01))
 
@@ -88,33 +89,33 @@ def noticed(line: Line, word: str) -> Iterator[tuple[ProgressWaiter, Callable[..
     worker = line.worker(wait_for=wait_for)
 
     def until_it_waited(meanwhile: Callable[[], object] = lambda: None) -> str:
-        given_up = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not time_over.wait(0.1):
-            assert time.monotonic() < given_up
+            assert time.monotonic() < deadline_s
             meanwhile()
-        (said,) = why
-        assert said.startswith(f"Waiting for the {word}")
-        return said
+        (reason,) = reasons
+        assert reason.startswith(f"Waiting for the {service}")
+        return reason
 
-    with running(worker) as counted:
-        yield counted, until_it_waited
+    with running(worker) as progress:
+        yield progress, until_it_waited
 
 
 @contextmanager
 def taken_away(path: Path) -> Iterator[None]:
-    """A SQLite file is away; it goes and comes back in one step each, so that nobody makes an empty one in between."""
+    """Take a SQLite file away for the block, in one step each way, so that no process creates an empty one between."""
     hidden = path.parent / "hidden"
     hidden.mkdir()
     for name in path.parent.glob(f"{path.name}*"):
         os.link(name, hidden / name.name)
-    _lead(path, hidden)
+    _point(path, hidden)
     for name in path.parent.glob(f"{path.name}-*"):
         name.unlink()
     yield
-    _lead(path, hidden / path.name)
+    _point(path, hidden / path.name)
 
 
-def _lead(path: Path, to: Path) -> None:
+def _point(path: Path, to: Path) -> None:
     link = path.parent / "link"
     link.symlink_to(to)
     link.replace(path)
@@ -127,7 +128,7 @@ class NoClaimChecks:
 
 @contextmanager
 def camera(line: Line) -> Iterator[Callable[[int, int], None]]:
-    """The product's own producer with its spool: send so many frames, numbered from the first; all become durable."""
+    """Yield a function that sends frames, numbered from the first, by a producer with a spool; all become durable."""
     durable: set[str | None] = set()
     sent: set[str] = set()
     spool = Spool(line.folder / "spool", 100_000_000)

@@ -58,12 +58,12 @@ def test_of_two_workers_one_is_killed_mid_batch_and_the_other_does_its_share(lin
     sent: dict[str, list[UUID]] = {name: [] for name in stations}
     dying = start_worker(line, crash_at=step, drain=False)
     made = 0
-    with closing(Line(line.folder, line.services)) as other, running(other.worker("w2")) as counted:
+    with closing(Line(line.folder, line.services)) as other, running(other.worker("w2")) as progress:
         while dying.is_alive():  # until some of the partitions are the dying worker's
             for station, published in sent.items():
                 published += line.frames(station, 1)
-            made = counted.latest.verdicts
-            counted.wait_for(more_than(made, dying))
+            made = progress.latest.verdicts
+            progress.wait_for(more_than(made, dying))
         assert was_killed(dying)
     line.drain()
     for station, wanted in sent.items():
@@ -103,11 +103,11 @@ def test_a_clock_that_jumps_back_an_hour_changes_no_count_and_no_order(line: Lin
         return told[-1]
 
     before, after = line.frames("s1", 20), []
-    with running(line.worker(clock=clock)) as counted:
-        counted.wait_for(lambda done: done.verdicts == 20)
+    with running(line.worker(clock=clock)) as progress:
+        progress.wait_for(lambda done: done.verdicts == 20)
         line.published -= 3600  # cameras share the clock
         after = line.frames("s1", 20)
-        counted.wait_for(lambda done: done.verdicts == 40)
+        progress.wait_for(lambda done: done.verdicts == 40)
     made = sorted(line.verdicts("s1"), key=offset_of)
     assert [verdict.frame_id for verdict in made] == before + after
     assert min(told) < START - HOUR / 2
@@ -115,12 +115,12 @@ def test_a_clock_that_jumps_back_an_hour_changes_no_count_and_no_order(line: Lin
 
 def test_a_normal_set_switched_under_load_never_mixes(line: Line) -> None:
     second = line.normals("s1", first=2000, activate=False)
-    with running(line.worker()) as counted:
+    with running(line.worker()) as progress:
         sent = line.frames("s1", 40)
-        counted.wait_for(lambda done: done.verdicts >= 8)
+        progress.wait_for(lambda done: done.verdicts >= 8)
         line.activate(second)
         sent += line.frames("s1", 40)
-        counted.wait_for(lambda done: done.verdicts == 80)
+        progress.wait_for(lambda done: done.verdicts == 80)
     made = sorted(line.verdicts("s1"), key=offset_of)
     assert [verdict.frame_id for verdict in made] == sent
     used = [verdict.normal_set_id or 0 for verdict in made]

@@ -35,16 +35,16 @@ def test_an_embedded_bus_that_another_program_holds_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.bus.embedded.database.LOCK_TIMEOUT_S", 0.1)
-    with ready(tmp_path, Services()) as line, camera(line) as send, noticed(line, "bus") as (counted, until_it_waited):
+    with ready(tmp_path, Services()) as line, camera(line) as send, noticed(line, "bus") as (progress, until_it_waited):
         send(0, 20)
-        counted.wait_for(lambda done: done.verdicts == 20)
+        progress.wait_for(lambda done: done.verdicts == 20)
         with closing(sqlite3.connect(line.ingest.embedded_path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             send(20, 20)
             until_it_waited()
             other.execute("ROLLBACK")
         send(40, 20)
-        counted.wait_for(lambda done: done.verdicts == 60)
+        progress.wait_for(lambda done: done.verdicts == 60)
         assert parts_seen(line) == numbers(60)
 
 
@@ -69,9 +69,9 @@ def test_a_kafka_that_is_killed_for_a_minute_is_waited_for(
     with ready(tmp_path, services) as line, camera(line) as send:
         line.settings = line.settings.model_copy(update=AS_THEY_SHIP)
         worker = line.worker()
-        with running(worker) as counted:
+        with running(worker) as progress:
             send(0, 20)
-            counted.wait_for(lambda done: done.verdicts == 20)
+            progress.wait_for(lambda done: done.verdicts == 20)
             own_kafka.nodes[0].kill()
             back_s, sent = time.monotonic() + A_MINUTE_S, 20
             while time.monotonic() < back_s:
@@ -79,10 +79,10 @@ def test_a_kafka_that_is_killed_for_a_minute_is_waited_for(
                 sent += 1
                 every_second.wait(1)
             assert [said[:19] for said in worker.health()] == ["Waiting for the bus"]
-            assert counted.latest.verdicts == 20
+            assert progress.latest.verdicts == 20
             own_kafka.start()
             send(sent, 20)
-            counted.wait_for(lambda done: done.verdicts == sent + 20)
+            progress.wait_for(lambda done: done.verdicts == sent + 20)
             assert parts_seen(line) == numbers(sent + 20)
 
 
@@ -95,14 +95,14 @@ def test_one_of_three_brokers_that_is_killed_stops_nothing(tmp_path: Path, kafka
         kafka_replication_factor=3,
         kafka_unavailable_after_s=IngestSettings().kafka_unavailable_after_s,
     )
-    with ready(tmp_path, services) as line, camera(line) as send, running(line.worker()) as counted:
+    with ready(tmp_path, services) as line, camera(line) as send, running(line.worker()) as progress:
         send(0, 20)
-        counted.wait_for(lambda done: done.verdicts == 20)
+        progress.wait_for(lambda done: done.verdicts == 20)
         leading = kafka_cluster.leader(line.topic, line.verdicts("s1")[0].partition)
         leading.kill()
         try:
             send(20, 20)
-            counted.wait_for(lambda done: done.verdicts == 40)
+            progress.wait_for(lambda done: done.verdicts == 40)
         finally:
             kafka_cluster.start()
         assert parts_seen(line) == numbers(40)

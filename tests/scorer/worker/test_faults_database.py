@@ -22,31 +22,31 @@ def test_a_postgres_that_is_stopped_is_waited_for(
     tmp_path: Path, kafka_bootstrap: str, postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     services = Services(kafka_bootstrap, postgres_url, f"frames-{uuid.uuid4().hex}")
-    with ready(tmp_path, services) as line, noticed(line, "database") as (counted, until_it_waited):
+    with ready(tmp_path, services) as line, noticed(line, "database") as (progress, until_it_waited):
         sent = line.frames("s1", 20)
-        counted.wait_for(lambda done: done.verdicts >= 8)
+        progress.wait_for(lambda done: done.verdicts >= 8)
         postgres_server.stop()
         try:
             sent += line.frames("s1", 20)
             until_it_waited()
         finally:
             postgres_server.start()
-        counted.wait_for(lambda done: done.verdicts == 40)
+        progress.wait_for(lambda done: done.verdicts == 40)
         assert ids(line) == in_order_of_writing(line) == sent
 
 
 def test_a_sqlite_database_that_another_program_holds_is_waited_for(tmp_path: Path) -> None:
     services = Services(database_patience_s=0.05)
-    with ready(tmp_path, services) as line, noticed(line, "database") as (counted, until_it_waited):
+    with ready(tmp_path, services) as line, noticed(line, "database") as (progress, until_it_waited):
         sent = line.frames("s1", 20)
-        counted.wait_for(lambda done: done.verdicts >= 8)
+        progress.wait_for(lambda done: done.verdicts >= 8)
         with closing(sqlite3.connect(tmp_path / "andon.sqlite", isolation_level=None)) as other:
             other.execute("PRAGMA busy_timeout = 60000")
             other.execute("BEGIN IMMEDIATE")
             sent += line.frames("s1", 20)
             until_it_waited()
             other.execute("ROLLBACK")
-        counted.wait_for(lambda done: done.verdicts == 40)
+        progress.wait_for(lambda done: done.verdicts == 40)
         assert ids(line) == in_order_of_writing(line) == sent
 
 
@@ -78,17 +78,17 @@ def test_a_full_disk_under_postgres_is_waited_for(tmp_path: Path, tiny_postgres:
 def full_disk_is_waited_for(folder: Path, services: Services, disk: Path) -> None:
     """Frames come until their verdicts find no room any more."""
     ballast = disk / "ballast"
-    with ready(folder, services) as line, noticed(line, "database") as (counted, until_it_waited):
+    with ready(folder, services) as line, noticed(line, "database") as (progress, until_it_waited):
         sent = line.frames("s1", 10)
-        counted.wait_for(lambda done: done.verdicts == 10)
+        progress.wait_for(lambda done: done.verdicts == 10)
 
         def leave_no_room() -> None:
             """Whatever a vacuum or the tables' own spare pages give back."""
             fill(ballast)
-            if counted.latest.verdicts == len(sent):
+            if progress.latest.verdicts == len(sent):
                 sent.extend(line.frames("s1", 100))
 
         assert "no disk space left" in until_it_waited(meanwhile=leave_no_room)
         ballast.unlink()
-        counted.wait_for(lambda done: done.verdicts == len(sent))
+        progress.wait_for(lambda done: done.verdicts == len(sent))
         assert ids(line) == sent

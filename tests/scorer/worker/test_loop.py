@@ -151,10 +151,10 @@ def test_frames_wait_for_a_first_normal_set_and_come_first_and_in_order_then(lin
 def test_a_running_worker_takes_up_parked_frames_by_itself(line: Line) -> None:
     line.station("s2")
     line.frames("s2", 3)
-    with running(line.worker()) as counted:
-        counted.wait_for(lambda done: done.parked == 3)
+    with running(line.worker()) as progress:
+        progress.wait_for(lambda done: done.parked == 3)
         line.normals("s2")
-        counted.wait_for(lambda done: done.verdicts == 3)
+        progress.wait_for(lambda done: done.verdicts == 3)
 
 
 def test_a_normal_set_that_cannot_be_used_makes_dead_letters_that_say_so(line: Line) -> None:
@@ -169,12 +169,12 @@ def test_a_normal_set_that_cannot_be_used_makes_dead_letters_that_say_so(line: L
 
 def test_activation_under_load_switches_between_batches_and_reaches_running_workers(line: Line) -> None:
     second = line.normals("s1", first=2000, activate=False)
-    with running(line.worker()) as counted:
+    with running(line.worker()) as progress:
         line.frames("s1", 30)
-        counted.wait_for(lambda done: done.verdicts >= 8)
+        progress.wait_for(lambda done: done.verdicts >= 8)
         line.activate(second)
         line.frames("s1", 30)
-        counted.wait_for(lambda done: done.verdicts == 60)
+        progress.wait_for(lambda done: done.verdicts == 60)
     used = [verdict.normal_set_id or 0 for verdict in sorted(line.verdicts("s1"), key=offset_of)]
     assert used == sorted(used)
     assert used[-1] == second.id
@@ -200,7 +200,7 @@ def is_poison(framed: Framed) -> bool:
 def test_a_frame_that_breaks_the_model_is_tried_alone_and_then_a_dead_letter(line: Line) -> None:
     calls: list[int] = []
 
-    def fails(framed: Sequence[Framed]) -> None:
+    def fail(framed: Sequence[Framed]) -> None:
         calls.append(len(framed))
         if any(is_poison(one) for one in framed):
             raise RuntimeError("out of luck")
@@ -209,7 +209,7 @@ def test_a_frame_that_breaks_the_model_is_tried_alone_and_then_a_dead_letter(lin
     images = [encoded(part(number, size=(72, 72) if number == 2 else (64, 64))) for number in range(6)]
     line.publish("s1", images)
     with capture_logs():  # rendering the traceback with its tensors takes longer than all else here
-        done = line.drain(load=load_hooked(fails))
+        done = line.drain(load=load_hooked(fail))
     assert (done.verdicts, done.dead_letters) == (5, 1)
     assert calls == [6, 1, 1, 1, 1, 1, 1]
     (letter,) = line.letters()
@@ -228,12 +228,12 @@ def test_frames_of_several_stations_go_through_the_network_together_and_each_mee
     line.settings = scorer_settings(line.folder, batch_frames=8)
     assert line.drain(load=load_hooked(lambda framed: sizes.append(len(framed)))).verdicts == 6
     assert max(sizes) > 2
-    alone = Line(line.folder / "alone")
-    alone.station("s2")
-    alone.normals("s2", first=5000)
-    alone.frames("s2", 1)
-    alone.drain()
-    (expected,) = alone.verdicts("s2")
+    single = Line(line.folder / "single")
+    single.station("s2")
+    single.normals("s2", first=5000)
+    single.frames("s2", 1)
+    single.drain()
+    (expected,) = single.verdicts("s2")
     assert [verdict.score for verdict in line.verdicts("s2")] == pytest.approx([expected.score] * 2, abs=1e-6)
 
 
@@ -241,13 +241,13 @@ def test_what_comes_after_a_batch_that_failed_is_not_written_before_it(line: Lin
     """The third batch meets a missing model once; nothing of it or after it may get ahead."""
     seen: list[int] = []
 
-    def fails(framed: Sequence[Framed]) -> None:
+    def fail(framed: Sequence[Framed]) -> None:
         seen.append(len(framed))
         if len(seen) == 3:
             raise ModelUnavailable("gone for a moment")
 
     ids = line.frames("s1", 40)
-    line.drain(load=load_hooked(fails))
+    line.drain(load=load_hooked(fail))
     made = sorted(line.verdicts("s1"), key=lambda verdict: (verdict.decided_at, verdict.offset))
     assert [verdict.frame_id for verdict in made] == ids
 
@@ -275,13 +275,13 @@ def test_while_the_database_is_away_the_worker_waits_says_so_and_goes_on_after(l
 
     worker = line.worker(wait_for=wait_for)
     line.frames("s1", 5)
-    with running(worker) as counted:
-        counted.wait_for(lambda done: done.verdicts == 5)
+    with running(worker) as progress:
+        progress.wait_for(lambda done: done.verdicts == 5)
         with taken_away(line.folder / "andon.sqlite"):
             line.frames("s1", 5)
             assert waiting.wait(PATIENCE_S)
             assert "Waiting for the database" in worker.health()[0]
-        counted.wait_for(lambda done: done.verdicts == 10)
+        progress.wait_for(lambda done: done.verdicts == 10)
     assert worker.health() == []
     assert len(line.verdicts("s1")) == 10
 
@@ -297,11 +297,11 @@ def test_while_the_bus_is_away_the_worker_waits_and_goes_on_after(line: Line) ->
     line.frames("s1", 5)
     with ExitStack() as until_it_is_back:
         until_it_is_back.enter_context(taken_away(line.folder / "bus.sqlite"))
-        with running(worker) as counted:
+        with running(worker) as progress:
             assert waiting.wait(PATIENCE_S)
             assert "Waiting for the bus" in worker.health()[0]
             until_it_is_back.close()
-            counted.wait_for(lambda done: done.verdicts == 5)
+            progress.wait_for(lambda done: done.verdicts == 5)
 
 
 def test_while_the_image_store_is_away_nothing_is_committed(line: Line) -> None:
@@ -318,13 +318,13 @@ def test_while_the_image_store_is_away_nothing_is_committed(line: Line) -> None:
     folder.write_text("not a folder")
     worker = line.worker(wait_for=wait_for)
     line.frames("s1", 3)
-    with running(worker) as counted:
+    with running(worker) as progress:
         assert waiting.wait(PATIENCE_S)
         assert "Waiting for the image store" in worker.health()[0]
         assert len(line.verdicts()) == 3
         folder.unlink()
         (line.folder / "away").rename(folder)
-        counted.wait_for(lambda done: done.verdicts == 3)
+        progress.wait_for(lambda done: done.verdicts == 3)
 
 
 def test_pictures_are_decoded_in_portions_that_fit_the_memory_allowed(tmp_path: Path) -> None:
@@ -339,8 +339,8 @@ def test_a_worker_tells_how_it_is(line: Line) -> None:
     line.frames("s1", 3)
     line.drain()
     with line.database.read() as session:
-        (told,) = workers.list_all(session)
-    assert (told.name, told.state, told.detector, told.lag) == ("w1", "stopped", "nearest-patch", 0)
+        (status,) = workers.list_all(session)
+    assert (status.name, status.state, status.detector, status.lag) == ("w1", "stopped", "nearest-patch", 0)
 
 
 def test_two_workers_share_the_frames_and_agree(line: Line) -> None:

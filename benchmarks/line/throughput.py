@@ -148,7 +148,7 @@ def engine_in_use(settings: ScorerSettings) -> str:
         return settings.engine
     allows_bf16 = settings.precision != "fp32" and has_fast_bf16(resolve_device(settings.device))
     chosen = [
-        str(one.running)
+        str(one.chosen)
         for one in read_measurements(settings.engines_path / FILE).values()
         if one.backbone == settings.backbone.replace("/", " ") and ("torch bf16" in one.images_per_s) == allows_bf16
     ]

@@ -66,7 +66,9 @@ def _rows(
     chosen = find_architecture(MODEL)
     torch.manual_seed(0)
     network = build_network(chosen)
-    engines: list[EngineName] = [one for one in ("torch", "cuda-graphs") if ENGINES[one].missing(device) is None]
+    engines: list[EngineName] = [
+        one for one in ("torch", "cuda-graphs") if ENGINES[one].unavailable_reason(device) is None
+    ]
     for engine in engines:
         towers = OpenClip(network, chosen, device, "auto", engine)
         blocks = select_blocks("", towers.blocks, MODEL)

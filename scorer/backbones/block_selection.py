@@ -1,4 +1,4 @@
-"""Which blocks of a vision transformer give the patches that are compared."""
+"""Which blocks of a vision transformer provide the patches that are compared."""
 
 from scorer.errors import UnsupportedBackbone
 
@@ -7,7 +7,7 @@ DEFAULT_TWELFTHS = (7, 9, 11)
 
 
 def select_blocks(wanted: str, depth: int, backbone: str) -> tuple[int, ...]:
-    """Rising block numbers, counted from 1: those of the setting, or at 7, 9 and 11 twelfths of the depth.
+    """Return rising block numbers, counted from 1: those of the setting, or at 7, 9 and 11 twelfths of the depth.
 
     Raises `UnsupportedBackbone` for a setting that is no list of the backbone's blocks.
     """

@@ -1,4 +1,4 @@
-"""OpenCLIP towers out of the weights folder by a backbone's name, shared by all who ask for the same."""
+"""OpenCLIP towers from the weights folder by a backbone's name; detectors with the same towers share them."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -35,18 +35,18 @@ class LoadedClip:
 
 
 _in_use: WeakValueDictionary[tuple[str, str, str], LoadedClip] = WeakValueDictionary()
-"""By sha256, device, and what the settings say of engine and precision."""
+"""Towers in use by sha256, device, and engine with precision."""
 
 
 def load_patches(settings: ScorerSettings, device: torch.device) -> OpenClipPatches:
-    """The image tower that the settings name, for methods that compare patches."""
+    """Load the image tower that the settings name, for methods that compare patches."""
     clip = load_clip(settings, device)
     blocks = select_blocks(settings.backbone_blocks, clip.towers.blocks, settings.backbone)
     return OpenClipPatches(clip.towers, blocks, clip.stored.sha256)
 
 
 def load_clip(settings: ScorerSettings, device: torch.device) -> LoadedClip:
-    """Both towers that the settings name; raises `ModelUnavailable` where the weights folder has none of that name."""
+    """Load both towers that the settings name; raises `ModelUnavailable` where the folder has none of that name."""
     folder = WeightsStore(settings.weights_path)
     return load_towers(folder, folder.tower(settings.backbone.removeprefix(FAMILY)), settings, device)
 
@@ -54,7 +54,7 @@ def load_clip(settings: ScorerSettings, device: torch.device) -> LoadedClip:
 def load_towers(
     folder: WeightsStore, kept: StoredWeights, settings: ScorerSettings, device: torch.device
 ) -> LoadedClip:
-    """The towers of a kept file, on the engine and in the precision that the settings or a measurement choose."""
+    """Load the towers of a stored file, on the engine and in the precision that settings or a measurement choose."""
     key = kept.sha256, str(device), f"{settings.engine} {settings.precision}"
     if (clip := _in_use.get(key)) is None:
         clip = _in_use[key] = LoadedClip(_loaded(folder, kept, settings, device), kept)

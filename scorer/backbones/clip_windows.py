@@ -19,12 +19,12 @@ from scorer.backbones.openclip import OpenClip
 from scorer.errors import UnsupportedBackbone
 
 WINDOW_TOKEN_BATCH = {"cpu": 960, "cuda": 1 << 15}
-"""Tokens of windows that go through the blocks together, by device; on a processor few, so that they stay near it."""
+"""Tokens of windows that go through the blocks together, by device; few on a processor, so that they stay in cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowFeatures:
-    """What B images come to, float32 and unnormalised.
+    """Embeddings of B images and of their windows, float32 and unnormalised.
 
     embedding: (B, D) of the whole image. patches: (B, P, W), last block's tokens after the last norm. windows: for
     each side length (B, windows, D), row by row, 0 where it was left out.
@@ -36,14 +36,13 @@ class WindowFeatures:
 
 
 def window_cells(grid: tuple[int, int], side: int) -> torch.Tensor:
-    """The cells of every window of `side` × `side` cells, stride one, row by row: (windows, side²) patch numbers."""
+    """Return the cells of every window of `side` × `side` cells, stride one, row by row: (windows, side²) indices."""
     numbers = torch.arange(grid[0] * grid[1]).view(grid)
     return rearrange(numbers.unfold(0, side, 1).unfold(1, side, 1), "rows columns h w -> (rows columns) (h w)")
 
 
 class ClipWindows:
-    """The image tower of a CLIP, for whole images and windows of them; raises `UnsupportedBackbone` for another
-    kind."""
+    """The image tower of a CLIP, for whole images and their windows; raises `UnsupportedBackbone` for another kind."""
 
     def __init__(self, towers: OpenClip, sides: Sequence[int]) -> None:
         model = towers.architecture.model
@@ -65,7 +64,7 @@ class ClipWindows:
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> WindowFeatures:
-        """Images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: which windows of each side, (B, N) bool."""
+        """Encode images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: windows of each side, (B, N) bool."""
         visual = self._visual
         entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
         leaving = visual.transformer(entering)
@@ -77,7 +76,7 @@ class ClipWindows:
     def _windows(
         self, entering: torch.Tensor, projected: torch.Tensor, cells: torch.Tensor, needed: torch.Tensor
     ) -> torch.Tensor:
-        """Embeddings of needed windows, (B, N, D), from tokens and their first projections, (B, 1 + P, …)."""
+        """Embed needed windows, (B, N, E), from tokens and their first projections, (B, 1 + P, …)."""
         batch, tokens = entering.shape[:2]
         of_class = torch.zeros(len(cells), 1, dtype=torch.long, device=cells.device)
         in_image = torch.cat([of_class, cells + 1], dim=1)  # (N, T): the class token, then the window's patches
@@ -106,12 +105,15 @@ class ClipWindows:
 
 
 def _projected(block: Any, states: torch.Tensor) -> torch.Tensor:
-    """Queries, keys and values beside one another: (…, W) to (…, 3 W)."""
+    """Return queries, keys and values side by side: (…, W) to (…, 3 W)."""
     return functional.linear(block.ln_1(states), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
 
 def _passed(block: Any, states: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
-    """The first tokens of N windows through a block: states (N, t, W), projections of all T ≥ t tokens (N, T, 3 W)."""
+    """Pass the first tokens of N windows through a block.
+
+    states: (N, t, W); projected: projections of all T ≥ t tokens, (N, T, 3 W).
+    """
     heads = block.attn.num_heads
     query, key, value = rearrange(projected, "n t (three h d) -> three n h t d", three=3, h=heads)
     mixed = functional.scaled_dot_product_attention(query[:, :, : states.shape[1]], key, value)
@@ -121,7 +123,7 @@ def _passed(block: Any, states: torch.Tensor, projected: torch.Tensor) -> torch.
 
 
 def _is_clips_own(visual: nn.Module) -> bool:
-    """Whether this is CLIP's image transformer with a class token, as its paper has it."""
+    """Return whether this is CLIP's image transformer with a class token, as in its paper."""
     return (
         isinstance(visual, VisionTransformer)
         and visual.attn_pool is None

@@ -40,7 +40,7 @@ EPSILON = 1e-8
 
 
 class Filterbank:
-    """Turns framed pictures into patch tokens; deterministic, float32, a batch's tokens equal the single ones."""
+    """Encodes framed images to patch tokens, float32; deterministic; a `PatchBackbone`."""
 
     name = "filterbank"
     weights_sha256: str | None = None
@@ -58,12 +58,12 @@ class Filterbank:
 
     @property
     def configuration(self) -> dict[str, float]:
-        """What its values depend on."""
+        """All that its values depend on."""
         return asdict(self.bank)
 
     @torch.no_grad()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Framed pictures (B, 3, H, W), uint8 RGB of `size`, to tokens (1 layer, B, P patches row by row, width)."""
+        """Encode images (B, 3, H, W), uint8 RGB of `size`: (1 layer, B, P, D) float32, patches row by row."""
         planes = torch.einsum("kc,bchw->bkhw", self._opponent, pixels.to(self.device).float() / 255)
         texture = torch.cat([*self._textures(planes[:, :1])], dim=1)
         colour = self._colours(planes[:, 1:]) * self.bank.colour_gain**2
@@ -83,7 +83,7 @@ class Filterbank:
             luma = self._halved(luma)
 
     def _colours(self, chroma: torch.Tensor) -> torch.Tensor:
-        """How far each opponent leans to either side, and how strongly it varies at a quarter of the size."""
+        """Return positive and negative means of each opponent colour, and how it varies at a quarter of the size."""
         mean = self._averaged(chroma)
         quarter = self._halved(self._halved(chroma))
         single = quarter.reshape(-1, 1, *quarter.shape[2:])
@@ -100,7 +100,7 @@ class Filterbank:
 
 
 def _strengths(plane: torch.Tensor, pairs: torch.Tensor, stride: int = 2) -> torch.Tensor:
-    """Local strength of each wavelet pair: (N, 1, H, W) to (N, orientations, H / stride, W / stride)."""
+    """Return the local strength of each wavelet pair: (N, 1, H, W) to (N, orientations, H / stride, W / stride)."""
     margin = pairs.shape[-1] // 2
     answers = functional.conv2d(functional.pad(plane, (margin,) * 4, mode="reflect"), pairs, stride=stride)
     even, odd = answers[:, 0::2], answers[:, 1::2]
@@ -108,7 +108,7 @@ def _strengths(plane: torch.Tensor, pairs: torch.Tensor, stride: int = 2) -> tor
 
 
 def _gabor_pairs(bank: FilterbankConfig, orientations: int) -> torch.Tensor:
-    """Even and odd wavelets in turn, silent on a flat picture, each of absolute sum 1: (2 × orientations, 1, k, k)."""
+    """Return even and odd wavelets in turn, zero on a flat image, of absolute sum 1: (2 · orientations, 1, k, k)."""
     reach = bank.kernel_px // 2
     y, x = torch.meshgrid(torch.arange(-reach, reach + 1.0), torch.arange(-reach, reach + 1.0), indexing="ij")
     kernels: list[torch.Tensor] = []

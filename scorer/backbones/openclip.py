@@ -22,7 +22,7 @@ from scorer.engines.registry import compile_network
 from scorer.errors import ModelUnavailable
 
 OPTIONAL_TENSORS = frozenset({"logit_scale", "logit_bias"})
-"""Temperature of CLIP's own training; a checkpoint without it encodes images and texts all the same."""
+"""Temperature of CLIP's own training; a checkpoint without it encodes images and texts in the same way."""
 
 TEXT_BATCH_SIZE = 64
 
@@ -38,35 +38,37 @@ class Architecture:
 
 
 def find_architecture(model: str, tag: str | None = None) -> Architecture:
-    """What OpenCLIP knows of a model by name, such as ``ViT-B-16-plus-240``; a tag may change activation and pixels."""
+    """Return the architecture of a name such as ``ViT-B-16-plus-240``; a tag may change activation and normalisation.
+
+    Raises `ModelUnavailable` for a name that OpenCLIP does not know.
+    """
     config = open_clip.get_model_config(model)
     if config is None:
         near = get_close_matches(model, open_clip.list_models(), n=3)
         hint = f"near it are {', '.join(near)}" if near else "ViT-B-16-plus-240 is InCTRL's"
         raise ModelUnavailable(f"OpenCLIP knows no model {model}; {hint}.")
-    of_tag = open_clip.get_pretrained_cfg(model, tag) if tag else {}
-    if of_tag.get("quick_gelu"):
+    pretrained = open_clip.get_pretrained_cfg(model, tag) if tag else {}
+    if pretrained.get("quick_gelu"):
         config["quick_gelu"] = True
-    return Architecture(
-        model, config, tuple(of_tag.get("mean", OPENAI_DATASET_MEAN)), tuple(of_tag.get("std", OPENAI_DATASET_STD))
-    )
+    mean, std = pretrained.get("mean", OPENAI_DATASET_MEAN), pretrained.get("std", OPENAI_DATASET_STD)
+    return Architecture(model, config, tuple(mean), tuple(std))
 
 
 def build_network(chosen: Architecture) -> nn.Module:
-    """The network of an architecture with random weights, on the processor, ready to infer."""
+    """Build the network of an architecture with random weights, on the CPU, ready for inference."""
     config = deepcopy(dict(chosen.config))
     text = config["text_cfg"]
-    of_own_kind = config.pop("custom_text", False) or "hf_model_name" in text
+    has_custom_text = config.pop("custom_text", False) or "hf_model_name" in text
     if "hf_model_name" in text:
         text["hf_model_pretrained"] = False
-    kind = CLIP if not of_own_kind else CoCa if "multimodal_cfg" in config else CustomTextCLIP
+    kind = CLIP if not has_custom_text else CoCa if "multimodal_cfg" in config else CustomTextCLIP
     network: nn.Module = kind(**config)
     return network.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the image tower says: tokens per asked block (L, B, P, W), embeddings (B, D) unnormalised; float32."""
+    """Outputs of the image tower: tokens of each chosen block (L, B, P, D), embeddings (B, E) unnormalised; float32."""
 
     tokens: torch.Tensor
     embedding: torch.Tensor
@@ -84,7 +86,7 @@ class ImageFeatures:
 
 
 class ImageTower(nn.Module):
-    """The image tower as one function: normalised images to the tokens of each asked block, and the embeddings."""
+    """The image tower as one function: normalised images to the tokens of each chosen block, and the embeddings."""
 
     def __init__(self, visual: nn.Module, blocks: Sequence[int], dtype: torch.dtype) -> None:
         super().__init__()
@@ -93,19 +95,22 @@ class ImageTower(nn.Module):
         self.dtype = dtype
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        answer = self.visual.forward_intermediates(
+        """Encode images (B, 3, H, W): L of (B, P, D), then (B, E)."""
+        outputs = self.visual.forward_intermediates(
             images.to(self.dtype),
             indices=[block - 1 for block in self.blocks],
             output_fmt="NLC",
             normalize_intermediates=False,
         )
-        return (*answer["image_intermediates"], answer["image_features"])
+        return (*outputs["image_intermediates"], outputs["image_features"])
 
 
 class OpenClip:
     """Both towers on one device; the image tower in the chosen precision, the text tower always in fp32.
 
-    grid: rows and columns of patches; blocks: how many transformer blocks the image tower has.
+    Attributes:
+        grid: Rows and columns of patches.
+        blocks: Number of transformer blocks of the image tower.
     """
 
     def __init__(
@@ -140,15 +145,17 @@ class OpenClip:
         device: torch.device,
         precision: Precision = "auto",
     ) -> "OpenClip":
-        """The towers with these weights; raises `InvalidWeights` where one is missing, left over or of another
-        width."""
+        """Build towers with these weights.
+
+        Raises `InvalidWeights` where a tensor is missing, left over or of another width.
+        """
         network = build_network(chosen)
         checkpoints.load_into(network, tensors, called, optional=OPTIONAL_TENSORS)
         return cls(network, chosen, device, precision)
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the images it sees, in pixels."""
+        """Height and width of the images that it takes, in pixels."""
         return image_size_of(self.network)
 
     @property
@@ -157,36 +164,39 @@ class OpenClip:
         return int(self.architecture.config["embed_dim"])
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) uint8 RGB as the image tower takes it: a share of 255, less the mean, by the deviation."""
+        """Normalise (B, 3, H, W) uint8 RGB for the image tower: to 0 to 1, minus the mean, divided by the deviation."""
         mean = torch.tensor(self.architecture.mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self.architecture.std, device=self.device).view(3, 1, 1)
         return ((to_device(pixels, self.device).float() / 255 - mean) / std).to(self.dtype)
 
     @torch.no_grad()
     def encode_images(self, images: torch.Tensor, blocks: Sequence[int]) -> ImageFeatures:
-        """Encode normalised images once; `blocks` count from 1 and rise. Tokens are a block's output without CLS."""
+        """Encode normalised images (B, 3, H, W); `blocks` count from 1 and rise.
+
+        Tokens are a block's output without the class token.
+        """
         *tokens, embedding = self._encoder(tuple(blocks))(images)
         return ImageFeatures(torch.stack(tokens), embedding)
 
     def _encoder(self, blocks: tuple[int, ...]) -> Forward:
-        """The image tower on its engine, made when these blocks are first asked for."""
+        """Return the image tower on its engine, compiled when these blocks are first used."""
         with self._compiling:
             if blocks not in self._encoders:
                 example = torch.zeros(1, 3, *self.image_size, device=self.device)
-                calls = replace(self._calls, network=f"{self._calls.network}-{'-'.join(map(str, blocks))}")
+                calls = replace(self._calls, network_id=f"{self._calls.network_id}-{'-'.join(map(str, blocks))}")
                 tower = ImageTower(self._visual, blocks, self.dtype).eval()
                 self._encoders[blocks] = compile_network(self._engine, tower, example, calls)
             return self._encoders[blocks]
 
     @torch.no_grad()
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
-        """The bare image tower: normalised images to (B, D)."""
+        """Embed normalised images (B, 3, H, W) with the bare image tower: (B, E) float32."""
         embedding: torch.Tensor = self._visual(images)
         return embedding.float()
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """(N, D), unnormalised; a text beyond the tower's context is cut, as CLIP's tokenizer does."""
+        """Embed N texts: (N, E), unnormalised; a text longer than the context is cut, as CLIP's tokenizer does."""
         tokens = self._tokenizer()(list(texts)).to(self.device)
         return torch.cat([self._embed_tokens(part) for part in tokens.split(TEXT_BATCH_SIZE)])
 
@@ -201,18 +211,23 @@ class OpenClip:
 
     @property
     def has_clip_text_tower(self) -> bool:
-        """Whether the text tower is CLIP's own, so that words may be vectors that no dictionary has."""
+        """Whether the text tower is CLIP's own, which takes word vectors that no dictionary has."""
         return _is_causal(self.network)
 
     def embed_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Texts as word vectors (N, context length, W), and the place of each text's last, (N,); for
-        `has_clip_text_tower`."""
+        """Return texts as word vectors (N, context length, W), and the index of each text's last word, (N,).
+
+        The text tower must be CLIP's own, see `has_clip_text_tower`.
+        """
         network: Any = self.network
         tokens = self._tokenizer()(list(texts)).to(self.device)
         return network.token_embedding(tokens), tokens.argmax(dim=1)
 
     def embed_words(self, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """Word vectors (N, T, W) without positions, each read at its place of `ends`, to (N, D); keeps gradients."""
+        """Embed word vectors (N, T, W) without positions, each text read at its index in `ends` (N,): (N, E).
+
+        Gradients flow to the words.
+        """
         network: Any = self.network
         length = words.shape[1]
         states = words + network.positional_embedding[:length]
@@ -244,12 +259,15 @@ class OpenClipPatches:
         }
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, height, width), uint8 RGB, to (layers, B, patches row by row, width), float32."""
+        """Encode images (B, 3, H, W), uint8 RGB of `size`: (L, B, P, D) float32, patches row by row."""
         return self._towers.encode_images(self._towers.normalised(pixels), self._blocks).tokens
 
 
 def grid_of(network: nn.Module, model: str) -> tuple[int, int]:
-    """Rows and columns of patches of an image tower; raises `ModelUnavailable` where it is no vision transformer."""
+    """Return rows and columns of patches of an image tower.
+
+    Raises `ModelUnavailable` where it is no vision transformer.
+    """
     _blocks_of(network, model)
     trunk = _trunk_of(network)
     rows, columns = getattr(trunk, "patch_embed", trunk).grid_size
@@ -257,7 +275,7 @@ def grid_of(network: nn.Module, model: str) -> tuple[int, int]:
 
 
 def image_size_of(network: Any) -> tuple[int, int]:
-    """Height and width of the images that an image tower sees, in pixels."""
+    """Return height and width of the images that an image tower takes, in pixels."""
     height, width = network.visual.image_size
     return int(height), int(width)
 
@@ -273,12 +291,12 @@ def _blocks_of(network: nn.Module, model: str) -> Any:
 
 
 def _trunk_of(network: nn.Module) -> Any:
-    """The image transformer; a timm tower keeps it one level down."""
+    """Return the image transformer; a timm tower has it one level down."""
     return getattr(network.visual, "trunk", network.visual)
 
 
 def _is_causal(network: Any) -> bool:
-    """Whether this is CLIP's own text tower, as its paper has it."""
+    """Return whether this is CLIP's own text tower, as in its paper."""
     return (
         isinstance(network, CLIP)
         and network.attn_mask is not None

@@ -10,21 +10,23 @@ from scorer.imaging.framing import CellBox
 
 
 class PatchBackbone(Protocol):
-    """Turns framed pictures into patch tokens; a batch's tokens equal the single ones."""
+    """Encodes framed images to patch tokens; the tokens of a batch equal those of its images one by one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in the registry, such as ``andon-tiny``."""
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of the weights file; None where nothing is learned."""
+        """The sha256 of the weights file; None where nothing is learned."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where the network runs."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the pictures it takes, in pixels."""
+        """Height and width of the images that it takes, in pixels."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -35,31 +37,38 @@ class PatchBackbone(Protocol):
         """All that its values depend on beside the weights."""
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, height, width), uint8 RGB, to (layers, B, patches row by row, width), float32."""
+        """Encode images (B, 3, H, W), uint8 RGB of `size`: (L, B, P, D) float32, patches row by row."""
 
 
 @runtime_checkable
 class CropsPadding(Protocol):
-    """A backbone that takes pictures of fewer cells as well, for less, and so needs no bars (docs/adr/0030)."""
+    """A backbone that also takes images of fewer cells, in less time, and so can skip padding (docs/adr/0030)."""
 
     def tokens_within(self, pixels: torch.Tensor, box: CellBox) -> torch.Tensor:
-        """Pictures of the cells in `box`, to tokens as `tokens` gives them: of the whole grid, 0 outside the box."""
+        """Encode images of the cells in `box` to tokens of the whole grid, as `tokens` does; they are 0 outside it."""
 
 
 def scatter_to_grid(layers: Sequence[torch.Tensor], box: CellBox | None, grid: tuple[int, int]) -> torch.Tensor:
-    """Layers (B, patches of the box, its width) as tokens of the whole grid: (layers, B, patches, the largest width).
+    """Place the tokens of a box in the whole grid.
 
-    box: None for all of it. What lies outside and beyond a layer's width is 0, which changes no cosine.
+    Args:
+        layers: L of (B, patches of the box, the layer's width).
+        box: Where they lie; None for the whole grid.
+        grid: Rows and columns.
+
+    Returns:
+        (L, B, P, D), D the largest width; what lies outside the box and beyond a layer's width is 0, which changes no
+        cosine.
     """
     box = box or CellBox(0, grid[0], 0, grid[1])
-    pictures, width = len(layers[0]), max(layer.shape[2] for layer in layers)
-    whole = layers[0].new_empty(len(layers), pictures, *grid, width)  # (L, B, rows, columns, W)
+    images, width = len(layers[0]), max(layer.shape[2] for layer in layers)
+    whole = layers[0].new_empty(len(layers), images, *grid, width)  # (L, B, rows, columns, D)
     whole[:, :, : box.top] = 0
     whole[:, :, box.bottom :] = 0
     whole[:, :, box.rows, : box.left] = 0
     whole[:, :, box.rows, box.right :] = 0
     for number, layer in enumerate(layers):
-        inside = whole[number, :, box.rows, box.columns]
-        inside[..., : layer.shape[2]] = rearrange(layer, "b (r c) w -> b r c w", r=inside.shape[1])
+        inside = whole[number, :, box.rows, box.columns]  # a view
+        inside[..., : layer.shape[2]] = rearrange(layer, "b (r c) d -> b r c d", r=inside.shape[1])
         inside[..., layer.shape[2] :] = 0
     return whole.flatten(2, 3)

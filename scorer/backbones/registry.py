@@ -1,4 +1,4 @@
-"""The backbones there are for methods that compare patches, by name: a new one is one file and one line here."""
+"""All backbones for methods that compare patches, by name: a new one is one file and one line here."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -16,7 +16,7 @@ Fp32Backbone = Callable[[], PatchBackbone]
 
 
 def _openclip(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
-    from scorer.backbones import clip_loader  # OpenCLIP takes seconds to import, which only who asks for it should wait
+    from scorer.backbones import clip_loader  # OpenCLIP takes seconds to import
 
     return clip_loader.load_patches(settings, device)
 
@@ -37,7 +37,7 @@ FAMILIES: Mapping[str, BackboneFactory] = {
     "openclip/": _openclip,
     "timm/": _timm,
 }
-"""Vision transformers out of the weights folder, by what their names start with."""
+"""Vision transformers from the weights folder, by the prefix of their names."""
 
 
 def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
@@ -60,7 +60,7 @@ def load(settings: ScorerSettings, device: torch.device) -> PatchBackbone:
 
 
 def fp32_twin(backbone: PatchBackbone, settings: ScorerSettings, device: torch.device) -> Fp32Backbone | None:
-    """Loads, when first asked, what `load` made of the settings once more, on torch in fp32; None where it is fp32."""
+    """Return a function that loads the same backbone on torch in fp32, once; None where `backbone` is fp32 already."""
     if not backbone.configuration.get("bf16"):
         return None
     in_fp32 = settings.model_copy(update={"precision": "fp32", "engine": "torch"})
@@ -68,7 +68,7 @@ def fp32_twin(backbone: PatchBackbone, settings: ScorerSettings, device: torch.d
 
 
 def require_known(name: str) -> None:
-    """Raise `UnknownBackbone` unless there is a backbone of that name, or it is one of a family."""
+    """Raise `UnknownBackbone` unless a backbone has that name, or it is one of a family."""
     if name not in BACKBONES and not any(name.startswith(prefix) and name != prefix for prefix in FAMILIES):
         raise UnknownBackbone(
             f"There is no backbone {name!r}; scorer.backbone is one of {', '.join(sorted(BACKBONES))}, "

@@ -29,7 +29,7 @@ FAMILY = "timm/"
 
 
 class BlockTokens(nn.Module):
-    """A transformer as one function: normalised pictures to the tokens of each asked block, after the last norm."""
+    """A transformer as one function: normalised images to the tokens of each chosen block, after the last norm."""
 
     def __init__(self, network: Any, blocks: Sequence[int], dtype: torch.dtype) -> None:
         super().__init__()
@@ -38,6 +38,7 @@ class BlockTokens(nn.Module):
         self.dtype = dtype
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Encode images (B, 3, H, W): the tokens of each block, (B, P, D)."""
         return tuple(
             self.network.forward_intermediates(
                 pictures.to(self.dtype),
@@ -51,7 +52,7 @@ class BlockTokens(nn.Module):
 
 
 class TimmVit:
-    """Turns framed pictures into the patch tokens of chosen blocks; `blocks` count from 1 and rise."""
+    """Encodes framed images to the patch tokens of chosen blocks; `blocks` count from 1 and rise."""
 
     def __init__(
         self,
@@ -83,33 +84,36 @@ class TimmVit:
 
     @property
     def depth(self) -> int:
-        """How many blocks it has."""
+        """The number of blocks."""
         return depth_of(self._network)
 
     @property
     def width(self) -> int:
-        """Of a token."""
+        """The width of a token."""
         return int(self._network.embed_dim)
 
     @property
     def prefix_tokens(self) -> int:
-        """How many class and register tokens go before the patches."""
+        """The number of class and register tokens before the patches."""
         return int(self._network.num_prefix_tokens)
 
     @property
     def configuration(self) -> Mapping[str, float]:
-        """What its values depend on beside the weights."""
+        """All that its values depend on beside the weights."""
         layers = {f"layer {place}": float(block) for place, block in enumerate(self.blocks)}
         return {**self._rounding, "normed": 1.0, **layers}
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, height, width), uint8 RGB, to (blocks, B, patches row by row, width), float32."""
+        """Encode images (B, 3, H, W), uint8 RGB of `size`: (blocks, B, P, D) float32, patches row by row."""
         return torch.stack(self._encode((to_device(pixels, self.device).float() / 255 - self._mean) / self._std))
 
 
 def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
-    """The kept transformer that the settings name; raises `ModelUnavailable` where it isn't kept, saying what to do."""
+    """Load the transformer that the settings name from the weights folder.
+
+    Raises `ModelUnavailable`, saying how to get it, where it is not stored.
+    """
     folder = WeightsStore(settings.weights_path)
     try:
         kept = folder.transformer(settings.backbone)
@@ -133,7 +137,7 @@ def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
 
 
 def build_timm(name: str, on_no_device: bool = False) -> nn.Module:
-    """A transformer of timm's by ``MODEL`` or ``MODEL.TAG``, with random weights, or none at all `build_on_meta`.
+    """Build a timm transformer by ``MODEL`` or ``MODEL.TAG``, with random weights, or without any `on_no_device`.
 
     Raises `UnknownBackbone` for a name that timm doesn't know, `UnsupportedBackbone` where it is no vision transformer.
     """
@@ -157,7 +161,7 @@ def require_patches(network: nn.Module, name: str) -> None:
 
 
 def depth_of(network: Any) -> int:
-    """How many blocks a transformer has."""
+    """Return the number of blocks of a transformer."""
     return len(network.blocks)
 
 

@@ -1,4 +1,4 @@
-"""`andon-tiny`: the backbone that ships inside, distilled by this project from two teachers (docs/adr/0008).
+"""`andon-tiny`: the backbone that ships in this package, distilled by this project from two teachers (docs/adr/0008).
 
 One trunk has two outputs at stride 16: one learned from ResNet-18's layer3, one from MobileNetV2's block 12.
 """
@@ -40,7 +40,7 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class TinyConfig:
-    """Widths of the network: what passes from block to block by stage, what each block's middle has, and the branch."""
+    """Channels of the network: of stem, stages, each block's middle, branch and both outputs."""
 
     stem: int = 32
     stages: tuple[int, int, int] = (32, 128, 256)
@@ -50,7 +50,7 @@ class TinyConfig:
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions around a shortcut, the first to a narrow middle."""
+    """Two 3 × 3 convolutions beside a shortcut, the first to a narrow middle."""
 
     def __init__(self, width: int, middle: int, out: int, stride: int) -> None:
         super().__init__()
@@ -59,12 +59,13 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(width, out, 1, stride) if stride > 1 or width != out else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute (B, out, H / stride, W / stride) of (B, width, H, W)."""
         short = x if self.shortcut is None else self.shortcut(x)
         return functional.relu(self.conv2(functional.relu(self.conv1(x))) + short)
 
 
 class Branch(nn.Module):
-    """The second output: reads the trunk at strides 8 and 16, one cell further down and right as its teacher does."""
+    """The second output: it reads the trunk at strides 8 and 16, one cell down and right as its teacher does."""
 
     def __init__(self, fine: int, coarse: int, width: int, out: int) -> None:
         super().__init__()
@@ -74,6 +75,7 @@ class Branch(nn.Module):
         self.last = nn.Conv2d(width, out, 1)
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        """Compute (B, out, h, w) of the trunk at stride 8, (B, fine, 2 h, 2 w), and at stride 16, (B, coarse, h, w)."""
         # An even side padded below and to the right is where TensorFlow puts the cells of a strided convolution.
         joined = functional.relu(self.fine(functional.pad(fine, (0, 1, 0, 1))) + self.coarse(coarse))
         answer: torch.Tensor = self.last(self.block(joined))
@@ -81,7 +83,7 @@ class Branch(nn.Module):
 
 
 class TinyNetwork(nn.Module):
-    """Pictures (B, 3, H, W) in [0, 1], H and W multiples of 16, to two maps (B, 256, h, w) and (B, 96, h, w)."""
+    """From images (B, 3, H, W) in [0, 1], H and W multiples of 16, to two maps (B, 256, h, w) and (B, 96, h, w)."""
 
     def __init__(self, shape: TinyConfig | None = None) -> None:
         super().__init__()
@@ -96,13 +98,13 @@ class TinyNetwork(nn.Module):
         self.branch = Branch(self.shape.stages[1], width, self.shape.branch, self.shape.outputs[1])
 
     def stem(self, pictures: torch.Tensor) -> torch.Tensor:
-        """What enters the first block: (B, stem, H / 4, W / 4)."""
+        """Return what enters the first block: (B, stem, H / 4, W / 4)."""
         mean, deviation = (torch.tensor(one, device=pictures.device).view(3, 1, 1) for one in (_MEAN, _DEVIATION))
         normalised = ((pictures - mean) / deviation).to(self.conv1.weight.dtype)
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
 
     def trunk(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the branch reads: maps at stride 8 and at stride 16; the latter is the first output."""
+        """Return what the branch reads: maps at stride 8 and at stride 16; the latter is the first output."""
         x = self.stem(pictures)
         for block in self.blocks[:_FINE_BLOCKS]:
             x = block(x)
@@ -112,24 +114,26 @@ class TinyNetwork(nn.Module):
         return fine, x
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute both maps of images (B, 3, H, W)."""
         fine, coarse = self.trunk(pictures)
         return coarse, self.branch(fine, coarse)
 
 
 class TokenOutputs(nn.Module):
-    """Both maps of a network as patches row by row, (B, P, 256) and (B, P, 96): in memory, channels are last anyway."""
+    """Both maps of a network as patches row by row, (B, P, 256) and (B, P, 96); channels are last in memory anyway."""
 
     def __init__(self, network: TinyNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute both layers of tokens of images (B, 3, H, W)."""
         first, second = (one.flatten(2).transpose(1, 2) for one in self.network(pictures))
         return first, second
 
 
 class TinyBackbone:
-    """Turns framed pictures into two layers of patch tokens; float32, a batch's tokens equal the single ones."""
+    """Encodes framed images to two layers of patch tokens, float32; a `PatchBackbone` that crops padding."""
 
     name = NAME
 
@@ -156,12 +160,12 @@ class TinyBackbone:
 
     @property
     def configuration(self) -> dict[str, float]:
-        """What its values depend on beside the weights."""
+        """All that its values depend on beside the weights."""
         return {"side_px": IMAGE_SIDE_PX, "stride_px": STRIDE_PX, **self._rounding}
 
     @torch.inference_mode()
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Framed pictures (B, 3, H, W), uint8 RGB of `size`, to (2 outputs, B, P patches row by row, 256).
+        """Encode images (B, 3, H, W), uint8 RGB of `size`: (2 outputs, B, P, 256), patches row by row.
 
         The second output has 96 values and then zeros.
         """
@@ -169,7 +173,7 @@ class TinyBackbone:
 
     @torch.inference_mode()
     def tokens_within(self, pixels: torch.Tensor, box: CellBox) -> torch.Tensor:
-        """As `CropsPadding`."""
+        """Encode images of the cells in a box, see `CropsPadding`."""
         return self._tokens(pixels, box)
 
     def _tokens(self, pixels: torch.Tensor, box: CellBox | None) -> torch.Tensor:
@@ -178,7 +182,7 @@ class TinyBackbone:
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:
-    """The backbone with the weights that ship in this package, on torch in fp32; `expected` None takes any sha256.
+    """Load the backbone with the weights that ship in this package, on torch in fp32; `expected` None takes any sha256.
 
     Raises `InvalidWeights` for a file that is missing, cut short, changed or of another network.
     """
@@ -187,7 +191,7 @@ def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected
 
 
 def load_tiny_on_engine(settings: ScorerSettings, device: torch.device) -> TinyBackbone:
-    """The backbone that ships, on the engine and in the precision that the settings or a measurement choose."""
+    """Load the backbone that ships, on the engine and in the precision that the settings or a measurement choose."""
     network, found = read_tiny()
     called = engine_options(settings, NAME, found)
 
@@ -201,7 +205,7 @@ def load_tiny_on_engine(settings: ScorerSettings, device: torch.device) -> TinyB
 
 
 def read_tiny(path: Path = WEIGHTS, expected: str | None = SHA256) -> tuple[TinyNetwork, str]:
-    """The network and its file's sha256; see `load_tiny`."""
+    """Return the network and its file's sha256; see `load_tiny`."""
     if not path.is_file():
         raise InvalidWeights(f"The weights of {NAME} are not at {path}; install the package again.")
     content = path.read_bytes()

@@ -1,13 +1,13 @@
-"""PaDiM: at every place of the picture a Gaussian of the normals' patches there; a patch's Mahalanobis distance to it.
+"""PaDiM: at every cell of the grid a Gaussian of the normals' patches there; a patch's Mahalanobis distance to it.
 
 Defard, Setkov, Loesch and Audigier, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
 Localization", ICPR 2020, arXiv 2011.08785.
 
-Layers stand side by side and, of all their channels, a random choice stays. The covariance of K normals has at most
-K − 1 directions, beside the constant that keeps it invertible; so no matrix is inverted: a distance is what a patch
-deviates along those directions, each by its own spread, and off them, by the constant. What each normal's distance is
-to the Gaussians of the others follows in closed form (docs/adr/0022). The map is smoothed a little; the image
-score is its largest value.
+Layers stand side by side, and a random choice of all their channels is used. The covariance of K normals has at most
+K − 1 directions, beside the constant that keeps it invertible; so no matrix is inverted: a distance is how far a patch
+deviates along those directions, each divided by its own variance, and off them, divided by the constant. The distance
+of each normal to the Gaussians of the others follows in closed form (docs/adr/0022). The map is smoothed slightly; the
+image score is its largest value.
 """
 
 import math
@@ -22,24 +22,25 @@ from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers, used_channels
 
 CHANNELS = 100
-"""So many channels are kept, chosen at random (the paper's d for ResNet-18)."""
+"""Number of channels used, chosen at random (the paper's d for ResNet-18)."""
 
 CHANNEL_SEED = 0
 
 CONSTANT = 0.01
-"""What is added to each variance (the paper's ε)."""
+"""Added to each variance (the paper's ε)."""
 
 SMOOTHING = 1 / 64
-"""The map is smoothed by a Gaussian of so much of the picture's height (the paper's σ, 4 of 256 pixels)."""
+"""Standard deviation of the Gaussian that smooths the map, as a fraction of the image's height (the paper's σ, 4 of
+256 pixels)."""
 
 MIN_SCATTER = 1e-10
-"""A direction with less than this share of the widest one's scatter is none."""
+"""A direction with less than this fraction of the largest scatter is made of rounding errors."""
 
 EPSILON = 1e-30
 
 
 class Padim:
-    """PaDiM on any backbone with patch tokens; it wants parts that lie still."""
+    """PaDiM on any backbone with patch tokens; it needs parts that lie at the same position in every image."""
 
     name = "padim"
     rotations = (0,)
@@ -53,72 +54,83 @@ class Padim:
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
-        """Keep for each place the mean, the directions in which the normals vary, and how much."""
+        """Store for each cell the mean, the directions in which the normals vary, and their variances."""
         chosen = select_channels(normals.tokens)
-        at_place = concat_layers(normals.in_fp32().tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
-        return {"channels": chosen, **fit_gaussians(at_place, normals.valid_mask.T, normals.grid)}
+        by_cell = concat_layers(normals.in_fp32().tokens)[:, :, chosen].transpose(0, 1)  # (P, K, D)
+        return {"channels": chosen, **fit_gaussians(by_cell, normals.valid_mask.T, normals.grid)}
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """The image score is the map's largest value; there are no other components."""
-        at_place = concat_layers(queries.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, B, D)
-        maps = smooth_maps(mahalanobis(at_place, fitted).T, queries.valid_mask, queries.grid)
+        """Score images; the component is the image score itself, the map's largest value."""
+        by_cell = concat_layers(queries.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, B, D)
+        maps = smooth_maps(mahalanobis(by_cell, fitted).T, queries.valid_mask, queries.grid)
         image = maps.amax(dim=1)
         return ScoreTensors(image, maps, {"farthest patch": image})
 
     def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Each normal's farthest patch from the Gaussians of the others."""
-        at_place = concat_layers(normals.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, K, D)
-        distances, judged = leave_one_out_mahalanobis(at_place, normals.valid_mask.T)
-        return smooth_maps(distances.T, judged.T, normals.grid).amax(dim=1)
+        """Return the distance of each normal's farthest patch to the Gaussians of the others, (K,)."""
+        by_cell = concat_layers(normals.tokens)[:, :, fitted["channels"]].transpose(0, 1)  # (P, K, D)
+        distances, compared = leave_one_out_mahalanobis(by_cell, normals.valid_mask.T)
+        return smooth_maps(distances.T, compared.T, normals.grid).amax(dim=1)
 
 
 def select_channels(tokens: torch.Tensor) -> torch.Tensor:
-    """Which of the joined channels are kept, rising: zeros that only fill a layer up to the others' width never are."""
+    """Choose channels of the joined layers, in rising order: (channels,) int64.
+
+    Zeros that only fill a layer to the others' width are never chosen.
+    """
     width = tokens.shape[3]
-    used = [torch.arange(layer * width, layer * width + end) for layer, end in enumerate(used_channels(tokens))]
+    used = [torch.arange(layer * width, layer * width + count) for layer, count in enumerate(used_channels(tokens))]
     channels = torch.cat(used)
     drawn = torch.randperm(len(channels), generator=torch.Generator().manual_seed(CHANNEL_SEED))[:CHANNELS]
     return channels[drawn.sort().values].to(tokens.device)
 
 
-def fit_gaussians(at_place: torch.Tensor, valid_mask: torch.Tensor, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """A Gaussian for each place of K normals (P, K, D) that look at it where (P, K) says so.
+def fit_gaussians(by_cell: torch.Tensor, valid_mask: torch.Tensor, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """Fit a Gaussian to each cell of K normals.
 
-    means: (P, D); axes: (P, K, D), orthonormal or zero; variances: (P, K) along the axes, without the constant. A place
-    that no normal looks at has the Gaussian of the nearest place that one does.
+    A cell that is padding in every normal has the Gaussian of the nearest cell that is not.
+
+    Args:
+        by_cell: Patches cell by cell, (P, K, D).
+        valid_mask: Which of them show the image, (P, K) bool.
+        grid: Rows and columns.
+
+    Returns:
+        means (P, D); axes (P, K, D), orthonormal or zero; variances (P, K) along the axes, without the constant.
     """
-    deviations, means, count = _centred(at_place, valid_mask)
+    deviations, means, count = _centred(by_cell, valid_mask)
     # Few normals, many channels: the covariance's axes come from the products of deviations, (P, K, K).
     products = deviations @ deviations.transpose(1, 2)
-    scatters, turned = torch.linalg.eigh(products)
-    real = scatters > _rounding(scatters)
+    scatters, eigenvectors = torch.linalg.eigh(products)
+    real = scatters > _min_scatter(scatters)
     lengths = torch.where(real, scatters, torch.inf).sqrt()
-    axes = (turned.transpose(1, 2) @ deviations) / lengths[:, :, None]
+    axes = (eigenvectors.transpose(1, 2) @ deviations) / lengths[:, :, None]
     variances = torch.where(real, scatters, 0) / (count - 1).clamp(min=1)[:, None]
-    source = nearest_valid(valid_mask.any(dim=1), grid)
-    return {"means": means[source].float(), "axes": axes[source].float(), "variances": variances[source].float()}
+    nearest = nearest_valid(valid_mask.any(dim=1), grid)
+    return {"means": means[nearest].float(), "axes": axes[nearest].float(), "variances": variances[nearest].float()}
 
 
-def mahalanobis(at_place: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Distances of B patches at each place, (P, B, D), to its Gaussian: (P, B)."""
-    deviations = at_place - fitted["means"][:, None]
+def mahalanobis(by_cell: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the distances of B patches of each cell, (P, B, D), to the cell's Gaussian: (P, B)."""
+    deviations = by_cell - fitted["means"][:, None]
     along = deviations @ fitted["axes"].transpose(1, 2)  # (P, B, K)
     off = deviations - along @ fitted["axes"]
     squared = (along.square() / (fitted["variances"] + CONSTANT)[:, None]).sum(dim=2)
     return (squared + off.square().sum(dim=2) / CONSTANT).sqrt()
 
 
-def leave_one_out_mahalanobis(at_place: torch.Tensor, valid_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distance of each of K normals (P, K, D) to the Gaussian of the others at its place, (P, K).
+def leave_one_out_mahalanobis(by_cell: torch.Tensor, valid_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the distance of each of K normals (P, K, D) to the Gaussian of the others in its cell, (P, K).
 
-    The second answer, (P, K), is False where it does not look or no other does. Names and formula as in docs/adr/0022.
+    The second result, (P, K), is False where the normal or all others are padding. Names and formula are those of
+    docs/adr/0022.
     """
-    deviations, _, count = _centred(at_place, valid_mask)
+    deviations, _, count = _centred(by_cell, valid_mask)
     products = deviations @ deviations.transpose(1, 2)  # (P, K, K)
-    scatters, turned = torch.linalg.eigh(products)
+    scatters, eigenvectors = torch.linalg.eigh(products)
     ridge = (CONSTANT * (count - 2).clamp(min=1))[:, None]
-    real = scatters > _rounding(scatters)
-    on_axes = turned.square() * real[:, None]  # (P, K, axes)
+    real = scatters > _min_scatter(scatters)
+    on_axes = eigenvectors.square() * real[:, None]  # (P, K, axes)
     damped = torch.where(real, scatters, 1) + ridge
     leverage = (on_axes * (scatters / damped)[:, None]).sum(dim=2)
     grown = (count / (count - 1).clamp(min=1))[:, None]
@@ -129,38 +141,39 @@ def leave_one_out_mahalanobis(at_place: torch.Tensor, valid_mask: torch.Tensor) 
     return squared.clamp(min=0).sqrt().float(), valid_mask & (count > 1)[:, None]
 
 
-def smooth_maps(maps: torch.Tensor, judged: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Maps (B, P), smoothed where (B, P) says that a cell is judged, 0 elsewhere; other cells have no say."""
+def smooth_maps(maps: torch.Tensor, valid: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Smooth maps (B, P) where `valid` (B, P) is True; other cells are 0 and do not enter the smoothing."""
     deviation = SMOOTHING * grid[0]
     reach = math.ceil(4 * deviation)
-    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / deviation).square())
-    weight = judged.view(-1, 1, *grid).to(maps.dtype)
-    sums = _blurred(maps.masked_fill(~judged, 0).view(-1, 1, *grid), bell)
-    return (sums / _blurred(weight, bell).clamp(min=EPSILON)).flatten(1).masked_fill(~judged, 0)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / deviation).square())
+    weight = valid.view(-1, 1, *grid).to(maps.dtype)
+    sums = _blurred(maps.masked_fill(~valid, 0).view(-1, 1, *grid), kernel)
+    return (sums / _blurred(weight, kernel).clamp(min=EPSILON)).flatten(1).masked_fill(~valid, 0)
 
 
-def _blurred(maps: torch.Tensor, bell: torch.Tensor) -> torch.Tensor:
-    """(B, 1, rows, columns) along both axes, with nothing around."""
-    reach = len(bell) // 2
-    along = functional.conv2d(maps, bell.view(1, 1, 1, -1), padding=(0, reach))
-    return functional.conv2d(along, bell.view(1, 1, -1, 1), padding=(reach, 0))
+def _blurred(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Convolve (B, 1, rows, columns) with a kernel along both axes; what lies outside is 0."""
+    reach = len(kernel) // 2
+    along = functional.conv2d(maps, kernel.view(1, 1, 1, -1), padding=(0, reach))
+    return functional.conv2d(along, kernel.view(1, 1, -1, 1), padding=(reach, 0))
 
 
-def _centred(at_place: torch.Tensor, valid_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Deviations (P, K, D) from the mean of those that look, (P, D), 0 for the others, and how many look, (P,)."""
-    looking = valid_mask[:, :, None].double()
-    count = looking.sum(dim=1)
-    means = (at_place * looking).sum(dim=1) / count.clamp(min=1)
-    return (at_place - means[:, None]) * looking, means, count[:, 0]
+def _centred(by_cell: torch.Tensor, valid_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return deviations (P, K, D) from the mean of the valid ones, 0 for the others, that mean (P, D), and their
+    number (P,)."""
+    valid = valid_mask[:, :, None].double()
+    count = valid.sum(dim=1)
+    means = (by_cell * valid).sum(dim=1) / count.clamp(min=1)
+    return (by_cell - means[:, None]) * valid, means, count[:, 0]
 
 
-def _rounding(scatters: torch.Tensor) -> torch.Tensor:
-    """Below this a direction is made of rounding errors: (P, K) to (P, 1)."""
+def _min_scatter(scatters: torch.Tensor) -> torch.Tensor:
+    """Return the scatter below which a direction is made of rounding errors: (P, K) to (P, 1)."""
     return scatters.amax(dim=1, keepdim=True) * MIN_SCATTER
 
 
-def nearest_valid(seen: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """For each place the place nearest to it that is seen, itself where it is: (P,)."""
+def nearest_valid(valid: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Return for each cell the nearest valid one, the cell itself where it is valid: (P,) indices."""
     rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    cells = torch.stack([rows.flatten(), columns.flatten()], dim=1).float().to(seen.device)
-    return torch.cdist(cells, cells).masked_fill(~seen, torch.inf).argmin(dim=1)
+    cells = torch.stack([rows.flatten(), columns.flatten()], dim=1).float().to(valid.device)
+    return torch.cdist(cells, cells).masked_fill(~valid, torch.inf).argmin(dim=1)

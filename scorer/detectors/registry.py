@@ -14,7 +14,7 @@ from scorer.detectors.patch_detector import PatchDetector
 from scorer.detectors.patch_method import PatchMethod
 from scorer.detectors.patchcore import PatchCore
 from scorer.detectors.protocol import Detector
-from scorer.detectors.regad import detector as regad
+from scorer.detectors.regad import method as regad
 from scorer.detectors.spade import Spade
 from scorer.detectors.subspacead import SubspaceAD
 from scorer.detectors.whole_image import WholeImageDetector, WholeImageMethod

@@ -1,4 +1,4 @@
-"""Nearest neighbours by Euclidean distance, and the one vector a patch becomes when its layers are joined."""
+"""Nearest neighbours by Euclidean distance, and the one vector that a patch becomes when its layers are joined."""
 
 import torch
 from einops import rearrange
@@ -6,38 +6,40 @@ from einops import rearrange
 from scorer.distances.cosine import to_unit_length
 
 MAX_PRODUCTS = 1 << 22
-"""Most products held at once (16 MiB of float32); more queries go in parts, which changes no value."""
+"""Most products held in memory at once (16 MiB of float32); more are computed in chunks, which changes no value."""
 
 
 def concat_layers(tokens: torch.Tensor) -> torch.Tensor:
-    """All layers of a patch side by side: (L, B, P, W) to (B, P, L·W)."""
-    return rearrange(tokens, "l b p w -> b p (l w)")
+    """Put all layers of a patch side by side: (L, B, P, D) to (B, P, L · D)."""
+    return rearrange(tokens, "l b p d -> b p (l d)")
 
 
 def used_channels(tokens: torch.Tensor) -> list[int]:
-    """Up to which channel each layer of (L, B, P, W) is used: the rest is zeros that fill it up to others' width."""
-    used = (tokens != 0).flatten(1, 2).any(dim=1)
+    """Return how many channels each layer of (L, B, P, D) uses; the rest is zeros that fill it to the others' width."""
+    used = (tokens != 0).flatten(1, 2).any(dim=1)  # (L, D)
     return [int(layer.nonzero().max()) + 1 if layer.any() else len(layer) for layer in used]
 
 
 def concat_unit_layers(tokens: torch.Tensor) -> torch.Tensor:
-    """Layers at unit length side by side, of unit length together: (L, B, P, W) to (B, P, L·W).
+    """Put layers at unit length side by side, at unit length together: (L, B, P, D) to (B, P, L · D).
 
     The cosine of two such patches is the mean of their layers' cosines.
     """
     return concat_layers(to_unit_length(tokens)) * float(len(tokens) ** -0.5)
 
 
-def nearest_euclidean(queries: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distance of each of (N, D) to its nearest among (M, D), and which that is: two tensors (N,).
+def nearest_euclidean(queries: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the nearest of (M, D) to each of (N, D).
 
     Products alone choose the neighbour; its distance is that of the difference, so near ones are not lost in rounding.
+
+    Returns:
+        Distances (N,), and the indices of the nearest in `memory`, (N,) int64.
     """
-    middle = kept.mean(dim=0)
-    centred = kept - middle
+    mean = memory.mean(dim=0)
+    centred = memory - mean
     half_lengths = centred.square().sum(dim=1) / 2
-    rows = max(1, MAX_PRODUCTS // len(kept))
-    places = torch.cat(
-        [torch.addmm(half_lengths, part, centred.T, alpha=-1).argmin(1) for part in torch.split(queries - middle, rows)]
-    )
-    return (queries - kept[places]).norm(dim=1), places
+    rows = max(1, MAX_PRODUCTS // len(memory))
+    chunks = torch.split(queries - mean, rows)
+    indices = torch.cat([torch.addmm(half_lengths, chunk, centred.T, alpha=-1).argmin(1) for chunk in chunks])
+    return (queries - memory[indices]).norm(dim=1), indices

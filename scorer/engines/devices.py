@@ -1,4 +1,4 @@
-"""Where the model runs."""
+"""The device that a model runs on, its memory and its cores."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ UNKNOWN_MEMORY_BYTES = 4 * 1024**3
 
 
 def usable_cores() -> int:
-    """How many this process may use."""
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -38,50 +38,50 @@ def runs_single_threaded(wanted: Device) -> bool:
 
 
 def processor_name() -> str:
-    """The processor's name, with the widest arithmetic that it has for networks."""
+    """Return the processor's name, with the widest arithmetic that it has for networks."""
     information = Path("/proc/cpuinfo")
     if not information.exists():
         return platform.processor() or platform.machine()
     lines = information.read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    wide = next((one for one in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if one in flags), "no avx2")
-    return f"{names[0] if names else platform.machine()} ({wide})"
+    widest = next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "no avx2")
+    return f"{names[0] if names else platform.machine()} ({widest})"
 
 
 def to_device(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Pixels on the device; to a GPU out of pinned memory, so that the copy waits for nobody."""
+    """Return the pixels on the device; to a GPU they go from pinned memory, so that the copy is asynchronous."""
     if pixels.device.type == device.type:
         return pixels
     return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels.to(device)
 
 
 def memory_bytes(device: torch.device, limits: Sequence[Path] = CONTAINER_MEMORY_LIMITS) -> int:
-    """How much memory the device has; a processor's is bounded by what a container may use, where that is less."""
+    """Return the memory of the device in bytes; a processor's is that of its container where that is less."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     if not hasattr(os, "sysconf"):
         return UNKNOWN_MEMORY_BYTES
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    said = (path.read_text(encoding="ascii").strip() for path in limits if path.is_file())
-    return min([whole, *(int(one) for one in said if one.isdigit())])
+    texts = (path.read_text(encoding="ascii").strip() for path in limits if path.is_file())
+    return min([whole, *(int(text) for text in texts if text.isdigit())])
 
 
 def default_score_threads(wanted: Device) -> int:
-    """Model calls side by side: one a core on a processor, one in all on an accelerator, which is busy with one.
+    """Return how many model calls run in parallel: one per core on a processor, one on an accelerator.
 
-    Two calls of one thread each do more than one of two threads, which wait for each other, spinning, at every layer.
+    Two calls of one thread each do more than one call of two threads, which spin at every layer to wait for each other.
     """
     return usable_cores() if resolve_device(wanted).type == "cpu" else 1
 
 
 def resolve_device(wanted: Device) -> torch.device:
-    """The device of that name, the best there is for ``auto``; raises `ModelUnavailable` for one that is not there."""
+    """Return the device of that name, the best one for ``auto``; raises `ModelUnavailable` for a missing one."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return torch.device(next(name for name, there in available.items() if there))
+        return torch.device(next(name for name, is_available in available.items() if is_available))
     if not available[wanted]:
         raise ModelUnavailable(
-            f"scorer.device is {wanted}, and torch sees no such device here; set it to auto or cpu, or mend the driver."
+            f"scorer.device is {wanted}, and torch finds no such device; set it to auto or cpu, or repair the driver."
         )
     return torch.device(wanted)

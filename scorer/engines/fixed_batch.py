@@ -1,4 +1,4 @@
-"""Batches of any size on a network that takes only some: split, filled up, and cut to size again."""
+"""Batches of any size on a network that takes only some sizes: split, padded, and cut to size again."""
 
 from collections.abc import Sequence
 
@@ -7,30 +7,30 @@ import torch
 from scorer.engines.protocol import Forward
 
 
-def split_batch(pictures: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """(pictures, size) of each part, largest first; sizes rise, and 1 is the first of them.
+def split_batch(images: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Split a batch into chunks, largest first: (images, size) of each; `sizes` rise and begin with 1.
 
-    A rest goes into the smallest size that holds it.
+    A remainder goes into the smallest size that holds it.
     """
-    parts, left = [], pictures
-    while left > 0:
-        size = next((one for one in sizes if one >= left), sizes[-1])
-        parts.append((min(left, size), size))
-        left -= size
-    return parts
+    chunks, remaining = [], images
+    while remaining > 0:
+        size = next((size for size in sizes if size >= remaining), sizes[-1])
+        chunks.append((min(remaining, size), size))
+        remaining -= size
+    return chunks
 
 
-def with_fixed_batches(encode: Forward, sizes: Sequence[int]) -> Forward:
-    """`encode`, which is only ever called with one of `sizes` pictures; what fills a part up is thrown away again."""
+def with_fixed_batches(forward: Forward, sizes: Sequence[int]) -> Forward:
+    """Return a `Forward` for any batch size that calls `forward` with one of `sizes` images only."""
 
-    def of_any_size(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        answers, first = [], 0
-        for some, size in split_batch(len(pictures), sizes):
-            part = pictures[first : first + some]
-            if some < size:
-                part = torch.cat([part, part[-1:].expand(size - some, -1, -1, -1)])
-            answers.append([answer[:some] for answer in encode(part)])
-            first += some
-        return tuple(torch.cat(layer) for layer in zip(*answers, strict=True))
+    def forward_any(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs, first = [], 0
+        for count, size in split_batch(len(images), sizes):
+            chunk = images[first : first + count]
+            if count < size:  # the last image fills the chunk; what it gives is dropped
+                chunk = torch.cat([chunk, chunk[-1:].expand(size - count, -1, -1, -1)])
+            outputs.append([output[:count] for output in forward(chunk)])
+            first += count
+        return tuple(torch.cat(layer) for layer in zip(*outputs, strict=True))
 
-    return of_any_size
+    return forward_any

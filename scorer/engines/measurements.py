@@ -1,4 +1,4 @@
-"""What was measured of engines on this machine, in a file that people may read; no torch is needed to read it."""
+"""How fast engines are on this machine, in a JSON file; reading it needs no torch."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ FILE = "measured.json"
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """How a network is computed."""
+    """The engine and the precision that a network runs in."""
 
     engine: EngineName
     precision: Literal["fp32", "bf16"]
@@ -30,34 +30,44 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineMeasurement:
-    """Pictures a second of all calls together, by `str(Running)`, and why others are not among them."""
+    """How fast the engines compute one backbone on one machine.
+
+    Attributes:
+        backbone: Its name.
+        machine: Processor and cores, or the GPU.
+        chosen: The engine and precision to use.
+        images_per_s: Images per second of all parallel calls together, by `str(EngineConfig)`.
+        rejected: Why others are not among them, by `str(EngineConfig)`.
+        measured_at: UTC, ISO 8601.
+    """
 
     backbone: str
     machine: str
-    running: EngineConfig
+    chosen: EngineConfig
     images_per_s: Mapping[str, float]
-    left_out: Mapping[str, str]
+    rejected: Mapping[str, str]
     measured_at: str
 
 
 def read_measurements(file: Path) -> dict[str, EngineMeasurement]:
-    """What was measured so far, by key; nothing where there is no file, or one that can't be read."""
+    """Return all measurements by key; none where the file is missing or cannot be read."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        stored = json.loads(file.read_text(encoding="utf-8"))
         return {
-            key: EngineMeasurement(**{**one, "running": EngineConfig(**one["running"])}) for key, one in told.items()
+            key: EngineMeasurement(**{**fields, "chosen": EngineConfig(**fields["chosen"])})
+            for key, fields in stored.items()
         }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("measurements of engines can't be read, all are made anew", file=str(file), error=str(error))
+        log.warning("measurements of engines can't be read, all are repeated", file=str(file), error=str(error))
         return {}
 
 
-def record_measurement(file: Path, key: str, found: EngineMeasurement) -> None:
-    """Beside what is there; a worker that starts at the same time may measure as well, and either's answer will do."""
-    written = {one: asdict(measured) for one, measured in (read_measurements(file) | {key: found}).items()}
-    try_to_write(file, (json.dumps(written, indent=2) + "\n").encode())
+def record_measurement(file: Path, key: str, measurement: EngineMeasurement) -> None:
+    """Add a measurement to the file; of two workers that measure at the same time either's result is as good."""
+    stored = {name: asdict(entry) for name, entry in (read_measurements(file) | {key: measurement}).items()}
+    try_to_write(file, (json.dumps(stored, indent=2) + "\n").encode())
 
 
 def try_to_write(file: Path, content: bytes) -> None:
@@ -65,4 +75,4 @@ def try_to_write(file: Path, content: bytes) -> None:
     try:
         write_file(file, content)
     except OSError as error:  # no reason to stop the line
-        log.warning("what was made of a network can't be kept", file=str(file), error=str(error))
+        log.warning("what was compiled of a network can't be stored", file=str(file), error=str(error))

@@ -1,6 +1,7 @@
-"""A network as an ONNX graph of one picture, which OpenVINO and ONNX Runtime both read.
+"""A network as an ONNX graph for one image, which OpenVINO and ONNX Runtime both read.
 
-Of one picture, for on a processor a batch does not make a picture cheaper, and so a batch equals its pictures exactly.
+It takes one image because a batch does not make an image cheaper on a processor, and so the outputs of a batch equal
+those of its images exactly.
 """
 
 import contextlib
@@ -28,64 +29,70 @@ CODE_DIGITS = 8
 NOISY_LOGGERS = ("onnx_ir", "onnxscript")
 
 RunOne = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[np.float32]]]
-"""One picture (1, 3, H, W) to the network's answers of it."""
+"""From one image (1, 3, H, W) to the network's outputs."""
 
 
 def unavailable_reason(package: str, device: torch.device) -> str | None:
-    """Why an engine of that package can't be used."""
+    """Return a sentence why an engine of that package cannot be used; None where it can."""
     if device.type != "cpu":
         return f"{package} is for processors, and the model runs on {device.type}."
-    absent = [one for one in (package, "onnx", "onnxscript") if find_spec(one) is None]
+    absent = [name for name in (package, "onnx", "onnxscript") if find_spec(name) is None]
     return f"{', '.join(absent)} is not installed: {INSTALL_HINT}." if absent else None
 
 
 def load_or_export(network: nn.Module, example: torch.Tensor, cell_px: int | None, file: Path | None) -> bytes:
-    """The graph, weights within, out of `file` where it was kept; exporting takes seconds.
+    """Return the graph with its weights, read from `file` where it is stored; exporting takes seconds.
 
-    cell_px: it takes heights and widths that are multiples of this, up to the example's; None for the example's alone.
+    Args:
+        network: What to export.
+        example: Images (1, 3, H, W) float32.
+        cell_px: The graph takes heights and widths that are multiples of this, up to the example's; None for the
+            example's alone.
+        file: Where the graph is stored, its name extended by a hash of the code; None to store nothing.
     """
     if file is None:
         return export_onnx(network, example, cell_px)
     name = "-".join([file.stem, *(["bf16"] if is_bf16(network) else [])])
-    file = file.with_stem(f"{name}-{_code_of(network)}")
+    file = file.with_stem(f"{name}-{_code_hash(network)}")
     if file.exists():
         return file.read_bytes()
     graph = export_onnx(network, example, cell_px)
     try_to_write(file, graph)
     for earlier in set(file.parent.glob(f"{name}-{'?' * CODE_DIGITS}{file.suffix}")) - {file}:
-        with contextlib.suppress(OSError):  # of code that is gone; a large network's takes hundreds of megabytes
+        with contextlib.suppress(OSError):  # of earlier code; a large network's takes hundreds of megabytes
             earlier.unlink()
     return graph
 
 
-def _code_of(network: nn.Module) -> str:
-    """Tells the code that the network is made of, ours and others', so that a graph of earlier code isn't taken."""
-    ours = b"".join(Path(one).read_bytes() for one in (inspect.getfile(type(network)), __file__))
+def _code_hash(network: nn.Module) -> str:
+    """Return a hash of the code that the network consists of, so that a graph of earlier code is not used."""
+    ours = b"".join(Path(path).read_bytes() for path in (inspect.getfile(type(network)), __file__))
     others = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
     return sha256(ours + " ".join(others).encode()).hexdigest()[:CODE_DIGITS]
 
 
 def is_bf16(network: nn.Module) -> bool:
-    """Whether its weights are."""
-    return any(one.dtype == torch.bfloat16 for one in network.parameters())
+    """Return whether the network has weights in bf16."""
+    return any(weights.dtype == torch.bfloat16 for weights in network.parameters())
 
 
 class InFloat32(nn.Module):
-    """A network whose answers are float32, whatever it computes in: numpy has no bf16."""
+    """A network whose outputs are float32, whatever it computes in: numpy has no bf16."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(one.float() for one in self.network(pictures))
+        """Return the network's outputs for (B, 3, H, W), float32."""
+        return tuple(output.float() for output in self.network(pictures))
 
 
 def export_onnx(network: nn.Module, example: torch.Tensor, cell_px: int | None) -> bytes:
-    """The graph, weights within; what the exporter has to say of itself is not for an operator."""
+    """Export the graph with its weights; the exporter's own messages, which do not concern an operator, are dropped."""
     shapes = None if cell_px is None else {"pictures": _sizes(example, cell_px)}
-    for talkative in NOISY_LOGGERS:
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -97,12 +104,12 @@ def export_onnx(network: nn.Module, example: torch.Tensor, cell_px: int | None) 
 
 
 def _sizes(example: torch.Tensor, cell_px: int) -> Mapping[int, Any]:
-    """Height and width as torch's exporter is told of them."""
+    """Return height and width as torch's exporter takes them."""
     sides = {2: "rows", 3: "columns"}
     return {side: cell_px * Dim(name, max=example.shape[side] // cell_px) for side, name in sides.items()}
 
 
-def one_by_one(run: RunOne, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The answers for (B, 3, H, W), put together again."""
-    answers = [run(picture) for picture in np.split(np.ascontiguousarray(pictures.numpy()), len(pictures))]
-    return tuple(torch.from_numpy(np.concatenate(layer)) for layer in zip(*answers, strict=True))
+def run_one_by_one(run: RunOne, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the outputs for (B, 3, H, W), image by image."""
+    outputs = [run(image) for image in np.split(np.ascontiguousarray(images.numpy()), len(images))]
+    return tuple(torch.from_numpy(np.concatenate(layer)) for layer in zip(*outputs, strict=True))

@@ -12,22 +12,24 @@ from scorer.engines.protocol import EngineOptions, Forward
 class OnnxRuntimeEngine:
     """One session, which any number of threads may call."""
 
-    def missing(self, device: torch.device) -> str | None:
-        """It is an extra."""
+    def unavailable_reason(self, device: torch.device) -> str | None:
+        """Return why it cannot be used: it is an extra, for processors."""
         return onnx_graph.unavailable_reason("onnxruntime", device)
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
-        """In fp32, as the network is."""
+    def compile(
+        self, network: nn.Module, example: torch.Tensor, options: EngineOptions, cell_px: int | None
+    ) -> Forward:
+        """Return a `Forward` that computes in fp32."""
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = calls.threads, 1
-        options.log_severity_level = 3  # errors; the rest is about choices that are its own
-        graph = onnx_graph.load_or_export(network, example, cell_px, calls.graph)
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session_options = onnxruntime.SessionOptions()
+        session_options.intra_op_num_threads, session_options.inter_op_num_threads = options.threads_per_call, 1
+        session_options.log_severity_level = 3  # errors; the rest is about choices of its own
+        graph = onnx_graph.load_or_export(network, example, cell_px, options.graph_file)
+        session = onnxruntime.InferenceSession(graph, session_options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 
-        def run(picture: Any) -> Any:
-            return session.run(None, {name: picture})
+        def run(image: Any) -> Any:
+            return session.run(None, {name: image})
 
-        return lambda pictures: onnx_graph.one_by_one(run, pictures)
+        return lambda images: onnx_graph.run_one_by_one(run, images)

@@ -1,4 +1,4 @@
-"""Which precision a network runs in, chosen from what the processor has: bf16 without its instructions crawls."""
+"""The precision that a network runs in; bf16 is slow where the processor has no instructions for it."""
 
 from typing import Literal
 
@@ -10,16 +10,16 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 on a GPU that has it and on a processor with avx512_bf16 or amx_bf16, else fp32."""
+    """Return the type for a precision; ``auto`` is bf16 where `has_fast_bf16`, else fp32."""
     if precision == "auto":
         return torch.bfloat16 if has_fast_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def rounding(dtype: torch.dtype, engine: EngineName) -> dict[str, float]:
-    """What a model id holds of precision: in fp32 engines agree, in bf16 each rounds at places of its own.
+    """Return what a model id holds of precision: engines agree in fp32, and each rounds in its own way in bf16.
 
-    CUDA graphs are torch's own kernels.
+    CUDA graphs run torch's own kernels.
     """
     if dtype != torch.bfloat16:
         return {"bf16": 0.0}
@@ -27,7 +27,10 @@ def rounding(dtype: torch.dtype, engine: EngineName) -> dict[str, float]:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products have instructions of their own here; without them bf16 is slower than fp32."""
+    """Return whether the device has instructions for bf16 matrix products; without them bf16 is slower than fp32.
+
+    A processor needs avx512_bf16 or amx_bf16.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":

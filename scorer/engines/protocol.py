@@ -1,4 +1,4 @@
-"""What an engine is: it makes one function of a network."""
+"""What an engine is: it compiles a network to a function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,38 +9,49 @@ import torch
 from torch import nn
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
-"""Pictures (B, 3, H, W), float32, to what the network gives of them, float32; safe from any thread."""
+"""From images (B, 3, H, W) float32 to the network's outputs, float32; safe from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How a network will be called: so many calls at the same time, each of which may use so many threads.
+    """How a network will be called.
 
-    graphs: the folder in which an engine may keep what it made of a network, by the name of this; None to keep nothing.
+    Attributes:
+        parallel_calls: Calls at the same time.
+        threads_per_call: Threads that each of them may use.
+        graph_folder: Where an engine may store what it compiled; None to store nothing.
+        network_id: Identifies the network in that folder.
     """
 
-    at_once: int = 1
-    threads: int = 1
-    graphs: Path | None = None
-    network: str = ""
+    parallel_calls: int = 1
+    threads_per_call: int = 1
+    graph_folder: Path | None = None
+    network_id: str = ""
 
     @property
-    def graph(self) -> Path | None:
-        """The file for what an engine makes of the network."""
-        return self.graphs / f"{self.network}.onnx" if self.graphs and self.network else None
+    def graph_file(self) -> Path | None:
+        """The file for what an engine compiles of the network; None to store nothing."""
+        return self.graph_folder / f"{self.network_id}.onnx" if self.graph_folder and self.network_id else None
 
 
 SINGLE_CALL = EngineOptions()
 
 
 class Engine(Protocol):
-    """Turns a network, ready to infer and with a tuple of tensors for an answer, into an `Encode`."""
+    """Compiles a network, ready for inference and with a tuple of tensors as its output, to a `Forward`."""
 
-    def missing(self, device: torch.device) -> str | None:
-        """Why it can't be used on this machine, a sentence with the way out; None where it can."""
+    def unavailable_reason(self, device: torch.device) -> str | None:
+        """Return a sentence why it cannot be used on this machine, with the way out; None where it can."""
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
-        """example: (1, 3, H, W), float32, on the network's device.
+    def compile(
+        self, network: nn.Module, example: torch.Tensor, options: EngineOptions, cell_px: int | None
+    ) -> Forward:
+        """Compile a network.
 
-        cell_px: heights and widths that come are multiples of it up to the example's; None where no others come.
+        Args:
+            network: In the precision in which it computes.
+            example: Images (1, 3, H, W) float32 on the network's device.
+            options: How it will be called.
+            cell_px: Heights and widths of images are multiples of this up to the example's; None where all are the
+                example's.
         """

@@ -1,4 +1,4 @@
-"""The engines there are, by name: a new one is one file and one line here."""
+"""All engines by name: a new one is one file and one line here."""
 
 from collections.abc import Mapping
 
@@ -22,9 +22,9 @@ ENGINES: Mapping[EngineName, Engine] = {
 
 
 def compile_network(
-    name: EngineName, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None = None
+    name: EngineName, network: nn.Module, example: torch.Tensor, options: EngineOptions, cell_px: int | None = None
 ) -> Forward:
-    """The network on that engine, see `Engine.compile`; raises `UnsupportedEngine` where it isn't there."""
-    if why := ENGINES[name].missing(example.device):
-        raise UnsupportedEngine(f"scorer.engine is {name}: {why}")
-    return ENGINES[name].compile(network, example, calls, cell_px)
+    """Compile a network on the engine of that name, see `Engine.compile`; raises `UnsupportedEngine`."""
+    if reason := ENGINES[name].unavailable_reason(example.device):
+        raise UnsupportedEngine(f"scorer.engine is {name}: {reason}")
+    return ENGINES[name].compile(network, example, options, cell_px)

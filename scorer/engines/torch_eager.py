@@ -1,4 +1,4 @@
-"""Torch as it is."""
+"""Torch in eager mode."""
 
 import torch
 from torch import nn
@@ -7,17 +7,19 @@ from scorer.engines.protocol import EngineOptions, Forward
 
 
 class TorchEagerEngine:
-    """Calls the network."""
+    """Calls the network without compiling it."""
 
-    def missing(self, device: torch.device) -> str | None:
-        """Torch is always there."""
+    def unavailable_reason(self, device: torch.device) -> str | None:
+        """Return None: torch is always available."""
         return None
 
-    def compile(self, network: nn.Module, example: torch.Tensor, calls: EngineOptions, cell_px: int | None) -> Forward:
-        """Any number of pictures at once; threads are torch's own setting."""
+    def compile(
+        self, network: nn.Module, example: torch.Tensor, options: EngineOptions, cell_px: int | None
+    ) -> Forward:
+        """Return the network's own forward pass, for any number of images; threads are torch's own setting."""
 
         @torch.inference_mode()
-        def encode(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(one.float() for one in network(pictures))
+        def forward(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(output.float() for output in network(images))
 
-        return encode
+        return forward

@@ -53,7 +53,7 @@ def config(
 
 def describe(measurement: EngineMeasurement) -> str:
     """Return one sentence about a measurement of engines."""
-    running = str(measurement.running)
+    running = str(measurement.chosen)
     others = ", ".join(f"{name} {rate:g}" for name, rate in measurement.images_per_s.items() if name != running)
     beside = f" ({others})" if others else ""
     return (

@@ -1,4 +1,4 @@
-"""Tensors from files that nobody here wrote: read without running code, loaded with nothing missing or left over."""
+"""Tensors from files of unknown origin: read without running code, loaded with nothing missing or left over."""
 
 import re
 import warnings
@@ -14,11 +14,11 @@ from torch import nn
 from scorer.errors import InvalidWeights
 
 WRAPPERS = ("state_dict", "model_state", "model")
-"""Keys under which training scripts keep a model's tensors: OpenCLIP, PySlowFast (InCTRL) and others."""
+"""Keys under which training scripts store a model's tensors: OpenCLIP, PySlowFast (InCTRL) and others."""
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a ``.safetensors`` file or a torch checkpoint; raises `InvalidWeights`.
+    """Read every tensor of a ``.safetensors`` file or a torch checkpoint; raises `InvalidWeights`.
 
     A checkpoint is read with `weights_only`, so a pickle that holds code is refused and none of it runs.
     """
@@ -31,7 +31,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 def load_into(
     module: nn.Module, tensors: Mapping[str, torch.Tensor], called: str, optional: Collection[str] = ()
 ) -> None:
-    """Load tensors into a module once they pass `check`."""
+    """Load tensors into a module once they pass `check_state_dict`."""
     check_state_dict(module.state_dict(), tensors, called, optional)
     module.load_state_dict(tensors, strict=False)
 
@@ -91,7 +91,7 @@ def _torch_checkpoint(path: Path) -> Any:
 
 
 def _code_in(error: UnpicklingError) -> str | None:
-    """The name a pickle wanted to import, from torch's message; None where the file is merely broken."""
+    """Return the name that a pickle wanted to import, from torch's message; None where the file is merely damaged."""
     named = re.search(r"unsupported (?:global|class):? (?:global )?([\w.]+)", str(error), re.IGNORECASE)
     return named.group(1) if named else None
 

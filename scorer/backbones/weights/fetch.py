@@ -19,7 +19,7 @@ from scorer.backbones.weights.store import StoredWeights, WeightsStore, file_sha
 from scorer.errors import InvalidWeights, ModelUnavailable
 
 DownloadProgress = Callable[[int, int | None], None]
-"""Bytes so far, and bytes in all where that is known."""
+"""Takes the bytes so far, and all bytes where their number is known."""
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -28,7 +28,7 @@ TIMM = "timm/"
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """Where the hub has a model's weights: repository, and the file's possible names, best first.
+    """Where the hub has a model's weights: its repository, and the possible names of the file, best first.
 
     options: what `andon weights import` needs to know of the file.
     """
@@ -39,7 +39,7 @@ class HubSource:
 
 
 def fetch(folder: WeightsStore, name: str, progress: DownloadProgress) -> StoredWeights:
-    """Download ``MODEL:TAG`` or ``timm/MODEL.TAG``, verify its sha256, check and keep it.
+    """Download ``MODEL:TAG`` or ``timm/MODEL.TAG``, verify its sha256, check and store it.
 
     Raises `ModelUnavailable` with the way out.
     """
@@ -58,7 +58,7 @@ def fetch(folder: WeightsStore, name: str, progress: DownloadProgress) -> Stored
 
 
 def hub_source(model: str, tag: str) -> HubSource:
-    """The repository of a model's tag; raises `ModelUnavailable` naming the tags there are."""
+    """Return the repository of a model's tag; raises `ModelUnavailable` naming the tags that exist."""
     tags = open_clip.list_pretrained_tags_by_model(model)
     if not tags:
         raise ModelUnavailable(f"OpenCLIP has no weights for {model}; InCTRL's are ViT-B-16-plus-240:laion400m_e32.")
@@ -78,18 +78,18 @@ def hub_source(model: str, tag: str) -> HubSource:
 
 
 def timm_hub_source(name: str) -> HubSource:
-    """The repository of timm's ``MODEL.TAG``; raises `UnknownBackbone` naming models near it."""
+    """Return the repository of timm's ``MODEL.TAG``; raises `UnknownBackbone` naming similar models."""
     return HubSource(repository_of(name), TIMM_FILES, f"--timm {name}")
 
 
 def _of_this_tag(repository: str, tag: str, tags: list[str]) -> str:
-    """OpenCLIP 3.3 lists the e31 repository for ViT-B-16-plus-240's e32; a repository is named for its own tag."""
+    """Return the repository of this tag: OpenCLIP 3.3 lists the e31 repository for ViT-B-16-plus-240's e32."""
     stem, dot, named = repository.rpartition(".")
     return f"{stem}.{tag}" if dot and named != tag and named in tags else repository
 
 
 def _download(place: HubSource, downloads: Path, progress: DownloadProgress, name: str, folder: Path) -> Path:
-    """The verified file; what an earlier try left half done is gone on with."""
+    """Return the verified file; an interrupted download is resumed."""
     for file in place.files:
         with _unreachable_explained(place, name, folder):
             try:
@@ -124,7 +124,7 @@ def _unreachable_explained(place: HubSource, name: str, folder: Path) -> Iterato
 
 
 def _reporting_to(progress: DownloadProgress) -> type[Any]:
-    """The hub client's progress bar, silent, telling `progress` instead."""
+    """Return the hub client's progress bar, made silent, which calls `progress` instead."""
 
     class Reporting(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:

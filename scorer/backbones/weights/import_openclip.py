@@ -1,4 +1,4 @@
-"""Bring a checkpoint file into the weights folder: OpenCLIP's, the official InCTRL's, or one that was kept before."""
+"""Import a checkpoint into the weights folder: OpenCLIP's, the official InCTRL's, or one that was stored before."""
 
 import re
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ INCTRL_PREFIXES = ("adapter.", "diff_head.", "diff_head_ref.")
 OBSOLETE_TENSORS = frozenset(
     {"text.transformer.embeddings.position_ids", "input_resolution", "context_length", "vocab_size"}
 )
-"""Tensors of older OpenCLIP checkpoints that are no weights: the library's own loader drops them too."""
+"""Tensors of older OpenCLIP checkpoints that are not weights; the library's own loader drops them too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What a person says of a file: its model and tag, and for a model OpenCLIP doesn't know, its configuration."""
+    """What the user states about a file: model and tag, and the configuration of a model unknown to OpenCLIP."""
 
     model: str = "ViT-B-16-plus-240"
     tag: str | None = None
@@ -35,7 +35,10 @@ class ImportOptions:
 
 
 def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[StoredWeights]:
-    """Check a file and keep what is in it: towers, heads, or both; raises `InvalidWeights` and then keeps nothing."""
+    """Check a file and store what is in it, towers, heads, or both.
+
+    Raises `InvalidWeights`, and then stores nothing.
+    """
     card = read_card(path) if path.suffix == ".safetensors" and path.is_file() else None
     tensors = checkpoints.read_checkpoint(path)
     if card is not None:
@@ -64,7 +67,7 @@ def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[
 def split_official(
     tensors: Mapping[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The official InCTRL's tensors as CLIP's towers and what InCTRL learned, without what its code never reads."""
+    """Split the official InCTRL's tensors into CLIP's towers and what InCTRL learned, without unused ones."""
     towers = {name: tensor for name, tensor in tensors.items() if not name.startswith(INCTRL_PREFIXES)}
     learned = {
         name: tensor
@@ -75,7 +78,7 @@ def split_official(
 
 
 def build_on_meta(chosen: Architecture) -> nn.Module:
-    """An architecture's network with names and shapes but no values."""
+    """Build an architecture's network with names and shapes but without values."""
     with torch.device("meta"):
         return build_network(chosen)
 
@@ -126,7 +129,7 @@ def _keep_heads(
 
 
 def _in_todays_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """An older checkpoint renamed as OpenCLIP's own loader renames it."""
+    """Rename the tensors of an older checkpoint as OpenCLIP's own loader does."""
     renamed = {name: value for name, value in tensors.items() if name not in OBSOLETE_TENSORS}
     if "positional_embedding" in renamed and not hasattr(network, "positional_embedding"):
         renamed = convert_to_custom_text_state_dict(renamed)

@@ -1,4 +1,4 @@
-"""Bring a timm vision transformer's checkpoint into the weights folder, and where the hub has it."""
+"""Import a timm vision transformer's checkpoint into the weights folder, and find its repository on the hub."""
 
 import sys
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from scorer.errors import InvalidWeights, ModelUnavailable
 def import_timm(
     folder: WeightsStore, path: Path, name: str, tag: str | None = None, source: str | None = None
 ) -> StoredWeights:
-    """Check a file as the weights of timm's ``MODEL.TAG`` and keep it, under another tag where one is given.
+    """Check a file as the weights of timm's ``MODEL.TAG`` and store it, under another tag where one is given.
 
     Raises `InvalidWeights` naming what is missing, left over or of another width, and then keeps nothing.
     """
@@ -47,7 +47,7 @@ def import_timm(
 
 
 def repository_of(name: str) -> str:
-    """The hub's repository of timm's ``MODEL.TAG``; raises `ModelUnavailable` where the hub has none."""
+    """Return the hub's repository of timm's ``MODEL.TAG``; raises `ModelUnavailable` where the hub has none."""
     network: Any = build_timm(name, on_no_device=True)
     repository = network.pretrained_cfg.get("hf_hub_id")
     if not repository:
@@ -59,7 +59,7 @@ def repository_of(name: str) -> str:
 
 
 def _in_todays_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A checkpoint of the model's authors renamed as timm's own loader renames it; one in timm's names as it is."""
+    """Rename a checkpoint of the model's authors as timm's own loader does; one in timm's names stays as it is."""
     known = network.state_dict().keys()
     rename = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if rename is None or tensors.keys() == known or len(tensors.keys() & known) > len(known) / 2:

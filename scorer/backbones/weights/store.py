@@ -26,8 +26,10 @@ KINDS_PER_BACKBONE = frozenset({"inctrl-visual-heads", "coop-prompts"})
 
 @dataclass(frozen=True, slots=True)
 class WeightsCard:
-    """What a weights file is. `config`, `mean`, `std` are an image tower's, `backbone` is whose heads or prompts they
-    are."""
+    """What a weights file is: its kind, model, tag, source, and a hash of its contents.
+
+    `config`, `mean` and `std` are those of an image tower, `backbone` is the one that heads or prompts belong to.
+    """
 
     kind: Literal["openclip", "inctrl-heads", "inctrl-visual-heads", "timm", "coop-prompts"]
     model: str
@@ -41,13 +43,13 @@ class WeightsCard:
 
     @property
     def name(self) -> str:
-        """As a person writes it: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``, ``timm/MODEL.TAG``."""
+        """The name that users write: ``ViT-B-16-plus-240:laion400m_e32``, ``inctrl:four-shot``, ``timm/MODEL.TAG``."""
         return f"timm/{self.model}.{self.tag}" if self.kind == "timm" else f"{self.model}:{self.tag}"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """A file of the weights folder, with its card and the sha256 it had when it was put there."""
+    """A file of the weights folder, with its card and the sha256 that it had when it was stored."""
 
     path: Path
     card: WeightsCard
@@ -56,18 +58,18 @@ class StoredWeights:
 
 
 class WeightsStore:
-    """Weights by name; files are written whole or not at all."""
+    """The weights folder: weights by name; files are written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def listed(self) -> list[StoredWeights]:
-        """Every file with a card, by name; raises `InvalidWeights` for a file cut short."""
+        """Return every file with a card, sorted by name; raises `InvalidWeights` for a file cut short."""
         found = [kept for path in sorted(self.path.glob("*.safetensors")) if (kept := _kept(path)) is not None]
         return sorted(found, key=lambda kept: kept.card.name)
 
     def tower(self, name: str) -> StoredWeights:
-        """The OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is kept.
+        """Return the OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is stored.
 
         Raises `ModelUnavailable` saying how to get them, or which there are.
         """
@@ -83,7 +85,7 @@ class WeightsStore:
         )
 
     def transformer(self, name: str) -> StoredWeights:
-        """The timm model of that name, ``timm/MODEL.TAG``, or without tag where only one of it is kept.
+        """Return the timm model of that name, ``timm/MODEL.TAG``, or without tag where only one of it is stored.
 
         Raises `ModelUnavailable` saying how to get it, or which there are.
         """
@@ -99,7 +101,7 @@ class WeightsStore:
         )
 
     def prompts(self, backbone: str, tag: str | None = None) -> StoredWeights:
-        """CoOp's prompts learned on towers of that name, of that tag or the only ones; raises `ModelUnavailable`."""
+        """Return CoOp's prompts for towers of that name, of that tag or the only ones; raises `ModelUnavailable`."""
         found = [kept for kept in self._of_kind("coop-prompts") if kept.card.backbone == backbone]
         chosen = [kept for kept in found if tag in (None, kept.card.tag)]
         if len(chosen) == 1:
@@ -118,7 +120,7 @@ class WeightsStore:
         )
 
     def heads(self, tag: str | None = None) -> StoredWeights:
-        """InCTRL's heads of that tag, or the only ones there; raises `ModelUnavailable` saying which there are."""
+        """Return InCTRL's heads of that tag, or the only ones; raises `ModelUnavailable` naming those that exist."""
         found = self._of_kind("inctrl-heads")
         chosen = [kept for kept in found if tag in (None, kept.card.tag)]
         if len(chosen) == 1:
@@ -133,7 +135,7 @@ class WeightsStore:
         )
 
     def same_tower(self, model: str, contents: str) -> StoredWeights | None:
-        """Towers of that model with those contents, whatever their tag."""
+        """Return towers of that model with those contents, whatever their tag; None where there are none."""
         towers = (kept for kept in self._of_kind("openclip") if kept.card.model == model)
         return next((kept for kept in towers if kept.card.contents == contents), None)
 
@@ -157,7 +159,7 @@ class WeightsStore:
         return StoredWeights(path, card, digest, path.stat().st_size)
 
     def _place(self, card: WeightsCard) -> Path:
-        """Where weights go: the second backbone's of one name have the backbone in their file's name too."""
+        """Return the path for weights; the second of two backbones' with one name has the backbone in its name."""
         usual = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
         if card.kind not in KINDS_PER_BACKBONE or not usual.is_file():
             return usual
@@ -170,7 +172,7 @@ class WeightsStore:
         return usual.with_suffix(f".{re.sub(r'[^A-Za-z0-9_-]+', '-', str(card.backbone))}.safetensors")
 
     def tensors(self, kept: StoredWeights) -> dict[str, torch.Tensor]:
-        """The tensors of a file, once its sha256 is what it was; raises `InvalidWeights` otherwise."""
+        """Read the tensors of a file; raises `InvalidWeights` where its sha256 has changed."""
         if (found := file_sha256(kept.path)) != kept.sha256:
             raise InvalidWeights(
                 f"{kept.path} has sha256 {found[:12]}…, not {kept.sha256[:12]}… as {_beside(kept.path).name} says; "
@@ -180,19 +182,19 @@ class WeightsStore:
 
 
 def require_tag(tag: str) -> None:
-    """Raise `InvalidWeights` for what can't be the tag in a file's name."""
+    """Raise `InvalidWeights` for what cannot be the tag in a file's name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag):
         raise InvalidWeights(f"{tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes."""
+    """Return the sha256 of a file's bytes."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """A hash of names and float32 values, whatever the file they came in."""
+    """Return a hash of names and float32 values, whatever file they came in."""
     digest = sha256()
     for name in sorted(tensors.keys() - IGNORED_TENSORS):
         values = _plain(tensors[name])
@@ -202,8 +204,10 @@ def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def read_card(path: Path) -> WeightsCard | None:
-    """The card in a safetensors file's header, None where there is none; raises `InvalidWeights` for a file cut
-    short."""
+    """Return the card in a safetensors file's header, None where there is none.
+
+    Raises `InvalidWeights` for a file cut short.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= path.stat().st_size else b""
@@ -236,5 +240,5 @@ def _beside(path: Path) -> Path:
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """Contiguous, floating point in float32."""
+    """Return the tensor contiguous, floating point in float32."""
     return (tensor.detach().float() if tensor.is_floating_point() else tensor.detach()).contiguous()

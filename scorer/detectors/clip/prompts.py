@@ -1,4 +1,4 @@
-"""What a text tower is asked about an object: prompts that say it is normal, and prompts that say it is not.
+"""Texts about an object that CLIP compares images with: prompts that call it normal, and such that do not.
 
 States and templates are WinCLIP's compositional ensemble (CVPR 2023, arXiv 2303.14814) as InCTRL uses it; they are
 data, and one changed letter changes scores.
@@ -43,7 +43,7 @@ TEMPLATES = (
 SEMANTIC_NOUNS = frozenset(
     {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck", "animal"}
 )
-"""CIFAR-10's classes and "animal": an anomaly is another thing, not a damaged one, so one pair of prompts is asked."""
+"""CIFAR-10's classes and "animal": an anomaly is another object, not a damaged one, so there is one pair of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class PromptEnsemble:
 
 
 def prompt_ensemble(noun: str) -> PromptEnsemble:
-    """Prompts for a station's object name; an underscore counts as a space, upper and lower case are kept."""
+    """Return the prompts for a station's object name; an underscore counts as a space, case is kept."""
     noun = noun.replace("_", " ")
     if noun in SEMANTIC_NOUNS:
         return PromptEnsemble(

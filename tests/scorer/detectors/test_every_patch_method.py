@@ -94,7 +94,7 @@ CHOSEN = {
     "inctrl-visual": {"owners"},
     "nearest-patch": {"layer 0", "layer 1", "valid_mask", "layer_weights", "window"},
     "padim": {"channels", "means", "axes", "variances"},
-    "patchcore": {"kept", "owners", "widths"},
+    "patchcore": {"coreset", "owners", "channels"},
     "regad": {"channels", "registers"},
     "spade": {"valid_mask"},
     "subspacead": {"axes 0", "variance 0", "axes 1", "variance 1"},

@@ -69,9 +69,9 @@ def test_scores_are_those_of_numpy():
 def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are():
     normals = patches(4, grid=(8, 8))
     fitted = PatchCore(kept_share=0.25).fit(normals)
-    assert fitted["kept"].shape == (64, 6)
+    assert fitted["coreset"].shape == (64, 6)
     everything = aware(normals)
-    for patch, owner in zip(fitted["kept"], fitted["owners"], strict=True):
+    for patch, owner in zip(fitted["coreset"], fitted["owners"], strict=True):
         assert (everything[owner] == patch).all(dim=1).any()
 
 
@@ -94,8 +94,8 @@ def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_th
 def test_bars_enter_neither_memory_nor_surroundings():
     method = PatchCore(kept_share=1.0)
     fitted = method.fit(patches(2, bars=(0, 1, 2, 3)))
-    assert len(fitted["kept"]) == 24
-    assert fitted["kept"].abs().max() < 10
+    assert len(fitted["coreset"]) == 24
+    assert fitted["coreset"].abs().max() < 10
     judged = method.score(patches(1, seed=3, bars=(0, 1, 2, 3)), fitted)
     assert judged.maps[0, :4].tolist() == [0] * 4
     assert judged.image[0] < 100

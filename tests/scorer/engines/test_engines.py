@@ -49,7 +49,7 @@ def of_timm(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Ten
 
 @pytest.mark.parametrize("of", [of_andon_tiny, of_openclip, of_timm])
 def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, tmp_path: Path) -> None:
-    calls = EngineOptions(graphs=tmp_path, network="same")
+    calls = EngineOptions(graph_folder=tmp_path, network_id="same")
     plain, pixels = of("torch", calls)
     expected = plain(pixels)
     for engine in OTHERS:
@@ -61,7 +61,7 @@ def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, t
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
 def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, precision: str, tmp_path: Path) -> None:
-    calls = EngineOptions(graphs=tmp_path, network="tiny")
+    calls = EngineOptions(graph_folder=tmp_path, network_id="tiny")
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
     other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), calls)  # type: ignore[arg-type]
@@ -80,9 +80,9 @@ def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, prec
 def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
     monkeypatch.setattr(openvino, "MAX_COMPILED_SIZES", 2)
-    compiling = openvino._Sizes._compiled
+    compiling = openvino._CompiledSizes._compile
     monkeypatch.setattr(
-        openvino._Sizes, "_compiled", lambda own, model: compiled.append(model) or compiling(own, model)
+        openvino._CompiledSizes, "_compile", lambda own, model: compiled.append(model) or compiling(own, model)
     )
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
@@ -102,7 +102,7 @@ def test_what_is_made_of_a_network_is_kept_and_found_again(
     tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()), torch.rand(1, 3, 8, 8)
-    calls = EngineOptions(graphs=tmp_path, network="of-three")
+    calls = EngineOptions(graph_folder=tmp_path, network_id="of-three")
     first = compile_network(engine, network.eval(), example, calls)(example)
     monkeypatch.setattr(torch.onnx, "export", None)
     again = compile_network(engine, network, example, calls)(example)
@@ -131,7 +131,7 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
 def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(2, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
-    calls = EngineOptions(graphs=tmp_path, network="tiny")
+    calls = EngineOptions(graph_folder=tmp_path, network_id="tiny")
     exact = TinyBackbone(deepcopy(network), contents, CPU, EngineConfig("openvino", "fp32"), calls).tokens(pixels)
     rough = TinyBackbone(network, contents, CPU, EngineConfig("openvino", "bf16"), calls)
     together = rough.tokens(pixels)
@@ -187,7 +187,7 @@ def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkey
 
 
 def test_graphs_need_a_gpu_and_say_so() -> None:
-    assert CudaGraphs().missing(torch.device("cuda")) is None
+    assert CudaGraphs().unavailable_reason(torch.device("cuda")) is None
     with pytest.raises(UnsupportedEngine, match=r"scorer.engine is cuda-graphs: CUDA graphs need a GPU.*on cpu"):
         compile_network("cuda-graphs", torch.nn.Identity(), torch.zeros(1, 3, 8, 8), SINGLE_CALL)
 

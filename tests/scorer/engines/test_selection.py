@@ -42,17 +42,17 @@ class Bench:
 
 def test_the_fastest_is_chosen_and_the_rates_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25}).measured(PLAIN, OPENVINO, ONNX)
-    assert found.running == ONNX
+    assert found.chosen == ONNX
     assert found.images_per_s == {"torch fp32": 4, "openvino fp32": 5, "onnxruntime fp32": 8}
 
 
 def test_torch_stays_where_the_gain_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.5 / MIN_SPEEDUP}).measured(PLAIN, ONNX).running == PLAIN
+    assert Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.5 / MIN_SPEEDUP}).measured(PLAIN, ONNX).chosen == PLAIN
 
 
 def test_of_torchs_precisions_the_faster_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     rough = EngineConfig("torch", "bf16")
-    assert Bench(monkeypatch, {rough: 0.49, PLAIN: 0.5}).measured(rough, PLAIN).running == rough
+    assert Bench(monkeypatch, {rough: 0.49, PLAIN: 0.5}).measured(rough, PLAIN).chosen == rough
 
 
 def test_what_fails_or_computes_something_else_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +65,8 @@ def test_what_fails_or_computes_something_else_is_left_out_with_the_reason(monke
         return tokens if running == PLAIN else lambda pictures: tokens(pictures) * 1.01
 
     found = measure_engines("tiny", "here", (PLAIN, OPENVINO, ONNX), build, PICTURES, 1)
-    assert found.running == PLAIN
-    assert found.left_out == {
+    assert found.chosen == PLAIN
+    assert found.rejected == {
         "openvino fp32": "its tokens differ from torch's by 0.01 of the largest",
         "onnxruntime fp32": "RuntimeError: no such operator",
     }
@@ -134,8 +134,8 @@ def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyP
         return tokens if running == PLAIN else lambda pictures: tokens(pictures) * float("nan")
 
     found = measure_engines("tiny", "here", (PLAIN, ONNX), build, PICTURES, 1)
-    assert found.running == PLAIN
-    assert list(found.left_out) == ["onnxruntime fp32"]
+    assert found.chosen == PLAIN
+    assert list(found.rejected) == ["onnxruntime fp32"]
 
 
 def test_where_nothing_can_be_used_it_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:

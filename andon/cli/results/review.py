@@ -38,7 +38,7 @@ KEYS = (
     "station",
     "captured_at",
     "decision",
-    "word",
+    "label",
     "retracts_id",
     "tags",
     "note",
@@ -132,7 +132,7 @@ def label_frames(
     for one in recorded:
         again = "" if one.is_new else " (recorded before)"
         output.print_result(
-            f"Review {one.review.id}: frame {one.review.frame_id} is {_words(one.review.label)}{again}."
+            f"Review {one.review.id}: frame {one.review.frame_id} is {_describe_label(one.review.label)}{again}."
         )
 
 
@@ -153,7 +153,7 @@ def undo(
         with database.begin() as session:
             undone = reviews.undo(session, actor, uuid4(), utc_now(), review).review
             now = labels.current(session, [undone.frame_id]).get(undone.frame_id)
-    state = "it waits for review again" if now is None else f"it is {_words(now.label)} again"
+    state = "it waits for review again" if now is None else f"it is {_describe_label(now.label)} again"
     output.print_result(f"Review {undone.retracts_id} is undone: frame {undone.frame_id}, {state}.")
 
 
@@ -193,7 +193,7 @@ def list_reviews(
         output.write_json([json_of(names[one.station_id], one) for one in found])
         return
     output.write_table(
-        ["review", "at (UTC)", "by", "station", "decision", "word", "tags", "note", "frame"],
+        ["review", "at (UTC)", "by", "station", "decision", "label", "tags", "note", "frame"],
         [
             (
                 one.id,
@@ -201,7 +201,7 @@ def list_reviews(
                 one.by,
                 names[one.station_id],
                 one.decision,
-                _words(one.label) if one.retracts_id is None else f"takes back {one.retracts_id}",
+                _describe_label(one.label) if one.retracts_id is None else f"retracts {one.retracts_id}",
                 ", ".join(one.tags),
                 one.note,
                 one.frame_id,
@@ -233,5 +233,5 @@ def json_of(station: str, review: "Review") -> dict[str, object]:
     return {key: station if key == "station" else getattr(review, key) for key in KEYS}
 
 
-def _words(label: str) -> str:
+def _describe_label(label: str) -> str:
     return {"defect": "a defect", "false_alarm": "a false alarm", "unsure": "unsure"}.get(label, label)

@@ -107,14 +107,15 @@ def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
     assert escapes.high > 0.6  # a hundred of 950 say little
 
 
-def test_escapes_can_not_be_said_while_no_passed_frame_drawn_at_random_was_looked_at() -> None:
+def test_escapes_are_unknown_until_a_passed_frame_drawn_at_random_is_reviewed() -> None:
     borderline = InspectionCounts(
         1000, 50, caught=40, false_alarms=10, confirmed=30, escaped=12
     )  # picked for their looks
     found = compute_kpis(borderline)
     assert (found.escape_rate, found.escape_ppm) == (None, None)
     assert escape_estimate_basis(borderline) == (
-        "No passed frame that was drawn at random has been reviewed, so escapes can't be told; 12 escapes are known."
+        "No passed frame that was drawn at random has been reviewed, so escapes can't be estimated; "
+        "12 escapes are known."
     )
     assert found.false_reject_rate is not None
     assert (found.first_pass_yield, found.flagged_ppm) == (0.95, 50_000)

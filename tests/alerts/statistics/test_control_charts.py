@@ -120,9 +120,9 @@ def test_robust_limits_hold_against_outliers_that_ruin_the_others() -> None:
 
 
 def test_limits_ask_for_two_values_that_differ() -> None:
-    with pytest.raises(ValueError, match=r"at least 2 values.*there are 1"):
+    with pytest.raises(ValueError, match=r"at least 2 values"):
         in_control([1.0])
-    with pytest.raises(ValueError, match="never move"):
+    with pytest.raises(ValueError, match="all equal"):
         in_control([1.0, 1.0, 1.0])
 
 

@@ -17,7 +17,9 @@ from andon.cli.maintenance import user
 from andon.cli.results import audit as audit_command
 from andon.cli.results import review
 from andon.cli.stations import normals, threshold
+from andon.errors import CommandFailed
 from storage.database.engine import Database
+from storage.errors import InvalidChange, LoginFailed, PermissionDenied
 from storage.line import jobs, normal_sets, stations, thresholds, verdicts, workers
 from storage.line.thresholds import Threshold
 from storage.line.what_if import ErrorCounts, WhatIfRequest, WhatIfResult
@@ -59,12 +61,12 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
 
 
-def test_frames_are_taken_reviewed_taken_back_and_all_of_it_is_in_the_audit_log(andon: Andon, line: Database) -> None:
+def test_frames_are_labelled_and_a_label_undone_and_the_audit_log_has_it_all(andon: Andon, line: Database) -> None:
     first, second = answer(andon, "review", "next", "s1", "--count", 2)
     assert tuple(first) == review.WAITING_KEYS
     assert "a defect" in andon("review", "label", "defect", first["frame_id"], "--tag", "scratch").out
     assert "a false alarm" in andon("review", "label", "false-alarm", second["frame_id"]).out
-    assert "it waits for a word again" in andon("review", "undo").out
+    assert second["frame_id"] in andon("review", "undo").out
     listed = answer(andon, "review", "list")
     assert tuple(listed[0]) == review.KEYS
     assert [one["label"] for one in listed] == ["retracted", "false_alarm", "defect"]
@@ -73,15 +75,14 @@ def test_frames_are_taken_reviewed_taken_back_and_all_of_it_is_in_the_audit_log(
     assert actions[:3] == ["review.undo", "review.label", "review.label"]
 
 
-def test_a_word_with_an_id_of_ones_own_counts_once(andon: Andon, line: Database) -> None:
+def test_a_label_that_is_sent_twice_with_one_id_counts_once(andon: Andon, line: Database) -> None:
     (frame,) = answer(andon, "review", "next")
-    said = ("review", "label", "defect", frame["frame_id"], "--id", uuid4())
-    assert "it was said before" not in andon(*said).out
-    assert "it was said before" in andon(*said).out
+    words = ("review", "label", "defect", frame["frame_id"], "--id", uuid4())
+    assert [andon(*words).code, andon(*words).code] == [0, 0]
     assert len(answer(andon, "review", "list")) == 1
 
 
-def test_picked_frames_become_a_draft(andon: Andon, line: Database) -> None:
+def test_candidates_become_a_draft(andon: Andon, line: Database) -> None:
     (frame,) = answer(andon, "review", "next")
     assert andon("review", "add-candidate", frame["frame_id"]).out.startswith("1 of 1 frame ")
     drafted = andon("normals", "draft", "s1", "--note", "glare")
@@ -127,13 +128,13 @@ def test_once_there_are_users_a_command_that_changes_something_asks_who_it_is(
     assert (refused.code, "ANDON_USER" in refused.err) == (1, True)
     assert andon("station", "list").code == 0
     as_user(monkeypatch, "mia", "another one")
-    assert "not right" in andon("station", "add", "s2").err
+    assert isinstance(andon("station", "add", "s2").error, LoginFailed)
     as_user(monkeypatch, "mia")
     typed(monkeypatch, f"{PASSWORD}\n")
     assert andon("user", "add", "leo", "--role", "inspector", "--password-stdin").code == 0
     assert [tuple(one) for one in answer(andon, "user", "list")] == [user.KEYS, user.KEYS]
     as_user(monkeypatch, "leo")
-    assert "for an engineer or admin" in andon("station", "add", "s2").err
+    assert isinstance(andon("station", "add", "s2").error, PermissionDenied)
     (frame,) = answer(andon, "review", "next")
     assert andon("review", "label", "defect", frame["frame_id"]).code == 0
     assert answer(andon, "audit", "--actor", "leo")[0]["role"] == "inspector"
@@ -141,33 +142,33 @@ def test_once_there_are_users_a_command_that_changes_something_asks_who_it_is(
     assert andon("user", "role", "leo", "viewer").code == 0
     assert andon("user", "disable", "leo").code == 0
     as_user(monkeypatch, "leo")
-    assert "not right" in andon("review", "next").err
+    assert isinstance(andon("review", "next").error, LoginFailed)
     as_user(monkeypatch, "mia")
     assert andon("user", "enable", "leo").code == 0
-    assert "last admin" in andon("user", "disable", "mia").err
+    assert isinstance(andon("user", "disable", "mia").error, InvalidChange)
 
 
-def beat(database: Database) -> None:
+def send_heartbeat(database: Database) -> None:
     now = datetime.now(UTC)
     with database.begin() as session:
         workers.heartbeat(session, WorkerStatus("w1", "running", "", "nearest-patch", 0, now, now))
 
 
 def test_a_what_if_without_a_scorer_says_so(andon: Andon, line: Database) -> None:
-    refused = andon("normals", "what-if", "s1", "1")
-    assert (refused.code, refused.out) == (1, "")
-    assert refused.err == "andon: No scorer runs, and this needs one: start it with andon score, and ask again.\n"
+    failed = andon("normals", "what-if", "s1", "1")
+    assert isinstance(failed.error, CommandFailed)
+    assert (failed.code, failed.out) == (1, "")
 
 
 @pytest.mark.parametrize("ends", ["done", "failed"])
 def test_a_what_if_waits_for_the_scorer_and_tells_its_answer(andon: Andon, line: Database, ends: str) -> None:
     told = WhatIfResult(1, "0c5f", 0.61, "a promise", 3, 0, 2, 1, (), (), ErrorCounts(2, 0), ErrorCounts(0, 0))
-    beat(line)
+    send_heartbeat(line)
     over, asked = Event(), []
 
     def scorer() -> None:
         while not over.wait(0.05):
-            beat(line)
+            send_heartbeat(line)
             with line.begin() as session:
                 job = jobs.claim(session, "w1", ["what_if"], datetime.now(UTC))
                 if job is not None:
@@ -189,8 +190,9 @@ def test_a_what_if_waits_for_the_scorer_and_tells_its_answer(andon: Andon, line:
         thread.join()
     assert asked[0] == WhatIfRequest(1, 50)
     if ends == "failed":
-        assert finished.err == "andon: The scorer could not do job 1: an image is gone.\n"
+        assert isinstance(finished.error, CommandFailed)
+        assert "an image is gone." in finished.err
         return
     assert "Threshold 0.61: a promise" in finished.out
     assert "false rejects among 2 reviewed as good" in finished.out
-    assert "No frame would be decided the other way." in finished.err
+    assert len(finished.err.splitlines()) == 1  # instead of a table of decisions that would change

@@ -116,7 +116,8 @@ def test_a_duplicate_is_pointed_out_on_stderr(andon: Andon, good_folder: Path) -
     andon("station", "add", "s1")
     (good_folder / "good1.png").write_bytes((good_folder / "good0.png").read_bytes())
     added = andon("normals", "add", "s1", good_folder)
-    assert f"{good_folder / 'good1.png'} is the same picture as {good_folder / 'good0.png'}" in added.err
+    assert str(good_folder / "good1.png") in added.err
+    assert str(good_folder / "good0.png") in added.err
     assert "has 7 images" in added.out
 
 

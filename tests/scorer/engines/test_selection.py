@@ -98,7 +98,7 @@ def test_a_spoilt_file_is_measured_anew_and_said(monkeypatch: pytest.MonkeyPatch
     file.write_text('{"key": {"engine": 7')
     with capture_logs() as said:
         assert chosen(settings, Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
-    assert said[0]["event"] == "measurements of engines can't be read, all are made anew"
+    assert said[0]["event"] == "measurements of engines can't be read, all are repeated"
     assert len(json.loads(file.read_text())) == 1
 
 
@@ -140,9 +140,7 @@ def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyP
 
 def test_where_nothing_can_be_used_it_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     bench, rough = Bench(monkeypatch, {PLAIN: 0.5}), EngineConfig("torch", "bf16")
-    with pytest.raises(
-        UnsupportedEngine, match=r"Nothing here computes tiny as scorer.precision asks .torch bf16: KeyError"
-    ):
+    with pytest.raises(UnsupportedEngine, match="torch bf16: KeyError"):
         bench.measured(rough)
 
 
@@ -152,4 +150,4 @@ def test_a_folder_that_can_t_be_written_does_not_stop_the_line(
     settings.engines_path.write_text("a file where the folder should be")
     with capture_logs() as said:
         assert chosen(settings, Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
-    assert "what was made of a network can't be kept" in [line["event"] for line in said]
+    assert "what was compiled of a network can't be stored" in [line["event"] for line in said]

@@ -57,7 +57,7 @@ def test_leaving_one_out_is_fitting_the_others():
 def test_the_map_lies_over_the_picture_as_it_came(monkeypatch):
     normals = of(torch.randn(3, 64, 4) * 0.1, (8, 8))
     method = RegAD(AlwaysTo(right=2 / 8), "one cell to the right")
-    monkeypatch.setattr(method, "_helps", lambda *_: True)
+    monkeypatch.setattr(method, "_is_improved", lambda *_: True)
     odd = torch.zeros(1, 64, 4)
     odd[0, 3 * 8 + 2] = 5
     judged = method.score(of(odd, (8, 8)), method.fit(normals))
@@ -70,7 +70,7 @@ def test_pictures_are_registered_where_that_brings_the_normals_together(monkeypa
     displaced = of(torch.cat([shown.roll(by, dims=2) for by in cells]).flatten(1, 2), (8, 8))
     back = torch.tensor([[[1.0, 0, 2 * by / 8], [0, 1, 0]] for by in cells])
     method = unregistered()
-    monkeypatch.setattr(method, "_network_says", lambda pictures: back[: len(pictures.valid_mask)])
+    monkeypatch.setattr(method, "_predict", lambda pictures: back[: len(pictures.valid_mask)])
     assert bool(method.fit(displaced)["registers"])
     still = of(shown.flatten(1, 2) + 0.1 * torch.randn(4, 64, 4, generator=torch.Generator().manual_seed(1)), (8, 8))
     assert not bool(method.fit(still)["registers"])

@@ -33,8 +33,9 @@ demo: .venv/runtime.stamp  ## Run a simulated line with its dashboard (FRAMES=30
 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
-QUICK := tests/alerts tests/andon/services tests/andon/test_good_images.py tests/andon/test_logging_setup.py \
-	tests/andon/test_settings.py tests/foundation tests/ingest tests/scorer/distances tests/scorer/imaging tests/storage
+QUICK := tests/alerts/kpis tests/alerts/rules tests/alerts/statistics tests/andon/services tests/andon/test_good_images.py \
+	tests/andon/test_logging_setup.py tests/andon/test_settings.py tests/foundation tests/ingest/producer tests/ingest/sources \
+	tests/scorer/distances tests/scorer/imaging tests/storage/line tests/storage/review
 
 quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes
 	$(PYTEST) $(QUICK) -m "not (slow or kafka or postgres or browser or rtsp or data)"

@@ -162,8 +162,8 @@ def test_every_part_of_an_address_that_may_be_secret_is_masked(url: str, secrets
     assert all(secret not in said for secret in secrets)
 
 
-def test_an_address_that_nobody_can_read_is_refused_without_repeating_it() -> None:
-    with pytest.raises(NotificationFailed, match="none that apprise can read") as refused:
+def test_the_error_for_a_wrong_address_does_not_repeat_it() -> None:
+    with pytest.raises(NotificationFailed) as refused:
         send(f"nosuchservice://{SECRET}", "title", "body")
     assert SECRET not in str(refused.value)
 

@@ -1,6 +1,5 @@
 """/metrics and /healthz over real HTTP."""
 
-import re
 import socket
 
 import pytest
@@ -26,9 +25,9 @@ def test_an_unwell_process_answers_503_and_says_why_a_sentence_a_line() -> None:
         assert get(port, "/healthz") == (503, "The bus is away.\nThe disk is full.\n")
 
 
-def test_another_path_is_told_what_there_is() -> None:
+def test_another_path_is_not_found() -> None:
     with serve_metrics("127.0.0.1", free_port(), list) as port:
-        assert get(port, "/") == (404, "There are /metrics and /healthz here.\n")
+        assert get(port, "/")[0] == 404
 
 
 def test_port_0_serves_nothing() -> None:
@@ -36,13 +35,12 @@ def test_port_0_serves_nothing() -> None:
         assert port == 0
 
 
-def test_a_port_in_use_is_named_with_the_way_out() -> None:
+def test_a_port_in_use_is_an_error_that_names_it() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        told = re.escape(f"can't be served on 127.0.0.1:{port} (Address already in use); choose another with")
-        with pytest.raises(PortInUse, match=told), serve_metrics("127.0.0.1", port, list):
+        with pytest.raises(PortInUse, match=f"127.0.0.1:{port}"), serve_metrics("127.0.0.1", port, list):
             pass
 
 

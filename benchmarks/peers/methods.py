@@ -9,8 +9,8 @@ from benchmarks.peers.dataset import STRETCH
 from benchmarks.peers.resnet_backbone import SIDE_PX, ResnetBackbone
 from scorer.backbones.teacher_networks import WeightArrays
 from scorer.detectors.padim import Padim
-from scorer.detectors.patch_detector import PatchDetector
-from scorer.detectors.patch_method import PatchMethod
+from scorer.detectors.patch_based.detector import PatchDetector
+from scorer.detectors.patch_based.method import PatchMethod
 from scorer.detectors.patchcore import CORESET_FRACTION, NEIGHBOURHOOD, PatchCore
 from scorer.detectors.protocol import References
 from scorer.engines.measurements import EngineConfig

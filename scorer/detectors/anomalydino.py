@@ -18,8 +18,8 @@ from itertools import repeat
 import torch
 from torch.nn import functional
 
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.cosine import nearest_residual
 from scorer.distances.euclidean import concat_unit_layers

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import torch
 
-from scorer.detectors.bank_search import distance_maps, nearest_distances
-from scorer.detectors.patch_bank import PatchBank
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.bank import PatchBank
+from scorer.detectors.patch_based.bank_search import distance_maps, nearest_distances
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.pooling import mean_of_largest, mean_of_largest_per_image
 

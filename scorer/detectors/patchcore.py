@@ -15,8 +15,8 @@ import torch
 from einops import rearrange
 from torch.nn import functional
 
-from scorer.detectors.patch_method import MethodConfig, leave_one_out_by_refitting
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig, leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.coreset import greedy_coreset
 from scorer.distances.euclidean import nearest_euclidean, used_channels

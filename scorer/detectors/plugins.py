@@ -12,7 +12,7 @@ from typing import Any
 
 from foundation.errors import AndonError, PluginError
 from foundation.plugins import load_plugin, plugin_names
-from scorer.detectors.patch_method import PatchMethod
+from scorer.detectors.patch_based.method import PatchMethod
 from scorer.detectors.whole_image import WholeImageMethod
 from scorer.settings import ScorerSettings
 

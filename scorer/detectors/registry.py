@@ -10,8 +10,8 @@ from scorer.detectors.anomalydino import AnomalyDino
 from scorer.detectors.inctrl import visual as inctrl_visual
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.padim import Padim
-from scorer.detectors.patch_detector import PatchDetector
-from scorer.detectors.patch_method import PatchMethod
+from scorer.detectors.patch_based.detector import PatchDetector
+from scorer.detectors.patch_based.method import PatchMethod
 from scorer.detectors.patchcore import PatchCore
 from scorer.detectors.protocol import Detector
 from scorer.detectors.regad import method as regad

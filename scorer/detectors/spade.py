@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import torch
 
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers, nearest_euclidean
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.cosine import to_unit_length
 from scorer.distances.pooling import mean_of_largest

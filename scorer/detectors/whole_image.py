@@ -14,9 +14,9 @@ import torch
 
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.detectors.normal_sets import in_original_order, order_by_content, require_normal_count
+from scorer.detectors.patch_based.station_groups import score_groups_separately
 from scorer.detectors.protocol import References, Scores
 from scorer.detectors.score_tensors import ScoreTensors
-from scorer.detectors.station_groups import score_groups_separately
 from scorer.errors import InvalidNormalSet
 from scorer.imaging.framing import Framed, Framing
 from scorer.imaging.rgb import RgbImage

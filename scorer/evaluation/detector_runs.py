@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.detectors.protocol import Detector, References, Scores
 from scorer.evaluation.datasets import read_image
 from scorer.evaluation.timing import Timer

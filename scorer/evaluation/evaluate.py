@@ -11,7 +11,7 @@ from statistics import fmean, median
 import numpy as np
 import numpy.typing as npt
 
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE, crops_padding
+from scorer.detectors.patch_based.detector import ENCODE_BATCH_SIZE, crops_padding
 from scorer.engines.devices import set_torch_threads, usable_cores
 from scorer.errors import ModelUnavailable, UnsupportedBackbone
 from scorer.evaluation.datasets import Dataset, read_dataset

@@ -16,8 +16,8 @@ from scorer.backbones import registry as backbones
 from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.teacher_backbone import load_teacher
 from scorer.detectors import registry
-from scorer.detectors.patch_detector import PatchDetector
-from scorer.detectors.patch_method import PatchMethod
+from scorer.detectors.patch_based.detector import PatchDetector
+from scorer.detectors.patch_based.method import PatchMethod
 from scorer.detectors.protocol import Detector
 from scorer.engines.devices import resolve_device
 from scorer.evaluation.errors import EvaluationError

@@ -9,8 +9,8 @@ import numpy as np
 
 from foundation.atomic_files import replace_file
 from scorer.detectors.normal_sets import content_digest
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.detector import ENCODE_BATCH_SIZE
+from scorer.detectors.patch_based.patches import Patches
 from scorer.evaluation.datasets import read_image
 from scorer.evaluation.timing import Timer
 from scorer.imaging.rgb import RgbImage

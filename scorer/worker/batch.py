@@ -37,14 +37,14 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
-class Unparked:
+class Released:
     """Parked frames of one station that has a normal set now, oldest first; they stay parked until persisted."""
 
     station: str
     frames: Sequence[ParkedFrame]
 
 
-Source = Polled | Unparked
+Source = Polled | Released
 """Where the frames of a batch come from."""
 
 

@@ -10,7 +10,7 @@ import structlog
 from scorer.errors import InvalidNormalSet
 from scorer.recipes.loader import RecipeLoader
 from scorer.recipes.recipe import Recipe
-from scorer.worker.batch import LookedUp, Parsed, Rejected, Unparked, reject
+from scorer.worker.batch import LookedUp, Parsed, Rejected, Released, reject
 from storage.database.engine import Database
 from storage.line import normal_sets, parked_frames, stations, thresholds
 from storage.line.normal_sets import NormalSet
@@ -102,13 +102,13 @@ class StationLookup:
             return error
 
 
-def has_unparkable_frames(database: Database) -> bool:
+def has_releasable_frames(database: Database) -> bool:
     """Return whether a parked frame's station has a normal set now."""
     with database.read() as session:
         return bool(parked_frames.stations_ready(session))
 
 
-def take_unparkable_frames(database: Database, limit: int) -> Unparked | None:
+def take_releasable_frames(database: Database, limit: int) -> Released | None:
     """Return the oldest parked frames, up to `limit`, of a station that has a normal set now; None if none exist.
 
     Their lock ends with this transaction, because on SQLite it would keep everybody from writing while they are
@@ -121,7 +121,7 @@ def take_unparkable_frames(database: Database, limit: int) -> Unparked | None:
         name = stations.name_of(session, ready[0])
     with database.begin() as session:
         frames = parked_frames.claim(session, ready[0], limit)
-    return Unparked(name, frames) if frames else None
+    return Released(name, frames) if frames else None
 
 
 def _unknown_station(parsed: Parsed) -> Rejected:

@@ -44,11 +44,11 @@ from scorer.jobs.runner import JobRunner
 from scorer.recipes.loader import RecipeLoader
 from scorer.settings import ScorerSettings
 from scorer.worker.backoff import WorkerBackoff
-from scorer.worker.batch import Polled, Source, Unparked
+from scorer.worker.batch import Polled, Released, Source
 from scorer.worker.decode import FrameDecoder
 from scorer.worker.heartbeat import Heartbeat
 from scorer.worker.lag import LagReport
-from scorer.worker.lookup import StationLookup, has_unparkable_frames, take_unparkable_frames
+from scorer.worker.lookup import StationLookup, has_releasable_frames, take_releasable_frames
 from scorer.worker.persist import BatchWriter
 from scorer.worker.pipeline import Stage, StagePipeline
 from scorer.worker.progress import Progress
@@ -131,7 +131,7 @@ class ScoringWorker:
         self._must_rewind = False
         self._progress = Progress()
         self._advanced_at_s = self._polled_at_s = time.monotonic()
-        self._unparked_at_s = -math.inf
+        self._released_at_s = -math.inf
 
     def run(self, stop: threading.Event, drain: bool, progress: ReportProgress) -> Progress:
         """Work until `stop` is set or, with `drain`, until every frame on the bus has been dealt with.
@@ -187,7 +187,7 @@ class ScoringWorker:
             self._wait_for_batch(consumer)
             return True
         self._lag.measure_if_due(consumer)
-        if not self._enter_unparked():
+        if not self._enter_released():
             self._enter_polled(consumer)
         if not self._pipeline.in_flight:
             self._advanced_at_s = time.monotonic()
@@ -211,16 +211,16 @@ class ScoringWorker:
             failpoint("polled")
             self._pipeline.enter(Polled(records), len(records))  # 2 to 7
 
-    def _enter_unparked(self) -> bool:
+    def _enter_released(self) -> bool:
         """Let in parked frames whose station has a normal set now; return whether there were any."""
         now_s = time.monotonic()
-        if now_s - self._unparked_at_s < self._settings.change_poll_interval_s:
+        if now_s - self._released_at_s < self._settings.change_poll_interval_s:
             return False
-        self._unparked_at_s = now_s
-        unparked = take_unparkable_frames(self._database, self._settings.batch_frames)
-        if unparked is not None:
-            self._pipeline.enter(unparked, len(unparked.frames))  # 2 to 7
-        return unparked is not None
+        self._released_at_s = now_s
+        released = take_releasable_frames(self._database, self._settings.batch_frames)
+        if released is not None:
+            self._pipeline.enter(released, len(released.frames))  # 2 to 7
+        return released is not None
 
     def _take_out(self, consumer: Consumer, progress: ReportProgress) -> bool:
         """Commit the oldest batch in flight if it is persisted; raise what stopped it."""
@@ -232,8 +232,8 @@ class ScoringWorker:
         self._advanced_at_s = time.monotonic()
         self._progress = replace(self._progress + counts, lag=self._lag.frames)
         progress(self._progress)
-        if isinstance(source, Unparked):
-            self._unparked_at_s = -math.inf  # there may be more
+        if isinstance(source, Released):
+            self._released_at_s = -math.inf  # there may be more
             return True
         with metrics.STAGE_SECONDS.labels("commit").time():
             consumer.commit(source.next_offsets)  # 8
@@ -244,7 +244,7 @@ class ScoringWorker:
     def _may_enter(self) -> bool:
         """Return whether another batch may enter; none does beside parked frames."""
         in_flight = self._pipeline.in_flight
-        if self._pipeline.is_full or any(isinstance(source, Unparked) for source in in_flight):
+        if self._pipeline.is_full or any(isinstance(source, Released) for source in in_flight):
             return False
         last = in_flight[-1] if in_flight else None
         is_large = isinstance(last, Polled) and len(last.records) >= self._settings.model_batch_frames
@@ -281,7 +281,7 @@ class ScoringWorker:
         """Return whether nothing is left for anybody: a dead member's frames become ours once its lease is over."""
         consumer = self._ready_consumer()
         self._lag.measure(consumer)
-        return consumer.group_lag() == 0 and not has_unparkable_frames(self._database)
+        return consumer.group_lag() == 0 and not has_releasable_frames(self._database)
 
     def _wait_out(self, error: Retriable, stop: threading.Event) -> None:
         """Abandon the batches in flight, which will be read again, and wait without losing the membership."""

@@ -14,7 +14,7 @@ def parse_all(source: Source) -> list[Parsed | Rejected]:
     if isinstance(source, Polled):
         metrics.FRAMES_READ.inc(len(source.records))
         return [parse(record) for record in source.records]
-    return [unpark(frame, source.station) for frame in source.frames]
+    return [parse_parked(frame, source.station) for frame in source.frames]
 
 
 def parse(record: Record) -> Parsed | Rejected:
@@ -26,7 +26,7 @@ def parse(record: Record) -> Parsed | Rejected:
         return Rejected(message, record.position, error.reason, str(error))
 
 
-def unpark(parked: ParkedFrame, station: str) -> Parsed:
+def parse_parked(parked: ParkedFrame, station: str) -> Parsed:
     """Return a parked frame as it was parsed, its image now by reference."""
     frame = Frame(station, parked.captured_at, b"", parked.content_type, parked.part_id, parked.truth)
     message = schema.encode(frame, parked.frame_id, parked.published_at, parked.image_reference)

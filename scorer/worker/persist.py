@@ -12,7 +12,7 @@ from scorer import metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
 from scorer.worker import records
-from scorer.worker.batch import Decided, DecidedBatch, Polled, Scored, Unparked
+from scorer.worker.batch import Decided, DecidedBatch, Polled, Released, Scored
 from scorer.worker.decode import FRAMES_PER_TASK
 from scorer.worker.progress import Progress
 from storage.blobs.anomaly_maps import encode_map
@@ -132,7 +132,7 @@ def _frames_read(batch: DecidedBatch) -> int:
     return len(batch.source.records) if isinstance(batch.source, Polled) else 0
 
 
-def _released(source: Unparked, still_parked: Sequence[ParkedFrame]) -> list[UUID]:
+def _released(source: Released, still_parked: Sequence[ParkedFrame]) -> list[UUID]:
     waiting = {frame.frame_id for frame in still_parked}
     return [frame.frame_id for frame in source.frames if frame.frame_id not in waiting]
 

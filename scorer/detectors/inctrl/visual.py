@@ -20,8 +20,8 @@ from scorer.backbones import tiny
 from scorer.backbones.weights.checkpoints import load_into
 from scorer.backbones.weights.store import WeightsCard, WeightsStore, content_hash, read_card
 from scorer.detectors.inctrl.heads import HeadScores, InCtrlHeads
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.coreset import DEFAULT_CORESET_PATCHES, greedy_coreset
 from scorer.distances.cosine import nearest_residual, to_unit_length

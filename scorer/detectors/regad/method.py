@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 
 from scorer.detectors.padim import CHANNELS, CONSTANT, SMOOTHING, nearest_valid, select_channels, smooth_maps
-from scorer.detectors.patch_method import MethodConfig
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import MethodConfig
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad import registration
 from scorer.detectors.regad.registration import (
     RegistrationNetwork,

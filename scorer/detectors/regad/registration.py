@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from scorer.backbones.weights import checkpoints
 from scorer.detectors.anomalydino import rim_cells
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 from scorer.distances.euclidean import concat_unit_layers
 from scorer.errors import InvalidWeights
 

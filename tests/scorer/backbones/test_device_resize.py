@@ -9,7 +9,7 @@ from scorer.backbones.device_resize import MAX_PIXEL_RATIO, framing_identity
 from scorer.backbones.preprocessing import Preprocessor, pixel_batch
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.imaging.framing import Framing
 from storage.line.stations import FramingKind
 from testing.line import part

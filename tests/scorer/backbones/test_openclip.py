@@ -7,7 +7,7 @@ import torch
 from scorer.backbones.openclip import Architecture, OpenClip, OpenClipPatches, build_network, find_architecture
 from scorer.backbones.protocol import PatchBackbone
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.engines.precision import dtype_for, has_fast_bf16
 from scorer.errors import InvalidWeights, ModelUnavailable
 from scorer.imaging.framing import Framing

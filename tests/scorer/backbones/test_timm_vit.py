@@ -15,7 +15,7 @@ from scorer.backbones.weights.import_timm import import_timm, repository_of
 from scorer.backbones.weights.store import WeightsStore
 from scorer.detectors import registry as detectors
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.errors import InvalidWeights, ModelUnavailable, UnknownBackbone, UnsupportedBackbone
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings

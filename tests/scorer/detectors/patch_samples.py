@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 
 
 def patches(

@@ -11,8 +11,8 @@ from scorer.detectors.anomalydino import (
     fit_foreground,
     rim_cells,
 )
-from scorer.detectors.patch_method import leave_one_out_by_refitting
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from tests.scorer.detectors.patch_samples import of, patches
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,7 +10,7 @@ import torch
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors import registry
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.detectors.protocol import Detector
 from scorer.detectors.registry import PATCH_METHODS
 from scorer.errors import InvalidNormalSet

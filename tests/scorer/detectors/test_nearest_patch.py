@@ -10,8 +10,8 @@ import torch
 
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.detector import PatchDetector
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.registry import load
 from scorer.errors import InvalidNormalSet, ModelUnavailable, UnknownDetector
 from scorer.imaging.framing import Framing

@@ -10,7 +10,7 @@ from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import PatchBackbone, scatter_to_grid
 from scorer.backbones.tiny import TinyBackbone, load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.imaging.framing import CellBox, Framing
 from testing.line import part
 

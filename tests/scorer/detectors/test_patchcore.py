@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from scorer.detectors import patchcore
-from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.patchcore import NEIGHBOURS, WIDTH, PatchCore, neighbourhood_weight
-from scorer.detectors.patches import Patches
 from scorer.distances.euclidean import used_channels
 from tests.scorer.detectors.patch_samples import of, patches
 

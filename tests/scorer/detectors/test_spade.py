@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scorer.detectors import spade
-from scorer.detectors.patch_method import leave_one_out_by_refitting
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.spade import Spade
 from tests.scorer.detectors.patch_samples import of, patches
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.patch_method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.subspacead import EXPLAINED_VARIANCE, SubspaceAD, fit_subspace, patch_moments
 from tests.scorer.detectors.patch_samples import patches
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.patch_detector import ENCODE_BATCH_SIZE
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.detector import ENCODE_BATCH_SIZE
+from scorer.detectors.patch_based.patches import Patches
 from scorer.evaluation.datasets import Dataset, read_dataset, read_image
 from scorer.evaluation.specs import load_backbone_setup, load_patch_detector
 from scorer.evaluation.timing import Timer

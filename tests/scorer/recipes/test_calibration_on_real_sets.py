@@ -9,7 +9,7 @@ import torch
 
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate

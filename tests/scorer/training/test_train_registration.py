@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad.registration import RegistrationNetwork
 from scorer.training.train_registration import (
     AlignedFeatures,

@@ -25,7 +25,7 @@ from ingest.bus.protocol import Headers, Message, Record, RecordPosition
 from ingest.frame import Frame, mint_frame_id
 from scorer.backbones.filterbank import Filterbank
 from scorer.detectors.nearest_patch import NearestPatch
-from scorer.detectors.patch_detector import PatchDetector
+from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.detectors.protocol import References
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing

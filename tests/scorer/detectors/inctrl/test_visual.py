@@ -21,8 +21,8 @@ from scorer.detectors.inctrl.visual import (
     mean_embedding,
     read_heads,
 )
-from scorer.detectors.patch_method import leave_one_out_by_refitting
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from scorer.errors import InvalidWeights, ModelUnavailable
 from scorer.settings import ScorerSettings
 from tests.scorer.backbones.tiny_clip import tiny_heads

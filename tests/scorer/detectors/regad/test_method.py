@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from scorer.detectors.padim import CONSTANT
-from scorer.detectors.patch_method import leave_one_out_by_refitting
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import leave_one_out_by_refitting
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad.method import RegAD, load
 from scorer.detectors.regad.registration import RegistrationNetwork
 from tests.scorer.detectors.patch_samples import of, patches

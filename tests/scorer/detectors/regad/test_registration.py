@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad.registration import (
     MAX_SHIFT,
     SHA256,

@@ -10,10 +10,10 @@ from einops import rearrange
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import CropsPadding, PatchBackbone
 from scorer.detectors.normal_sets import in_original_order, order_by_content, require_normal_count
-from scorer.detectors.patch_method import PatchMethod, ScoresStationGroups
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.method import PatchMethod, ScoresStationGroups
+from scorer.detectors.patch_based.patches import Patches
+from scorer.detectors.patch_based.station_groups import StationGroups, score_groups_separately
 from scorer.detectors.protocol import References, Scores
-from scorer.detectors.station_groups import StationGroups, score_groups_separately
 from scorer.imaging.framing import CellBox, Framed, Framing
 from scorer.imaging.rgb import RgbImage
 from scorer.imaging.rotation import rotate

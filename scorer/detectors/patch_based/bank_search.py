@@ -11,8 +11,8 @@ from itertools import groupby
 import torch
 from einops import rearrange
 
-from scorer.detectors.patch_bank import PatchBank
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.bank import PatchBank
+from scorer.detectors.patch_based.patches import Patches
 from scorer.distances.cosine import MAX_COSINES
 from scorer.distances.windowed import COSINE_OFFSET, GridPatches, nearest_in_window
 

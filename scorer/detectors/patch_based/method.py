@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
 
 MethodConfig = Mapping[str, float | str | bool]

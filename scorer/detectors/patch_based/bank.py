@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from einops import rearrange
 
-from scorer.detectors.patches import Patches
+from scorer.detectors.patch_based.patches import Patches
 from scorer.distances.cosine import to_unit_length
 from scorer.distances.euclidean import used_channels
 

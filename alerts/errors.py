@@ -8,7 +8,7 @@ class AlertsError(AndonError):
 
 
 class UnknownRule(AlertsError):
-    """There is no rule of that name; the message lists those there are."""
+    """No rule of that name exists; the message lists those that do."""
 
 
 class InvalidParameters(AlertsError):
@@ -16,4 +16,4 @@ class InvalidParameters(AlertsError):
 
 
 class NotificationFailed(AlertsError):
-    """A message could not be handed to a channel's service; the message holds no secret."""
+    """A message could not be sent to a channel's service; the error contains no secret."""

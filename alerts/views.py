@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from storage.alerts.rule_inputs import DeadLetterEvent, VerdictEvent
 
-MAX_FRAMES = 500  # newest frames of a station that rules can look back on
+MAX_FRAMES = 500  # newest frames of a station that rules can read
 MAX_IN_CONTROL_FRAMES = 500  # the most frames that control limits are computed from
-ALERT_HORIZON = timedelta(hours=1)  # what ended longer ago opens no alert any more
+ALERT_HORIZON = timedelta(hours=1)  # a condition that ended longer ago opens no alert
 LAG_HISTORY = timedelta(minutes=30)
 
 
@@ -22,8 +22,8 @@ class StationView:
         station: The station's name.
         frames: Its newest frames, oldest captured first, none from before `since`.
         last_published_at: When its newest frame was published.
-        decided_until: Every frame that was published before this time has been decided, as far as can be told; None
-            where it can't be told. A camera is not silent because a scorer is slow.
+        decided_until: Every frame that was published before this time has been decided, as far as is known; None
+            where it is unknown. A camera is not silent because a scorer is slow.
         since: When this rule's last alert was resolved here, or a mute ended; earlier frames have been dealt with.
         is_open: Whether this rule's alert is open here.
         in_control: The first frames that passed since the normal set was activated, by the model in use.

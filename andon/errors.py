@@ -4,7 +4,7 @@ from foundation.errors import AndonError
 
 
 class InvalidSettings(AndonError):
-    """A settings file or an environment variable says something that can't be meant; the message names it."""
+    """A settings file or an environment variable has an invalid value; the message names it."""
 
 
 class PortInUse(AndonError):
@@ -12,11 +12,11 @@ class PortInUse(AndonError):
 
 
 class CommandFailed(AndonError):
-    """What a command was asked can't be done; the message says why and the way out."""
+    """A command can't carry out the request; the message gives the reason and the way out."""
 
 
 class CommandIncomplete(AndonError):
-    """A command did a part of its work and what is left needs another run; the message says what is left."""
+    """A command did a part of its work and the rest needs another run; the message names the rest."""
 
 
 class ExtraMissing(AndonError):

@@ -22,7 +22,7 @@ class GoodImage:
 
 @dataclass(frozen=True, slots=True)
 class CollectedImages:
-    """The images, and the duplicates: each file that was left out with the one that has the same bytes."""
+    """The images, and the duplicates: each file that was skipped with the one that has the same bytes."""
 
     images: tuple[GoodImage, ...]
     duplicates: tuple[tuple[Path, Path], ...]

@@ -6,17 +6,17 @@ from typing import TextIO
 
 import structlog
 
-LIBRARY_LEVELS = {  # what these libraries may say at most, unless everything is asked for
+LIBRARY_LEVELS = {  # the lowest levels that these libraries log, unless everything is requested
     "alembic": logging.WARNING,
     "fsspec": logging.WARNING,
     "PIL": logging.WARNING,
     "watchfiles": logging.WARNING,
-    "kafka": logging.CRITICAL,  # each lost connection is an error to it; the bus says once that it is away, and why
+    "kafka": logging.CRITICAL,  # it logs each lost connection as an error; the bus reports an outage once
 }
 
 
 class _CurrentStderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever sys.stderr is now, so that a progress bar which borrows it keeps lines above itself."""
+    """Writes to the current sys.stderr, so that a progress bar which borrows it keeps lines above itself."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

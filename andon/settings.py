@@ -35,7 +35,7 @@ SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 class ProcessSettings(BaseModel):
-    """What every process of Andon has, whichever room it runs."""
+    """Settings of every process of Andon, whichever package it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings as read, with the origin of each that is not a default; `file` is None if there was none."""
+    """Settings as read, with the origin of each that is not a default; `file` is None without a file."""
 
     settings: Settings
     file: Path | None

@@ -1,7 +1,7 @@
 """Composition of a process from its settings: each function opens one part and closes it again.
 
-This is the only module that knows how the parts fit together. Each function imports what it opens, so that a command
-that only reads the database does not load the rest.
+This is the only module that connects the packages. Each function imports what it opens, so that a command that only
+reads the database does not load the rest.
 """
 
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ from scorer.engines.devices import processor_name, usable_cores
 
 
 def describe_machine() -> str:
-    """Return processor, usable cores, load, torch version and, if there is one, the accelerator."""
+    """Return processor, usable cores, load, torch version and, if one exists, the accelerator."""
     parts = [
         processor_name(),
         f"{usable_cores()} cores",

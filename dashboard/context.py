@@ -1,4 +1,4 @@
-"""What every page is given: the settings, the database, the images, and who looks from where."""
+"""The context of every page: the settings, the database, the images, and the user with role and time zone."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -20,7 +20,7 @@ def apply(context: PageContext, change: Callable[[Session, Actor], object], succ
     Args:
         context: The page's context.
         change: Called once with the transaction and the actor; storage checks the actor's permission.
-        success: What `show_outcome` shows when the change was made; empty shows nothing.
+        success: The text that `show_outcome` shows when the change was made; empty shows nothing.
 
     Returns:
         Whether the change was made; if not, `show_outcome` shows why.

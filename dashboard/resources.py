@@ -1,4 +1,4 @@
-"""What this process opens once: its settings, the database and the image store."""
+"""The resources that this process opens once: its settings, the database and the image store."""
 
 import sys
 

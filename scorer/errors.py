@@ -16,7 +16,7 @@ class ModelUnavailable(ScorerError, Retriable):
 
 
 class InvalidWeights(ModelUnavailable):
-    """A weights file can't be used; the message names the file and what of it is wrong."""
+    """A weights file can't be used; the message names the file and the problem."""
 
 
 class InvalidNormalSet(ScorerError):
@@ -32,7 +32,7 @@ class UnknownDetector(ScorerError):
 
 
 class InvalidImage(ScorerError, ValueError):
-    """What was passed as an image is not one: another type, shape or kind of values."""
+    """An argument is not an image: it has another type, shape or kind of values."""
 
 
 class UnknownBackbone(ScorerError):

@@ -1,4 +1,4 @@
-"""The image store as the scorer uses it: its outages are told apart from those of the database."""
+"""The image store as the scorer uses it: its outages are distinguished from those of the database."""
 
 from scorer.errors import ImageStoreUnavailable
 from storage.blobs.image_store import ImageStore

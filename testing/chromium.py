@@ -109,7 +109,7 @@ def free_port() -> int:
 
 
 def executable(playwright: Playwright) -> str:
-    """Return the path of Chromium, or skip the test where there is none."""
+    """Return the path of Chromium, or skip the test where it is not installed."""
     debian = shutil.which("chromium")
     if debian:
         return debian

@@ -147,7 +147,7 @@ class KafkaCluster:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        from ingest.bus.kafka.connection import KafkaConnection  # it closes what a failed attempt opened
+        from ingest.bus.kafka.connection import KafkaConnection  # it closes the connections of a failed attempt
         from ingest.errors import BusUnavailable
         from ingest.settings import IngestSettings
 
@@ -188,7 +188,7 @@ class KafkaCluster:
 def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object] | None = None) -> KafkaCluster:
     """Start a cluster of `nodes` in `folder`; its `stop` ends it.
 
-    `extra` broker settings, where there are any, are for a second listener with TLS and passwords on `secure_port`.
+    `extra` broker settings, if any, are for a second listener with TLS and passwords on `secure_port`.
     """
     jars = _jars()
     ports = _free_ports(3 * nodes)

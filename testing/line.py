@@ -159,7 +159,7 @@ class Line:
         )
 
     def drain(self, load: registry.LoadDetector = registry.load) -> Progress:
-        """Work until nothing is left, and return what was done."""
+        """Work until nothing is left, and return the counts."""
         return self.worker(load=load).run(threading.Event(), drain=True, progress=lambda _: None)
 
     def verdicts(self, station: str | None = None) -> list[Verdict]:
@@ -219,7 +219,7 @@ class ProgressWaiter:
 
 @contextmanager
 def running(worker: ScoringWorker, changed: threading.Condition | None = None) -> Iterator[ProgressWaiter]:
-    """Run a worker in a thread for the block, and stop it at its end; what the worker raised is raised here."""
+    """Run a worker in a thread for the block, and stop it at its end; an error of the worker is raised here."""
     stop, progress = threading.Event(), ProgressWaiter(changed)
     failed: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""A real RTSP server with an H.264 test picture, run by the system's Python: ``rtsp_server.py PORT``.
+"""A real RTSP server with an H.264 test image, run by the system's Python: ``rtsp_server.py PORT``.
 
 It answers at rtsp://127.0.0.1:PORT/camera, prints one line when it listens, and runs until it is ended.
 """

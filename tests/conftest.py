@@ -1,4 +1,4 @@
-"""The services that tests may ask for by name, and the marker of the tests that `make quick` leaves out."""
+"""Fixtures for the services that tests need, and the marker of the tests that `make quick` skips."""
 
 from collections.abc import Sequence
 

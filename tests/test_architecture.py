@@ -1,4 +1,4 @@
-"""The house keeps its plan: which room may import which, and what the dashboard and the front door must not load."""
+"""The architecture: which package may import which, and what the dashboard and the `andon` command must not load."""
 
 import ast
 import subprocess
@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
 TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}
-"""The folders of the scorer that know torch; its worker, jobs, recipes and evaluation see numpy."""
+"""The folders of the scorer that import torch; its worker, jobs, recipes and evaluation see numpy."""
 
 MAX_FILES_PER_FOLDER = 16
 

@@ -137,8 +137,8 @@ def dpmo(defects: float, units: int, opportunities: int) -> float | None:
 def estimated_dpmo(counts: InspectionCounts, opportunities: int = 1) -> float | None:
     """Return the DPMO of the parts that entered: estimated defects among the flagged and the passed frames.
 
-    Without a sample the escapes that people came across are taken to be all. None while no flagged frame was looked
-    at: a flag alone is no defect.
+    Without a sample the escapes that were found by chance are taken to be all. None while no flagged frame was
+    reviewed: a flag alone is no defect.
     """
     share = false_alarm_share(counts)
     if share is None:
@@ -157,7 +157,7 @@ def false_alarm_share(counts: InspectionCounts, confidence: float = CONFIDENCE) 
 def escaped_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> Estimate | None:
     """Return the share of the passed frames that were defects, or None if none was drawn at random and labelled.
 
-    It is never less than the share of those that are known, nor more than what is not known to be good. Where every
+    It is never less than the share of known escapes, nor more than the share not known to be good. Where every
     passed frame was reviewed there is nothing to estimate.
     """
     if not counts.passed:
@@ -172,7 +172,7 @@ def escaped_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> E
 
 
 def escape_estimate_basis(counts: InspectionCounts) -> str:
-    """Return one or two sentences for people about what the estimate of escapes rests on."""
+    """Return one or two sentences for people about the basis of the estimate of escapes."""
     known = _plural(counts.escaped, "escape is", "escapes are")
     if counts.is_fully_reviewed:
         return f"Every passed frame was reviewed; {known} known."

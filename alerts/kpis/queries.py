@@ -34,7 +34,7 @@ def kpi_rows(
 ) -> list[KpiRow]:
     """Return one row per shift or day over the chosen stations together, oldest first, or one row per station.
 
-    Groups without a frame are left out.
+    Groups without a frame are omitted.
     """
     if by == "station":
         found = counts_by_station(session, since, until)
@@ -59,7 +59,7 @@ def counts_by_station(session: Session, since: datetime, until: datetime) -> Map
 
 
 def counts_by_period(session: Session, periods: Sequence[CalendarPeriod]) -> list[Mapping[int, InspectionCounts]]:
-    """Return what `counts_by_station` returns for each period, in two queries for all of them."""
+    """Return the result of `counts_by_station` for each period, in two queries for all of them."""
     spans = [(period.since, period.until) for period in periods]
     return [
         _by_station(*found)

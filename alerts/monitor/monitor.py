@@ -2,7 +2,7 @@
 
 A round has three steps:
 
-1. Read what is new, in one read-only transaction.
+1. Read new rows, in one read-only transaction.
 2. Evaluate the rules, without the database.
 3. Write the changes with their notifications, in one transaction.
 

@@ -170,7 +170,7 @@ class SnapshotReader:
             self._samples.popleft()
 
     def _decided_until(self, statuses: Sequence[WorkerStatus], now: datetime) -> datetime | None:
-        """Return the time until which every published frame has been decided, or None if that can't be told.
+        """Return the time until which every published frame has been decided, or None if that is unknown.
 
         It follows from the newest frame of any station, and from a scorer that has no frame left to read. Scorers are
         not equally far with every station, so the latency of recent frames is subtracted.

@@ -1,4 +1,4 @@
-"""State transitions of alerts: what becomes of an alert once its rule was evaluated. Pure, and the only place for it.
+"""State transitions of alerts after the evaluation of their rules: pure functions, and the only ones that decide them.
 
 An alert opens when its rule raises and none is open for the same key, stays open while the rule raises or is unsure,
 and is resolved when the rule clears. While a station is muted none of its alerts opens and nobody is notified; those
@@ -86,7 +86,7 @@ class Transitions:
 
 
 def evaluate_rules(snapshot: LineSnapshot) -> Transitions:
-    """Evaluate every rule that is on, and return what changes; the alert of a rule that is off now is resolved."""
+    """Evaluate every rule that is on, and return the changes; the alert of a rule that is off now is resolved."""
     changes: list[AlertChange] = []
     problems: list[str] = []
     evaluated: set[AlertKey] = set()
@@ -110,13 +110,13 @@ def evaluate_rules(snapshot: LineSnapshot) -> Transitions:
 def next_change(
     key: AlertKey, severity: Severity, alert: Alert | None, outcome: RuleOutcome, is_suppressed: bool, now: datetime
 ) -> AlertChange | None:
-    """Return what one rule's outcome changes.
+    """Return the change that one rule's outcome makes, if any.
 
     Args:
         key: The station and the rule.
         severity: The severity of an alert that opens.
         alert: The open alert of that key, if any.
-        outcome: What the rule returned.
+        outcome: The rule's result.
         is_suppressed: Whether a mute or another alert keeps this one from opening.
         now: The time of the round, in UTC.
     """

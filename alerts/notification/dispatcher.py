@@ -33,7 +33,7 @@ MAX_ATTEMPTS = 12  # given up after about four hours
 LEASE = timedelta(minutes=2)  # longer than any service takes to answer or to be given up on
 POLL_INTERVAL_S = 1.0
 MASK = "**********"
-MIN_SECRET_LENGTH = 4  # masking shorter words would make holes in ordinary ones
+MIN_SECRET_LENGTH = 4  # masking shorter texts would mask parts of ordinary words
 
 Send = Callable[[str, str, str], None]
 Wait = Callable[[threading.Event, float], bool]
@@ -119,7 +119,7 @@ class NotificationDispatcher:
         self._send = send
 
     def deliver(self) -> DeliveryResult:
-        """Send what is due now; after a `StorageError` the notifications in progress are sent again later."""
+        """Send the notifications due now; after a `StorageError` the notifications in progress are sent again later."""
         with self._database.begin() as session:
             due = notifications.claim_due(session, self._clock(), LEASE)
         results = [self._tell(one) for one in due]
@@ -133,7 +133,7 @@ class NotificationDispatcher:
             try:
                 while self.deliver() != DeliveryResult() and not stop.is_set():
                     pass
-            except StorageError as error:  # the watch meets this too, and says so
+            except StorageError as error:  # the monitor fails in the same way, and reports it
                 log.debug("the outbox can't be read", error=str(error))
             wait_for(stop, POLL_INTERVAL_S)
 
@@ -167,7 +167,7 @@ class NotificationDispatcher:
 
 
 def retry_delay(tries: int) -> timedelta:
-    """Return how long to wait after so many attempts: 10 s, doubled for each, at most half an hour."""
+    """Return how long to wait after `tries` attempts: 10 s, doubled for each, at most half an hour."""
     return timedelta(seconds=exponential_s(FIRST_RETRY.total_seconds(), LAST_RETRY.total_seconds(), tries - 1))
 
 

@@ -1,1 +1,1 @@
-"""The alert rules, each a pure function of what is known of a station or the line at one moment."""
+"""The alert rules, each a pure function of the state of a station or the line at one moment."""

@@ -27,7 +27,7 @@ def in_control_process(view: StationView, frames: int, robust: bool) -> InContro
 def monitored_log_scores(view: StationView, frames: int) -> NDArray[np.float64]:
     """Return the log-scores of the frames after the in-control ones, by the same model and normal set, oldest first.
 
-    Only frames that passed are included: a defect says nothing about the good parts, and other rules count it.
+    Only frames that passed are included: a defect is no evidence on the good parts, and other rules count it.
     """
     last = view.in_control[frames - 1]
     return log_scores(

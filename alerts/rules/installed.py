@@ -25,7 +25,7 @@ log = structlog.get_logger()
 def installed_rules() -> Mapping[str, type[Any]]:
     """Return the rules of installed packages by kind.
 
-    A rule that can't be loaded, or whose class is no rule, is logged as an error and left out: the other rules must go
+    A rule that can't be loaded, or whose class is no rule, is logged as an error and skipped: the other rules must go
     on watching the line.
     """
     rules: dict[str, type[Any]] = {}

@@ -29,7 +29,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """The condition has certainly gone: it is further from its limit than what raised it."""
+    """The condition has certainly gone: the value is beyond the limit at which the alert clears."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from alerts.statistics.control_charts import western_electric
 from alerts.views import StationView
 from storage.alerts.alerts import Severity
 
-RECENT_FRAMES = 25  # newest good frames that are judged
+RECENT_FRAMES = 25  # newest good frames that are evaluated
 
 
 @dataclass(frozen=True, slots=True)

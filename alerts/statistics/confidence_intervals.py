@@ -9,7 +9,7 @@ from statistics import NormalDist
 from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
-NEGLIGIBLE = 1e-16  # of a sum: what a further term adds is lost in rounding
+NEGLIGIBLE = 1e-16  # relative to a sum: smaller terms are lost in rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> E
     return Estimate(hits / trials, low, high)
 
 
-@lru_cache(maxsize=20_000)  # a table of KPIs asks for the same shifts again and again
+@lru_cache(maxsize=20_000)  # a table of KPIs computes the same shifts repeatedly
 def hypergeometric(hits: int, sample: int, population: int, confidence: float = CONFIDENCE) -> Estimate | None:
     """Return the exact interval of the share in a finite population of which a random sample was examined.
 

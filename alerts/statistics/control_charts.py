@@ -18,7 +18,7 @@ Signal = Literal["WE1", "WE2", "WE3", "WE4", "EWMA", "CUSUM"]
 D2 = 1.128  # mean range of two normal values, in sigmas (Montgomery, appendix VI)
 D4 = 3.267  # upper limit of a moving range of two, in mean ranges
 MEDIAN_RANGE = 0.9539  # median range of two normal values, in sigmas: √2 · Φ⁻¹(0.75)
-SCORE_FLOOR = 1e-9  # what a score of 0 is taken for, so that it has a logarithm
+SCORE_FLOOR = 1e-9  # stands for a score of 0, which has no logarithm
 MIN_VALUES = 2  # values from which a centre and a moving range can be taken
 
 SAMPLE_SIZE_CORRECTION = (
@@ -189,7 +189,7 @@ def western_electric(values: Values, process: InControlProcess) -> tuple[tuple[S
     """Return the rules that each point breaks (Western Electric, Statistical Quality Control Handbook, 1956).
 
     WE1: one point beyond 3 sigma. WE2: two of three beyond 2 sigma on one side. WE3: four of five beyond 1 sigma on
-    one side. WE4: eight in a row on one side. A point breaks a rule when it belongs to what the rule counts.
+    one side. WE4: eight in a row on one side. A point breaks a rule when it is one of the points counted.
     """
     z = process.standardized(values)
     broken: list[tuple[Signal, ...]] = []

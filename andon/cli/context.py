@@ -25,7 +25,7 @@ class CommandContext:
     command: str = "andon"
 
     def load_settings(self) -> "LoadedSettings":
-        """Read the settings and set up logging as they say.
+        """Read the settings and set up logging according to them.
 
         Raises:
             InvalidSettings: A file or a variable is wrong.

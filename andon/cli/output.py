@@ -30,7 +30,7 @@ def write_json(value: object) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Write a table to stdout, or the sentence `empty` to stderr if there are no rows."""
+    """Write a table to stdout, or the sentence `empty` to stderr without rows."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Graceful stop: the first SIGINT or SIGTERM asks the command to finish, the second ends it at once."""
+"""Graceful stop: the first SIGINT or SIGTERM lets the command finish, the second ends it at once."""
 
 import os
 import signal

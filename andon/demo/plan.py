@@ -30,7 +30,7 @@ class DemoStation:
 class DemoPlan:
     """`frames` in all, shared out evenly; None runs until stopped. `rate_fps` is a station's rate.
 
-    `in_control_frames` are what drift is judged against: all of them come before the lamp begins to fade.
+    `in_control_frames` are the reference for drift: all of them come before the lamp begins to fade.
     """
 
     stations: tuple[DemoStation, ...]

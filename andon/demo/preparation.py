@@ -61,7 +61,7 @@ class DemoHome:
         return self.path / "bus.sqlite"
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Return the caller's environment with this home's settings in place of the caller's own; kill points stay."""
+        """Return the caller's environment with this home's settings in place of the caller's own; failpoints stay."""
         kept = {
             key: value
             for key, value in inherited.items()
@@ -140,7 +140,7 @@ refresh_every_s = 1.0
 def seed(home: DemoHome, plan: DemoPlan) -> None:
     """Add the plan's stations with their normal sets, and let score_drift use fewer in-control frames.
 
-    All of it goes by the desk, so that the audit log begins where the demo does.
+    All of it goes through the audited actions, so that the audit log begins where the demo does.
     """
     database, images = Database(home.database_url), ImageStore(str(home.images))
     with closing(database):

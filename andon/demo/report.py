@@ -98,7 +98,7 @@ def as_table(rows: Sequence[StationReport]) -> Table:
 
 
 def alert_lines(alerts: Sequence[tuple[str, Alert]]) -> list[str]:
-    """Return one sentence per alert, in the order given, or one that says there was none."""
+    """Return one sentence per alert, in the order given, or one that reports that none opened."""
     if not alerts:
         return ["No alert was opened."]
     return [

@@ -16,7 +16,7 @@ from foundation.errors import AndonError
 
 log = structlog.get_logger()
 
-STOP_TIMEOUT_S = 15.0  # what a process gets to finish its batch before it is killed
+STOP_TIMEOUT_S = 15.0  # time for a process to finish its batch before it is killed
 MAX_RESTARTS = 5  # deaths in a row, each within HEALTHY_AFTER_S of its start
 HEALTHY_AFTER_S = 60.0
 

@@ -1,1 +1,1 @@
-"""What runs inside the long-lived commands: servers, reporters, the alert service, replay and waiting for jobs."""
+"""Services inside the long-lived commands: servers, reporters, the alert service, replay and waiting for jobs."""

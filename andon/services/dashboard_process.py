@@ -143,7 +143,7 @@ class DatabaseCollector(Collector):
 
 
 def _require_free_port(host: str, port: int) -> None:
-    """Raise `PortInUse` for a port in use: Streamlit would silently take the next one, where nobody looks."""
+    """Raise `PortInUse` for a port in use: Streamlit would silently take the next one, which no user knows."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -113,7 +113,7 @@ class DropReporter:
         self.report()
 
     def report(self) -> None:
-        """Write what is not in the database yet; a database that is unavailable is tried again the next time."""
+        """Write the counts that are not in the database yet; an unavailable database is tried again the next time."""
         self._ledger.update(metrics.dropped_frames(), self._clock())
         rows = self._ledger.unreported
         if not rows:
@@ -136,7 +136,7 @@ def report_drops(
 ) -> Iterator[None]:
     """Report the frames that this process drops for as long as the block lasts, and once more at its end.
 
-    What the database does not have by then is reported after the next start.
+    Counts that are not in the database by then are reported after the next start.
     """
     ledger = DropLedger(
         settings.ingest.spool_path / station / "unreported-drops.json", station, metrics.dropped_frames()

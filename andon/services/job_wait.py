@@ -35,7 +35,7 @@ def wait_for_job(
     Args:
         database: Where the job is recorded.
         job_id: The job's id.
-        clock: Tells how old a scorer's heartbeat is.
+        clock: Gives the time from which the age of a scorer's heartbeat follows.
         pause: Waits for the given seconds and returns True when the person wants to stop.
         progress: Called with the job's progress, a count whose meaning the job defines.
 

@@ -28,7 +28,7 @@ def pending_letters(database: Database, letter_id: int | None, reason: str | Non
         reason: Restricts them to this reason, such as ``no-headers``.
 
     Raises:
-        NotFound: There is no dead letter of that id.
+        NotFound: No dead letter has that id.
         CommandFailed: No pending dead letter has that reason.
     """
     with database.read() as session:

@@ -1,7 +1,7 @@
 """Entry point: ``python -m benchmarks.accuracy …`` runs ``andon bench accuracy …`` (docs/explanation/accuracy.md).
 
-The work is done in `scorer.evaluation`, which is installed with the product, so that anybody can measure on their own
-images; this module only stands where benchmarks are looked for.
+The work is done in `scorer.evaluation`, which is installed with the product, so that users can evaluate their own
+images; this module only makes it a benchmark among the others.
 """
 
 import sys

@@ -27,12 +27,12 @@ SIDE = 256
 TOP_SHARE = 0.03
 
 Network = Callable[[torch.Tensor], Sequence[torch.Tensor]]
-"""Pictures (B, 3, 256, 256) in [0, 1] to one token map (B, P, depth) for each of its outputs."""
+"""Maps images (B, 3, 256, 256) in [0, 1] to one token map (B, P, depth) for each of its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestSplit:
-    """One set's pictures: the normals that shots are drawn from, and what is tested (1 is an anomaly)."""
+    """One set's images: the normals that shots are drawn from, and the test images (1 is an anomaly)."""
 
     pool: list[Path]
     tested: list[Path]
@@ -147,7 +147,7 @@ class StudentComparison:
 def compare(
     folder: Path, teachers: tuple[ResnetTeacher, MobilenetTeacher], student: TinyNetwork, limit: int, draws: int
 ) -> StudentComparison:
-    """Score one set with the teachers and with the student on the same pictures and the same shots."""
+    """Score one set with the teachers and with the student on the same images and the same shots."""
     split = read_split(folder, limit)
     pool, tested = read_pictures(split.pool), read_pictures(split.tested)
     networks: tuple[Network, ...] = (lambda x: _flat([teacher(x) for teacher in teachers]), lambda x: _flat(student(x)))

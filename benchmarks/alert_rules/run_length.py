@@ -47,7 +47,7 @@ class RunLengthRow:
         frames_to_signal: The mean number of frames to the signal.
         standard_error: The standard error of that mean.
         never: How many streams had no signal.
-        theory: The mean according to theory; None if there is none.
+        theory: The mean according to theory; None if unknown.
         early: The fraction of streams with a signal within `EARLY` frames; None if streams were shorter.
     """
 
@@ -77,7 +77,7 @@ def run_lengths_of_charts(
     estimated_from: int | None,
     is_corrected: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the frames to the first signal of CUSUM and EWMA in each stream, or `longest` if there was none.
+    """Return the frames to the first signal of CUSUM and EWMA in each stream, or `longest` without one.
 
     Args:
         streams: How many streams to simulate.

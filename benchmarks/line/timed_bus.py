@@ -21,7 +21,7 @@ class TimedBus:
 
     @property
     def took_s(self) -> float:
-        """Seconds from the first poll that returned a frame to the last commit; RuntimeError if there was none."""
+        """Seconds from the first poll that returned a frame to the last commit; RuntimeError without one."""
         if self._started_s is None:
             raise RuntimeError("No frame was read.")
         return self._ended_s - self._started_s

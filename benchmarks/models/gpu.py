@@ -2,7 +2,7 @@
 
 ViT-B-16-plus-240 with random weights in bf16 is run from pixels in host memory to tokens on the device, at batch 1, 8,
 32 and 128, on torch and on CUDA graphs; and from decoded images of 300 × 400, which are resized on the device. The
-ceiling is what a large bf16 matrix product reaches in the same run, and the share is the tower's own operations per
+ceiling is the rate of a large bf16 matrix product in the same run, and the share is the tower's own operations per
 second over it. ``--profile`` prints where the rest of the time goes.
 
 On ``--device cpu`` it runs slowly, in fp32 where the processor has no bf16; this shows only that it runs.

@@ -1,7 +1,7 @@
 """anomalib's side of `benchmarks.peers`, in an environment of its own: it imports nothing of this project.
 
 ``python anomalib_worker.py FOLDER THREADS`` reads one request per line, JSON, and answers each with one line of JSON.
-FOLDER holds what `benchmarks.peers` wrote: weights, and the images of each set as safetensors.
+FOLDER holds the files that `benchmarks.peers` wrote: weights, and the images of each set as safetensors.
 """
 
 import json

@@ -31,7 +31,7 @@ FP32_SETTINGS = ScorerSettings(device="cpu", engine="torch", precision="fp32")
 
 
 def build_detectors(arrays: WeightArrays, settings: ScorerSettings = FP32_SETTINGS) -> dict[str, PatchDetector]:
-    """Return both methods on the layers that anomalib uses, computed as the settings say."""
+    """Return both methods on the layers that anomalib uses, computed as in the settings."""
     methods: dict[str, tuple[PatchMethod, int]] = {
         "patchcore": (PatchCore(surroundings=1), NEIGHBOURHOOD),
         "padim": (Padim(), 1),

@@ -1,6 +1,6 @@
 """Time the database work of each page of the dashboard: the real page, run as for a browser.
 
-The time within transactions counts, including what the page computes in them; rendering and images do not.
+The time within transactions counts, including the page's computations in them; rendering and images do not.
 """
 
 import logging
@@ -116,7 +116,7 @@ class TransactionTimer:
 def time_page(url: str, name: str, line: SeededLine, repeats: int) -> tuple[list[float], list[float]]:
     """Return wall and CPU milliseconds within transactions of each run, with an empty cache before it."""
     os.environ["ANDON_STORAGE__DATABASE_URL"] = url
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # no picture is there
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # no image exists
     logging.getLogger("streamlit").setLevel(logging.ERROR)
     page, spent_ms, cpu_ms = PAGES[name], [], []
     app = new_app(PAGE_TIMEOUT_S)

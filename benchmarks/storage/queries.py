@@ -2,7 +2,7 @@
 
 `python -m benchmarks.storage.queries --rows 1000000 --database sqlite|postgres|URL [--quick] [--json FILE]` fills a new
 database, runs each query as the dashboard does and each page as a whole, and ends with 1 when a query's median is above
-50 ms (100 ms for the few that are asked now and then) or a page's above 200 ms. `postgres` starts a server of its own;
+50 ms (100 ms for the few that run now and then) or a page's above 200 ms. `postgres` starts a server of its own;
 a database named by its URL that is filled already is taken as it is. Two thirds of the flagged frames are reviewed, one
 audit entry each.
 """

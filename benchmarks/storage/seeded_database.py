@@ -48,7 +48,7 @@ ALERTS, DEAD_LETTERS, PARKED_PER_STATION, THRESHOLDS_PER_STATION = 1000, 2000, 3
 
 @dataclass(frozen=True, slots=True)
 class SeededLine:
-    """What the queries are about: the newest moment, the busiest station, and one of its frames with a part."""
+    """Arguments of the queries: the newest moment, the busiest station, and one of its frames with a part."""
 
     now: datetime
     station_id: int
@@ -95,7 +95,7 @@ def is_seeded(database: Database) -> bool:
 
 
 def read_seeded_line(database: Database) -> SeededLine:
-    """Return what the queries of a seeded database are about."""
+    """Return the arguments of the queries of a seeded database."""
     with database.read() as session:
         newest = verdicts.recent(session, 1, limit=1)[0]
         first_entry_at = session.scalars(select(func.min(AuditRow.at))).one()

@@ -27,12 +27,12 @@ THUMBNAIL = 240  # pixels
 
 
 def is_requested() -> bool:
-    """Return whether the address asks for this step, though the station has a draft already."""
+    """Return whether the address requests this step, though the station has a draft already."""
     return st.query_params.get(STEP) == GOOD_PARTS
 
 
 def request() -> None:
-    """Ask for this step in the address."""
+    """Request this step in the address."""
     st.query_params[STEP] = GOOD_PARTS
 
 

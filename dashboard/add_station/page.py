@@ -135,7 +135,7 @@ def rate_step(page: PageContext, station: Station, draft: NormalSet) -> None:
 
 
 def guarantee(images: int, rate: float) -> str:
-    """Return what so many good parts can guarantee: a conformal threshold needs 1/rate - 1 of them (ADR 0007)."""
+    """Return the guarantee of this number of good parts: a conformal threshold needs 1/rate - 1 of them (ADR 0007)."""
     needed = math.ceil(1 / rate - 1e-9) - 1
     if images >= needed:
         return f"{images} good parts can guarantee this rate."
@@ -160,7 +160,7 @@ def start(page: PageContext, station: Station, draft: NormalSet, rate: float) ->
 
 
 def first_verdict_step(page: PageContext, station: Station) -> None:
-    """Draw what is still missing for the first verdict, then the verdict."""
+    """Draw the steps still missing for the first verdict, then the verdict."""
     with page.read() as session:
         newest = verdicts.recent(session, station.id, limit=1)
         threshold = next(iter(thresholds.history(session, station.id)), None)

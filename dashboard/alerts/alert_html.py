@@ -27,7 +27,7 @@ class SeverityStyle:
 
 @dataclass(frozen=True, slots=True)
 class StateStyle:
-    """How the state of an alert is shown: a Material symbol and a word."""
+    """How the state of an alert is shown: a Material symbol and a label."""
 
     symbol: str
     text: str
@@ -90,7 +90,7 @@ def title(alert: Alert, scope: str) -> Markup:
 
 
 def timeline(alert: Alert, sent: Sequence[Notification], channels: Mapping[int, str], zone: tzinfo) -> Markup:
-    """Return the history of an alert, oldest first: what people did and which notifications were sent.
+    """Return the history of an alert, oldest first: the actions of people and the notifications that were sent.
 
     Args:
         alert: The alert.
@@ -122,7 +122,7 @@ def timeline(alert: Alert, sent: Sequence[Notification], channels: Mapping[int, 
 
 
 def notification_text(notification: Notification, channel: str) -> str:
-    """Return in words what became of a notification on a channel."""
+    """Return the delivery state of a notification on a channel, as text."""
     event, tries = notification.event, formatting.plural(notification.tries, "attempt")
     if notification.done_at is not None:
         return f"Sent to {channel}: {event}"

@@ -32,7 +32,7 @@ NO_FRAMES = "No frames of that time are stored."
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A chart and its description; without a chart (`option` is None) the description says why there is none."""
+    """A chart and its description; without a chart (`option` is None) the description gives the reason."""
 
     title: str
     option: Option | None

@@ -1,4 +1,4 @@
-"""The alerts page: the alerts that need somebody, the evidence of each, and what was done about it."""
+"""The alerts page: the alerts that need attention, the evidence of each, and the actions taken."""
 
 from collections.abc import Mapping, Sequence
 
@@ -136,7 +136,7 @@ def page_of(matching: list[Alert]) -> tuple[int, list[Alert]]:
 
 
 def page_number(total: int) -> int:
-    """Return the current page of the list, from 1, or the last one if there are fewer."""
+    """Return the current page of the list, from 1, or the last one if fewer exist."""
     return min(int(st.session_state.get(PAGE, 1)), max(1, -(-total // PAGE_SIZE)))
 
 
@@ -217,7 +217,7 @@ def resolve(page: PageContext, alert_id: int, note_key: str) -> None:
 
 
 def chart(shown: Evidence) -> None:
-    """Draw the evidence of an alert, or why there is none."""
+    """Draw the evidence of an alert, or why it has none."""
     st.html(elements.heading(shown.title))
     if shown.option is None:
         st.caption(shown.description)

@@ -34,7 +34,7 @@ def command(settings: DashboardSettings) -> list[str]:
 
 
 def settings_from(arguments: list[str]) -> DashboardSettings:
-    """Return the settings that `command` put into the arguments, or the defaults where there are none."""
+    """Return the settings that `command` put into the arguments, or the defaults without any."""
     if SETTINGS_FLAG not in arguments:
         return DashboardSettings()
     return DashboardSettings.model_validate_json(arguments[arguments.index(SETTINGS_FLAG) + 1])

@@ -1,4 +1,4 @@
-"""The frame around every page: look, login, navigation, and one sentence when the database is unavailable."""
+"""The frame around every page: theme, login, navigation, and one sentence when the database is unavailable."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

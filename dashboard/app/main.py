@@ -1,4 +1,4 @@
-"""The script that Streamlit runs for each visit; `frame` holds what it does."""
+"""The script that Streamlit runs for each visit; `frame` has the code."""
 
 from dashboard.app.frame import draw
 

@@ -78,7 +78,7 @@ def login_page(database: Database, settings: DashboardSettings, palette: Palette
 
 
 def login_service(settings: DashboardSettings) -> None:
-    """Draw the login by a login service (OIDC), or what is missing for it."""
+    """Draw the login by a login service (OIDC), or the name of the package that it lacks."""
     if find_spec("authlib") is None:
         st.warning("A login service is configured, but the package Authlib is not installed: pip install Authlib.")
         return

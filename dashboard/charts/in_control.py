@@ -52,12 +52,12 @@ def last_points(chart: ControlChart, count: int) -> ControlChart:
 def control_data(
     session: Session, station_id: int, period: InControlPeriod, *, robust: bool = False, until: datetime | None = None
 ) -> ControlData | str:
-    """Return the newest good frames that one model scored against one normal set, or why there is no chart.
+    """Return the newest good frames that one model scored against one normal set, or why no chart can be drawn.
 
     Args:
         session: A transaction.
         station_id: The station.
-        period: What the limits are computed from.
+        period: The period that the limits are computed from.
         robust: Whether to use medians, which tolerate outliers in the period.
         until: Use frames captured before this time; None for all.
     """

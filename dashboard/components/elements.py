@@ -31,12 +31,12 @@ def strip(*figures: Figure) -> Markup:
 
 
 def placeholder(symbol: str, text: str, *commands: str) -> Markup:
-    """Return what stands in place of an image or a chart, with the commands that would fill it."""
+    """Return the placeholder for an image or a chart, with the commands that would fill it."""
     return render(TEMPLATE, "placeholder", symbol, text, commands)
 
 
 def no_thumbnail() -> Markup:
-    """Return what stands in place of a thumbnail that can't be shown."""
+    """Return the placeholder for a thumbnail that can't be shown."""
     return render(TEMPLATE, "no_thumbnail")
 
 

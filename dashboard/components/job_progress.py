@@ -54,7 +54,7 @@ def progress(page: PageContext, job_id: int) -> None:
 
 
 def describe(page: PageContext, job: Job) -> str:
-    """Return in words how far a job is."""
+    """Return the progress of a job as text."""
     if job.state == "queued":
         return f"Requested by {job.requested_by} {formatting.ago(job.requested_at, page.now())}; waiting for a scorer."
     total = f" of {formatting.count(job.total)}" if job.total else ""

@@ -1,7 +1,7 @@
 """Near-duplicates and outliers among images, found from small copies without a model.
 
 Good parts under a fixed camera all look similar, so neither a fixed distance nor a perceptual hash of a few bits finds
-an image that was taken twice. What finds it is a distance far smaller than that of the other pairs of the set.
+a part that was photographed twice. A distance far below those of the other pairs of the set does.
 """
 
 import io

@@ -50,7 +50,7 @@ def score_bar(verdict: Verdict) -> Markup:
 
 
 def relation(verdict: Verdict) -> str:
-    """Return in words how far a score lies from its threshold, relative to the threshold, and the decision."""
+    """Return as text how far a score is from its threshold, relative to the threshold, and the decision."""
     if verdict.score is None or verdict.threshold is None:
         return ""
     decision = "flagged" if verdict.decision == "flag" else "passed"
@@ -64,7 +64,7 @@ def relation(verdict: Verdict) -> str:
 
 
 def thumbnail_caption(verdict: Verdict, now: datetime, zone: tzinfo, *, selected: bool = False) -> Markup:
-    """Return what stands under a thumbnail: the time of capture, the decision and the score."""
+    """Return the caption of a thumbnail: the time of capture, the decision and the score."""
     captured = formatting.clock(verdict.captured_at, now, zone)
     return render(TEMPLATE, "thumbnail_caption", DECISIONS[verdict.decision], verdict.score, captured, selected)
 

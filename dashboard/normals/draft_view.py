@@ -1,4 +1,4 @@
-"""A draft: the images kept from a version, candidates from the review, and uploads."""
+"""A draft: the images taken over from a version, candidates from the review, and uploads."""
 
 from collections.abc import Sequence
 
@@ -135,7 +135,7 @@ def create_draft(
     base_references: Sequence[str],
     candidates: Sequence[NormalCandidate],
 ) -> None:
-    """Store the uploads and create the draft of what is ticked at this moment, then show it."""
+    """Store the uploads and create the draft of the images ticked at this moment, then show it."""
     if not page.may("normal_set.add"):
         mutations.refuse("Creating a draft of a normal set needs the role engineer.")
         return

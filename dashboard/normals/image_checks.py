@@ -27,7 +27,7 @@ class ImageCheck:
 
     @property
     def has_warnings(self) -> bool:
-        """Whether somebody should look at the image."""
+        """Whether a person should check the image."""
         return bool(self.duplicates) or self.is_outlier
 
 
@@ -73,7 +73,7 @@ def short_name(name: str) -> str:
 
 
 def image_line(check: ImageCheck) -> Markup:
-    """Return what stands under an image: its name, its score, and warnings."""
+    """Return the caption of an image: its name, its score, and warnings."""
     warnings = []
     if check.is_outlier:
         text = "looks unlike the others" if check.score is None else "scores far above the others"

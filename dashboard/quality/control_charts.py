@@ -85,7 +85,7 @@ def in_zone(page: PageContext, local: datetime) -> datetime:
 def chart(
     page: PageContext, station: Station, kind: str, shown: int, period: InControlPeriod | str, robust: bool
 ) -> None:
-    """Draw a control chart with its points out of control, or why there is none."""
+    """Draw a control chart with its points out of control, or why it can't be drawn."""
     if isinstance(period, str):
         data: ControlData | str = period
     else:

@@ -84,7 +84,7 @@ def controls(
 
 
 def body(page: PageContext, details: FrameDetails) -> None:
-    """Draw the inspection picture at the left, what helps to judge it at the right, and the reviews and provenance."""
+    """Draw the inspection picture at the left, context for the label at the right, and the reviews and provenance."""
     frame = details.frame
     left, right = st.columns([8, 5], gap="small")
     with left:

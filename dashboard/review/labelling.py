@@ -30,7 +30,7 @@ LABEL_NAMES: Mapping[ReviewLabel, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ShownFrame:
-    """A frame as a person saw it; `last_review_id` is the newest review of it then, 0 where there was none."""
+    """A frame as a person saw it; `last_review_id` is the newest review of it then, 0 without one."""
 
     frame_id: UUID
     last_review_id: int
@@ -137,7 +137,7 @@ def undo_labels(session: Session, actor: Actor, review_ids: Sequence[int], at: d
 
 
 def last_submission(session: Session, actor: str, limit: int) -> list[Review]:
-    """Return what undo takes back: a person's newest current label, with the others of the same button press."""
+    """Return the reviews that undo retracts: a person's newest current label, with the others of the same press."""
     last = reviews.find_latest_by(session, actor)
     if last is None:
         return []

@@ -131,7 +131,7 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
 
 
 def empty_queue(page: PageContext, queue: QueueFilter) -> None:
-    """Draw why there is no frame to review, with the button that undoes the last label."""
+    """Draw why no frame is left to review, with the button that undoes the last label."""
     with page.read() as session:
         length = review_queue.count(session, queue)
         undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)

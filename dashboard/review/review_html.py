@@ -14,7 +14,7 @@ from storage.review.reviews import Review, ReviewLabel
 
 TEMPLATE = "review/review.html"
 GOOD_PART = "Good part"
-CHEAP_SHARE = 0.01  # flagging so many more frames to catch a defect is called cheap
+CHEAP_SHARE = 0.01  # flagging up to this share more frames to catch a defect counts as cheap
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> l
     Args:
         verdict: The frame's verdict.
         passed_above: How many other frames scored as high as this one and passed.
-        frames: How many frames there were.
+        frames: The number of frames.
         span: The time they were counted over, such as ``day``.
     """
     if verdict.score is None or verdict.threshold is None:

@@ -1,6 +1,6 @@
-"""The state of a person's review: the frames they hold, skipped and marked, and what the buttons do.
+"""The state of a person's review: the frames they hold, skipped and marked, and the actions of the buttons.
 
-Everything that must not be lost is in the database; the session keeps only what is on the screen.
+Everything that must not be lost is in the database; the session keeps only the state of the screen.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 CLAIMED, CLAIMED_SINCE, UNDO_OFFERED = "review_claimed", "review_claimed_since", "review_undo_offered"
 SKIPPED, TYPES, MARKED, LAST_LABEL = "review_skipped", "review_types", "review_marked", "review_last_label"
-MAX_SKIPPED = 200  # a query can exclude only so many frames; the oldest skipped ones come again
+MAX_SKIPPED = 200  # a query can exclude a limited number of frames; the oldest skipped ones appear again
 RENEW_EVERY_S = CLAIM_DURATION.total_seconds() / 3
 IDLE_LIMIT = timedelta(minutes=30)  # a browser left open gives its frames back after this time
 TYPES_COUNTED_FOR = timedelta(days=365)

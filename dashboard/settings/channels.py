@@ -66,7 +66,7 @@ def channel_row(page: PageContext, channel: Channel) -> None:
 
 
 def set_enabled(page: PageContext, name: str, key: str) -> None:
-    """Switch a channel on or off, as its switch says."""
+    """Enable or disable a channel according to its switch."""
     enabled = bool(st.session_state[key])
     mutations.apply(
         page,

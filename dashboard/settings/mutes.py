@@ -1,4 +1,4 @@
-"""Mutes: stations under maintenance, of which nobody is notified."""
+"""Mutes: stations under maintenance, whose alerts notify nobody."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +36,7 @@ def panel(page: PageContext) -> None:
 
 
 def history(page: PageContext, by_station: Mapping[str, Sequence[Mute]]) -> None:
-    """Draw the mutes of all stations as a table, newest first; nothing where there is none."""
+    """Draw the mutes of all stations as a table, newest first; nothing without mutes."""
     zone = page.time_zone
     newest = sorted(
         ((name, mute) for name, own in by_station.items() for mute in own),

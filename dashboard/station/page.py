@@ -179,7 +179,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
 
 
 def trend_note(flagged: int) -> str:
-    """Return what a person can do with the flagged frames of the trend."""
+    """Return the hint on selecting the flagged frames of the trend."""
     if flagged == MAX_FLAGGED_POINTS:
         return f"only the newest {flagged} flagged frames are marked; click one to open it"
     return "click a flagged frame to open it" if flagged else ""
@@ -196,7 +196,7 @@ def point_selected() -> None:
 
 
 def nothing_scored(station: Station, time_range: TimeRange) -> None:
-    """Draw what stands in place of a chart without data."""
+    """Draw the placeholder for a chart without data."""
     text = f"Nothing was scored in the last {time_range.name}."
     st.html(elements.placeholder("timeline", text, f"andon produce {station.name} --source folder:PATH"))
 

@@ -1,4 +1,4 @@
-"""Which page and which frame a person looks at, kept in the address bar and the visit."""
+"""The page and the frame that a person views, stored in the address and the session."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def select_frame(frame_id: UUID, page: int) -> None:
 def page_changed() -> None:
     """Freeze the list at the page that the person chose in the pager, and select its first frame."""
     chosen = int(st.session_state[pager_key()])
-    if chosen == page_number():  # a new pager reports its first value too, which nobody chose
+    if chosen == page_number():  # a new pager reports its first value too, which is no choice of the user
         return
     freeze()
     st.session_state[PAGE] = chosen

@@ -22,7 +22,7 @@ class VerdictPage:
     """One page of a station's verdicts, newest first.
 
     `frozen_at` is when the person began to browse: the list holds no later frame, so that nothing moves while they
-    look; None while the list is live. `newer` counts the frames since then.
+    read; None while the list is live. `newer` counts the frames since then.
     """
 
     station_id: int
@@ -56,7 +56,7 @@ def read_page(
         filter_name: A key of `FILTERS`.
         since: The beginning of the time range.
         frozen_at: The end of the time range; None for a live list.
-        number: The page, from 1; the last page if there are fewer.
+        number: The page, from 1; the last page if fewer exist.
     """
     decision = FILTERS[filter_name]
     total = verdicts.count(session, station_id, since=since, until=frozen_at, decision=decision)

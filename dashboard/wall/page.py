@@ -80,7 +80,7 @@ def wall(page: PageContext) -> None:
 
 
 def scorer_figures(running: Sequence[WorkerStatus], gone: int) -> tuple[Figure, Figure]:
-    """Return the number of scorers alive, with what is wrong with them, and their lag in frames."""
+    """Return the number of scorers alive, with their problems, and their lag in frames."""
     waiting = next((worker for worker in running if worker.state == "waiting"), None)
     lag = sum(worker.lag for worker in running)
     if waiting is not None:
@@ -111,7 +111,7 @@ def tile_width(number: int) -> int:
 
 
 def row_count_style(rows: int) -> Markup:
-    """Return the style that tells the style sheet how many rows of tiles fit one screen."""
+    """Return the style that gives the style sheet the number of rows of tiles that fit one screen."""
     return Markup("<style>.st-key-wall {{ --andon-rows: {}; }}</style>").format(rows)
 
 

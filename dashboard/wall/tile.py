@@ -21,12 +21,12 @@ from storage.line.stations import Station
 from storage.line.verdicts import StationSummary
 
 TEMPLATE = "wall/tile.html"
-MANY_TIMES_EXPECTED = 5  # a flagged share of over so many times the false-reject rate is marked
+MANY_TIMES_EXPECTED = 5  # a flagged share above this multiple of the false-reject rate is marked
 
 
 @dataclass(frozen=True, slots=True)
 class TileData:
-    """What a tile shows; `alerts` are the station's unresolved ones."""
+    """The data of a tile; `alerts` are the station's unresolved ones."""
 
     station: Station
     summary: StationSummary

@@ -87,7 +87,7 @@ class Consumer(Protocol):
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Commit durably, per (topic, partition), the offset to read next.
 
-        Partitions that are assigned to another member by now are left out without an error: that member reads the
+        Partitions that are assigned to another member by now are skipped without an error: that member reads the
         frames again, and verdicts are idempotent.
 
         Raises:

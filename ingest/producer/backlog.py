@@ -15,7 +15,7 @@ class Backlog:
     """Frames on disk that are not on the bus yet; they may be released in any order. Used from one thread."""
 
     def __init__(self, spool: Spool) -> None:
-        """Start with what an earlier process has left in the spool."""
+        """Start with the frames that an earlier process has left in the spool."""
         self._spool = spool
         self._released_early: set[int] = set()  # on the bus before older ones of other stations
         self._set_gauges()
@@ -37,9 +37,9 @@ class Backlog:
         return written
 
     def read(self, max_bytes: int) -> list[PendingMessage]:
-        """Return the next unread frames, up to `max_bytes`, but at least one if there is any.
+        """Return the next unread frames, up to `max_bytes`, but at least one if any exists.
 
-        A frame that the disk has damaged is counted as lost and left out.
+        A frame that the disk has damaged is counted as lost and skipped.
         """
         found = []
         for spooled in self._spool.read(max_bytes):

@@ -1,4 +1,4 @@
-"""In-flight messages: what the producer hands to the bus, one queue per station with one message in flight at a time.
+"""Messages that the producer passes to the bus: a queue per station, with one message of each in flight at a time.
 
 A station's next message is published only after its last was acknowledged, so none can overtake another, whatever
 fails.

@@ -142,7 +142,7 @@ class Producer:
             self._buffer.fail(error)
 
     def _work_timeout_s(self) -> float | None:
-        """Return the seconds until the next attempt, or None when there is nothing to try again."""
+        """Return the seconds until the next attempt, or None when nothing has to be tried again."""
         if self._bus_error is not None and self._in_flight.is_empty:
             return max(0.0, self._retry_at_s - time.monotonic())
         return _FIRST_RETRY_S if self._spool_error is not None else None
@@ -223,7 +223,7 @@ class Producer:
         self._buffer.put_outcome(pending, error)
 
     def _retry_by_reference(self, pending: PendingMessage, error: MessageTooLarge) -> None:
-        """Publish without the image, because the bus takes less than the settings say; drop it if that was tried."""
+        """Publish without the image, because the bus's limit is below the settings'; drop it if that was tried."""
         if not self._in_flight.finish(pending):
             return
         if pending in self._by_reference:
@@ -259,7 +259,7 @@ class Producer:
         self._backlog.rewind()
 
     def _is_dropped_from_spool(self, pending: PendingMessage) -> bool:
-        """Return whether the spool dropped a message in flight: only its outcome can tell whether it is lost."""
+        """Return whether the spool dropped a message in flight: only its outcome shows whether it is lost."""
         return pending.spool_number is not None and not self._backlog.holds(pending.spool_number)
 
     def _finish(self, pending: PendingMessage, *, is_durable: bool) -> None:
@@ -286,7 +286,7 @@ class Producer:
         return True
 
     def _spool_the_rest(self) -> None:
-        """At the end, spool what could not be published; count as dropped what does not fit."""
+        """At the end, spool the unpublished frames; count those that do not fit as dropped."""
         self._take_outcomes()
         self._withdraw()
         for pending in self._in_flight.withdraw(stays=lambda _: False):  # the spool dropped them; it is tried again

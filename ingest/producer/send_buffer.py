@@ -1,4 +1,4 @@
-"""The send buffer: what senders, the bus's acknowledgements and the producer's thread share, under one lock."""
+"""The send buffer, which senders, the bus's acknowledgements and the producer's thread share, under one lock."""
 
 import threading
 from collections import deque
@@ -11,7 +11,7 @@ from ingest.producer.in_flight import PendingMessage
 class SendBuffer:
     """Messages in memory, bounded by `max_bytes`, and the outcomes of messages in flight.
 
-    A message counts against the bound from `put` until `release`, wherever it is in between. Senders call `put` and
+    A message counts against the bound from `put` until `release`, whatever its state in between. Senders call `put` and
     the bus calls `put_outcome`, from any thread; the methods that take something out are for the producer's thread.
     """
 
@@ -50,7 +50,7 @@ class SendBuffer:
 
     @property
     def error(self) -> Exception | None:
-        """Return what stopped the producer's thread, or None."""
+        """Return the error that stopped the producer's thread, or None."""
         return self._error
 
     def put(self, pending: PendingMessage) -> None:
@@ -95,7 +95,7 @@ class SendBuffer:
             self._changed.notify_all()
 
     def fail(self, error: Exception) -> None:
-        """Record what has stopped the producer's thread; senders get it as `BusUnavailable`."""
+        """Record the error that has stopped the producer's thread; senders get it as `BusUnavailable`."""
         with self._changed:
             self._error = error
             self._changed.notify_all()

@@ -59,7 +59,7 @@ class Spool:
     """Holds up to `max_bytes` on disk (0: none); survives a killed process and a torn last write."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Open the folder, with what an earlier process has left in it.
+        """Open the folder, with the messages that an earlier process has left in it.
 
         Raises:
             BusMisconfigured: The folder can't be used, or another process uses it.
@@ -114,7 +114,7 @@ class Spool:
         return written
 
     def read(self, max_bytes: int) -> list[Spooled]:
-        """Return the next unread messages, up to `max_bytes`, but at least one if there is any."""
+        """Return the next unread messages, up to `max_bytes`, but at least one if any exists."""
         found: list[Spooled] = []
         size_bytes = 0
         while self.has_unread and (not found or size_bytes < max_bytes):
@@ -166,7 +166,7 @@ class Spool:
         return self._segments[-1].end if self._segments else self._head
 
     def _write_chunk(self, messages: Sequence[Message]) -> int:
-        """Write what fits into one segment, all or nothing, and sync it; return the number of messages."""
+        """Write the messages that fit into one segment, all or nothing, and sync it; return the number of messages."""
         packed = [pack_message(messages[0])]
         if self.size_bytes + len(packed[0]) > self._max_bytes:
             raise SpoolFull(

@@ -1,4 +1,4 @@
-"""Image files by their name; the scorer decodes what is really in them."""
+"""Image files by their name; the scorer decodes their actual content."""
 
 import os
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ class Source(Protocol):
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Yield frames until the source ends or `stop` is set; a live source yields its newest frame.
 
-        Called once. The caller sets the pace by how often it asks for the next frame; frames do not queue up in
+        Called once. The caller sets the rate by how often it requests the next frame; frames do not queue up in
         between. It closes the generator when it needs no more.
 
         Raises:
@@ -38,5 +38,5 @@ class Source(Protocol):
 OpenSource = Callable[[str, str, IngestSettings], Source]
 """Opens a source: ``open(location, station, settings)``. Raises `SourceError` when it can't be opened.
 
-`location` is what follows the kind and the colon in an address such as ``folder:/mnt/camera1``.
+`location` is the text after the kind and the colon in an address such as ``folder:/mnt/camera1``.
 """

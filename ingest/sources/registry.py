@@ -33,7 +33,7 @@ def open_source(address: str, station: str, settings: IngestSettings) -> Source:
     """Open ``KIND:LOCATION``, such as ``folder:/mnt/camera1`` or ``simulated:brick?seed=3``, for a station.
 
     Raises:
-        SourceError: There is no such kind, or the location can't be opened.
+        SourceError: No such kind exists, or the location can't be opened.
         PluginError: The kind is another package's, and that package does not work.
     """
     kind, colon, location = address.partition(":")

@@ -33,7 +33,7 @@ class Replay:
         return len(self._images)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield each image once, then end; raise `SourceError` for one that can't be read, so that none is left out."""
+        """Yield each image once, then end; raise `SourceError` for one that can't be read; none is skipped."""
         for relative in self._images:
             if stop.is_set():
                 return

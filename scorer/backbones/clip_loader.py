@@ -23,7 +23,7 @@ from scorer.errors import UnsupportedBackbone
 from scorer.settings import ScorerSettings
 
 FAMILY = "openclip/"
-"""What a backbone's name starts with, as in ``openclip/ViT-B-16-plus-240`` or ``openclip/MODEL:TAG``."""
+"""The prefix of a backbone's name, as in ``openclip/ViT-B-16-plus-240`` or ``openclip/MODEL:TAG``."""
 
 
 @dataclass(frozen=True, eq=False, weakref_slot=True, slots=True)

@@ -1,8 +1,8 @@
 """Embeddings of an image's windows by CLIP's own image tower: only a window's tokens go through (WinCLIP, CVPR 2023).
 
-A token enters the first block the same whatever its window, so patches are embedded once an image and the first
+A token enters the first block the same whatever its window, so patches are embedded once per image and the first
 block's projections are too; of the last block only the class token is read, so only its query is computed there.
-Windows that nobody needs, those in a letterbox's bars, are left out.
+Windows that are not needed, those in a letterbox's padding, are skipped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class WindowFeatures:
     """Embeddings of B images and of their windows, float32 and unnormalised.
 
     embedding: (B, D) of the whole image. patches: (B, P, W), last block's tokens after the last norm. windows: for
-    each side length (B, windows, D), row by row, 0 where it was left out.
+    each side length (B, windows, D), row by row, 0 for a skipped one.
     """
 
     embedding: torch.Tensor

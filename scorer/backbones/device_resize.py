@@ -1,4 +1,4 @@
-"""Resize images on the accelerator: it resizes a batch sooner than a processor resizes one image.
+"""Resize images on the accelerator: it resizes a batch faster than a CPU resizes one image.
 
 An image then travels at the size at which it was decoded, and is resized as part of its batch. Centre crops are always
 resized by Pillow (the golden outputs pin its values), and so are images with far more pixels than the frame shows,
@@ -25,7 +25,7 @@ def resizes_on_device(device: torch.device) -> bool:
 
 
 def framing_identity(framing: Framing, device: torch.device) -> str:
-    """Return what a model id holds of a framing; devices resize in float32, processors in integers."""
+    """Return the part of a model id for a framing; devices resize in float32, processors in integers."""
     on_device = resizes_on_device(device) and framing.kind != "centre_crop"
     return f"{framing.identity} on {device.type}" if on_device else framing.identity
 

@@ -1,6 +1,6 @@
 """A backbone without learned weights: oriented wavelets, twice, as in a scattering transform (Bruna and Mallat 2013).
 
-How strongly each orientation answers at each scale, and how that strength itself varies in orientation and scale, is
+The strength of each orientation at each scale, and how that strength itself varies in orientation and scale, are
 averaged over every patch; a little opponent colour goes beside it. Nothing is trained and nothing is downloaded.
 """
 
@@ -17,7 +17,7 @@ class FilterbankConfig:
     """Everything that decides a token's values, chosen on five real sets by `benchmarks.accuracy.__main__`.
 
     Wavelets are Gabor pairs of `kernel_px` with `wavelength_px`, under a Gaussian of `spread_px` that is longer along
-    the stripes by 1 / `slenderness`. Scale s sees the picture shrunk by 2**s.
+    the stripes by 1 / `slenderness`. Scale s filters the image shrunk by 2**s.
     """
 
     side_px: int = 256
@@ -68,7 +68,7 @@ class Filterbank:
         texture = torch.cat([*self._textures(planes[:, :1])], dim=1)
         colour = self._colours(planes[:, 1:]) * self.bank.colour_gain**2
         answers = torch.cat([texture, colour], dim=1).flatten(2).transpose(1, 2)
-        return answers.sqrt()[None]  # the root keeps a few strong answers from deciding the angle alone
+        return answers.sqrt()[None]  # the root keeps a few strong responses from deciding the angle alone
 
     def _textures(self, luma: torch.Tensor) -> Iterator[torch.Tensor]:
         for first in range(self.bank.first_scales):

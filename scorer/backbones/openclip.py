@@ -211,11 +211,11 @@ class OpenClip:
 
     @property
     def has_clip_text_tower(self) -> bool:
-        """Whether the text tower is CLIP's own, which takes word vectors that no dictionary has."""
+        """Whether the text tower is CLIP's own, which accepts token embeddings that are in no vocabulary."""
         return _is_causal(self.network)
 
     def embed_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return texts as word vectors (N, context length, W), and the index of each text's last word, (N,).
+        """Return texts as token embeddings (N, context length, W), and the index of each text's last token, (N,).
 
         The text tower must be CLIP's own, see `has_clip_text_tower`.
         """
@@ -224,9 +224,9 @@ class OpenClip:
         return network.token_embedding(tokens), tokens.argmax(dim=1)
 
     def embed_words(self, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """Embed word vectors (N, T, W) without positions, each text read at its index in `ends` (N,): (N, E).
+        """Embed token embeddings (N, T, W) without positions, each text read at its index in `ends` (N,): (N, E).
 
-        Gradients flow to the words.
+        Gradients flow to the token embeddings.
         """
         network: Any = self.network
         length = words.shape[1]

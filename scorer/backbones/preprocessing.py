@@ -34,7 +34,7 @@ class Preprocessor:
 
     @property
     def identity(self) -> str:
-        """What a model id holds of the preprocessing."""
+        """The part of a model id for the preprocessing."""
         return framing_identity(self.framing, self.device)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a detector that compares patches needs of a backbone."""
+"""The protocol of backbones for detectors that compare patches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable

@@ -1,6 +1,6 @@
 """Any timm vision transformer by name as a backbone of patch tokens: DINOv2, DINOv3, Perception Encoder, plain ViTs.
 
-Grid, depth, width, class and register tokens, image size and normalisation are what timm says of the model. Tokens are
+Grid, depth, width, class and register tokens, image size and normalisation are timm's for the model. Tokens are
 a block's output after the model's last norm, as DINOv2's own `get_intermediate_layers` gives them (docs/adr/0023).
 """
 
@@ -25,7 +25,7 @@ from scorer.errors import ModelUnavailable, UnknownBackbone, UnsupportedBackbone
 from scorer.settings import ScorerSettings
 
 FAMILY = "timm/"
-"""What a backbone's name starts with, as in ``timm/vit_small_patch14_dinov2.lvd142m``."""
+"""The prefix of a backbone's name, as in ``timm/vit_small_patch14_dinov2.lvd142m``."""
 
 
 class BlockTokens(nn.Module):

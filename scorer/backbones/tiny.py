@@ -104,7 +104,7 @@ class TinyNetwork(nn.Module):
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
 
     def trunk(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the branch reads: maps at stride 8 and at stride 16; the latter is the first output."""
+        """Return the branch's input: maps at stride 8 and at stride 16; the latter is the first output."""
         x = self.stem(pictures)
         for block in self.blocks[:_FINE_BLOCKS]:
             x = block(x)
@@ -177,7 +177,7 @@ class TinyBackbone:
         return self._tokens(pixels, box)
 
     def _tokens(self, pixels: torch.Tensor, box: CellBox | None) -> torch.Tensor:
-        pictures = to_device(pixels, self.device).contiguous().float().div_(255)  # channels first while a byte each
+        pictures = to_device(pixels, self.device).contiguous().float().div_(255)  # channels first while uint8
         return scatter_to_grid(self._encode(pictures), box, self.grid)
 
 

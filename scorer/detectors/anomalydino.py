@@ -58,7 +58,7 @@ POWER_ITERATIONS = 30
 
 @dataclass(frozen=True, slots=True)
 class ForegroundModel:
-    """What separates the part from its background.
+    """The separation of the part from its background.
 
     Attributes:
         mean: Of the normals' patches, (D,).

@@ -32,7 +32,7 @@ def load_method(name: str, settings: ScorerSettings) -> PatchMethod | WholeImage
     """
     factory = load_plugin(ENTRY_POINT_GROUP, name)
     try:
-        method = factory(settings)  # type: ignore[misc]  # what is no function raises here
+        method = factory(settings)  # type: ignore[misc]  # an object that is not callable raises here
     except AndonError:
         raise
     except Exception as error:  # another package's code may raise anything

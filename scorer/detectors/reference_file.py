@@ -27,7 +27,7 @@ def read_references(path: Path, device: str) -> tuple[References, dict[str, str]
     """Read a file that `references_to_bytes` made, with the caller's own metadata.
 
     Args:
-        path: The file; only what is read of it is held in memory.
+        path: The file; only the tensors that are read are held in memory.
         device: Where the tensors go, such as ``cpu`` or ``cuda``.
 
     Raises:

@@ -30,7 +30,7 @@ DEFAULT_DETECTOR = "nearest-patch"
 LoadDetector = Callable[[ScorerSettings, Framing], Detector]
 
 
-# OpenCLIP takes seconds to import, so the methods that need it are imported when they are asked for.
+# OpenCLIP takes seconds to import, so the methods that need it are imported when they are requested.
 def _inctrl(settings: ScorerSettings) -> WholeImageMethod[Any]:
     from scorer.detectors.inctrl import method
 

@@ -15,7 +15,7 @@ class ScoreTensors:
     Attributes:
         image: Image scores, (B,).
         maps: Anomaly maps with the cells row by row, (B, P).
-        components: What the image score is made of, by name, each (B,).
+        components: The terms of the image score, by name, each (B,).
     """
 
     image: torch.Tensor

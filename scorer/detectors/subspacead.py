@@ -1,4 +1,4 @@
-"""SubspaceAD: the normals' patches span a subspace; what of a patch lies outside it is its anomaly.
+"""SubspaceAD: the normals' patches span a subspace; the part of a patch outside it is its anomaly.
 
 Lendering, Akdag and Bondarev, "SubspaceAD: Training-Free Few-Shot Anomaly Detection via Subspace Modeling", CVPR 2026,
 arXiv 2602.23013.
@@ -123,7 +123,7 @@ def fit_subspace(moments: Moments) -> Subspace:
 
 
 def subspace_residuals(patches: torch.Tensor, subspace: Subspace) -> torch.Tensor:
-    """Return the squared length of what of (N, D), at unit length, lies outside the subspace, as fractions of the
+    """Return the squared length of the part of (N, D), at unit length, outside the subspace, as fractions of the
     variance: (N,)."""
     deviations = to_unit_length(patches) - subspace.mean
     outside = deviations - deviations @ subspace.axes.T @ subspace.axes

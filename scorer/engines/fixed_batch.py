@@ -27,7 +27,7 @@ def with_fixed_batches(forward: Forward, sizes: Sequence[int]) -> Forward:
         outputs, first = [], 0
         for count, size in split_batch(len(images), sizes):
             chunk = images[first : first + count]
-            if count < size:  # the last image fills the chunk; what it gives is dropped
+            if count < size:  # the last image fills the chunk; its extra outputs are dropped
                 chunk = torch.cat([chunk, chunk[-1:].expand(size - count, -1, -1, -1)])
             outputs.append([output[:count] for output in forward(chunk)])
             first += count

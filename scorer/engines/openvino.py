@@ -34,7 +34,7 @@ class OpenVinoEngine:
 
 
 class _CompiledSizes:
-    """What is compiled of a network; safe from any thread."""
+    """A compiled network; safe from any thread."""
 
     def __init__(self, network: nn.Module, example: torch.Tensor, options: EngineOptions, cell_px: int | None) -> None:
         import openvino

@@ -1,4 +1,4 @@
-"""What an engine is: it compiles a network to a function."""
+"""The protocol of an engine, which compiles a network to a function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ def engine_options(settings: ScorerSettings, backbone: str, contents: str) -> En
 def select_engine(
     settings: ScorerSettings, device: torch.device, backbone: str, contents: str, size: tuple[int, int], build: Build
 ) -> EngineConfig:
-    """Return what the settings say, or for ``auto`` what is fastest here, measured now if it never was.
+    """Return the engine of the settings, or for ``auto`` the fastest here, measured now if it never was.
 
     Args:
         settings: The scorer's.

@@ -75,7 +75,7 @@ class EncodingRun:
     """A detector that encodes every image each time it is needed."""
 
     def __init__(self, detector: Detector, object_name: str, settings: ScorerSettings, timer: Timer) -> None:
-        """Run `detector`; `object_name` is the noun of its text prompts, and `settings` bound what is decoded."""
+        """Run `detector`; `object_name` is the noun of its text prompts, and `settings` limit decoding."""
         self.model_id = detector.model_id
         self.timer = timer
         self._detector = detector

@@ -1,4 +1,4 @@
-"""What is evaluated: method specs, backbone setups and framings, parsed from the command line.
+"""The subjects of an evaluation: method specs, backbone setups and framings, parsed from the command line.
 
 A method spec is ``NAME`` or ``NAME:setting=value+setting=value``, such as ``inctrl:coreset_patches=1024``. A backbone
 spec is a name of the registry, or a teacher: ``teacher:FILE.npz``.

@@ -10,7 +10,7 @@ from scorer.evaluation.results_log import EvaluationMetrics, ResultKey
 
 @dataclass(frozen=True, slots=True, order=True)
 class MethodOnBackbone:
-    """What a row of the tables is about: a method spec and the name of a backbone."""
+    """The key of a row of the tables: a method spec and the name of a backbone."""
 
     method: str
     backbone: str

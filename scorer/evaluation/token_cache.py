@@ -47,7 +47,7 @@ class TokenCache:
         folder: Path | None = None,
         max_bytes: int = MAX_CACHE_BYTES,
     ) -> None:
-        """Create an empty cache in front of `encode`; `limits` bound what is decoded."""
+        """Create an empty cache in front of `encode`; `limits` limit decoding."""
         self._encode = encode
         self._limits = limits
         self._timer = timer

@@ -12,7 +12,7 @@ from storage.line import stations
 CellMask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 SHAPE_CACHE_SIZE = 256
-"""Image shapes for which what follows from the shape alone is cached."""
+"""The number of image shapes whose masks and matrices are cached."""
 
 TILES = {"tiles_2": 2, "tiles_3": 3}
 CELL_PX = 16  # stands for the size of a cell where only proportions matter
@@ -20,7 +20,7 @@ MAX_MAP_SIDE = 256
 """Maximum rows or columns of a map over a very long image, whose cells then cover more pixels each."""
 
 MIN_CELLS = 4
-"""Minimum cells each way of what a network gets: oneDNN's bf16 convolutions are wrong for maps one cell wide."""
+"""Minimum cells each way of a network's input: oneDNN's bf16 convolutions are wrong for maps one cell wide."""
 
 OVERSAMPLING = 1.25
 """An image is decoded to at least this multiple of the pixels per side that the frame shows of it."""
@@ -114,7 +114,7 @@ class Framing:
 
     @property
     def identity(self) -> str:
-        """What model ids hold of it: images that are resized in another way have other scores."""
+        """The part of a model id for the framing: images that are resized in another way have other scores."""
         return self.kind if self.kind == "centre_crop" else f"{self.kind}, resized by torch"
 
     @property
@@ -210,7 +210,7 @@ def _stretch(valid: CellMask) -> tuple[int, int]:
 
 def _inside(centres: npt.NDArray[np.float64], start: float, length: float) -> CellMask:
     inside = (centres >= start) & (centres < start + length)
-    if not inside.any():  # the image is thinner than a cell: the cell that it lies in stands for it
+    if not inside.any():  # the image is thinner than a cell: the cell that contains it counts as valid
         inside[np.abs(centres - (start + length / 2)).argmin()] = True
     return inside
 

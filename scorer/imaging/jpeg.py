@@ -1,6 +1,6 @@
 """Decode the JPEGs that most cameras send in one call, which releases the GIL.
 
-What is not plain (EXIF of a rotated camera, CMYK, a damaged stream) is left to Pillow, which decodes or rejects it.
+Other JPEGs (EXIF of a rotated camera, CMYK, a damaged stream) are left to Pillow, which decodes or rejects them.
 Both use libjpeg-turbo, so this is a faster way to the same pixels, never to another result.
 """
 
@@ -23,7 +23,7 @@ def plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:  # Pillow reports what is wrong
+    except ValueError:  # Pillow reports the error
         return None
     return (height, width) if colours in PLAIN_COLOUR_SPACES else None
 

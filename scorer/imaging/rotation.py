@@ -7,7 +7,7 @@ from scorer.imaging.rgb import RgbImage
 
 
 def rotate(image: RgbImage, degrees: int) -> RgbImage:
-    """Return the image rotated counter-clockwise; what enters from outside repeats the edge.
+    """Return the image rotated counter-clockwise; pixels from outside it repeat the edge.
 
     The shape stays, but for quarter turns of images that are not square, whose sides are exchanged.
     """

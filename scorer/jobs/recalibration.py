@@ -1,7 +1,7 @@
 """Let thresholds follow reviews: calibrate from the normals' own scores and those of accepted frames.
 
-Nothing can be promised from frames that nobody reviewed: while flagged frames wait for a label, the accepted scores
-lack their upper end, and the threshold stays. One that was set by hand stays until a person changes it (docs/adr/0007).
+Unreviewed frames allow no guarantee: while flagged frames wait for a label, the accepted scores
+lack their upper end, and the threshold stays. One that was set by hand stays until a user changes it (docs/adr/0007).
 """
 
 from dataclasses import replace

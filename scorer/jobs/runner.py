@@ -1,4 +1,4 @@
-"""Run what people request of a scorer beside the line: what-ifs, golden frames, thresholds that follow reviews.
+"""Run the jobs that users request of a scorer beside the line: what-ifs, golden frames, thresholds that follow reviews.
 
 A job is claimed from the database, done in small steps, each with a heartbeat, and stopped once it is cancelled.
 """

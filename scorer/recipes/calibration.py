@@ -1,4 +1,4 @@
-"""Calibrate a threshold from the scores of normals, and say what that many normals can promise (docs/adr/0007)."""
+"""Calibrate a threshold from the scores of normals, and state what that many normals can guarantee (docs/adr/0007)."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MIN_SCORE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A score above `value` is flagged; `guarantee` says in one or two sentences how far that can be trusted."""
+    """A score above `value` is flagged; `guarantee` states in one or two sentences how far that can be trusted."""
 
     value: float
     guarantee: str

@@ -30,7 +30,7 @@ from storage.line.thresholds import Threshold
 log = structlog.get_logger()
 
 MEMORY_DIVISOR = 4
-"""References take this part of the device's memory, one quarter, unless the settings say how much."""
+"""References take this part of the device's memory, one quarter, unless the settings give a limit."""
 
 
 class RecipeLoader:
@@ -72,7 +72,7 @@ class RecipeLoader:
             station: The station, whose settings choose framing, object name and false reject rate.
             normal_set: The normal images to compare with.
             current: Thresholds as `storage.line.thresholds.in_force` just read them for this set among others; read
-                here where they are left out.
+                here if None.
 
         Raises:
             InvalidNormalSet: The set allows no references or no threshold.
@@ -135,7 +135,7 @@ class RecipeLoader:
 
 
 def references_budget_bytes(settings: ScorerSettings) -> int:
-    """Return the bytes of memory that references may take: what the settings say, or a part of the device's memory."""
+    """Return the bytes that references may take in memory: the settings' limit, or a part of the device's memory."""
     if settings.max_references_bytes is not None:
         return settings.max_references_bytes
     return memory_bytes(resolve_device(settings.device)) // MEMORY_DIVISOR

@@ -1,4 +1,4 @@
-"""The recipe: what the frames of a station are inspected with."""
+"""The recipe that the frames of a station are inspected with."""
 
 from dataclasses import dataclass
 

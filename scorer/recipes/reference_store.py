@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ReferencesKey:
-    """What references depend on.
+    """The key of references: everything that they depend on.
 
     `normals` is a digest of the set's images and settings, because ids repeat in a new database.
     """

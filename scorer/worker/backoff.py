@@ -1,4 +1,4 @@
-"""Back-off of the worker: report what is unavailable, and say how long to wait before the next attempt."""
+"""Back-off of the worker: report outages, and choose the wait before the next attempt."""
 
 import structlog
 
@@ -21,7 +21,7 @@ class WorkerBackoff:
         self._backoff = Backoff(first_s, max_s)
         self._heartbeat = heartbeat
         self.message = ""
-        """What the worker waits for, as one sentence; empty while nothing is unavailable."""
+        """The outage that the worker waits for, as one sentence; empty while everything is available."""
 
     @property
     def is_failing(self) -> bool:

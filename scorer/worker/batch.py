@@ -137,7 +137,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """What decoding made of a batch."""
+    """The results of decoding a batch."""
 
     source: Source
     scorable: Sequence[Scorable]
@@ -147,7 +147,7 @@ class DecodedBatch:
 
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
-    """What scoring made of a batch."""
+    """The results of scoring a batch."""
 
     source: Source
     scored: Sequence[Scored]
@@ -157,7 +157,7 @@ class ScoredBatch:
 
 @dataclass(frozen=True, slots=True)
 class DecidedBatch:
-    """What was decided of a batch: verdicts with and without a score, frames to park, and rejected messages."""
+    """The decisions on a batch: verdicts with and without a score, frames to park, and rejected messages."""
 
     source: Source
     decided: Sequence[Decided]

@@ -90,7 +90,7 @@ class FrameDecoder:
         for image, reference in pending:
             try:
                 reference.set_result(self._images.put(image))
-            except Exception as error:  # noqa: BLE001  raised again where the reference is asked for
+            except Exception as error:  # noqa: BLE001  raised again where the reference is requested
                 reference.set_exception(error)
 
 

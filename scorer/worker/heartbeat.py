@@ -1,4 +1,4 @@
-"""The worker's heartbeat in the database, by which the dashboard tells a quiet line from a dead scorer."""
+"""The worker's heartbeat in the database, by which the dashboard distinguishes a quiet line from a dead scorer."""
 
 import threading
 from collections.abc import Iterator

@@ -12,7 +12,7 @@
 Steps 2 to 4, 5 to 6 and 7 are the stages of a `StagePipeline`, each in threads of its own: batches are scored while the
 next is decoded and the one before is persisted, and they are persisted and committed in the order in which they were
 polled. A crash before 7 leaves images that the next attempt finds again; a crash between 7 and 8 gives frames that have
-their verdicts and are then left out.
+their verdicts already and are then skipped.
 
 The thread that called `run` owns the consumer and goes on polling it, paused, while the pipeline is full. Parked frames
 whose station has a normal set by now enter before new ones. When bus, database, image store or model are unavailable,
@@ -95,7 +95,7 @@ class ScoringWorker:
             topic: The topic of frames.
             name: The worker's name in verdicts and on the dashboard, unique among running workers.
             clock: Gives the times of verdicts and heartbeats.
-            wait_for: Waits for an event for so many seconds; tests give another one.
+            wait_for: Waits for an event for a number of seconds; tests pass another one.
             load: Loads the detector that the settings name, for a framing.
         """
         self._bus = bus
@@ -137,7 +137,7 @@ class ScoringWorker:
         """Work until `stop` is set or, with `drain`, until every frame on the bus has been dealt with.
 
         Args:
-            stop: Set from any thread to end the work; what is in flight is still persisted and committed.
+            stop: Set from any thread to end the work; batches in flight are still persisted and committed.
             drain: Whether to end by itself once nothing is left.
             progress: Gets the sums so far after each batch, from the calling thread.
 
@@ -145,8 +145,8 @@ class ScoringWorker:
             The sums over all batches.
 
         Raises:
-            AndonError: What no waiting helps against, such as `UnknownDetector` or `SchemaMismatch`; nothing of the
-                batches in flight is committed then.
+            AndonError: Waiting does not resolve the error, such as `UnknownDetector` or `SchemaMismatch`; none of the
+                batches in flight is committed in that case.
         """
         backbones.require_known(self._settings.backbone)
         set_torch_threads(self._settings.torch_threads or 1)
@@ -171,7 +171,7 @@ class ScoringWorker:
         return replace(self._progress, lag=self._lag.frames)
 
     def health(self) -> list[str]:
-        """Return why the worker is not well, one sentence per reason; from any thread."""
+        """Return why the worker is unhealthy, one sentence per reason; from any thread."""
         reasons = [self._backoff.message] if self._backoff.message else []
         stalled_s = time.monotonic() - self._advanced_at_s
         if stalled_s > STALLED_AFTER_S:
@@ -194,7 +194,7 @@ class ScoringWorker:
         return bool(self._pipeline.in_flight)
 
     def _finish(self, progress: ReportProgress) -> None:
-        """Persist and commit the batches in flight; what can't be now stays uncommitted and is read again."""
+        """Persist and commit the batches in flight; a batch that fails stays uncommitted and is read again."""
         try:
             while self._consumer is not None and self._pipeline.in_flight:
                 if not self._take_out(self._consumer, progress):

@@ -1,4 +1,4 @@
-"""Step 7 of the worker: store images and anomaly maps, then record what became of a batch in one transaction."""
+"""Step 7 of the worker: store images and anomaly maps, then record the results of a batch in one transaction."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -28,7 +28,7 @@ Row = TypeVar("Row", Verdict, ParkedFrame)
 
 @dataclass(frozen=True, slots=True)
 class BatchRecords:
-    """What becomes of a batch, written together or not at all; `released` are parked frames that wait no longer."""
+    """The rows of a batch, written together or not at all; `released` are parked frames that wait no longer."""
 
     verdicts: Sequence[Verdict]
     letters: Sequence[DeadLetter]
@@ -57,7 +57,7 @@ class BatchWriter:
         self._threads = threads
 
     def write(self, batch: DecidedBatch) -> Progress:
-        """Store images and maps, then write all rows; return the counts of what is new.
+        """Store images and maps, then write all rows; return the counts of new rows.
 
         Raises:
             Retriable: The image store or the database is unavailable; no row is written then.

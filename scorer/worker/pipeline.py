@@ -1,7 +1,7 @@
 """Batches in flight through stages: each stage has threads of its own, so stages overlap, and order holds.
 
-Batches leave in the order in which they entered, done or failed. What entered after a batch that failed is abandoned
-unfinished: later frames of a station never overtake earlier ones.
+Batches leave in the order in which they entered, done or failed. Batches that entered after one that failed are
+abandoned unfinished: later frames of a station never overtake earlier ones.
 """
 
 from collections import deque
@@ -73,14 +73,14 @@ class StagePipeline(Generic[Batch, Result]):
         return None
 
     def abandon(self) -> None:
-        """Let what is in flight end without finishing, and forget it; then batches may enter again."""
+        """Abandon the batches in flight and wait until their stages end; then batches may enter again."""
         self._first_failed = self._first_failed or 0
         wait([result for _, result in self._in_flight])
         self._in_flight.clear()
         self._first_failed = None
 
     def close(self) -> None:
-        """Abandon what is in flight, and end the threads."""
+        """Abandon the batches in flight, and end the threads."""
         self.abandon()
         for _, pool in self._stages:
             pool.shutdown()

@@ -1,11 +1,11 @@
-"""The counts of what a worker has done."""
+"""The counts of a worker's results."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Frames read and what became of them; `lag` is how many frames of this worker's partitions are not committed."""
+    """Frames read and their results; `lag` is how many frames of this worker's partitions are not committed."""
 
     frames: int = 0
     verdicts: int = 0

@@ -1,4 +1,4 @@
-"""Views and rows to judge, with everything given that a test does not speak of."""
+"""Views and rows for rules to evaluate, with a default for everything that a test does not set."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,13 +14,13 @@ SECOND = timedelta(seconds=1)
 
 
 def seen(number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None) -> VerdictEvent:
-    """Frame `number` of a line with one frame a second, captured that many seconds after noon."""
+    """Frame `number` of a line with one frame per second, captured `number` seconds after noon."""
     when = at or NOON + number * SECOND
     return VerdictEvent(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
 
 
 def frames(flags: str, first: int = 0) -> list[VerdictEvent]:
-    """``"..x"``: two good frames and a flagged one."""
+    """Return one frame per character: ``"..x"`` gives two good frames and a flagged one."""
     return [seen(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
 
 
@@ -34,7 +34,7 @@ def station(
     stale_after_s: float = 60.0,
     decided_until: datetime | None = None,
 ) -> StationView:
-    """A station as it is when its newest frame has just been decided, unless `now` says otherwise."""
+    """Return a station at the moment at which its newest frame was decided, or at `now`."""
     moment = now or (rows[-1].decided_at if rows else NOON)
     view = StationView(
         now=moment,
@@ -50,7 +50,7 @@ def station(
 
 
 def scores(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[VerdictEvent]:
-    """Frames that passed, with log-normal scores whose log has sigma 0.2 and is shifted by so many sigmas."""
+    """Frames that passed, with log-normal scores whose log has sigma 0.2 and is shifted by `shift` sigmas."""
     logs = np.random.default_rng(seed).normal(-1.5 + 0.2 * shift, 0.2, count)
     return [seen(first + number, score=float(np.exp(log))) for number, log in enumerate(logs)]
 

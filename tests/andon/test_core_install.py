@@ -1,4 +1,4 @@
-"""The core distribution, in an empty environment: what a PC beside a camera installs, without torch and Streamlit."""
+"""The core distribution in an empty environment: the installation of a camera PC, without torch and Streamlit."""
 
 import os
 import shutil

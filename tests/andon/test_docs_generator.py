@@ -1,4 +1,4 @@
-"""The pages under docs/ and the example file say what the code says."""
+"""The generated pages under docs/ and the example file agree with the code."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A package that is installed beside Andon adds to it by entry points, without a change here."""
+"""A package that is installed beside Andon extends it by entry points, without a change to Andon."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *words: object) -> str:
-    """Run a module of ours or Python code in a process of its own, and return what it wrote to stdout."""
+    """Run one of our modules or Python code in a process of its own, and return what it wrote to stdout."""
     ended = subprocess.run(
         [sys.executable, *(str(word) for word in words)],
         env=environment,

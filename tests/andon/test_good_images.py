@@ -1,4 +1,4 @@
-"""Good images are gathered by name, checked one by one, and taken all or not at all."""
+"""Good images are collected by name, checked one by one, and added all or not at all."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The public Python API: what README shows runs as it is written there, and importing it is cheap."""
+"""The public Python API: the README's example runs as it is written there, and importing it is cheap."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Settings come from defaults, a file and the environment, in this order, and what nobody knows is refused by name."""
+"""Settings come from defaults, a file and the environment, in this order, and unknown keys are refused by name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a person does in a browser, and waits for."""
+"""Actions in a browser, and waits for their effects."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,15 +12,15 @@ ATTEMPTS, ATTEMPT_MS = 10, 6_000
 
 
 def wait_until_drawn(page: Page) -> None:
-    """Wait until the run of the page has ended, so that it takes keys and clicks."""
+    """Wait until the run of the page has ended, so that it handles keys and clicks."""
     expect(page.locator('.stApp[data-test-script-state="notRunning"]')).to_be_visible()
 
 
 def act_until(act: Callable[[], None], seen: Callable[[float], None]) -> None:
-    """Act until its effect is seen: Streamlit drops what comes while a live part is redrawn.
+    """Act until the effect is seen: Streamlit drops events that arrive while a live fragment is redrawn.
 
     Args:
-        act: What a person does; it may fail once its effect has come.
+        act: The action; it may fail once its effect has appeared.
         seen: Expects the effect within the given milliseconds.
     """
     for _ in range(ATTEMPTS - 1):

@@ -1,4 +1,4 @@
-"""The guides' pictures, made of a believable day: `python -m tests.dashboard.guide_pictures docs/images [NAME …]`."""
+"""Screenshots for the guides, of a realistic day: `python -m tests.dashboard.guide_pictures docs/images [NAME …]`."""
 
 import io
 import sys
@@ -27,13 +27,13 @@ from tests.dashboard.seeding_activity import ADMIN, seed_activity
 
 COLOURS = 256
 LOADED = "() => !document.querySelector('[data-testid=stSkeleton]')"
-QUIET_MS = 2500  # after the page has run: charts and pictures come a moment later
+QUIET_MS = 2500  # after the page has run: charts and images appear a moment later
 STATION = "coin-tray"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A page's address after the dashboard's, what is pressed there, and the picture's size in CSS pixels."""
+    """A page's path below the dashboard's URL, the buttons pressed there, and the screenshot's size in CSS pixels."""
 
     address: str
     size: tuple[int, int] = (1400, 980)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def label_sample(line: Line, now: datetime) -> None:
-    """All frames drawn at random are good but two."""
+    """Label all frames drawn at random as good but two."""
     with line.database.begin() as session:
         drawn = review_queue.list_queued(session, QueueFilter(only_sampled=True), limit=1000)
         sayings = [
@@ -86,7 +86,7 @@ def label_sample(line: Line, now: datetime) -> None:
 
 
 def finish_what_if(line: Line, now: datetime) -> None:
-    """A draft with two false alarms, and what a scorer says of it: what was called a false alarm would pass."""
+    """Create a draft with two false alarms and its what-if: frames labelled as false alarms would pass."""
     with line.database.begin() as session:
         station = stations.get(session, STATION)
         frames = what_if.frames_to_rescore(session, station.id, 200)
@@ -103,7 +103,7 @@ def finish_what_if(line: Line, now: datetime) -> None:
 
 
 def places(line: Line) -> dict[str, str]:
-    """What addresses speak of: a defect that passed, and the alert on a drift."""
+    """Return the ids that URLs need: of a defect that passed, and of the alert on a drift."""
     with line.database.read() as session:
         station = stations.get(session, STATION)
         assert normal_sets.active(session, station.id) is not None
@@ -113,7 +113,7 @@ def places(line: Line) -> dict[str, str]:
 
 
 def add_current_frames(line: Line, at: datetime) -> None:
-    """Scorers are well, and each camera that is not silent has just taken one more good part."""
+    """Keep the scorers healthy, and add one more good part for each camera that is not silent."""
     line.worker("scorer-1", at, lag=3)
     line.worker("scorer-2", at, lag=2)
     with line.database.begin() as session:

@@ -1,4 +1,4 @@
-"""Pages of the dashboard in Streamlit's own test harness: opened as a person, read as text, and pressed."""
+"""Pages of the dashboard in Streamlit's own test harness: opened as a user, read as text, with buttons pressed."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fills a database and an image store with stations, pictures, maps and verdicts as a line would leave them."""
+"""Fills a database and an image store with stations, images, maps and verdicts as a line would store them."""
 
 import io
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def verdict(
     score: float | None,
     **more: object,
 ) -> Verdict:
-    """The station's verdict number `number` with a plain grey picture; `more` says what is otherwise."""
+    """The station's verdict number `number` with a plain grey image; `more` overrides its fields."""
     settled = {
         "frame_id": UUID(int=(station.id << 64) + number),
         "station_id": station.id,
@@ -145,14 +145,14 @@ GREY = jpeg(Image.new("RGB", (160, 120), "#8a929a"))
 
 @dataclass(frozen=True)
 class Scene:
-    """What a camera looks at: a part of one of scikit-image's photographs."""
+    """The surface in front of a camera: a part of one of scikit-image's photographs."""
 
     photograph: Picture
     size: tuple[int, int]
     tint: tuple[float, float, float] = (1, 1, 1)
 
     def frame(self, chance: np.random.Generator, lamp: float = 1.0) -> Picture:
-        """A picture with the jitter, light and noise of a camera."""
+        """Return an image with the jitter, light and noise of a camera."""
         width, height = self.size
         left = int(chance.integers(0, max(1, self.photograph.width - width)))
         top = int(chance.integers(0, max(1, self.photograph.height - height)))
@@ -163,7 +163,7 @@ class Scene:
 
 
 def heat(mark: Picture, chance: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A map of 60 columns: hot around the mark, restless elsewhere."""
+    """Return a map of 60 columns: hot around the mark, noisy elsewhere."""
     columns, rows = 60, 60 * mark.height // mark.width
     around = mark.filter(ImageFilter.GaussianBlur(14)).resize((columns, rows), Image.Resampling.BOX)
     hot = np.asarray(around, dtype=np.float64)
@@ -183,10 +183,10 @@ def photograph(name: str) -> Picture:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a station of the believable day behaves: a frame each `every_s`, a share of `defects`, silent for so long."""
+    """A station of the realistic day: one frame per `every_s`, the share `defects`, and a silent end."""
 
     name: str
-    simulated: str  # the simulated line that draws its parts; grass where there is none
+    simulated: str  # the simulated line that draws its parts; grass where empty
     every_s: float = 6.0
     defects: float = 0.012
     drift: float = 0.0
@@ -207,7 +207,7 @@ PLANS = [
 
 @dataclass(frozen=True)
 class Pool:
-    """Kept pictures with their maps: (image reference, map reference, truth)."""
+    """Stored images with their maps: (image reference, map reference, truth)."""
 
     good: list[tuple[str, str, str]]
     bad: list[tuple[str, str, str]]
@@ -305,7 +305,7 @@ def day_of(
 
 
 def park(line: Line, station: Station, number: int, now: datetime) -> None:
-    """Frames that wait for the station's first normal set."""
+    """Add frames that are parked until the station's first normal set."""
     image = line.images.put(GREY)
     waiting = [
         ParkedFrame(

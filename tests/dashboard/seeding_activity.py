@@ -1,4 +1,4 @@
-"""Adds to a seeded line what people and rules leave: users, alerts, reviews, a channel, a mute."""
+"""Adds users, alerts, reviews, a channel and a mute to a seeded line."""
 
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -24,7 +24,7 @@ SHARES = (0.42, 0.24, 0.17, 0.11, 0.06)
 
 
 def add_users(line: Line, at: datetime) -> dict[Role, Actor]:
-    """One user a role, named after it; all have the same password."""
+    """Add one user per role, named after it; all have the same password."""
     with line.database.begin() as session:
         user_actions.add(session, ADMIN, "admin", Role.ADMIN, PASSWORD, at)
         admin = Actor("admin", Role.ADMIN)
@@ -58,7 +58,7 @@ def alert(
 
 
 def reviewed(line: Line, station_id: int, number: int, at: datetime, false_alarms: float = 0.4) -> None:
-    """Words on the newest flagged frames, a share of them false alarms, and on as many passed ones."""
+    """Label the newest flagged frames, a share of them as false alarms, and as many passed ones."""
     chance = np.random.default_rng(station_id)
     with line.database.begin() as session:
         flagged = verdicts.recent(session, station_id, decision="flag", limit=number)
@@ -74,7 +74,7 @@ def reviewed(line: Line, station_id: int, number: int, at: datetime, false_alarm
 
 
 def seed_activity(line: Line, now: datetime) -> None:
-    """What a quality engineer finds in the morning: two stations and the line want user, one alert is past."""
+    """Add a morning's alerts and reviews: two stations and the line need attention, one alert is over."""
     with line.database.begin() as session:
         of = {place.name: place.id for place in stations.list_all(session)}
         channel_actions.add(session, ADMIN, "quality e-mail", "mailtos://user:secret@example.org", "warning", now)

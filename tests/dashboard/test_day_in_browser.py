@@ -27,7 +27,7 @@ from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, a
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S), pytest.mark.usefixtures("one_thread")]
 
 GOOD, ODD = 12, 14
-"""Frames of good parts, then as many as are flagged: parts with a dark mark that the customer accepts by now."""
+"""Send good parts, then parts to be flagged: with a dark mark that the customer accepts by now."""
 PRESS = "press-1"
 ACTIONS = ["alert.acknowledge", "normal_set.add", "job.start", "normal_set.activate", "normal_set.rollback"]
 

@@ -1,4 +1,4 @@
-"""The dashboard as a person meets it: the real process, a real Chromium."""
+"""The dashboard as a user sees it: the real process, a real Chromium."""
 
 import itertools
 import re
@@ -39,7 +39,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """One dashboard for all tests here that bring a station of their own."""
+    """One dashboard for all tests here that add a station of their own."""
     line = Line.new(tmp_path_factory.mktemp("line"))
     line.worker("scorer-1", datetime.now(UTC) + timedelta(hours=1))
     with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
@@ -58,7 +58,7 @@ def address(shown: Shown) -> str:
 
 @pytest.fixture
 def s1(line: Line, now: datetime) -> Station:
-    """A station that no other test knows."""
+    """A station that no other test uses."""
     return line.station(f"s-{next(NUMBERS)}", now - timedelta(days=2), object_name="coin", stale_after_s=8)
 
 
@@ -87,7 +87,7 @@ def score_of(score: Locator) -> float:
 
 
 def flagged(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime, number: int) -> None:
-    """`number` flagged frames a minute apart, each with its own picture and a map whose left half is hot."""
+    """Add `number` flagged frames a minute apart, each with its own image and a map whose left half is hot."""
     chance = np.random.default_rng(3)
     hot = np.zeros((12, 16), dtype=np.float32)
     hot[:, :8] = 1

@@ -1,4 +1,4 @@
-"""The desk as a person meets it: a first station, an alert seen to, a login and its end; a real Chromium."""
+"""Adding a first station, handling an alert, logging in and out, in a real Chromium."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -53,7 +53,7 @@ def test_a_newcomer_comes_from_nothing_to_the_first_verdict(
     expect(page.get_by_text("4 good parts.")).to_be_visible()
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("at best one false reject in 5")).to_be_visible()
-    page.reload()  # the parts are kept: the wizard goes on where it was
+    page.reload()  # the parts are stored: the wizard resumes where it was
     expect(page.get_by_text("at best one false reject in 5")).to_be_visible()
     page.get_by_role("button", name="Start inspection").click()
     expect(page.get_by_text("Waiting for the first verdict")).to_be_visible()

@@ -1,6 +1,6 @@
 """The compose file is right: our services, with exactly its commands and environment, inspect on real parts.
 
-No container engine is asked for: each command runs as a process here, with the service names mapped to loopback.
+No container engine is needed: each command runs as a process here, with the service names mapped to loopback.
 """
 
 import os
@@ -59,7 +59,7 @@ class Machine:
         }
 
     def environment(self, service: str) -> dict[str, str]:
-        """Exactly the service's variables, with addresses as they are on this machine, and what any process needs."""
+        """Return the service's variables with this machine's addresses, and the variables that any process needs."""
         given = {"POSTGRES_PASSWORD": self._password}
         variables = {
             name: filled_in(str(value), given) for name, value in SERVICES[service].get("environment", {}).items()
@@ -67,7 +67,7 @@ class Machine:
         for there, here in self._places.items():
             variables = {name: value.replace(there, here) for name, value in variables.items()}
         variables["ANDON_ANDON__METRICS_PORT"] = str(self.metrics_ports[service])
-        variables["ANDON_SCORER__ENGINE"] = "torch"  # measuring takes seconds
+        variables["ANDON_SCORER__ENGINE"] = "torch"  # the measurement takes seconds
         variables["ANDON_DASHBOARD__PORT"] = str(self.dashboard_port)
         return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self._volumes), **variables}
 
@@ -79,7 +79,7 @@ class Machine:
 
     @contextmanager
     def running(self, service: str) -> Iterator[None]:
-        """Start the service's command; at the end it must stop by SIGTERM as `docker compose stop` asks it to."""
+        """Start the service's command; at the end it must stop by SIGTERM as for `docker compose stop`."""
         process = subprocess.Popen(
             SERVICES[service]["command"],
             env=self.environment(service),

@@ -1,4 +1,4 @@
-"""Prometheus and Grafana ask only for metrics that our processes serve."""
+"""Prometheus and Grafana query only metrics that our processes serve."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the documentation names exists: files, links, modules, commands, settings, metrics."""
+"""Every file, link, module, command, setting and metric that the documentation names exists."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The tutorial's commands work in the order in which it gives them, and end as it says."""
+"""The tutorial's commands work in its order, and end with the results that it describes."""
 
 import json
 import re

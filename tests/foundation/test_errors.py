@@ -1,4 +1,4 @@
-"""The tree of exceptions that `foundation.errors` draws is the tree there is."""
+"""The tree of exceptions drawn in the docstring of `foundation.errors` is the tree of the classes."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What is loaded is left out of later collections, once a process."""
+"""Loaded objects are excluded from later garbage collections, once per process."""
 
 import gc
 
@@ -11,7 +11,7 @@ def test_what_is_loaded_is_collected_once_and_then_left_alone() -> None:
         freeze_loaded_objects()
         frozen = gc.get_freeze_count()
         assert frozen > 0
-        assert len(gc.get_objects()) < frozen  # what a collection still looks at
+        assert len(gc.get_objects()) < frozen  # the objects that a collection still visits
         later = [[] for _ in range(1000)]  # type: ignore[var-annotated]
         freeze_loaded_objects()
         assert gc.get_freeze_count() <= frozen

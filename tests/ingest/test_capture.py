@@ -1,4 +1,4 @@
-"""Capture keeps the pace, ends when told, and confirms what is durable."""
+"""Capture keeps the frame rate, ends when it is stopped, and confirms durable frames."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -14,7 +14,7 @@ from ingest.frame import Frame, mint_frame_id
 
 
 class Clock:
-    """A monotonic clock that moves only when somebody waits, or when `now_s` is set."""
+    """A monotonic clock that advances only during a wait, or when `now_s` is set."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -58,7 +58,7 @@ class Numbers:
 
 
 class Line:
-    """Takes frames as the producer does; `durable` confirms them when the test says so."""
+    """Accepts frames as the producer does; the test calls `durable` to confirm them."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Frame, Callable[[Frame], None]]] = []

@@ -1,4 +1,4 @@
-"""A camera PC has the core dependencies alone: no model, no page, no database."""
+"""A camera PC has the core dependencies alone: no torch, no Streamlit, no database."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A frame survives its way as a message, and no message can raise anything but BadFrame."""
+"""A frame survives encoding as a message, and no message can raise anything but BadFrame."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta, timezone

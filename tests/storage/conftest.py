@@ -1,4 +1,4 @@
-"""Every test of this room that asks for `database` runs twice: on SQLite and on a real PostgreSQL."""
+"""Every test in this package that uses the `database` fixture runs twice: on SQLite and on a real PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path

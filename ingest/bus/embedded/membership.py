@@ -61,7 +61,7 @@ def commit_offsets(
     """Commit the offsets of partitions whose generation is still the one that `member` knows.
 
     Returns:
-        The partitions that are assigned to another member by now, and were left out.
+        The partitions that are assigned to another member by now, and were skipped.
     """
     current = assigned_partitions(file, group, member)
     valid = {

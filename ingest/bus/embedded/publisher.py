@@ -74,7 +74,7 @@ class EmbeddedPublisher:
                 raise BusUnavailable(f"{self._outstanding} messages are not acknowledged after {timeout_s:g} s.")
 
     def close(self) -> None:
-        """Write what was handed over, and close; safe to call twice."""
+        """Write the messages handed over, and close; safe to call twice."""
         with self._settled:
             if self._closed:
                 return
@@ -100,7 +100,7 @@ class EmbeddedPublisher:
             time.sleep(_YIELD_S)  # else a consumer that commits would hardly ever find the file unlocked
 
     def _next_batch(self) -> list[_Handover] | None:
-        """Return what waits, up to one transaction; empty when a sweep may be due, None at the end."""
+        """Return the waiting messages, up to one transaction; empty when a sweep may be due, None at the end."""
         try:
             first = self._inbox.get(timeout=_SWEEP_INTERVAL_S)
         except queue.Empty:
@@ -188,7 +188,7 @@ class EmbeddedPublisher:
             log.warning("expired records can't be deleted; trying again later", error=str(error))
 
     def _checkpoint_when_idle(self) -> None:
-        """Move what was written from the journal into the file while no message waits, else a later one would wait.
+        """Move written pages from the journal into the file while no message waits, else a later one would wait.
 
         Beside a publisher that is never idle SQLite does so by itself, at a thousand pages.
         """

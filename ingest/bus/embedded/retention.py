@@ -1,4 +1,4 @@
-"""What the embedded bus may delete: records that every group has committed and that are old enough."""
+"""Retention of the embedded bus, which may delete records that every group has committed and that are old enough."""
 
 import sqlite3
 

@@ -18,7 +18,7 @@ from ingest.settings import IngestSettings
 _CONNECT_TIMEOUT_S = 5.0
 
 MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES + 100_000
-"""A message with what Kafka's format adds to it, generously."""
+"""A message with a generous allowance for the overhead of Kafka's format."""
 
 Client = TypeVar("Client")
 
@@ -107,7 +107,7 @@ class _ConnectionErrorLog(logging.Handler):
         self._errors += [each for each in arguments if isinstance(each, Exception)]
 
     def cause(self, error: Exception) -> BusUnavailable | BusMisconfigured | None:
-        """Return what to raise in place of a timeout: a permanent error if one was logged, else the last one."""
+        """Return the error to raise in place of a timeout: a permanent error if one was logged, else the last one."""
         if not isinstance(error, BusUnavailable) or not self._errors:
             return None
         return translate_error(

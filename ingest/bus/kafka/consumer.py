@@ -18,7 +18,7 @@ from ingest.errors import BusUnavailable
 from ingest.settings import IngestSettings
 
 _REQUEST_TIMEOUT_S = 5.0
-_PROBE_INTERVAL_S = 2.0  # without records, how often to ask the brokers for an answer
+_PROBE_INTERVAL_S = 2.0  # without records, how often to query the brokers
 _MIN_SESSION_TIMEOUT_S = 6.0  # group.min.session.timeout.ms
 _MIN_POLL_INTERVAL_S = 30.0  # a member that vanished while joining holds the others up for as long
 _JOIN_TIMEOUT_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
@@ -59,7 +59,7 @@ class KafkaGroupConsumer:
         self._topic = topic
         self._paused = False
         self._closed = False
-        self._pending_commits: dict[TopicPartition, int] = {}  # what a rebalance prevented from being committed
+        self._pending_commits: dict[TopicPartition, int] = {}  # offsets whose commit a rebalance prevented
         self._answered_s = self._probed_s = time.monotonic()
         self._consumer = connection.open(
             KafkaConsumer,
@@ -160,7 +160,7 @@ class KafkaGroupConsumer:
         """Give a join the time to end; kafka-python 3.0.12 mishandles one that outlasts the poll in which it began.
 
         A join that new topic metadata caused is forgotten, and the member stays without heartbeats forever: so it is
-        requested again. The outcome of one that ends between two polls is thrown away: so it is waited for here.
+        requested again. The outcome of one that ends between two polls is lost: so it is waited for here.
         """
         coordinator = self._consumer._coordinator
         if coordinator.rejoining and not coordinator.need_rejoin():
@@ -169,7 +169,7 @@ class KafkaGroupConsumer:
             coordinator.poll(timeout_ms=_JOIN_TIMEOUT_S * 1000)
 
     def _committed(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """Return the group's committed offset per partition, None where there is none yet."""
+        """Return the group's committed offset per partition, None where none exists yet."""
         return {each: self._consumer.committed(each, timeout_ms=_REQUEST_TIMEOUT_S * 1000) for each in partitions}
 
     def _lag(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int]:
@@ -182,7 +182,7 @@ class KafkaGroupConsumer:
         return {each: ends[each] - max(offset or 0, starts[each]) for each, offset in committed.items()}
 
     def _commit_pending(self) -> None:
-        """Commit; what a rebalance prevents stays pending until the next poll, if it is still assigned then."""
+        """Commit; offsets that a rebalance blocks stay pending until the next poll, if it is still assigned then."""
         assigned = self._consumer.assignment()
         for lost in [each for each in self._pending_commits if each not in assigned]:
             log.info("a partition is assigned to another member now, which reads it again", partition=lost.partition)
@@ -204,7 +204,7 @@ class KafkaGroupConsumer:
             self._answered_s = time.monotonic()
 
     def _probe(self) -> None:
-        """Without records, ask the group's coordinator and the partitions' leaders for an answer."""
+        """Without records, query the group's coordinator and the partitions' leaders."""
         now = time.monotonic()
         if now - max(self._answered_s, self._probed_s) < _PROBE_INTERVAL_S:
             return

@@ -39,7 +39,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def translate_error(error: Exception) -> BusUnavailable | BusMisconfigured:
-    """Return `MessageTooLarge`, `BusMisconfigured` for what waiting does not resolve, else `BusUnavailable`."""
+    """Return `MessageTooLarge`, `BusMisconfigured` for errors that waiting does not resolve, else `BusUnavailable`."""
     description = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, _MESSAGE_ERRORS):
         return MessageTooLarge(f"Kafka refuses a message for its size ({description}).")

@@ -14,8 +14,8 @@ Socket = socket.socket
 class _DelayedEndOfStream:
     """Reports the end of a stream one read later.
 
-    kafka-python discards what it has read, such as why a broker refuses, if the end follows in the same round of
-    reads. A socket at its end stays readable, so the next round follows at once.
+    kafka-python discards bytes that it has read, such as a broker's reason to refuse, if the end follows in the same
+    round of reads. A socket at its end stays readable, so the next round follows at once.
     """
 
     _has_read = False

@@ -40,7 +40,7 @@ def listing_error(folder: Path) -> str | None:
 
 
 def folder_id(folder: Path) -> tuple[int, int] | None:
-    """Return device and inode, which tell a folder from another one of the same path, or None when it is gone."""
+    """Return device and inode, which distinguish two folders of the same path, or None when it is gone."""
     try:
         status = folder.stat()
     except OSError:

@@ -133,7 +133,7 @@ class Folder:
                 self._scan_folder(path) if path.is_dir() else self._check_file(path)
 
     def _scan(self) -> None:
-        """Check every file, and discard what is known of missing ones, so that memory does not grow over the years."""
+        """Check every file, and discard the records of missing ones, so that memory does not grow over the years."""
         found = self._scan_folder(self._root)
         for path in self._settling.keys() - found:
             del self._settling[path]

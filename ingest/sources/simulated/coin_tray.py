@@ -85,7 +85,7 @@ def _tray(recesses: list[_Recess], foam: FloatImage) -> FloatImage:
     picture = foam.copy()
     for recess in recesses:
         top, left = max(0, int(recess.y) - REACH), max(0, int(recess.x) - REACH)
-        window = picture[top : top + 2 * REACH, left : left + 2 * REACH]  # a view: what is drawn stays in the picture
+        window = picture[top : top + 2 * REACH, left : left + 2 * REACH]  # a view: drawing into it changes the image
         x, y = recess.x - left, recess.y - top
         _draw_recess(window, x, y)
         if recess.coin is not None:

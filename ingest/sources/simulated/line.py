@@ -67,7 +67,7 @@ class SimulatedLine:
 
     @property
     def object_name(self) -> str:
-        """Return what the parts are, such as ``coin tray``."""
+        """Return the kind of parts, such as ``coin tray``."""
         return self._scene.object_name
 
     def image(self, number: int) -> SimulatedImage:

@@ -56,7 +56,7 @@ class _Arrival:
 
 
 class _LatestArrival:
-    """Holds the newest arrival for the thread that asks for frames; the reading thread replaces it."""
+    """Holds the newest arrival for the thread that requests frames; the reading thread replaces it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -124,7 +124,7 @@ class Camera:
         self._has_connected = False
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield the newest frame each time the caller asks for one.
+        """Yield the newest frame each time the caller requests one.
 
         Raises:
             SourceError: The address can never work: wrong credentials, or a codec or protocol without support.
@@ -160,7 +160,7 @@ class Camera:
                 SOURCE_RECONNECTS.labels(self._station).inc()
                 log.warning("the camera is unavailable; reconnecting", camera=self._name, reason=reason, wait_s=wait_s)
                 self._wait(stop, wait_s)
-        except Exception as error:  # noqa: BLE001 (raised in the thread that asks for frames)
+        except Exception as error:  # noqa: BLE001 (raised in the thread that requests frames)
             latest.fail(error)
 
     def _read_connection(self, latest: _LatestArrival, stop: threading.Event) -> str:

@@ -73,7 +73,7 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _torch_checkpoint(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks about old pickle protocols; what it can't read it refuses
+            warnings.simplefilter("ignore")  # torch's warnings about old pickles; it rejects what it can't read
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if (code := _code_in(error)) is not None:
@@ -91,7 +91,7 @@ def _torch_checkpoint(path: Path) -> Any:
 
 
 def _code_in(error: UnpicklingError) -> str | None:
-    """Return the name that a pickle wanted to import, from torch's message; None where the file is merely damaged."""
+    """Return the name that a pickle tried to import, from torch's message; None where the file is merely damaged."""
     named = re.search(r"unsupported (?:global|class):? (?:global )?([\w.]+)", str(error), re.IGNORECASE)
     return named.group(1) if named else None
 

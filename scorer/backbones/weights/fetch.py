@@ -1,4 +1,4 @@
-"""Fetch weights of OpenCLIP and timm by name from the hub, and say what to do by hand where there is no network."""
+"""Fetch weights of OpenCLIP and timm by name from the hub; without a network, errors give the manual steps."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ class HubSource:
 def fetch(folder: WeightsStore, name: str, progress: DownloadProgress) -> StoredWeights:
     """Download ``MODEL:TAG`` or ``timm/MODEL.TAG``, verify its sha256, check and store it.
 
-    Raises `ModelUnavailable` with the way out.
+    Raises `ModelUnavailable` with the steps that help.
     """
     of_timm = name.startswith(TIMM)
     model, _, tag = name.partition(":")

@@ -35,7 +35,7 @@ class ImportOptions:
 
 
 def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[StoredWeights]:
-    """Check a file and store what is in it, towers, heads, or both.
+    """Check a file and store its towers, heads, or both.
 
     Raises `InvalidWeights`, and then stores nothing.
     """

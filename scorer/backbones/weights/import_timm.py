@@ -19,7 +19,7 @@ def import_timm(
 ) -> StoredWeights:
     """Check a file as the weights of timm's ``MODEL.TAG`` and store it, under another tag where one is given.
 
-    Raises `InvalidWeights` naming what is missing, left over or of another width, and then keeps nothing.
+    Raises `InvalidWeights` naming missing, unexpected and wrongly sized tensors, and then stores nothing.
     """
     name = name.removeprefix("timm/")
     network: Any = build_timm(name, on_no_device=True)

@@ -1,4 +1,4 @@
-"""The weights folder: safetensors files that say what they are, each with its sha256 beside it."""
+"""The weights folder: safetensors files that describe themselves, each with its sha256 beside it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ KINDS_PER_BACKBONE = frozenset({"inctrl-visual-heads", "coop-prompts"})
 
 @dataclass(frozen=True, slots=True)
 class WeightsCard:
-    """What a weights file is: its kind, model, tag, source, and a hash of its contents.
+    """A weights file's identity: its kind, model, tag, source, and a hash of its contents.
 
     `config`, `mean` and `std` are those of an image tower, `backbone` is the one that heads or prompts belong to.
     """
@@ -71,7 +71,7 @@ class WeightsStore:
     def tower(self, name: str) -> StoredWeights:
         """Return the OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is stored.
 
-        Raises `ModelUnavailable` saying how to get them, or which there are.
+        Raises `ModelUnavailable` with how to get them, or which ones exist.
         """
         found = [kept for kept in self._of_kind("openclip") if name in (kept.card.name, kept.card.model)]
         if len(found) == 1:
@@ -87,7 +87,7 @@ class WeightsStore:
     def transformer(self, name: str) -> StoredWeights:
         """Return the timm model of that name, ``timm/MODEL.TAG``, or without tag where only one of it is stored.
 
-        Raises `ModelUnavailable` saying how to get it, or which there are.
+        Raises `ModelUnavailable` with how to get it, or which ones exist.
         """
         found = [kept for kept in self._of_kind("timm") if name in (kept.card.name, f"timm/{kept.card.model}")]
         if len(found) == 1:
@@ -135,7 +135,7 @@ class WeightsStore:
         )
 
     def same_tower(self, model: str, contents: str) -> StoredWeights | None:
-        """Return towers of that model with those contents, whatever their tag; None where there are none."""
+        """Return towers of that model with those contents, whatever their tag; None where none exist."""
         towers = (kept for kept in self._of_kind("openclip") if kept.card.model == model)
         return next((kept for kept in towers if kept.card.contents == contents), None)
 
@@ -145,7 +145,7 @@ class WeightsStore:
     def keep(self, card: WeightsCard, tensors: Mapping[str, torch.Tensor]) -> StoredWeights:
         """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name.
 
-        What is found by name and backbone replaces no other backbone's.
+        A kind that is looked up by name and backbone replaces no other backbone's weights.
         """
         require_tag(card.tag)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class WeightsStore:
 
 
 def require_tag(tag: str) -> None:
-    """Raise `InvalidWeights` for what cannot be the tag in a file's name."""
+    """Raise `InvalidWeights` for a text that cannot be the tag in a file's name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag):
         raise InvalidWeights(f"{tag!r} is no tag; use letters, digits, dots, dashes and underscores.")
 

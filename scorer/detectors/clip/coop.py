@@ -1,4 +1,4 @@
-"""CoOp: learned words before a class's name, on a frozen CLIP (Zhou et al., "Learning to Prompt for Vision-Language
+"""CoOp: a learned context before a class's name, on a frozen CLIP (Zhou et al., "Learning to Prompt for Vision-Language
 Models", IJCV 2022, arXiv 2109.01134), with a normal and an anomalous class as InCTRL compares itself with it.
 
 A prompt is M learned vectors, then "normal" or "anomalous" and the object's name. The score is the softmax of an
@@ -25,14 +25,14 @@ from scorer.settings import ScorerSettings
 
 CLASS_TEMPLATES = ("normal {}.", "anomalous {}.")
 PLACEHOLDER = "x"
-"""One word of CLIP's dictionary, which the vector of a learned word replaces."""
+"""One token of CLIP's vocabulary, whose embedding a learned context vector replaces."""
 
 LOGIT_SCALE = 100
-"""What cosines are multiplied by before the softmax: where CLIP's own training ends."""
+"""The factor of cosines before the softmax, with which CLIP's own training ends."""
 
 
 class LearnablePrompts:
-    """The two prompts of each of N nouns, whose first `length` words are open.
+    """The two prompts of each of N nouns, whose first `length` tokens are context vectors.
 
     Raises `UnsupportedBackbone` for towers whose text tower is not CLIP's own.
     """
@@ -56,7 +56,7 @@ class LearnablePrompts:
         """Return the embedded prompts of some nouns; gradients flow to `context`.
 
         Args:
-            context: Learned words, (1, M, W) for both classes together or (2, M, W) for each.
+            context: Learned context vectors, (1, M, W) for both classes together or (2, M, W) for each.
             nouns: Positions of n of the N nouns.
 
         Returns:
@@ -89,7 +89,7 @@ class ImageEmbeddings:
 
 
 class CoopModel:
-    """CLIP's towers and learned words, (1 or 2, M, W); any number of stations share it."""
+    """CLIP's towers and learned context vectors, (1 or 2, M, W); any number of stations share it."""
 
     def __init__(self, clip: LoadedClip, context: torch.Tensor, contents: str, weights_sha256: str) -> None:
         self.towers = clip.towers
@@ -180,7 +180,7 @@ def load(settings: ScorerSettings) -> Coop:
 
 
 def _read_context(store: WeightsStore, learned: StoredWeights, towers: OpenClip) -> torch.Tensor:
-    """Return the learned words of a file, (1 or 2, M, W); raises `InvalidWeights` where they do not fit the tower."""
+    """Return the context vectors of a file, (1 or 2, M, W); raises `InvalidWeights` where they do not fit the tower."""
     tensors = store.tensors(learned)
     if tensors.keys() != {"context"}:
         raise InvalidWeights(

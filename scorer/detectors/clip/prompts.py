@@ -55,7 +55,7 @@ class PromptEnsemble:
 
 
 def prompt_ensemble(noun: str) -> PromptEnsemble:
-    """Return the prompts for a station's object name; an underscore counts as a space, case is kept."""
+    """Return the prompts for a station's object name; an underscore counts as a space, case is preserved."""
     noun = noun.replace("_", " ")
     if noun in SEMANTIC_NOUNS:
         return PromptEnsemble(

@@ -1,4 +1,4 @@
-"""What a method that compares patches is, so that a method's file reads like its paper."""
+"""The protocol of methods that compare patches, so that a method's file reads like its paper."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -33,7 +33,7 @@ class PatchMethod(Protocol):
         """Degrees by which copies of the normals are rotated, 0 first; ``(0,)`` for none."""
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
-        """Return what is stored of one or more normals, ready for a safetensors file."""
+        """Return the tensors to store of one or more normals, ready for a safetensors file."""
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """Compare images with what `fit` returned."""

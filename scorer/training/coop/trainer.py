@@ -28,7 +28,7 @@ DEFAULT_CONTEXT_LENGTH = 77
 
 @dataclass(frozen=True, slots=True)
 class CoopTrainingConfig:
-    """The hyperparameters of a training; the first seven of the paper are kept.
+    """The hyperparameters of a training; the first seven have the paper's values.
 
     Attributes:
         context_tokens: How many context vectors are learned.

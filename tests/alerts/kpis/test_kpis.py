@@ -1,4 +1,4 @@
-"""KPIs against published examples, and what their intervals promise."""
+"""KPIs against published examples, and the coverage of their confidence intervals."""
 
 from dataclasses import replace
 
@@ -85,7 +85,7 @@ def test_the_dpmo_of_a_published_example() -> None:
 
 
 def test_dpmo_counts_caught_and_escaped_defects_and_no_false_alarms() -> None:
-    # 1000 frames, 50 flagged of which 40 of 50 looked at were defects; 2 of 100 passed ones drawn at random were, too
+    # 1000 frames; 50 flagged, all reviewed, 40 of them defects; 100 passed ones drawn at random, 2 of them defects
     counts = InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2)
     assert estimated_dpmo(counts) == pytest.approx(1_000_000 * (40 + 950 * 0.02) / 1000)
     assert (
@@ -102,15 +102,15 @@ def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
     assert escapes is not None
     assert rejects.value == pytest.approx(10 / (10 + 950 * 0.98))
     assert escapes.value == pytest.approx(950 * 0.02 / (950 * 0.02 + 40))
-    assert rejects.low < rejects.value < rejects.high < 0.012  # all flagged ones were looked at
+    assert rejects.low < rejects.value < rejects.high < 0.012  # all flagged ones were reviewed
     assert escapes.low < 0.1
-    assert escapes.high > 0.6  # a hundred of 950 say little
+    assert escapes.high > 0.6  # a sample of 100 of 950 is small
 
 
 def test_escapes_are_unknown_until_a_passed_frame_drawn_at_random_is_reviewed() -> None:
     borderline = InspectionCounts(
         1000, 50, caught=40, false_alarms=10, confirmed=30, escaped=12
-    )  # picked for their looks
+    )  # selected, not drawn at random
     found = compute_kpis(borderline)
     assert (found.escape_rate, found.escape_ppm) == (None, None)
     assert escape_estimate_basis(borderline) == (
@@ -162,7 +162,7 @@ def test_borderline_reviews_would_have_called_a_good_line_bad_and_the_sample_doe
         )
         found = escaped_share(counts)
         assert found is not None
-        assert counts.escaped / len(looked_at) > 0.05  # what a figure from all reviews would say: ten times the truth
+        assert counts.escaped / len(looked_at) > 0.05  # a rate over all reviews would be ten times the truth
         covered += found.low <= 100 / 20_000 <= found.high
     assert covered >= 190
 

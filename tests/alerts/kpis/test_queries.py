@@ -1,4 +1,4 @@
-"""From verdicts and reviews in a real database to figures and the shift report."""
+"""KPIs and the shift report from verdicts and reviews in a real database."""
 
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -105,7 +105,7 @@ def test_figures_come_by_station_by_shift_and_by_day(filled: Database) -> None:
 
 
 class Page(HTMLParser):
-    """What a page shows, and everything it would ask another server for."""
+    """The text that a page shows, and every URL that it would request."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Page(HTMLParser):
         self.asked_for += [value or "" for name, value in attrs if name in {"src", "href"}]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """It opens nothing."""
+        """Do nothing: such a tag has no end tag."""
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -142,7 +142,7 @@ def test_the_shift_report_stands_alone_and_tells_the_shift(filled: Database) -> 
     assert "2026-01-15 06:00 to 2026-01-15 14:00 (Europe/Berlin). It is not over yet." in shown
     assert "70.00%" in shown
     assert "<b>6</b> of 10" in shown  # as text, not as a tag
-    assert "2 (50% so far)" in shown  # scratch, before dent and the one that nobody named
+    assert "2 (50% so far)" in shown  # scratch, before dent and the defect without a type
     assert "Nothing was scored." in shown  # at s2, in this shift
 
 

@@ -1,4 +1,4 @@
-"""The monitor on real databases: one alert an episode, through restarts, outages and mutes."""
+"""The monitor on real databases: one alert per episode, through restarts, outages and mutes."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -51,7 +51,7 @@ class Line:
                 self.sets[name] = an_active_set(session, added)
 
     def decide(self, name: str, flags: str, every: timedelta = SECOND) -> None:
-        """One frame after the other, each a step of the clock later than the last; x is flagged."""
+        """Record one frame per character, each `every` later than the last; x is flagged."""
         rows = []
         for flag in flags:
             self.clock.now += every
@@ -164,7 +164,7 @@ def test_a_scorer_that_is_further_with_one_station_than_with_another_makes_no_ca
     for _ in range(10):
         line.decide("s2", ".")
         assert monitor.run_round().opened == ()
-    line.decide("s2", ".")  # nothing has taken long lately
+    line.decide("s2", ".")  # no recent frame has taken long
     assert [alert.station_id for alert in monitor.run_round().opened] == [line.id_of("s1")]
 
 
@@ -267,7 +267,7 @@ def test_a_rule_that_is_set_wrongly_makes_the_watch_say_so_until_it_is_set_right
 
 
 class Outage(Database):
-    """A database that is away while `is_away`."""
+    """A database that is unavailable while `is_away`."""
 
     is_away = False
 

@@ -36,11 +36,11 @@ class _Posted(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """Speaks as much SMTP (RFC 5321) as it takes to be handed a letter."""
+    """A mail server with as much SMTP (RFC 5321) as it takes to receive a message."""
 
     allow_reuse_address = True
     daemon_threads = True

@@ -41,7 +41,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def outbox(database: Database, url: str) -> None:
-    """One alert at a station, to be told on one channel."""
+    """Open an alert at a station, to be sent on one channel."""
     with database.begin() as session:
         channels.add(session, "hook", url, "info", NOON)
         station = a_station(session, "s1")
@@ -126,7 +126,7 @@ def test_a_courier_that_dies_while_sending_is_followed_by_another_try(database: 
     with pytest.raises(Killed):
         NotificationDispatcher(database, clock, die).deliver()
     second = NotificationDispatcher(database, clock, lambda url, title, body: told.append(title))
-    assert second.deliver() == DeliveryResult()  # the first one may still be at it
+    assert second.deliver() == DeliveryResult()  # the first one may still be sending
     clock.now += timedelta(minutes=2)
     assert second.deliver() == DeliveryResult(sent=1)
     assert told == ["Andon, s1: warning"]

@@ -39,7 +39,9 @@ def says(rule: Any, view: StationView | LineView) -> type[RuleOutcome]:
 def test_five_flagged_in_a_row_raise_and_four_do_not() -> None:
     assert says(Consecutive(), station(frames("..xxxx"))) is Unsure
     assert says(Consecutive(), station(frames("..xxxxx"))) is Raised
-    assert says(Consecutive(), station(frames("..xxxxx.."))) is Raised  # a look every few seconds must not miss it
+    assert (
+        says(Consecutive(), station(frames("..xxxxx.."))) is Raised
+    )  # an evaluation every few seconds must not miss it
     assert says(Consecutive(), station(frames("..xxxxx....."), is_open=True)) is Clear
 
 
@@ -75,7 +77,7 @@ def test_what_was_dealt_with_raises_no_more() -> None:
 
 def test_a_flagged_share_must_be_surely_above_the_limit() -> None:
     rule = FlaggedShare(window_frames=100, limit=0.2, clear=0.1)
-    assert says(rule, station(frames("x" * 24))) is Unsure  # the other rules tell of these
+    assert says(rule, station(frames("x" * 24))) is Unsure  # other rules cover these
     assert says(rule, station(frames("x..." * 25))) is Unsure  # 25 %: its interval reaches from 17.5 to 34.3 %
     assert says(rule, station(frames("x.." * 33))) is Raised  # 33 %: from 24.8 to 43.1 %
     assert says(rule, station(frames("." * 95 + "xxxxx"))) is Clear
@@ -172,9 +174,9 @@ def at_the_last(found: list[LineSample]) -> LineView:
 
 def test_lag_is_told_when_it_stays_high_and_does_not_fall() -> None:
     rule = GrowingLag(frames=100, for_s=30)
-    assert says(rule, at_the_last(points(0, 0, 150, 150, 150))) is Unsure  # not for long enough
+    assert says(rule, at_the_last(points(0, 0, 150, 150, 150))) is Unsure  # not long enough
     assert says(rule, at_the_last(points(120, 150, 160, 170, 180))) is Raised
-    assert says(rule, at_the_last(points(900, 800, 600, 400, 200))) is Unsure  # it falls
+    assert says(rule, at_the_last(points(900, 800, 600, 400, 200))) is Unsure  # the lag falls
     assert says(rule, at_the_last(points(900, 800, 600, 400, 49))) is Clear
     assert says(rule, line()) is Unsure
 
@@ -184,7 +186,7 @@ def test_no_scorer_is_told_only_when_none_ran_all_the_time_and_one_is_expected()
     gone = points(0, 0, 0, 0, 0, running=0)
     assert says(rule, at_the_last(gone)) is Raised
     assert says(rule, replace(at_the_last(gone), scorer_expected=False)) is Unsure
-    assert says(rule, at_the_last(gone[:3])) is Unsure  # the watch itself has just begun
+    assert says(rule, at_the_last(gone[:3])) is Unsure  # the monitor itself has just started
     assert says(rule, at_the_last([*gone, replace(gone[-1], at=gone[-1].at + SECOND, running=1)])) is Clear
 
 

@@ -95,8 +95,8 @@ def test_each_point_is_told_which_western_electric_rule_it_broke() -> None:
 
     assert last(3.1) == ("WE1",)
     assert last(2.1, 0.0, 2.1) == ("WE2",)
-    assert last(2.1, 0.0, -2.1) == ()  # not on one side
-    assert last(2.1, 2.1, 0.0) == ()  # the point itself is well
+    assert last(2.1, 0.0, -2.1) == ()  # not on the same side
+    assert last(2.1, 2.1, 0.0) == ()  # the point itself is in control
     assert last(1.1, 1.1, -1.0, 1.1, 1.1) == ("WE3",)
     assert last(*[0.1] * 7) == ()
     assert last(*[0.1] * 8) == ("WE4",)
@@ -112,7 +112,7 @@ def test_robust_limits_hold_against_outliers_that_ruin_the_others() -> None:
     rng = np.random.default_rng(5)
     clean = rng.normal(0, 1, 400)
     dirty = clean.copy()
-    dirty[::20] += 30  # one in twenty was a defect that nobody saw
+    dirty[::20] += 30  # one in twenty is a missed defect
     robust, plain = in_control(dirty, robust=True), in_control(dirty)
     assert (robust.centre, robust.sigma) == pytest.approx((0, 1), abs=0.25)
     assert plain.sigma > 3

@@ -14,7 +14,7 @@ NORMALS = 4
 
 
 def the_line_runs(andon: Andon, elpv: Path) -> list[dict[str, Any]]:
-    """Station, normals, produce, score; the verdicts in order of capture."""
+    """Add a station and normals, produce, score; return the verdicts in order of capture."""
     for words in (
         ("station", "add", "s1", "--object", "solar cell"),
         ("normals", "add", "s1", elpv / "train" / "good", "--limit", NORMALS, "--activate"),

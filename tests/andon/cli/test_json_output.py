@@ -1,4 +1,4 @@
-"""What --json writes has the keys that the command's help and docs/reference/commands.md promise."""
+"""The output of --json has the keys that the command's help and docs/reference/commands.md list."""
 
 import json
 from datetime import UTC, datetime

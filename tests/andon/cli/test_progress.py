@@ -1,4 +1,4 @@
-"""Without a terminal, progress is a line now and then on stderr."""
+"""Without a terminal, progress is a line on stderr every few seconds."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,9 @@ def clock(*seconds: float) -> Iterator[float]:
 
 
 def test_a_line_comes_at_most_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    times = clock(0.0, 1.0, 5.0, 5.0, 9.0, 10.0, 10.0)  # the start, then each look, and once more where a line comes
+    times = clock(
+        0.0, 1.0, 5.0, 5.0, 9.0, 10.0, 10.0
+    )  # the start, then each check, and once more where a line is written
     with progress_counter("frames published", 500, now=lambda: next(times)) as advance:
         for count in (10, 60, 100, 130):
             advance(count)

@@ -49,7 +49,7 @@ def decided(home: Path) -> int:
         try:
             with database.read() as session:
                 return verdicts.count(session)
-        except StorageError:  # the demo is just making it
+        except StorageError:  # the demo is just creating it
             return 0
 
 
@@ -76,7 +76,7 @@ def test_no_frame_is_lost_when_the_scorer_is_killed_in_the_middle(start_andon: S
 def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_healthy_station_none(
     start_andon: Start, tmp_path: Path
 ) -> None:
-    """What must hold on a machine of any load: which alerts open, and how soon in frames rather than in seconds."""
+    """Check what must hold at any load of the machine: which alerts open, and how soon, in frames and not seconds."""
     home = tmp_path / "demo"
     demo = start_andon("demo", "--headless", "--home", home, "--rate", RATE_FPS)
     out, err = demo.communicate(timeout=840)

@@ -1,4 +1,4 @@
-"""The demo's closing table counts what it says it counts."""
+"""The numbers in the demo's closing table are right."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The demo's supervisor starts again what was killed, and leaves nothing behind."""
+"""The demo's supervisor restarts killed processes, and leaves nothing behind."""
 
 import os
 import signal

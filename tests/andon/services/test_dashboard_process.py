@@ -1,4 +1,4 @@
-"""`andon dashboard`: Streamlit as a child, watched and measured by its parent."""
+"""`andon dashboard`: Streamlit as a child process, supervised and measured by its parent."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""What fills up on this machine is seen: disks once each, and every spool with its limit."""
+"""Disk usage lists each disk once, and every spool with its limit."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Frames that a producer dropped reach the database, each counted once, whenever the database is there."""
+"""Frames that a producer dropped reach the database, each counted once, as soon as the database is available."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -28,7 +28,7 @@ def test_growth_becomes_one_row_per_hour_and_is_reported_until_the_database_has_
     (row,) = ledger.unreported
     assert (row.station, row.reason, row.frames, row.first_at) == ("s1", "spool-full", 3, NOON)
     ledger.update({FULL: 14}, NOON + MINUTE)
-    ledger.mark_reported([row])  # it has grown while it was reported
+    ledger.mark_reported([row])  # the count has grown while it was reported
     (grown,) = ledger.unreported
     assert (grown.id, grown.frames, grown.last_at) == (row.id, 4, NOON + MINUTE)
     ledger.mark_reported([grown])
@@ -53,7 +53,7 @@ def test_unreported_rows_outlive_the_process_and_leave_no_file_behind(tmp_path: 
 
 @contextmanager
 def unavailable(path: Path) -> Iterator[None]:
-    """A database that can't be opened: a folder has its name."""
+    """A database that can't be opened: its path is a folder."""
     path.mkdir()
     yield
     path.rmdir()

@@ -1,4 +1,4 @@
-"""Dead letters go to the bus again as they were, in the order they came, and are marked once they are durable."""
+"""Dead letters are published again unchanged, in their order, and are marked once they are durable."""
 
 import json
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Both sides of `benchmarks.peers` get the same; the rest of it needs anomalib's environment."""
+"""Both sides of `benchmarks.peers` get the same input; the rest of it needs anomalib's environment."""
 
 from pathlib import Path
 from typing import cast

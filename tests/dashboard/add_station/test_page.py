@@ -56,7 +56,7 @@ def test_the_wizard_leads_from_a_name_over_parked_frames_to_the_first_verdict(
 
 
 def park_picture(line: Line, place: Station, number: int, picture: bytes, now: datetime) -> None:
-    """One frame that waits, with a picture of its own."""
+    """One parked frame, with an image of its own."""
     reference = line.images.put(picture)
     at = now - number * timedelta(seconds=4)
     frame_id = UUID(int=(place.id << 64) + 900 + number)

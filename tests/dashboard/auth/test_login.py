@@ -1,4 +1,4 @@
-"""Who gets in, as whom, and for how long."""
+"""Logging in: who may, as which user, and for how long."""
 
 import sys
 from datetime import datetime, timedelta
@@ -124,7 +124,7 @@ def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
         app = opened(line, monkeypatch)
         offered = "Log in with your organisation" in labels(app)
         assert offered or "the package Authlib is not installed" in text(app)
-        assert "Log in" in labels(app)  # by password, for the day on which the service is away
+        assert "Log in" in labels(app)  # by password, for when the login service is unavailable
     finally:
         st.cache_resource.clear()
 

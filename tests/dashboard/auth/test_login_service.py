@@ -1,4 +1,4 @@
-"""Logging in by another service (OIDC): a real provider, Streamlit's own login, and a real Chromium."""
+"""Logging in through a login service (OIDC): a real provider, Streamlit's own login, and a real Chromium."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -43,7 +43,7 @@ def expect_timeout() -> None:
 
 @pytest.fixture
 def address(line: Line, s1: Station, normal_set: NormalSet, now: datetime, tmp_path: Path) -> Iterator[str]:
-    """A dashboard with a login service; Mia is an inspector in Andon, Max is a user, Eve is nobody there."""
+    """A dashboard with a login service; Mia is an inspector in Andon, Max is a user, Eve is no user of Andon."""
     boss = add_users(line, now)[Role.ADMIN]
     with line.database.begin() as session:
         for name in (MIA, MAX):
@@ -63,7 +63,7 @@ def log_in(page: Page, sub: str) -> None:
 
 
 def log_out(page: Page, button: str) -> None:
-    """Andon ends its login and asks the service to end its own."""
+    """Andon ends its session and redirects to the service to end the service's session."""
     page.get_by_role("button", name=button).click()
     page.get_by_role("button", name="End session").click()
 

@@ -75,6 +75,6 @@ def test_a_frame_that_passed_does_not_glow_like_one_that_was_flagged() -> None:
     assert [images.heat_damping(*none) for none in ((None, None), (0.0, 0.4))] == [1, 1]
     values = np.array([[2.0, 3.0, 4.0]], dtype=np.float32)
     layer = np.asarray(opened(images.heat_layer(values, damping=2)))
-    assert layer[0, 2].tolist() == [188, 55, 84, 159]  # the hottest place is half way up the scale
+    assert layer[0, 2].tolist() == [188, 55, 84, 159]  # the hottest pixel is half way up the scale
     assert images.legend_range(values, damping=2) == (2, 6)
     assert images.legend_range(np.full((2, 2), np.nan, dtype=np.float32), damping=2) is None

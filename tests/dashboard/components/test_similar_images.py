@@ -38,7 +38,7 @@ def test_a_picture_of_something_else_stands_out_by_its_looks() -> None:
 def test_a_score_far_above_the_others_stands_out_and_one_far_below_does_not() -> None:
     # median 0.21, median distance from it 0.01: 0.81 lies 0.6745 * 0.60 / 0.01 = 40 deviations above
     assert similar_images.outliers({"a": 0.20, "b": 0.21, "c": 0.22, "d": 0.81, "e": 0.01, "f": 0.205}) == ["d"]
-    assert similar_images.outliers({"a": 0.1, "b": 0.1, "c": 0.9}) == []  # too few to say
+    assert similar_images.outliers({"a": 0.1, "b": 0.1, "c": 0.9}) == []  # too few to decide
     assert similar_images.outliers(dict.fromkeys("abcd", 0.3)) == []
 
 

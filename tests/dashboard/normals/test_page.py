@@ -29,7 +29,7 @@ GUARANTEE = "With 4 good parts the highest of them sets the threshold."
 
 @pytest.fixture
 def flagged(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[verdicts.Verdict]:
-    """Four flagged frames with pictures of their own."""
+    """Four flagged frames, each with its own image."""
     chance = np.random.default_rng(9)
     made = [
         verdict(
@@ -63,7 +63,7 @@ def active_version(line: Line) -> int:
 
 
 def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime) -> None:
-    """A what-if of the draft, as a scorer leaves it: the first frame was a false alarm and would pass."""
+    """A what-if of the draft, as a scorer stores it: the first frame was a false alarm and would pass."""
     with line.database.begin() as session:
         review_actions.label(
             session,
@@ -103,7 +103,9 @@ def test_a_draft_is_made_of_the_active_set_picks_and_drops(
     kept = [image.reference for image in normal_set.images[1:]]
     assert [image.reference for image in made.images] == [*kept, flagged[0].image_reference]
     assert (made.state, made.note) == ("draft", "one in, one out")
-    assert [pick.image_reference for pick in left] == [flagged[1].image_reference]  # still wanted, only not in this one
+    assert [pick.image_reference for pick in left] == [
+        flagged[1].image_reference
+    ]  # still a candidate, only not in this draft
     assert "Version 2" in text(app)
 
 

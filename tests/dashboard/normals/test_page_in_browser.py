@@ -1,4 +1,4 @@
-"""Normal sets as an engineer meets them: a real Chromium, from false alarms to a draft, activated and rolled back."""
+"""Normal sets as an engineer uses them: a real Chromium, from false alarms to a draft, activated and rolled back."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ def address(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: d
 
 
 def scorer_works(line: Line, now: datetime) -> None:
-    """Does the waiting what-if as a scorer would: what was called a false alarm would pass."""
+    """Run the waiting what-if as a scorer would: frames labelled as false alarms would pass."""
     with line.database.begin() as session:
         job = jobs.claim(session, "scorer-1", ["what_if"], now)
         assert job is not None

@@ -57,7 +57,7 @@ def test_kpis_are_those_of_the_reviews(
     content = text(app)
     assert "<span>First-pass yield</span><b>95.00 %</b><small>100 frames</small>" in content
     assert "<span>Flagged ppm</span><b>50,000</b>" in content
-    assert "<span>DPMO</span><b>60,000</b>" in content  # 5 defects caught and 1 escaped, of 100 parts, all looked at
+    assert "<span>DPMO</span><b>60,000</b>" in content  # 5 defects caught and 1 escaped, of 100 parts, all reviewed
     assert "<span>Escapes</span><b>16.67 %</b><small>16.67 to 16.67 %</small>" in content
     row = app.dataframe[0].value.iloc[0]
     assert (row["Station"], row["Frames"], row["Flagged"]) == ("s1", 100, 5)

@@ -41,7 +41,7 @@ def current_labels(line: Line) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
 
 
 def shown(app: AppTest) -> str:
-    """The score of the frame that is looked at."""
+    """Return the HTML with the score of the frame that is shown."""
     return next(str(each.proto.body) for each in app.html if "andon-score" in str(each.proto.body))
 
 
@@ -74,7 +74,7 @@ def test_a_type_that_is_heard_after_its_word_is_added_to_it(
     line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
-    press(app, "label-defect", "dent")  # one message of the browser; Streamlit calls the word first
+    press(app, "label-defect", "dent")  # one message of the browser; Streamlit handles the label first
     assert current_labels(line) == {queue[0]: ("defect", ("dent",))}
     assert "score <b>0.510</b>" in shown(app)
 
@@ -97,7 +97,7 @@ def test_undo_brings_the_frame_back_to_the_one_who_spoke(
     press(app, "undo")
     assert current_labels(line) == {}
     assert "score <b>0.500</b>" in shown(app)
-    press(app, "label-defect")  # and a new word of it is kept
+    press(app, "label-defect")  # and a new label of it is stored
     assert current_labels(line) == {queue[0]: ("defect", ())}
 
 
@@ -185,7 +185,7 @@ def test_many_chosen_frames_get_one_word(line: Line, queue: list[UUID], monkeypa
     app.run()
     press(app, "label-false_alarm")
     assert set(current_labels(line)) == set(queue[1:4])
-    press(app, "undo")  # what was said by one press is taken back by one
+    press(app, "undo")  # labels given by one press are undone by one
     assert current_labels(line) == {}
     press(app, "select-all")
     press(app, "label-unsure")
@@ -230,7 +230,7 @@ def test_a_hundred_words_said_twice_each_are_a_hundred_words(
         with line.database.begin() as session:
             (frame,) = actions.claim(session, who, QueueFilter(), now)
             (sight,) = labelling.shown_frames(session, [frame.frame_id])
-        for _ in range(2):  # a reload sends it again
+        for _ in range(2):  # a reload sends the label again
             with line.database.begin() as session:
                 labelling.label_frames(session, who, [sight], "defect", now + timedelta(seconds=number))
     with line.database.read() as session:

@@ -1,4 +1,4 @@
-"""Review as an inspector meets it: a real Chromium, keys, a reload, a second tab and the way back, and nothing lost."""
+"""Review as an inspector uses it: a real Chromium, keys, a reload, a second tab and the way back, and nothing lost."""
 
 import re
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def address(line: Line, queue: list[float]) -> Iterator[str]:
 
 
 def shows(page: Page, score: float) -> None:
-    """The page shows the frame of that score, with buttons that hear keys."""
+    """Expect the page to show the frame of that score, with buttons that respond to keys."""
     expect(page.locator(".st-key-card-review .andon-score")).to_contain_text(f"score {score:.3f}")
     expect(page.get_by_role("button", name=re.compile("Defect"))).to_be_enabled()
     wait_until_drawn(page)
@@ -87,11 +87,11 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
     shows(page, queue[6])
     assert [label for _, label, _ in current_labels(line)] == ["defect", "false_alarm", "unsure"] * 2
 
-    page.keyboard.press("d")  # the browser goes away before it hears the answer
+    page.keyboard.press("d")  # the browser reloads before it receives the answer
     page.reload()
     shows(page, queue[7])
     page.keyboard.press("d")
-    page.keyboard.press("d")  # twice in a row says it once, of the frame that was seen
+    page.keyboard.press("d")  # two presses make one label, of the frame that was shown
     shows(page, queue[8])
 
     tab = page.context.new_page()
@@ -100,7 +100,7 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
     tab.keyboard.press("f")
     shows(tab, queue[9])
     page.bring_to_front()
-    page.keyboard.press("f")  # the first tab still shows the frame that has its word
+    page.keyboard.press("f")  # the first tab still shows the frame that has its label
     shows(page, queue[9])
     tab.close()
 
@@ -166,7 +166,7 @@ def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was
     for number in range(3):
         shows(page, queue[number])
         wait_until_drawn(page)
-        for key in "123dfu":  # the last two come when the frame has its word
+        for key in "123dfu":  # the last two arrive when the frame has its label
             page.keyboard.press(key)
         shows(page, queue[number + 1])
     wait_until_drawn(page)
@@ -212,7 +212,7 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
     why = page.locator(".st-key-card-why")
     expect(why).to_contain_text("It scored 0.200 and the threshold was 0.410")
     expect(why.locator("img")).to_have_count(6)
-    shows(page, 0.2)  # the words are drawn last
+    shows(page, 0.2)  # the labels are drawn last
     page.keyboard.press("d")
     expect(page.locator(".st-key-card-review .andon-label")).to_contain_text("Defect")
     with line.database.read() as session:

@@ -45,7 +45,7 @@ def test_a_channel_is_added_and_tested_and_its_address_is_never_shown(
     app = press(app, "Add channel")
     with line.database.read() as session:
         assert channels.get(session, "chat").url == "json://localhost:9/token-abc"
-    app = press(app, "Test")  # nobody listens on port 9
+    app = press(app, "Test")  # nothing listens on port 9
     assert app.error
     assert "token-abc" not in text(app)
     with line.database.read() as session:

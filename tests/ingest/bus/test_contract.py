@@ -1,4 +1,4 @@
-"""What every bus promises, held against the embedded one and a real Kafka."""
+"""The contract of every bus, tested on the embedded one and a real Kafka."""
 
 import itertools
 import threading
@@ -23,7 +23,7 @@ OpenBus = Callable[[], Bus]
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBus:
-    """Opens the same bus as often as one likes, each time as another process would."""
+    """Opens the same bus any number of times, each time as another process would."""
     if request.param == "embedded":
         settings = IngestSettings(embedded_path=tmp_path / "bus.sqlite", partitions=6)
     else:

@@ -1,4 +1,4 @@
-"""What only the embedded bus has: leases, retention, limits of its file, and processes that are killed."""
+"""Features of the embedded bus alone: leases, retention, limits of its file, and processes that are killed."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ NO_ERROR: list[Exception | None] = [None]
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that advances only when it is moved."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ def open_bus(path: Path, clock: Callable[[], datetime], **settings: object) -> E
 
 
 def publish(bus: EmbeddedBus, *messages: Message) -> list[Exception | None]:
-    """Publish and wait; each message's error, None where it was acknowledged."""
+    """Publish and wait; return each message's error, None where it was acknowledged."""
     errors: list[Exception | None] = []
     with closing(bus.publisher(TOPIC)) as publisher:
         for message in messages:
@@ -135,7 +135,7 @@ def test_old_records_go_once_every_group_has_committed_them(path: Path, clock: C
         publish(bus, image())
         assert bus.read(RecordPosition(TOPIC, 0, 3)) is None
         assert bus.read(RecordPosition(TOPIC, 0, 4)) is not None  # the slow group still needs it
-        quick.seek(RecordPosition(TOPIC, 0, 0))  # replay: goes on at the oldest there is
+        quick.seek(RecordPosition(TOPIC, 0, 0))  # replay: continues at the oldest record left
         assert [record.position.offset for record in quick.poll(100, 0)] == [4, 5, 6, 7, 8, 9, 10, 11]
 
 
@@ -161,7 +161,7 @@ def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
 
 
 def test_a_publisher_that_has_nothing_to_do_brings_its_journal_into_the_file(path: Path, clock: Clock) -> None:
-    """So that the message which would fill the journal does not wait for all of it."""
+    """Otherwise the message that fills the journal would wait until all of it is written."""
     with closing(open_bus(path, clock).publisher(TOPIC)) as publisher:
         for _ in range(6):
             publisher.publish(image(size_bytes=800_000), lambda _, error: None)
@@ -187,12 +187,12 @@ def test_a_full_log_takes_frames_again_once_they_were_read(path: Path, clock: Cl
         while records := list(consumer.poll(10, 0)):
             commit_all(consumer, records)
     clock.move(1)
-    publish(bus, image())  # sweeps behind itself
+    publish(bus, image())  # a publisher deletes old frames as it publishes
     assert publish(bus, *(image(size_bytes=1_000_000) for _ in range(10))) == NO_ERROR * 10
 
 
 def test_a_full_disk_makes_the_bus_unavailable(path: Path) -> None:
-    """A real one: a file size limit makes the kernel refuse the write."""
+    """A real refusal: a file size limit makes the kernel refuse the write."""
     program = f"""
 import resource, signal
 from pathlib import Path

@@ -25,7 +25,7 @@ STATIONS = [f"s{number}" for number in range(9)]
 
 
 class Member(threading.Thread):
-    """Reads and commits until told to stop."""
+    """Reads and commits until it is stopped."""
 
     def __init__(self, bus: KafkaBus, topic: str, seen_more: threading.Condition) -> None:
         super().__init__()

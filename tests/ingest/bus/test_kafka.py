@@ -1,4 +1,4 @@
-"""What only the bus on Kafka has: its refusals, foreign messages, TLS with passwords, and brokers that go and come."""
+"""Features of the bus on Kafka alone: refusals, foreign messages, TLS with passwords, brokers that stop and restart."""
 
 import os
 import signal
@@ -147,7 +147,7 @@ def test_foreign_messages_come_through_intact(bus: KafkaBus, topic: str, kafka_b
 
 
 class Odd(str):
-    """A header's name as a producer of another make may write it."""
+    """A header's name as a producer of another vendor may write it."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
 """The names of kafka-python that are no part of its public interface, and that the Kafka bus depends on.
 
 A version that lacks one of them, or in which one has another meaning, would fail only while brokers fail. So
-`pyproject.toml` admits the versions that were read and tested, and this file says what to read again in the next one.
+`pyproject.toml` admits the versions that were read and tested, and this file lists what to read again in the next one.
 """
 
 import ast

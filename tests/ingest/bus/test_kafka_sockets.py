@@ -1,4 +1,4 @@
-"""What a broker says before it hangs up is read, though kafka-python looks only once."""
+"""The last bytes that a broker sends before it closes the connection are read, though kafka-python reads only once."""
 
 import select
 import socket
@@ -17,7 +17,7 @@ WANTS = (BlockingIOError, ssl.SSLWantReadError)
 
 
 def looked(connection: socket.socket) -> tuple[bytes, bool]:
-    """What one look of kafka-python reads, and whether it saw the end, which would throw that away."""
+    """Return the bytes of one read of kafka-python, and whether it saw the end, at which it would discard them."""
     read: list[bytes] = []
     while True:
         try:
@@ -33,7 +33,7 @@ def looked(connection: socket.socket) -> tuple[bytes, bool]:
 
 @pytest.fixture
 def plain() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A broker's side, and ours."""
+    """The broker's end of a connection, and ours."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         ours = PlainSocket(socket.AF_INET, socket.SOCK_STREAM)
         ours.connect(server.getsockname())
@@ -104,5 +104,5 @@ def test_an_answer_over_tls_is_read_before_the_end_that_came_with_it(
 
 
 def readable(connection: socket.socket) -> None:
-    """Until something, or the end, is there to read."""
+    """Wait until data, or the end, can be read."""
     assert select.select([connection], [], [], 10)[0]

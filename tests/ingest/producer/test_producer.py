@@ -31,7 +31,7 @@ TOPIC = "t"
 
 
 class Gate(Publisher):
-    """The embedded bus's publisher behind a gate that can be shut: handed-over messages then fail, or just hang."""
+    """The embedded bus's publisher behind a gate that can be shut: messages then fail, or stay in flight."""
 
     def __init__(self, inner: Publisher) -> None:
         self._inner = inner
@@ -73,7 +73,7 @@ class Gate(Publisher):
 
 
 class Folder:
-    """Claim checks in memory; away while `away`."""
+    """Claim checks in memory; unavailable while `away`."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -89,7 +89,7 @@ class Folder:
 
 @dataclass
 class Line:
-    """A producer on an embedded bus, and what it called durable."""
+    """A producer on an embedded bus, and the frames that it reported as durable."""
 
     path: Path
     settings: IngestSettings
@@ -106,7 +106,7 @@ class Line:
         self.producer = Producer(self.gate, self.settings, self.spool, self.folder, lambda: AT)
 
     def send(self, *names: str, size_bytes: int = 20) -> None:
-        """Names like s1-7: station and number, which also is the part id."""
+        """Return names like s1-7, of station and number, which are also the part ids."""
         for name in names:
             image = name.encode().ljust(size_bytes, b".")
             self.producer.send(Frame(name.split("-")[0], AT, image, "image/png", part_id=name), self.durable.append)
@@ -122,7 +122,7 @@ class Line:
         return records
 
     def arrived(self, station: str) -> list[str]:
-        """Part ids on the bus, in order, each where it came first."""
+        """Return the part ids on the bus in order, each at its first occurrence."""
         frames = [schema.decode(record) for record in self.records() if record.key == station]
         return list(dict.fromkeys(frame.part_id or "" for frame in frames))
 
@@ -152,7 +152,7 @@ def open_line(tmp_path: Path) -> Iterator[OpenLine]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait, without a guess at how long: some seconds at most."""
+    """Wait until the condition holds, some seconds at most."""
     waiting = threading.Condition()
     with waiting:
         for _ in range(1000):
@@ -222,7 +222,7 @@ def test_the_spool_is_drained_in_order_and_before_newer_frames(open_line: OpenLi
 
 
 def test_frames_under_way_when_the_bus_goes_are_not_overtaken(open_line: OpenLine) -> None:
-    """The bus hangs with the first frame of each station; they fail late, after others were handed over behind."""
+    """The bus hangs with the first frame of each station; they fail late, after later ones were published."""
     line = open_line()
     line.gate.hanging = True
     line.send(*numbered("s1", 0, 1, 2), *numbered("s2", 0, 1))
@@ -382,7 +382,7 @@ def test_frames_that_overtook_those_of_another_station_are_not_counted_when_the_
     until(lambda: line.spool.frames == 16)
     line.gate.hanging_station, line.gate.shut = "late", False
     until(lambda: line.gate.hung)
-    line.gate.let_the_hung_through()  # now the bus is back, and the next of this station hangs
+    line.gate.let_the_hung_through()  # the bus is available again, and this station's next frame hangs
     until(lambda: line.gate.hung and published("quick") == 8)
     line.gate.hanging_station = ""
     line.gate.let_the_hung_fail()
@@ -442,7 +442,7 @@ def test_a_source_that_fails_to_note_a_frame_is_heard_of(open_line: OpenLine) ->
 
 
 def test_a_killed_producer_loses_no_frame_that_was_durable(open_line: OpenLine, tmp_path: Path) -> None:
-    """The child's bus comes and goes; it is killed in the middle; bus and spool together hold what it promised."""
+    """The child's bus is available on and off; the child is killed; bus and spool together hold all durable frames."""
     program = f"""
 import itertools
 from pathlib import Path

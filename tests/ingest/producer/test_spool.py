@@ -1,4 +1,4 @@
-"""The spool keeps what it was given, in order, through kills, torn writes and full disks."""
+"""The spool keeps its frames, in order, through kills, torn writes and full disks."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def numbered(*numbers: int, size_bytes: int = 10) -> list[Message]:
 
 
 def values(spool: Spool) -> list[int]:
-    """Everything not read yet."""
+    """Return all frames that were not read yet."""
     return [int(spooled.message.value) for spooled in spool.read(1 << 40) if spooled.message is not None]
 
 
@@ -145,7 +145,7 @@ def test_a_spoilt_head_only_gives_released_messages_again(spool: Spool, tmp_path
 
 
 def test_a_full_disk_is_an_error_and_damages_nothing() -> None:
-    """A real one: a file size limit makes the kernel refuse the write half-way."""
+    """A real refusal: a file size limit makes the kernel refuse the write half-way."""
     program = """
 import resource, signal, sys, tempfile
 from pathlib import Path
@@ -184,7 +184,7 @@ def test_a_path_that_can_not_be_a_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
-    """The child says each number after `append` returned for it, until it is killed."""
+    """The child prints each number after `append` returned for it, until it is killed."""
     program = f"""
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder source takes every image once, and only when it is complete."""
+"""A folder source yields every image once, and only when it is complete."""
 
 import os
 import queue
@@ -27,7 +27,7 @@ STATION = "folder-station"
 
 
 class Day:
-    """A folder source's day without events: time passes only while it waits, and after each wait something happens."""
+    """A run of a folder source without file events: time passes only in its waits, each of which ends in an action."""
 
     def __init__(self, root: Path, state: Path, max_file_bytes: int = 1_000_000) -> None:
         self.now_s = 0.0
@@ -61,14 +61,14 @@ class Day:
         return NoEvents()
 
     def spend(self, *happenings: Callable[[], object]) -> list[Frame]:
-        """Let these happen one after the other, then stop; return what was taken, without confirming it."""
+        """Run these actions one after the other, then stop; return the frames, without confirming them."""
         self.happenings = list(happenings)
         with closing(self.folder.frames(self.stop)) as frames:
             return list(frames)
 
 
 def nothing() -> None:
-    """Only time passes."""
+    """Do nothing but let time pass."""
 
 
 LONG_ENOUGH = [nothing] * 4
@@ -83,7 +83,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def days(root: Path, tmp_path: Path) -> Iterator[Callable[..., Day]]:
-    """Makes days of one folder and one memory; each is a restart."""
+    """A function that starts a run on the same folder and record of processed files; each is a restart."""
     made: list[Day] = []
 
     def day(**options: int) -> Day:
@@ -201,7 +201,7 @@ def test_an_empty_file_is_published_once_it_stands_still(root: Path, days: Calla
 
 def test_a_file_that_cannot_be_read_is_tried_again(root: Path, days: Callable[..., Day]) -> None:
     file = root / "a.png"
-    file.symlink_to("/proc/self/mem")  # reading its first byte is an error, for the super-user too
+    file.symlink_to("/proc/self/mem")  # reading its first byte is an error, for root too
 
     def repair() -> None:
         file.unlink()
@@ -313,7 +313,7 @@ def test_a_renamed_file_is_taken_by_the_file_systems_event_long_before_a_rescan(
     write(root / "first.png", png(0), 1_000)
     reader = threading.Thread(target=put_all, args=(taken, source.frames(stop)))
     reader.start()
-    assert taken.get(timeout=10).part_id == "first.png"  # from here on the watch stands
+    assert taken.get(timeout=10).part_id == "first.png"  # from here on the folder is watched
 
     (tmp_path / "outside.png").write_bytes(png(1))
     (tmp_path / "outside.png").rename(root / "inside.png")

@@ -1,4 +1,4 @@
-"""One address names any source, also one that another package adds."""
+"""An address opens any kind of source, also one that another package adds."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def install(site: Path, package: str, /, **kinds: str) -> None:
 
 @pytest.fixture
 def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Python imports from."""
+    """A folder on Python's import path."""
     folder = tmp_path / "site-packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)

@@ -1,4 +1,4 @@
-"""A replay shows a dataset once, in an order that is the same everywhere."""
+"""A replay yields a dataset once, in an order that is the same on every machine."""
 
 import threading
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def dataset(root: Path, goods: int = 8, cracks: int = 4) -> Path:
-    """A dataset in MVTec layout, with things in it that are not test pictures."""
+    """A dataset in MVTec layout, with files in it that are not test images."""
     for folder, count in (("test/good", goods), ("test/crack", cracks), ("train/good", 3), ("ground_truth/crack", 2)):
         (root / folder).mkdir(parents=True)
         for number in range(count):
@@ -44,7 +44,7 @@ def test_every_test_picture_comes_once_with_its_truth(tmp_path: Path) -> None:
 
 
 def test_good_and_defective_come_mixed_in_a_known_order(tmp_path: Path) -> None:
-    """The order is part of the contract: two set-ups that replay the same dataset are compared part by part."""
+    """The order is part of the contract: two installations that replay the same dataset are compared part by part."""
     order = [str(frame.part_id).removeprefix("test/").removesuffix(".png") for frame in replayed(dataset(tmp_path))]
 
     assert order == ORDER

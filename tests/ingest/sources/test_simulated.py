@@ -1,4 +1,4 @@
-"""The simulated line: the same for everybody, believable, and marked with the truth."""
+"""The simulated line: reproducible, realistic, and labelled with the ground truth."""
 
 import io
 import threading
@@ -49,7 +49,7 @@ def test_a_shot_is_a_jpeg_of_camera_size(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "defect"), EVERY_DEFECT)
 def test_a_defect_changes_the_picture_where_its_mask_says_and_nowhere_else(name: str, defect: str) -> None:
-    """The same dice draw the good part and the defective one, so that they can be laid on each other."""
+    """The same random numbers draw the good part and the defective one, so that they can be subtracted."""
     good, empty = scene(name).draw(np.random.default_rng(5), None)
     hurt, mask = scene(name).draw(np.random.default_rng(5), defect)
 

@@ -1,4 +1,4 @@
-"""Pictures brought to size beside the network: as a GPU does it, here on the processor."""
+"""Resizing images on the device of the network: as on a GPU, here on the CPU."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def noise(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
 
 @pytest.fixture
 def beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processor resizes as a GPU would."""
+    """Let the CPU resize images as a GPU would."""
     monkeypatch.setattr(device_resize, "RESIZING_DEVICES", ("cpu",))
 
 

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> WeightsStore:
 
 
 def oblong() -> Any:
-    """A transformer with four register tokens over an oblong picture, whose prefix must not become patches."""
+    """A transformer with four register tokens over an oblong image, whose prefix must not become patches."""
     torch.manual_seed(0)
     network: Any = VisionTransformer((28, 42), 14, embed_dim=24, depth=4, num_heads=2, reg_tokens=4, num_classes=0)
     network.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.1, 0.2, 0.3)}

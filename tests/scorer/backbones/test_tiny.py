@@ -1,4 +1,4 @@
-"""The backbone that ships inside: what it gives, and what it says of a file that is not its own."""
+"""The built-in backbone: its outputs, and its error for a file of other weights."""
 
 from pathlib import Path
 

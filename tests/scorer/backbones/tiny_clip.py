@@ -32,7 +32,7 @@ def tiny_backbone(seed: int = 0) -> OpenClip:
 
 
 def tiny_heads(width: int = 16, patches: int = PATCHES, seed: int = 1) -> InCtrlHeads:
-    """Heads whose batch normalisation has seen something: its means and variances are random too."""
+    """Return heads whose batch normalisation looks trained: its means and variances are random too."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         heads = InCtrlHeads(width, patches)

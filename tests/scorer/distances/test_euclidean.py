@@ -32,4 +32,4 @@ def test_a_layer_is_used_up_to_its_last_channel_that_ever_answers() -> None:
     tokens = torch.zeros(3, 2, 4, 5)
     tokens[0, 1, 2, 3] = 1
     tokens[1, :, :, 4] = 1
-    assert euclidean.used_channels(tokens) == [4, 5, 5]  # a layer that never answers counts whole
+    assert euclidean.used_channels(tokens) == [4, 5, 5]  # of a layer that is 0 throughout, all channels are used

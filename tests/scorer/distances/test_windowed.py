@@ -1,4 +1,4 @@
-"""The window search against every pair of patches looked at one by one."""
+"""The window search against a comparison of every pair of patches."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""From encoded bytes to a picture: what a camera may send, and what hostile bytes may not do."""
+"""Decoding of bytes to an image: the formats that a camera may send, and hostile bytes."""
 
 import io
 import struct
@@ -164,7 +164,7 @@ def test_a_tiff_whose_second_page_has_no_size_is_refused() -> None:
     whole = saved(Image.fromarray(noise()), "TIFF")
     (first,) = struct.unpack_from("<I", whole, 4)
     (tags,) = struct.unpack_from("<H", whole, first)
-    second = struct.pack("<HHHIII", 1, 0x0100 + 30, 3, 1, 0, 0)  # a page that says nothing of its width
+    second = struct.pack("<HHHIII", 1, 0x0100 + 30, 3, 1, 0, 0)  # a page without a width
     at = first + 2 + 12 * tags
     data = whole[:at] + struct.pack("<I", len(whole)) + whole[at + 4 :] + second
     assert refused(data) == "corrupt-image"

@@ -1,4 +1,4 @@
-"""How pictures of any shape meet a square model, and how maps find back."""
+"""Images of any shape are framed for a square model, and maps are mapped back to the image."""
 
 import numpy as np
 import pytest
@@ -67,6 +67,6 @@ def test_a_strip_keeps_at_least_one_cell(kind: FramingKind) -> None:
 
 
 def test_what_model_ids_hold_of_a_framing_says_how_it_resizes() -> None:
-    """Scores of pictures that Pillow resized must not meet references of pictures that torch did."""
+    """Images that Pillow resized must not be compared with references of images that torch resized."""
     assert Framing("letterbox").identity == "letterbox, resized by torch"
-    assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, as ever
+    assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, the default

@@ -1,4 +1,4 @@
-"""The quick way to a camera's JPEG: the same pixels as Pillow's, or none."""
+"""The fast JPEG decoder: the same pixels as Pillow's, or none."""
 
 import io
 

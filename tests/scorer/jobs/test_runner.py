@@ -64,7 +64,7 @@ def give_label(line: Line, frame_id: object, label: str) -> None:
 
 
 def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Line) -> None:
-    """The dark blot is how some good parts look; a person labelled it a false alarm."""
+    """Some good parts have a dark blot; a person labelled it a false alarm."""
     line.frames("s1", 10, defect=lambda number: number in (3, 7))
     line.drain()
     flagged = [verdict for verdict in line.verdicts("s1") if verdict.decision == "flag"]

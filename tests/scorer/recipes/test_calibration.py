@@ -1,4 +1,4 @@
-"""Thresholds from the normals' own scores, and what they promise."""
+"""Thresholds from the normals' own scores, and their guarantees."""
 
 import math
 from collections.abc import Callable

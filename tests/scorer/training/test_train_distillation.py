@@ -248,7 +248,7 @@ def test_exported_weights_are_in_half_precision(tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.timeout(600)
 def test_the_real_teachers_reach_their_known_auroc_on_aliens() -> None:
-    """98.2 and 98.5 are noted beside the weights, evaluated with other code and draws."""
+    """98.2 and 98.5 are recorded beside the weights, evaluated with other code and draws."""
     teachers = load_teachers(shared_path("weights"))
     split = read_split(shared_path("data/aliens"), limit=60)
 

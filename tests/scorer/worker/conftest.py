@@ -1,4 +1,4 @@
-"""The two lines that fault tests run on: what ships, and services as in a plant."""
+"""The two lines that fault tests run on: the embedded default, and services as in a plant."""
 
 import uuid
 from collections.abc import Iterator
@@ -27,6 +27,6 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 @pytest.fixture
 def line(services: Services, tmp_path: Path) -> Iterator[Line]:
-    """With the ready station s1."""
+    """A line with the ready station s1."""
     with ready(tmp_path, services) as made:
         yield made

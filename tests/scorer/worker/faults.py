@@ -1,4 +1,4 @@
-"""Faults for tests: workers that die at a failpoint, services that are away for a minute, a camera that goes on."""
+"""Faults for tests: workers that die at a failpoint, services that are out for a minute, a camera that continues."""
 
 import multiprocessing
 import os
@@ -53,7 +53,7 @@ def was_killed(worker: BaseProcess) -> bool:
 
 
 def ids(line: Line, station: str = "s1") -> list[UUID]:
-    """Frames with a verdict, of this line's topic; oldest capture first."""
+    """Return the ids of frames with a verdict, of this line's topic; oldest capture first."""
     return [verdict.frame_id for verdict in line.verdicts(station) if verdict.topic == line.topic]
 
 
@@ -70,8 +70,8 @@ def in_order_of_writing(line: Line, station: str = "s1") -> list[UUID]:
 def noticed(line: Line, service: str) -> Iterator[tuple[ProgressWaiter, Callable[..., str]]]:
     """Run a worker; yield its progress, and a function that waits until the worker has waited for a service.
 
-    The worker waits for a minute of its own count. The function returns the worker's reason; what it is given as
-    `meanwhile` is called again and again until then.
+    The worker waits for a minute by its own count. The function returns the worker's reason; a function passed as
+    `meanwhile` is called repeatedly until then.
     """
     time_over = threading.Event()
     waited_s = 0.0
@@ -147,5 +147,5 @@ def camera(line: Line) -> Iterator[Callable[[int, int], None]]:
 
 
 def parts_seen(line: Line) -> list[str | None]:
-    """Part ids with a verdict; oldest capture first."""
+    """Return the part ids with a verdict; oldest capture first."""
     return [verdict.part_id for verdict in line.verdicts("s1")]

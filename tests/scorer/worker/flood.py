@@ -1,10 +1,10 @@
-"""A flood in a process of its own, whose memory can be measured: ten frames come for each that the scorer can do.
+"""A flood in a process of its own, whose memory can be measured: ten frames arrive for each one scored.
 
-python -m tests.scorer.worker.flood '{"folder": …, "services": {…}, "policy": "wait"}' says in JSON what it came to.
+python -m tests.scorer.worker.flood '{"folder": …, "services": {…}, "policy": "wait"}' prints its result as JSON.
 
-Two minutes of line time in which the camera takes three frames a second and the scorer does three in ten. No time
-passes for it: the scorer does its next frame once the camera has sent ten more, or is held. When the two minutes are
-over it goes as fast as it can.
+The flood is two minutes long; the camera takes three frames per second and the scorer scores three in ten. No time
+passes for it: the scorer scores its next frame once the camera has sent ten more, or is blocked. When the two minutes
+are over it runs as fast as it can.
 """
 
 import json
@@ -34,7 +34,7 @@ CAMERA_FPS, TIMES_THE_SCORER = 3, 10
 FRAMES = CAMERA_FPS * 120
 FULL_AFTER = 60  # frames: then bus, spool and memory are as full as they get
 PIXELS = 447
-FRAME_BYTES = 3 * PIXELS**2  # of a picture that is not compressed
+FRAME_BYTES = 3 * PIXELS**2  # of an image that is not compressed
 POISON_ONE_IN = 40
 WARM_UP_FRAMES = 20
 BOUNDS = {  # together an eighth of the flood
@@ -46,7 +46,7 @@ BOUNDS = {  # together an eighth of the flood
 
 
 class Pace:
-    """Lets the scorer do one frame for ten that were sent, and more while the camera is held or done."""
+    """Lets the scorer score one frame for ten that were sent, and more while the camera is blocked or done."""
 
     def __init__(self, held: Callable[[], bool]) -> None:
         self.held = held
@@ -73,7 +73,7 @@ class Pace:
                 if self.held():
                     self.was_held = True
                     return
-                self._changed.wait(0.01)  # being held is not told, only seen
+                self._changed.wait(0.01)  # blocking is not signalled, so it is polled
 
 
 def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
@@ -93,7 +93,7 @@ def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
 
 
 def flood(line: Line) -> dict[str, object]:
-    """Let the camera run over the scorer; say whether it was held, and memory before, when full and at most."""
+    """Let the camera overrun the scorer; return whether it was blocked, and memory before, when full and at peak."""
     spool = Spool(line.folder / "spool", line.ingest.max_spool_bytes)
     producer = Producer(line.bus.publisher(line.topic), line.ingest, spool, NoClaimChecks(), lambda: START)
     pace = Pace(held=lambda: producer._buffer.senders_waiting > 0)
@@ -128,7 +128,7 @@ def unpacked(number: int) -> bytes:
 
 
 def memory(name: str) -> int:
-    """Bytes, by /proc/self/status."""
+    """Return this process's memory in bytes, by /proc/self/status."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 

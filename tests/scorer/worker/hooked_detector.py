@@ -12,7 +12,7 @@ BeforeScoring = Callable[[Sequence[Framed]], None]
 
 
 class HookedDetector:
-    """A detector that calls a hook with each batch before it is scored; what the hook raises, scoring raises."""
+    """A detector that calls a hook with each batch before it is scored; an error of the hook is raised by `score`."""
 
     def __init__(self, detector: Detector, before_scoring: BeforeScoring) -> None:
         """Wrap a detector."""
@@ -20,7 +20,7 @@ class HookedDetector:
         self._before_scoring = before_scoring
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the wrapped detector has under this name."""
+        """Return the wrapped detector's attribute of this name."""
         return getattr(self._detector, name)
 
     def score_prepared(self, framed: Sequence[Framed], references: Sequence[References]) -> Scores:

@@ -1,6 +1,6 @@
-"""N frames in, exactly N verdicts or dead letters out, whatever dies or goes wrong in the scorer, on both lines.
+"""N frames in, exactly N verdicts or dead letters out, whatever fails in the scorer, on both lines.
 
-Buses and databases that go away are in the modules beside this one; docs/explanation/delivery.md lists all of it.
+Outages of buses and databases are in the modules beside this one; docs/explanation/delivery.md lists all faults.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""The bus goes away under a camera and a worker for a minute: each frame has one verdict after.
+"""The bus is unavailable to a camera and a worker for a minute: each frame has one verdict afterwards.
 
-The camera is the product's own producer with its spool. An embedded bus is away for a minute by the worker's own count
-of its waits. A Kafka's minute passes in truth, for kafka-python waits by a clock of its own.
+The camera is the product's own producer with its spool. An embedded bus is unavailable for a minute by the worker's
+count of its waits. A Kafka's outage lasts a real minute, for kafka-python waits by a clock of its own.
 """
 
 import sqlite3
@@ -50,7 +50,7 @@ def test_an_embedded_bus_that_another_program_holds_is_waited_for(
 
 @pytest.fixture
 def own_kafka(tmp_path: Path) -> Iterator[KafkaCluster]:
-    """One that may be killed."""
+    """A Kafka that may be killed."""
     cluster = start_kafka(tmp_path / "kafka", nodes=1, heap="384m")
     yield cluster
     cluster.stop()
@@ -61,7 +61,7 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaCluster]:
 def test_a_kafka_that_is_killed_for_a_minute_is_waited_for(
     tmp_path: Path, own_kafka: KafkaCluster, postgres_url: str
 ) -> None:
-    """With the waits that ship; a part passes the camera every second, and the worker says what it waits for."""
+    """With the default waits; a part passes the camera every second, and the worker reports what it waits for."""
     services = Services(
         own_kafka.bootstrap, postgres_url, kafka_unavailable_after_s=IngestSettings().kafka_unavailable_after_s
     )
@@ -88,7 +88,7 @@ def test_a_kafka_that_is_killed_for_a_minute_is_waited_for(
 
 @pytest.mark.kafka
 def test_one_of_three_brokers_that_is_killed_stops_nothing(tmp_path: Path, kafka_cluster: KafkaCluster) -> None:
-    """The one that leads the station's partition, with the settings that ship."""
+    """The leader of the station's partition is killed, with the default settings."""
     services = Services(
         kafka_cluster.bootstrap,
         topic=f"frames-{uuid.uuid4().hex}",

@@ -1,4 +1,4 @@
-"""The database goes away under a worker, for a minute by its own count: it waits, says so, and goes on in order."""
+"""The database is unavailable to a worker for a minute by its count: it waits, reports it, and continues in order."""
 
 import sqlite3
 import uuid
@@ -76,14 +76,14 @@ def test_a_full_disk_under_postgres_is_waited_for(tmp_path: Path, tiny_postgres:
 
 
 def full_disk_is_waited_for(folder: Path, services: Services, disk: Path) -> None:
-    """Frames come until their verdicts find no room any more."""
+    """Send frames until the disk has no room for their verdicts."""
     ballast = disk / "ballast"
     with ready(folder, services) as line, noticed(line, "database") as (progress, until_it_waited):
         sent = line.frames("s1", 10)
         progress.wait_for(lambda done: done.verdicts == 10)
 
         def leave_no_room() -> None:
-            """Whatever a vacuum or the tables' own spare pages give back."""
+            """Fill the space that a vacuum or the tables' spare pages free."""
             fill(ballast)
             if progress.latest.verdicts == len(sent):
                 sent.extend(line.frames("s1", 100))

@@ -1,4 +1,4 @@
-"""Ten times the frames that the scorer can do, for two minutes: memory is bounded, and every frame is accounted for."""
+"""Ten times the frames that the scorer can score, for two minutes: memory is bounded, and no frame is uncounted."""
 
 import json
 import os
@@ -18,16 +18,16 @@ from tests.dashboard.page_harness import opened, text
 from tests.dashboard.seeding import Line as StoredLine
 from tests.scorer.worker.flood import FRAME_BYTES, FRAMES, FULL_AFTER, POISON_ONE_IN, WARM_UP_FRAMES
 
-MEMORY_BYTES = 160_000_000  # what the line takes beside an idle one at its peak: bounds, read-ahead, caches, batches
-MORE_WHEN_FULL_BYTES = 100_000_000  # and that much more, at most, while the rest of the flood comes
-assert 0.9 * (FRAMES - FULL_AFTER) * FRAME_BYTES > 1.5 * MORE_WHEN_FULL_BYTES  # which would lie in memory else
+MEMORY_BYTES = 160_000_000  # of the line at its peak over an idle one: bounds, read-ahead, caches, batches
+MORE_WHEN_FULL_BYTES = 100_000_000  # more than that, at most, during the rest of the flood
+assert 0.9 * (FRAMES - FULL_AFTER) * FRAME_BYTES > 1.5 * MORE_WHEN_FULL_BYTES  # which would be in memory otherwise
 
 
 def flooded(folder: Path, services: Services, policy: str) -> dict[str, int]:
     given = json.dumps({"folder": str(folder), "services": asdict(services), "policy": policy})
     process = subprocess.run(
         [sys.executable, "-m", "tests.scorer.worker.flood", given],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},  # else each thread keeps what it freed
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},  # or each thread retains freed memory
         capture_output=True,
         text=True,
         timeout=300,
@@ -41,7 +41,7 @@ def flooded(folder: Path, services: Services, policy: str) -> dict[str, int]:
 
 
 def test_a_flood_that_is_waited_for_loses_nothing(tmp_path: Path, services: Services) -> None:
-    """A Kafka takes it all in; the embedded bus and the spool are bounded, and the camera is held."""
+    """A Kafka stores all frames; the embedded bus and the spool are bounded, and the camera is blocked."""
     came_to = flooded(tmp_path, services, "wait")
     assert came_to["was_held"] or services.kafka
     with closing(Line(tmp_path, services)) as line:

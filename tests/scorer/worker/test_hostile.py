@@ -1,4 +1,4 @@
-"""Whoever can publish to the topic can send anything: each message is a verdict or a dead letter, soon, in little room.
+"""A client of the topic can publish anything: each message is a verdict or a dead letter, fast, in little memory.
 
 Ten thousand cases: five thousand of headers, five thousand of image bytes in four formats.
 """
@@ -61,7 +61,7 @@ cases = settings(
 
 
 def seeds() -> dict[str, bytes]:
-    """One small picture in each format, with what makes its container rich: EXIF, a palette, tags, transparency."""
+    """One small image in each format, with the features of its container: EXIF, a palette, tags, transparency."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 4), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -117,7 +117,7 @@ def mutated(data: bytes, changes: list[tuple[str, float, object]]) -> bytes:
 
 @contextmanager
 def soon_and_in_little_room() -> Iterator[None]:
-    """Processor time and not the clock's, for other processes are none of its business."""
+    """Limit CPU time, which other processes do not affect, and memory."""
     before_s, before_bytes = time.process_time(), peak_bytes()
     yield
     assert time.process_time() - before_s < LONGEST_S

@@ -1,4 +1,4 @@
-"""What a batch adds to the counters, whatever of it was recorded before."""
+"""The increments of the counters by a batch, whichever of its frames were recorded before."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

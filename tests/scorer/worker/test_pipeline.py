@@ -1,4 +1,4 @@
-"""Batches on their way: stages overlap, order holds, and nothing overtakes a failure."""
+"""Batches in the pipeline: stages overlap, order holds, and no batch overtakes a failed one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_don
         return batch
 
     def write(batch: int) -> int:
-        held.wait(PATIENCE_S)  # the first batch is still here when the second fails
+        held.wait(PATIENCE_S)  # the first batch is still in this stage when the second fails
         written.append(batch)
         return batch
 

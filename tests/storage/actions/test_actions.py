@@ -1,4 +1,4 @@
-"""What actions change and record, subject by subject."""
+"""The changes and audit entries of each action, by subject."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Alerts open once an episode, and tell each channel once an event."""
+"""Alerts open once per episode, and notify each channel once per event."""
 
 import threading
 from datetime import timedelta

@@ -191,7 +191,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 class RollBack(Exception):
-    """Rolls the transaction of a test back."""
+    """Raised to roll back the transaction of a test."""
 
 
 @pytest.fixture

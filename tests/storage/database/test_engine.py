@@ -90,7 +90,7 @@ def test_a_full_disk_is_reported_and_work_continues_when_space_is_free(tiny_disk
 
 
 def fill(path: Path) -> None:
-    """Write until the disk says no."""
+    """Write until the disk is full."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass

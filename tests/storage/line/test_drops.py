@@ -18,7 +18,7 @@ def test_a_repeated_report_is_counted_once_and_a_row_only_grows(database: Databa
     with database.begin() as session:
         drops.record(session, [THREE, THREE])
         drops.record(session, [grown])
-        drops.record(session, [THREE])  # told late
+        drops.record(session, [THREE])  # reported late
     with database.read() as session:
         assert drops.totals_since(session, NOON) == {"s1": DropTotal(5, NOON)}
         assert drops.totals_since(session, NOON + 2 * MINUTE) == {"s1": DropTotal(5, NOON)}

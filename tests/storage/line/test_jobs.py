@@ -66,7 +66,7 @@ def test_a_job_whose_worker_died_is_claimed_again_and_finally_fails(database: Da
         at = NOON
         for number in range(MAX_TRIES):
             assert jobs.claim(session, f"w{number}", KINDS, at + timedelta(seconds=1)) is not None
-            assert jobs.claim(session, "another", KINDS, at + HEARTBEAT_TIMEOUT) is None  # it may be alive still
+            assert jobs.claim(session, "another", KINDS, at + HEARTBEAT_TIMEOUT) is None  # it may still be alive
             at += HEARTBEAT_TIMEOUT + timedelta(seconds=2)
         assert jobs.claim(session, "w9", KINDS, at) is None
         failed = jobs.get(session, job_id)

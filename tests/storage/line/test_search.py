@@ -1,4 +1,4 @@
-"""Frames that somebody asks about, on both databases."""
+"""The search for frames, on both databases."""
 
 from dataclasses import replace
 from datetime import timedelta

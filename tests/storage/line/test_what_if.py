@@ -1,4 +1,4 @@
-"""What a draft would change, worked out by hand."""
+"""The decisions that a draft would change, worked out by hand."""
 
 import json
 from datetime import timedelta
@@ -22,7 +22,7 @@ FRAMES = [
 
 
 def answer() -> WhatIfResult:
-    """The draft knows the false alarm's look: it passes; the missed defect is flagged, and a good part too."""
+    """The draft contains the false alarm, so it passes; the missed defect is flagged, and a good part too."""
     new = {ALARM: 0.3, CAUGHT: 0.8, MISSED: 0.45, GOOD: 0.41}
     return what_if.compare(WhatIfRequest(3, 200), "m", 0.4, "a promise", FRAMES, new)
 

@@ -1,4 +1,4 @@
-"""Two people never get the same frame at once, and a reload gives a person back what they had."""
+"""Two people never get the same frame at once, and a reload returns the frames that a person had."""
 
 import multiprocessing
 from datetime import datetime, timedelta

@@ -28,7 +28,7 @@ LATER = NOON + timedelta(minutes=1)
 
 
 def frames(session: Session, of: NormalSet, *scores: float, threshold: float = 0.5) -> list[UUID]:
-    """One verdict a score, a second apart, oldest first; flagged above the threshold."""
+    """Record one verdict per score, a second apart, oldest first; flagged above the threshold."""
     made = [
         a_verdict(
             of,
@@ -123,7 +123,7 @@ def test_a_submission_with_a_used_key_is_recorded_once_even_after_an_undo(databa
         assert reviews.submit(session, saying, "mia", LATER).is_new is False
         assert first.review.tags == ("scratch", "dent")
         reviews.retract(session, uuid4(), first.review.id, "mia", LATER)
-        assert reviews.submit(session, saying, "mia", LATER).is_new is False  # a second tab that was left behind
+        assert reviews.submit(session, saying, "mia", LATER).is_new is False  # a second tab with an old page
         assert labels_in_force(session, frame) == [None]
         assert review_queue.count(session, QueueFilter()) == 1
         with pytest.raises(InvalidChange):

@@ -40,7 +40,7 @@ each_database = settings(
 
 
 def recorded(database: Database, made: list[tuple[datetime, Decision, int]]) -> list[Verdict]:
-    """At a new station, in two batches."""
+    """Record verdicts at a new station, in two batches."""
     with database.begin() as session:
         active = an_active_set(session, a_station(session))
         batch = [a_verdict(active, at=at, decision=decision, score=score / 10_000) for at, decision, score in made]

@@ -1,4 +1,4 @@
-"""`andon produce` as a person and a supervisor meet it: counts, clean stops, metrics, a bus that is away."""
+"""`andon produce` as a person and a supervisor see it: counts, clean stops, metrics, an unavailable bus."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from testing.command_line import Andon, Start, free_port, get, get_until
 
 @pytest.fixture
 def dataset(workplace: Path, good_folder: Path) -> Path:
-    """Eight pictures in MVTec layout, where replay finds them."""
+    """Eight images in MVTec layout, where replay finds them."""
     (workplace / "parts" / "test").mkdir(parents=True)
     good_folder.rename(workplace / "parts" / "test" / "good")
     return workplace / "parts"

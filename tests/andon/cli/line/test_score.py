@@ -1,4 +1,4 @@
-"""`andon score` as a supervisor meets it: metrics, health, a clean stop, and what becomes of bad frames."""
+"""`andon score` as a supervisor sees it: metrics, health, a clean stop, and dead letters for bad frames."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from testing.images import png
 
 @pytest.fixture
 def dataset(workplace: Path, good_folder: Path, andon: Andon) -> Path:
-    """Station s1 with an active normal set, and a dataset of three good pictures and a bad file."""
+    """Station s1 with an active normal set, and a dataset of three good images and a bad file."""
     andon("station", "add", "s1")
     assert andon("normals", "add", "s1", good_folder, "--activate").code == 0
     pictures = workplace / "parts" / "test" / "good"

@@ -1,4 +1,4 @@
-"""`andon bench accuracy` from the outside."""
+"""`andon bench accuracy` run as a command."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Alerts, KPIs and the shift report by the command line, with rights and audit as the pages have them."""
+"""Alerts, KPIs and the shift report on the command line, with the same rights and audit log as the pages."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def database(andon: Andon, workplace: Path) -> Database:
-    """A station with twelve frames of the last minutes, four of them flagged, and one open alert."""
+    """A station with twelve frames captured in the last minutes, four of them flagged, and one open alert."""
     andon("db", "upgrade")
     opened = Database(f"sqlite:///{workplace / '.andon' / 'andon.db'}")
     with closing(opened), opened.begin() as session:

@@ -1,4 +1,4 @@
-"""The desk by the command line: people, review, thresholds, what-if and the audit log."""
+"""Users, review, thresholds, what-if and the audit log on the command line."""
 
 import csv
 import io
@@ -111,7 +111,7 @@ def test_the_audit_log_is_filtered_and_written_as_csv(andon: Andon, line: Databa
         "normal_set.add",
         "station.add",
     ]
-    assert written[0]["reason"] == "'=1+1"  # no spreadsheet runs it
+    assert written[0]["reason"] == "'=1+1"  # no spreadsheet runs it as a formula
     assert json.loads(written[0]["before"]) == {"value": 0.5, "kind": "calibrated"}
     assert andon("audit", "--text", "nothing of the kind").err == "There are no such entries.\n"
     assert andon("audit", "--json", "--csv").code == 2

@@ -1,4 +1,4 @@
-"""What people bring as good images: too few, far too many, grey ones, of all sizes."""
+"""Good images as users provide them: too few, far too many, grey ones, of all sizes."""
 
 import io
 from pathlib import Path

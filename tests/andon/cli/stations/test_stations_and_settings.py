@@ -1,4 +1,4 @@
-"""Stations, normal sets and settings by the command line, on the embedded default."""
+"""Stations, normal sets and settings on the command line, with the embedded default."""
 
 import json
 import re

@@ -5,7 +5,7 @@ from scorer.settings import ScorerSettings
 
 
 class ExampleDetector(NearestPatch):
-    """Nearest patch by another name."""
+    """Nearest patch under another name."""
 
     name = "example-detector"
 

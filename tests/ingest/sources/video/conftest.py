@@ -1,4 +1,4 @@
-"""Live cameras for tests: a real one that sends Motion JPEG over HTTP, and a reader with time limits."""
+"""A live camera for tests, which sends Motion JPEG over HTTP, and a reader with time limits."""
 
 import queue
 import threading
@@ -14,7 +14,7 @@ from ingest.sources.video.camera import Camera
 
 
 class MjpegCamera:
-    """A small real HTTP camera: sends what is put into `images`; None hangs up, and `status` can refuse."""
+    """A small HTTP camera that sends the items of `images`; None closes the connection, and `status` can refuse it."""
 
     def __init__(self) -> None:
         self.images: queue.Queue[bytes | None] = queue.Queue()
@@ -64,7 +64,7 @@ class MjpegCamera:
 
 @pytest.fixture
 def mjpeg_camera() -> Iterator[MjpegCamera]:
-    """A camera that is on."""
+    """A running camera."""
     camera = MjpegCamera()
     yield camera
     camera.close()

@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_a_mjpeg_picture_passes_as_the_camera_made_it(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
     before = datetime.now(UTC)
     reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
-    for level in (40, 40, 40):  # FFmpeg looks at a few before it hands out the first
+    for level in (40, 40, 40):  # FFmpeg reads a few before it returns the first
         mjpeg_camera.images.put(jpeg(level))
     frame = reader.next()
 
@@ -80,7 +80,7 @@ def test_who_asks_late_gets_the_newest_picture(
 def test_a_picture_that_lay_too_long_is_not_shown_as_live(
     mjpeg_camera: MjpegCamera, read_camera: ReadCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(camera_module, "STALE_AFTER_S", -1.0)  # everything lay too long
+    monkeypatch.setattr(camera_module, "STALE_AFTER_S", -1.0)  # all frames are too old
     reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
     for _ in range(5):
         mjpeg_camera.images.put(jpeg(10))
@@ -110,7 +110,7 @@ def test_a_camera_that_falls_silent_is_left_and_connected_again(
 
 def test_a_camera_that_hangs_up_is_connected_again(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
     reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
-    for picture in (*[jpeg(10)] * 3, None, *[jpeg(200)] * 30):  # bright ones come after it has hung up
+    for picture in (*[jpeg(10)] * 3, None, *[jpeg(200)] * 30):  # bright ones arrive after it has closed the connection
         mjpeg_camera.images.put(picture)
 
     wait_until(lambda: level_of(reader.next().image) > 150)

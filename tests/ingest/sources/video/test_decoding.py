@@ -1,4 +1,4 @@
-"""What logs and messages say of a stream."""
+"""The logs and error messages of a stream."""
 
 import av.error
 import pytest

@@ -1,4 +1,4 @@
-"""Recordings keep their clock, and yield every frame that can be decoded."""
+"""Recordings keep their timestamps, and yield every frame that can be decoded."""
 
 import threading
 from contextlib import closing

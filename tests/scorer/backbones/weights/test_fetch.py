@@ -1,4 +1,4 @@
-"""The real hub client against a hub of this test's own, on a port of this machine."""
+"""The real hub client against a hub that the test serves on this machine."""
 
 import hashlib
 import os
@@ -61,7 +61,7 @@ class Answer(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged."""
+        """Log nothing."""
 
 
 def served(content: bytes, says: str | None = None, file: str = "open_clip_model.safetensors") -> Iterator[Hub]:
@@ -88,13 +88,13 @@ def fetched(folder: Path, name: str, port: int) -> list[str]:
 
 @pytest.fixture
 def other_weights() -> Iterator[Hub]:
-    """A whole safetensors file that is no ViT-B-16-plus-240."""
+    """A valid safetensors file that is no ViT-B-16-plus-240."""
     yield from served((2).to_bytes(8, "little") + b"{}")
 
 
 @pytest.fixture
 def other_transformer() -> Iterator[Hub]:
-    """A whole safetensors file that is no transformer."""
+    """A valid safetensors file that is no transformer."""
     yield from served((2).to_bytes(8, "little") + b"{}", file="model.safetensors")
 
 

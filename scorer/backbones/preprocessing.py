@@ -78,7 +78,7 @@ class Preprocessor:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What images have in common that travel to the device in one piece."""
+    """The properties that images must share to travel to the device together."""
 
     shape: tuple[int, ...]
     resize: DeviceResize | None

@@ -57,7 +57,7 @@ def scatter_to_grid(layers: Sequence[torch.Tensor], box: CellBox | None, grid: t
         grid: Rows and columns.
 
     Returns:
-        (L, B, P, D), D the largest width; what lies outside the box and beyond a layer's width is 0, which changes no
+        (L, B, P, D), D the largest width; values outside the box and beyond a layer's width are 0, which changes no
         cosine.
     """
     box = box or CellBox(0, grid[0], 0, grid[1])

@@ -98,7 +98,7 @@ class TinyNetwork(nn.Module):
         self.branch = Branch(self.shape.stages[1], width, self.shape.branch, self.shape.outputs[1])
 
     def stem(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return what enters the first block: (B, stem, H / 4, W / 4)."""
+        """Return the input of the first block: (B, stem, H / 4, W / 4)."""
         mean, deviation = (torch.tensor(one, device=pictures.device).view(3, 1, 1) for one in (_MEAN, _DEVIATION))
         normalised = ((pictures - mean) / deviation).to(self.conv1.weight.dtype)
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)

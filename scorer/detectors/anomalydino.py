@@ -189,7 +189,7 @@ def _dilate(maps: torch.Tensor) -> torch.Tensor:
 
 
 def _erode(maps: torch.Tensor) -> torch.Tensor:
-    """Erode maps (B, 1, rows, columns); what lies outside counts as empty."""
+    """Erode maps (B, 1, rows, columns); cells outside count as empty."""
     padded = functional.pad(maps, (MARGIN,) * 4)
     return -functional.max_pool2d(-padded, KERNEL_CELLS, stride=1)
 

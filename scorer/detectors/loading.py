@@ -52,7 +52,7 @@ class LoadedDetector:
 
         Args:
             normals: Images of any shape, in any order.
-            object_name: What the images show, the noun of text prompts; detectors without texts ignore it.
+            object_name: The object that the images show, the noun of text prompts; detectors without texts ignore it.
 
         Raises:
             InvalidNormalSet: There are fewer or more normals, or the framing does not suit the detector.
@@ -70,7 +70,7 @@ class LoadedDetector:
 
         Raises:
             InvalidImage: Something is not an image, or a file cannot be decoded; the message says which.
-            ValueError: There are no images, or the references are of another model.
+            ValueError: No images were given, or the references are of another model.
             OSError: A file cannot be read.
         """
         if not len(images):
@@ -122,7 +122,7 @@ def load_detector(
     Args:
         name: A detector, such as ``nearest-patch``, ``patchcore`` or ``inctrl``, or one that another installed package
             adds; ``auto`` is InCTRL where its weights are stored, else nearest patch.
-        backbone: The network that methods which compare patches look through.
+        backbone: The network whose patch tokens are compared, for methods that compare patches.
         framing: How images of any shape meet the network's one shape.
         device: Where the network runs; ``auto`` for the best that this machine has.
         settings: Everything else, such as the weights folder, precision and engine; by default torch in fp32.

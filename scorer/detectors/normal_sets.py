@@ -1,4 +1,4 @@
-"""What every detector asks of a normal set before it computes references."""
+"""Requirements of every detector on a normal set, checked before it computes references."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -22,7 +22,7 @@ def content_digest(image: RgbImage) -> bytes:
 
 
 def order_by_content(normals: Sequence[RgbImage]) -> list[int]:
-    """Return the positions of the images sorted by what they show, so that their own order does not matter."""
+    """Return the positions of the images sorted by their content, so that their own order does not matter."""
     digests = [content_digest(image) for image in normals]
     return sorted(range(len(normals)), key=digests.__getitem__)
 

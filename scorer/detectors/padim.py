@@ -152,7 +152,7 @@ def smooth_maps(maps: torch.Tensor, valid: torch.Tensor, grid: tuple[int, int]) 
 
 
 def _blurred(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Convolve (B, 1, rows, columns) with a kernel along both axes; what lies outside is 0."""
+    """Convolve (B, 1, rows, columns) with a kernel along both axes, zero-padded."""
     reach = len(kernel) // 2
     along = functional.conv2d(maps, kernel.view(1, 1, 1, -1), padding=(0, reach))
     return functional.conv2d(along, kernel.view(1, 1, -1, 1), padding=(reach, 0))

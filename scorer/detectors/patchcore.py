@@ -5,7 +5,7 @@ arXiv 2106.08265.
 
 A patch is made aware of its neighbourhood by averaging over 3 × 3 cells in each layer; the layers stand side by side.
 The image score is the largest distance to the memory, lowered where the nearest patch in the memory lies as close to
-others: there a deviation says less. A normal is scored against the other normals' patches of the same coreset, which
+others: there a deviation counts less. A normal is scored against the other normals' patches of the same coreset, which
 saves one coreset per normal.
 """
 

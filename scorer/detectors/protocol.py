@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a detector computes once from a normal set.
+    """The references that a detector computes once from a normal set.
 
     Attributes:
         model_id: The model that computed them, and the only one that can use them.
@@ -78,7 +78,7 @@ class Detector(Protocol):
 
         Args:
             normals: Images of good parts, of any shape, in any order.
-            object_name: What the station inspects, the noun of text prompts; detectors without texts ignore it.
+            object_name: The inspected object, the noun of text prompts; detectors without texts ignore it.
 
         Raises:
             InvalidNormalSet: There are fewer or more normals, or the station's framing does not suit the detector.
@@ -97,7 +97,7 @@ class Detector(Protocol):
         """Run the network on prepared images; the result is opaque and of use to `score_features` alone."""
 
     def score_features(self, features: Any, references: Sequence[References]) -> Scores:
-        """Score what `encode` returned, each image against its own station's references; see `score_prepared`."""
+        """Score the result of `encode`, each image against its own station's references; see `score_prepared`."""
 
     def score_prepared(self, framed: Sequence[Framed], references: Sequence[References]) -> Scores:
         """Score prepared images, each against its own station's references.

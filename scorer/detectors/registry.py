@@ -66,7 +66,7 @@ WHOLE_IMAGE_METHODS: Mapping[str, Callable[[ScorerSettings], WholeImageMethod[An
     "inctrl": _inctrl,
     "winclip": _winclip,
 }
-"""Methods that look at whole images and bring their own network."""
+"""Methods that compare whole images and have their own network."""
 
 
 def load(settings: ScorerSettings, framing: Framing) -> Detector:

@@ -1,4 +1,4 @@
-"""SPADE: the nearest normals by their mean feature tell whether an image is anomalous, their patches tell where.
+"""SPADE: the nearest normals by their mean feature show whether an image is anomalous, their patches show where.
 
 Cohen and Hoshen, "Sub-Image Anomaly Detection with Deep Pyramid Correspondences", arXiv 2005.02357.
 
@@ -18,7 +18,7 @@ from scorer.detectors.score_tensors import ScoreTensors
 from scorer.distances.euclidean import concat_layers, nearest_euclidean
 
 NEAREST_NORMALS = 50
-"""An image is compared with this many normals, or with all that there are (the paper's K)."""
+"""An image is compared with this many normals, or with all where fewer exist (the paper's K)."""
 
 
 class Spade:

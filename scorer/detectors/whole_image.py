@@ -1,4 +1,4 @@
-"""Detectors that look at whole images and bring their own network: InCTRL, WinCLIP and CoOp share this adapter.
+"""Detectors that compare whole images and have their own network: InCTRL, WinCLIP and CoOp share this adapter.
 
 A `WholeImageMethod` is the network and its arithmetic; framing, batches, the order of the normals and the model seam
 are the `WholeImageDetector`'s.
@@ -25,7 +25,7 @@ ENCODE_BATCH_SIZE = 8
 
 
 class ImageBatch(Protocol):
-    """What a network makes of a batch of images."""
+    """A network's output for a batch of images."""
 
     def take(self, positions: Sequence[int]) -> Self:
         """Return the features of those images, in that order."""
@@ -40,7 +40,7 @@ F = TypeVar("F", bound=ImageBatch)
 
 @dataclass(frozen=True, slots=True)
 class FittedNormals:
-    """What a method computes from K normals.
+    """The references that a method computes from K normals.
 
     Attributes:
         tensors: All that scoring needs, ready for a safetensors file.

@@ -1,1 +1,1 @@
-"""What computes a network: torch, or an engine made for inference, chosen by a short measurement (docs/adr/0027)."""
+"""Engines that compute a network: torch, or one made for inference, chosen by a short measurement (docs/adr/0027)."""

@@ -44,7 +44,7 @@ def load_or_export(network: nn.Module, example: torch.Tensor, cell_px: int | Non
     """Return the graph with its weights, read from `file` where it is stored; exporting takes seconds.
 
     Args:
-        network: What to export.
+        network: The network to export.
         example: Images (1, 3, H, W) float32.
         cell_px: The graph takes heights and widths that are multiples of this, up to the example's; None for the
             example's alone.

@@ -29,7 +29,7 @@ class OpenVinoEngine:
         Compiled for one size it is a tenth faster than for any, and compiling takes 0.05 s and 35 MB.
         """
         by_size = _CompiledSizes(network, example, options, cell_px)
-        by_size.forward(example)  # so that what cannot be compiled fails now
+        by_size.forward(example)  # so that a network that cannot be compiled fails now
         return by_size.forward
 
 

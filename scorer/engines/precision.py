@@ -17,7 +17,7 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def rounding(dtype: torch.dtype, engine: EngineName) -> dict[str, float]:
-    """Return what a model id holds of precision: engines agree in fp32, and each rounds in its own way in bf16.
+    """Return the part of a model id for the precision: engines agree in fp32, and each rounds in its own way in bf16.
 
     CUDA graphs run torch's own kernels.
     """

@@ -19,7 +19,7 @@ class EngineOptions:
     Attributes:
         parallel_calls: Calls at the same time.
         threads_per_call: Threads that each of them may use.
-        graph_folder: Where an engine may store what it compiled; None to store nothing.
+        graph_folder: Where an engine may store its compiled network; None to store nothing.
         network_id: Identifies the network in that folder.
     """
 
@@ -30,7 +30,7 @@ class EngineOptions:
 
     @property
     def graph_file(self) -> Path | None:
-        """The file for what an engine compiles of the network; None to store nothing."""
+        """The file for an engine's compiled network; None to store nothing."""
         return self.graph_folder / f"{self.network_id}.onnx" if self.graph_folder and self.network_id else None
 
 

@@ -4,4 +4,4 @@ from scorer.errors import ScorerError
 
 
 class EvaluationError(ScorerError):
-    """Raised for a folder, file or option that cannot be evaluated; the message names it and what would do."""
+    """Raised for a folder, file or option that cannot be evaluated; the message names it and the way out."""

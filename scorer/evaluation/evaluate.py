@@ -44,7 +44,7 @@ LoadGroundTruth = Callable[[], PixelGroundTruth | None]
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What to evaluate: the product of folders, methods, backbones, shots and seeds.
+    """The configuration of an evaluation: the product of folders, methods, backbones, shots and seeds.
 
     Attributes:
         folders: Datasets in MVTec AD layout.
@@ -86,10 +86,10 @@ def evaluate(
     settings: ScorerSettings,
     advance: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResults:
-    """Evaluate what the log does not have yet, and add it to the log.
+    """Evaluate the runs that the log does not have yet, and add them to the log.
 
     Args:
-        config: What to evaluate.
+        config: The runs to evaluate.
         log: Results of earlier evaluations, which are not computed again.
         settings: The scorer's settings, for device, engine, weights and limits.
         advance: Called with the number of results after each, results of the log included.

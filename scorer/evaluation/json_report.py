@@ -20,7 +20,7 @@ from scorer.evaluation.summary import (
 
 
 def write_json_report(path: Path, metrics: Mapping[ResultKey, EvaluationMetrics], missing: Mapping[str, str]) -> None:
-    """Write every row of the tables, the choices, what could not be evaluated, and the machine of the times."""
+    """Write every row of the tables, the choices, the runs that failed, and the machine of the times."""
     rows = summarise_by_dataset(metrics)
     has_means = len({row.dataset for row in rows}) > 1
     report = {

@@ -74,7 +74,7 @@ def render_markdown(tables: Sequence[TextTable]) -> str:
 
 
 def replace_between_markers(page: Path, name: str, text: str) -> None:
-    """Replace what a page has between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
+    """Replace the text of a page between ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
 
     Raises:
         EvaluationError: The page lacks one of the markers.

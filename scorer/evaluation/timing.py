@@ -1,4 +1,4 @@
-"""The timer that tells what a method costs."""
+"""The timer that measures a method's cost."""
 
 import time
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from scorer import metrics
 from scorer.worker.heartbeat import Heartbeat
 
 CAUSES = {"bus": "bus", "database": "database", "images": "image store", "model": "model"}
-"""What may be unavailable: `Retriable.cause` and its name in messages."""
+"""Resources that may be unavailable: `Retriable.cause` and its name in messages."""
 
 log = structlog.get_logger()
 

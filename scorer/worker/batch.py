@@ -82,7 +82,7 @@ class LookedUp:
 class Scorable:
     """A frame that was decoded and framed for its recipe's detector.
 
-    `content_type` is what the bytes have, whatever the message called them. `image_reference` is the image's reference
+    `content_type` is that of the bytes, whatever the message's header. `image_reference` is the image's reference
     once the image store has it: images are stored while frames are scored.
     """
 

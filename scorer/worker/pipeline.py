@@ -22,7 +22,7 @@ class BatchAbandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: `work` takes what the stage before returned; up to `threads` batches may be in it at once."""
+    """One stage: `work` takes the result of the stage before; up to `threads` batches may be in it at once."""
 
     name: str
     work: Callable[[Any], Any]

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class BatchStages:
-    """What each stage does to a batch; each takes what the stage before it returned."""
+    """The work of each stage on a batch; each takes the result of the stage before it."""
 
     def __init__(
         self, lookup: StationLookup, decoder: FrameDecoder, scorer: MicroBatchScorer, writer: BatchWriter

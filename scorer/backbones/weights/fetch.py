@@ -30,7 +30,7 @@ TIMM = "timm/"
 class HubSource:
     """Where the hub has a model's weights: its repository, and the possible names of the file, best first.
 
-    options: what `andon weights import` needs to know of the file.
+    options: The options of `andon weights import` for the file.
     """
 
     repository: str

@@ -67,7 +67,7 @@ def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[
 def split_official(
     tensors: Mapping[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Split the official InCTRL's tensors into CLIP's towers and what InCTRL learned, without unused ones."""
+    """Split the official InCTRL's tensors into CLIP's towers and InCTRL's learned ones, without unused ones."""
     towers = {name: tensor for name, tensor in tensors.items() if not name.startswith(INCTRL_PREFIXES)}
     learned = {
         name: tensor

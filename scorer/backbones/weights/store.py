@@ -204,7 +204,7 @@ def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def read_card(path: Path) -> WeightsCard | None:
-    """Return the card in a safetensors file's header, None where there is none.
+    """Return the card in a safetensors file's header, None where it has none.
 
     Raises `InvalidWeights` for a file cut short.
     """

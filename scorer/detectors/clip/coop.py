@@ -48,7 +48,7 @@ class LearnablePrompts:
         texts = [opening + template.format(name) for name in names for template in CLASS_TEMPLATES]
         with torch.no_grad():
             words, self._ends = towers.embed_tokens(texts)
-        self._words = words[:, : int(self._ends.max()) + 1]  # (2 N, T, W); what follows a text's end has no effect
+        self._words = words[:, : int(self._ends.max()) + 1]  # (2 N, T, W); tokens after a text's end have no effect
         self._towers = towers
         self._length = length
 

@@ -1,4 +1,4 @@
-"""What InCTRL learns beside its frozen backbone: an adapter and two heads, named as in the official checkpoint."""
+"""InCTRL's learned parts beside its backbone: an adapter and two heads, named as in the official checkpoint."""
 
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ class HeadScores:
 class InCtrlHeads(nn.Module):
     """Adapter and image head over embeddings of `width` values, holistic head over a map of `patches` values.
 
-    The arithmetic is InCTRL's whatever the backbone; `text_score` (B,) is None where there is no text tower.
+    The arithmetic is InCTRL's whatever the backbone; `text_score` (B,) is None without a text tower.
     """
 
     def __init__(self, width: int, patches: int) -> None:
@@ -99,7 +99,7 @@ class InCtrlHeads(nn.Module):
         adapted: torch.Tensor,
         text_score: torch.Tensor | None,
     ) -> HeadScores:
-        """Return the paper's scores of what `logits` takes."""
+        """Return the paper's scores for the arguments of `logits`."""
         logits = self.logits(patch_map, embedding, adapted, text_score)
         holistic, largest = torch.sigmoid(logits.holistic), patch_map.amax(dim=1)
         return HeadScores((holistic + largest) / 2, torch.sigmoid(logits.image), holistic, largest)

@@ -1,4 +1,4 @@
-"""InCTRL as a whole-image method: what it stores of a normal set, and where its weights come from."""
+"""InCTRL as a whole-image method: the references of a normal set, and the source of its weights."""
 
 from collections.abc import Mapping
 from math import prod

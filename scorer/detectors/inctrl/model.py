@@ -18,7 +18,7 @@ PUBLISHED_BLOCKS = (7, 9, 11)
 """Blocks of ViT-B-16-plus-240, counted from 1, whose patch tokens are compared."""
 
 TEXT_LOGIT_SCALE = 100
-"""What cosines are multiplied by before the softmax over texts, as published."""
+"""The factor of cosines before the softmax over texts, as published."""
 
 
 def compared_blocks(depth: int) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def compared_blocks(depth: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class NormalContext:
-    """What queries are compared with.
+    """The references that queries are compared with.
 
     Attributes:
         patches: Patch tokens of the normals at unit length, (L, M, D).
@@ -95,7 +95,7 @@ class InCtrlModel:
 
     @torch.no_grad()
     def context(self, normals: ImageFeatures, noun: str) -> NormalContext:
-        """Return what K encoded normals and the object's name come to."""
+        """Return the references of K encoded normals and the object's name."""
         patches = normals.tokens.flatten(1, 2)  # (L, K, P, D) to (L, K · P, D)
         return NormalContext(patches, self.heads.adapter(normals.embedding).mean(dim=0), self.texts(noun))
 

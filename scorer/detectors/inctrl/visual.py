@@ -225,7 +225,7 @@ def read_heads(path: Path, backbone: str, most_patches: int = 4096, expected: st
 def load(settings: ScorerSettings) -> InCtrlVisual:
     """Load the heads that ship for `andon-tiny`, or those of the tag `scorer.inctrl_heads` in the weights folder.
 
-    Raises `ModelUnavailable` where there are none for the backbone.
+    Raises `ModelUnavailable` where none exist for the backbone.
     """
     if not settings.inctrl_heads and settings.backbone == tiny.NAME:
         method = read_heads(SHIPPED_HEADS, tiny.NAME, settings.coreset_patches, SHIPPED_SHA256)

@@ -1,4 +1,4 @@
-"""What nearest patch stores of a normal set: all patches of the normals, and how a query patch looks among them."""
+"""The references of nearest patch: all patches of the normals, and how a query patch is searched among them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class PatchBank:
         layers: For each layer (rows, K, columns, D), float32 or bfloat16.
         valid_mask: Which of them show their image and not padding, (rows, K, columns) bool.
         origin: Row and column of the grid at which the bank begins.
-        layer_weights: What each layer's distances are multiplied by, (L,).
+        layer_weights: The factor of each layer's distances, (L,).
         window: A patch is compared with those at most this many cells up, down, left and right of its own position; 0
             for all.
     """

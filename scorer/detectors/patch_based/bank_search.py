@@ -75,7 +75,7 @@ def nearest_distances(
 
 
 def _search_shape(bank: PatchBank) -> tuple[int, torch.Size, tuple[int, int]]:
-    """Return what banks must have in common to be searched together."""
+    """Return the properties that banks must share to be searched together."""
     return bank.window, bank.valid_mask.shape, bank.origin
 
 

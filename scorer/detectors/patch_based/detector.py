@@ -35,7 +35,7 @@ class PatchDetector:
 
         Args:
             method: How patches are compared.
-            backbone: What turns images into patch tokens.
+            backbone: The network that turns images into patch tokens.
             framing: How images of any shape meet the backbone's one shape.
             fp32_backbone: Returns the same backbone in fp32 where `backbone` rounds; see `Patches.in_fp32`.
         """
@@ -102,7 +102,7 @@ class PatchDetector:
         return scores.to_numpy(features.grid)
 
     def encode_normals(self, normals: Sequence[RgbImage]) -> Patches:
-        """Encode normals with the rotated copies that the method asks for, in fp32 too where the backbone rounds."""
+        """Encode normals with the rotated copies that the method needs, in fp32 too where the backbone rounds."""
         rotations = self.method.rotations
         images = [rotate(normal, degrees) for normal in normals for degrees in rotations]
         patches = self.encode_images(images)

@@ -13,7 +13,7 @@ MethodConfig = Mapping[str, float | str | bool]
 
 @runtime_checkable
 class PatchMethod(Protocol):
-    """A way to tell from patch tokens how far images are from the normals; it holds no state of a station.
+    """A method that scores from patch tokens how far images are from the normals; it holds no state of a station.
 
     It sees patch tokens alone: framing, tiles, the backbone and the order of the normals are the `PatchDetector`'s.
     `score` of a batch equals that of its images one by one. Values in padding must neither enter a score nor what is
@@ -36,7 +36,7 @@ class PatchMethod(Protocol):
         """Return the tensors to store of one or more normals, ready for a safetensors file."""
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """Compare images with what `fit` returned."""
+        """Compare images with the result of `fit`."""
 
     def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the score of each of K ≥ 2 normals against the others, (K,); see `leave_one_out_by_refitting`."""
@@ -51,7 +51,7 @@ class ScoresStationGroups(Protocol):
 
         Args:
             queries: Images of all stations.
-            groups: For each station the number of its images, and what `fit` returned of its normals.
+            groups: For each station the number of its images, and the result of `fit` on its normals.
         """
 
 

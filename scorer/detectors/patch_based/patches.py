@@ -1,4 +1,4 @@
-"""Patch tokens of a batch of images, with what belongs to them."""
+"""Patch tokens of a batch of images, with their valid cells, their grid and their rotated copies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Patches:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> "Patches":
-        """Return what `to_arrays` returned, on the CPU."""
+        """Return the result of `to_arrays`, on the CPU."""
         rows, columns = arrays["grid"].tolist()
         return cls(torch.from_numpy(arrays["tokens"]), torch.from_numpy(arrays["valid_mask"]), (rows, columns))
 

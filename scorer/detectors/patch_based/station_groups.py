@@ -9,7 +9,7 @@ from scorer.detectors.score_tensors import ScoreTensors
 
 
 class Features(Protocol):
-    """What a network makes of a batch of images, before any station's references are involved."""
+    """A network's output for a batch of images, before any station's references are involved."""
 
     def take(self, positions: Sequence[int]) -> Self:
         """Return the features of those images, in that order."""

@@ -1,4 +1,4 @@
-"""RegAD: images are registered, and in every cell a Gaussian of the normals' patches there tells what is usual.
+"""RegAD: images are registered, and in every cell a Gaussian of the normals' patches there models what is usual.
 
 Huang, Guan, Jiang, Zhang, Spratling and Wang, "Registration based Few-Shot Anomaly Detection", ECCV 2022,
 arXiv 2207.07361.
@@ -9,7 +9,7 @@ is its Mahalanobis distance. The map is smoothed slightly; the image score is it
 
 Where this departs from the paper (docs/adr/0022): the paper trains three transformers within a ResNet; here one warps
 the finished map of a frozen backbone, seeing only how similar patches are, so that it serves every backbone, and
-nothing is warped at a station whose normals show that their parts lie still. Of the paper's copies only the rotated
+nothing is warped at a station whose normals show that their parts do not move. Of the paper's copies only the rotated
 ones are used, of its channels a random choice as in PaDiM.
 """
 

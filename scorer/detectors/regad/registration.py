@@ -1,4 +1,4 @@
-"""Registration: a small network that predicts from an image's patches how to rotate, scale and shift them into place.
+"""Registration: a small network that predicts from an image's patches how to rotate, scale and shift to align them.
 
 It is the spatial transformer (Jaderberg et al., arXiv 1506.02025) of RegAD (`scorer.detectors.regad.method`). So that
 one set of weights serves every backbone, it sees not the patches' channels but how similar patches are: to the image's
@@ -67,7 +67,7 @@ class RegistrationNetwork(nn.Module):
 
 
 def similarity_maps(images: Patches) -> torch.Tensor:
-    """Return what the network sees of images, (B, 4, 16, 16): three standardised similarities and the valid cells."""
+    """Return the network's input for images, (B, 4, 16, 16): three standardised similarities and the valid cells."""
     patches, valid_mask = concat_unit_layers(images.tokens), images.valid_mask
     to_mean = _similarity(patches, _mean_direction(patches, valid_mask)[:, None])
     to_rim = _similarity(patches, _mean_direction(patches, rim_cells(images))[:, None])

@@ -1,4 +1,4 @@
-"""From labelled images to CoOp prompts in the weights folder: what `andon train coop` does."""
+"""From labelled images to CoOp prompts in the weights folder: the implementation of `andon train coop`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -61,7 +61,7 @@ class LabelledEmbeddings:
 
     Attributes:
         embedding: Unit vectors, (N, D).
-        nouns: What each image shows.
+        nouns: The noun of the object in each image.
         anomalous: Labels, (N,), bool.
     """
 
@@ -84,7 +84,7 @@ def embed_queries(
     """Embed each query of the classes once; `report` gets the number of images done.
 
     Raises:
-        BadTrainingData: There are no queries.
+        BadTrainingData: No queries were given.
     """
     embeddings: list[torch.Tensor] = []
     nouns: list[str] = []

@@ -86,7 +86,7 @@ class DatasetLimits:
 
 @dataclass(frozen=True, slots=True)
 class TrainingDataConfig:
-    """What to train on: labelled datasets, and classes made from photographs."""
+    """The data to train on: labelled datasets, and classes made from photographs."""
 
     datasets: Sequence[Path]
     photos: Path | None = None

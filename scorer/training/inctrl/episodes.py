@@ -60,7 +60,7 @@ class FrozenBackbone(Protocol):
         """Encode images."""
 
     def text_scores(self, embedding: torch.Tensor, noun: str) -> torch.Tensor | None:
-        """Return the text tower's scores (B,) of embeddings (B, D); None if there is no text tower."""
+        """Return the text tower's scores (B,) of embeddings (B, D); None without a text tower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class EncodedClass:
             query's padding.
         queries: Embeddings, (Q, D).
         prompts: Embeddings, (N, D).
-        texts: Text scores, (Q,); 0 if there is no text tower.
+        texts: Text scores, (Q,); 0 without a text tower.
         anomalous: Labels, (Q,), bool.
         origins: (Q,): the prompt that a query is or was made from, −1 for none.
     """
@@ -181,7 +181,7 @@ def sample_episodes(sources: EncodedSources, size: int, shots: int, generator: n
     A query is never compared with its origin. If a class has too few prompts, they are repeated.
 
     Raises:
-        BadTrainingData: There are no sources.
+        BadTrainingData: No sources were given.
     """
     names = sorted(sources)
     if not names:

@@ -36,7 +36,7 @@ class FrozenVisualBackbone:
         return BackboneFeatures(tokens, valid_mask, mean_embedding(tokens, valid_mask))
 
     def text_scores(self, embedding: torch.Tensor, noun: str) -> None:
-        """Return None: there is no text tower."""
+        """Return None, since it has no text tower."""
 
 
 class FrozenClipBackbone:

@@ -1,4 +1,4 @@
-"""From folders of images to InCTRL heads in the weights folder: what `andon train inctrl` does."""
+"""From folders of images to InCTRL heads in the weights folder: the implementation of `andon train inctrl`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -73,7 +73,7 @@ def load_heads_target(settings: ScorerSettings, framing: Framing, backbone: str 
 def encode_sources(
     target: HeadsTarget, classes: Sequence[TrainingClass], store: WeightsStore, report: Callable[[int], None]
 ) -> EncodedSources:
-    """Encode every class, or read what an earlier run encoded; `report` gets the number of classes done."""
+    """Encode every class, or read the encodings of an earlier run; `report` gets the number of classes done."""
     sources: dict[str, list[EncodedClass]] = {}
     for number, training_class in enumerate(classes, 1):
         encoded = encode_class_cached(target.backbone, training_class, store.path / CHECKPOINTS_FOLDER / "encoded")
@@ -109,7 +109,7 @@ def leave_one_set_out(sources: EncodedSources, datasets: Sequence[str]) -> Itera
     """Yield for each labelled dataset the tag of heads that are trained without it, and the other sources.
 
     Raises:
-        BadTrainingData: There is only one source.
+        BadTrainingData: Only one source was given.
     """
     if len(sources) < 2:
         raise BadTrainingData("Leaving one dataset out needs another to train on; name at least two.")

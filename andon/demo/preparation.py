@@ -25,7 +25,7 @@ from storage.line.normal_sets import NormalImage
 from storage.line.stations import StationSettings
 
 DEMO_ACTOR = Actor("andon demo", Role.ADMIN)
-SAMPLE_ONE_IN = 20  # many more than on a line, so that a visitor of some minutes meets the random sample
+SAMPLE_ONE_IN = 20  # many more than on a line, so that a demo of a few minutes shows the random sample
 NORMALS_SEED_OFFSET = 1_000_003  # normals are drawn apart from the stream, or the stream would show them again
 
 

@@ -14,7 +14,7 @@ from storage.line.normal_sets import NormalSet
 from storage.line.verdicts import Verdict
 
 TEMPLATE = "components/verdict.html"
-THRESHOLD_AT_PERCENT = 50.0  # the threshold stands in the middle of the score bar
+THRESHOLD_AT_PERCENT = 50.0  # the threshold is in the middle of the score bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def headline(verdict: Verdict, zone: tzinfo) -> Markup:
 
 
 def score_bar(verdict: Verdict) -> Markup:
-    """Return a bar that shows the score against the threshold, which stands in its middle."""
+    """Return a bar that shows the score against the threshold, which is in its middle."""
     if verdict.score is None or verdict.threshold is None:
         return render(TEMPLATE, "not_scored")
     fill = THRESHOLD_AT_PERCENT

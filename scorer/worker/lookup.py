@@ -76,7 +76,7 @@ class StationLookup:
         return results
 
     def _snapshots(self, names: set[str]) -> Mapping[str, StationSnapshot]:
-        """Return the stations of these names, by name, as one transaction sees them; unknown names are left out."""
+        """Return the stations of these names, by name, as one transaction sees them; unknown names are omitted."""
         with self._database.read() as session:
             found = stations.by_names(session, names)
             active_ids = dict(normal_sets.active_ids(session, [station.id for station in found]))

@@ -251,7 +251,7 @@ class ScoringWorker:
         return is_large or len(in_flight) < MAX_SMALL_BATCHES
 
     def _wait_for_batch(self, consumer: Consumer) -> None:
-        """Wait until a batch is done, while the membership is kept alive."""
+        """Wait until a batch is done, and keep the group membership alive meanwhile."""
         self._pipeline.wait(KEEPALIVE_INTERVAL_S)
         if time.monotonic() - self._polled_at_s > KEEPALIVE_INTERVAL_S:
             consumer.pause()

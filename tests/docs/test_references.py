@@ -75,7 +75,7 @@ def test_every_option_exists(page: Path) -> None:
 
 
 def options_of(words: list[str]) -> set[str]:
-    """Return the options of the command that the words begin with, and those of all commands."""
+    """Return the options of the command at the start of `words`, and those of all commands."""
     command: Any = get_command(app)
     options = {
         "--help",
@@ -90,7 +90,7 @@ def options_of(words: list[str]) -> set[str]:
 
 
 def is_command(words: list[str]) -> bool:
-    """Return whether the words begin with a command; a group needs one of its commands, or nothing, after it."""
+    """Return whether `words` begin with a command; a group needs one of its commands, or nothing, after it."""
     command = get_command(app)
     assert isinstance(command, TyperGroup)
     child = command.commands.get(words[0])

@@ -32,7 +32,7 @@ def read_back(frame: Frame, reference: str | None = None) -> PublishedFrame:
 
 
 def with_headers(**changed: bytes | None) -> Record:
-    """A good message with some headers changed, or left out where None."""
+    """Return a valid message with some headers changed, or omitted where None."""
     headers = dict(schema.encode(FRAME, ID, AT, None).headers)
     headers |= {name.replace("_", "-"): value for name, value in changed.items() if value is not None}
     gone = {name.replace("_", "-") for name, value in changed.items() if value is None}

@@ -91,7 +91,7 @@ def without_credentials(address: str) -> str:
 
 
 def describe_error(error: av.error.FFmpegError) -> str:
-    """Return in a few plain words why FFmpeg failed."""
+    """Return the reason why FFmpeg failed, as a short text."""
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):  # our time limit for opening or reading
         return "no data arrived in time"
     if isinstance(error, av.error.EOFError):

@@ -3,8 +3,8 @@
 Huang, Guan, Jiang, Zhang, Spratling and Wang, "Registration based Few-Shot Anomaly Detection", ECCV 2022,
 arXiv 2207.07361.
 
-A spatial transformer, trained across categories to make two images of one category alike, brings each image into
-place. Then, as in PaDiM, each cell has a Gaussian, here of normals and of their rotated copies, and a patch's anomaly
+A spatial transformer, trained across categories to make two images of one category alike, aligns each image.
+Then, as in PaDiM, each cell has a Gaussian, here of normals and of their rotated copies, and a patch's anomaly
 is its Mahalanobis distance. The map is smoothed slightly; the image score is its largest value.
 
 Where this departs from the paper (docs/adr/0022): the paper trains three transformers within a ResNet; here one warps

@@ -109,7 +109,7 @@ class CoopTrainer:
         """Prepare to train on `embeddings` of `towers`.
 
         Raises:
-            BadTrainingData: A class has no image, or the text tower cannot take so many context vectors.
+            BadTrainingData: A class has no image, or the text tower's context is too short for the context vectors.
         """
         self._rows_by_label = [
             torch.nonzero(embeddings.anomalous.cpu() == label)[:, 0].numpy() for label in (False, True)

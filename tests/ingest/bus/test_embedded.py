@@ -161,7 +161,7 @@ def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
 
 
 def test_a_publisher_that_has_nothing_to_do_brings_its_journal_into_the_file(path: Path, clock: Clock) -> None:
-    """Otherwise the message that fills the journal would wait until all of it is written."""
+    """Otherwise the message that fills the journal would wait until all of it is moved."""
     with closing(open_bus(path, clock).publisher(TOPIC)) as publisher:
         for _ in range(6):
             publisher.publish(image(size_bytes=800_000), lambda _, error: None)

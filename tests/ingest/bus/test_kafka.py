@@ -120,7 +120,7 @@ def test_a_kafka_that_is_not_there_is_unavailable_by_name(topic: str) -> None:
 
 
 def test_no_threads_are_left_by_attempts_that_fail(topic: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         bus = KafkaBus(kafka_settings(f"127.0.0.1:{silent.getsockname()[1]}"))
         before = threading.active_count()
         with pytest.raises(BusUnavailable):

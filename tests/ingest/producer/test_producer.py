@@ -222,7 +222,7 @@ def test_the_spool_is_drained_in_order_and_before_newer_frames(open_line: OpenLi
 
 
 def test_frames_under_way_when_the_bus_goes_are_not_overtaken(open_line: OpenLine) -> None:
-    """The bus hangs with the first frame of each station; they fail late, after later ones were published."""
+    """The bus hangs with the first frame of each station; they fail late, with later ones queued behind them."""
     line = open_line()
     line.gate.hanging = True
     line.send(*numbered("s1", 0, 1, 2), *numbered("s2", 0, 1))

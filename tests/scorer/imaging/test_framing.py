@@ -69,4 +69,4 @@ def test_a_strip_keeps_at_least_one_cell(kind: FramingKind) -> None:
 def test_what_model_ids_hold_of_a_framing_says_how_it_resizes() -> None:
     """Images that Pillow resized must not be compared with references of images that torch resized."""
     assert Framing("letterbox").identity == "letterbox, resized by torch"
-    assert Framing("centre_crop").identity == "centre_crop"  # by Pillow, the default
+    assert Framing("centre_crop").identity == "centre_crop"  # always by Pillow

@@ -103,7 +103,7 @@ def noticed(line: Line, service: str) -> Iterator[tuple[ProgressWaiter, Callable
 
 @contextmanager
 def taken_away(path: Path) -> Iterator[None]:
-    """Take a SQLite file away for the block, in one step each way, so that no process creates an empty one between."""
+    """Move a SQLite file away for the block, in one step each way, so that no process creates an empty one between."""
     hidden = path.parent / "hidden"
     hidden.mkdir()
     for name in path.parent.glob(f"{path.name}*"):

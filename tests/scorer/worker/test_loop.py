@@ -238,7 +238,7 @@ def test_frames_of_several_stations_go_through_the_network_together_and_each_mee
 
 
 def test_what_comes_after_a_batch_that_failed_is_not_written_before_it(line: Line) -> None:
-    """The third batch finds the model missing once; no frame of it or after it may be committed before it."""
+    """The third batch finds the model missing once; no verdict of a later batch may be written before its own."""
     seen: list[int] = []
 
     def fail(framed: Sequence[Framed]) -> None:

@@ -31,7 +31,7 @@ def part_before_a_background(pictures: int, side: int = 4, seed: int = 0) -> Pat
     return of(noise.flatten(1, 2), GRID)
 
 
-def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest():
+def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest() -> None:
     normals, queries = patches(2, grid=(16, 16), layers=2), patches(1, grid=(16, 16), layers=2, seed=4)
     judged = AnomalyDino().score(queries, AnomalyDino().fit(normals))
     unit = [torch.nn.functional.normalize(some.tokens, dim=-1) for some in (queries, normals)]
@@ -41,7 +41,7 @@ def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_
     torch.testing.assert_close(judged.image[0], expected.topk(3).values.mean())  # 1 % of 256
 
 
-def test_the_middle_and_the_rim_are_those_of_the_picture_not_of_its_bars():
+def test_the_middle_and_the_rim_are_those_of_the_picture_not_of_its_bars() -> None:
     valid_mask = torch.ones(1, 8, 6, dtype=torch.bool)
     valid_mask[:, 6:] = False
     pictures = Patches(torch.zeros(1, 1, 48, 1), valid_mask.flatten(1), (8, 6))
@@ -52,14 +52,14 @@ def test_the_middle_and_the_rim_are_those_of_the_picture_not_of_its_bars():
     assert rim_cells(pictures).sum() == 12
 
 
-def test_the_first_component_is_that_of_singular_values():
+def test_the_first_component_is_that_of_singular_values() -> None:
     deviations = torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 1, 1, 1, 1, 1])
     deviations -= deviations.mean(dim=0)
     found = first_principal_component(deviations)
     assert abs(float(found @ torch.linalg.svd(deviations).Vh[0])) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_part_before_a_background_is_judged_alone():
+def test_a_part_before_a_background_is_judged_alone() -> None:
     normals = part_before_a_background(3)
     method = AnomalyDino()
     fitted = method.fit(normals)
@@ -75,25 +75,25 @@ def test_a_part_before_a_background_is_judged_alone():
     assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * judged.image
 
 
-def test_a_part_without_background_or_a_background_without_part_is_judged_whole():
+def test_a_part_without_background_or_a_background_without_part_is_judged_whole() -> None:
     assert not fit_foreground(patches(3, grid=GRID)).shown
     assert not fit_foreground(part_before_a_background(3, side=8)).shown
     assert not fit_foreground(part_before_a_background(3, side=6)).shown  # reaches into the rim
 
 
-def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_pictures():
+def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_pictures() -> None:
     tokens = part_before_a_background(3).tokens
     tokens[:, 2] = tokens[:, 2, :1]  # shows background alone
     assert not fit_foreground(Patches(tokens, torch.ones(3, 64, dtype=torch.bool), GRID)).shown
 
 
-def test_a_picture_in_which_no_part_is_found_is_judged_whole():
+def test_a_picture_in_which_no_part_is_found_is_judged_whole() -> None:
     fitted = AnomalyDino().fit(part_before_a_background(3))
     empty = of(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
     assert AnomalyDino().score(empty, fitted).components["share judged"].item() == 1
 
 
-def test_leaving_one_out_searches_the_others_and_their_copies():
+def test_leaving_one_out_searches_the_others_and_their_copies() -> None:
     normals = patches(4, copies=2, bars=(3,))
     method = AnomalyDino()
     torch.testing.assert_close(
@@ -101,7 +101,7 @@ def test_leaving_one_out_searches_the_others_and_their_copies():
     )
 
 
-def test_of_too_many_patches_a_seeded_choice_is_kept(monkeypatch):
+def test_of_too_many_patches_a_seeded_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anomalydino, "MAX_PATCHES", 20)
     first, second = (AnomalyDino().fit(patches(3)) for _ in range(2))
     assert len(first["memory"]) == 20

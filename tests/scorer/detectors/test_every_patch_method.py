@@ -17,6 +17,7 @@ from scorer.errors import InvalidNormalSet
 from scorer.imaging.framing import Framing
 from scorer.imaging.rotation import rotate
 from scorer.settings import ScorerSettings
+from storage.line.stations import FramingKind
 from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +27,7 @@ NEED_ANDON_TINY = {"inctrl-visual"}
 """What they learned fits this backbone only."""
 
 
-def detector(method: str, framing: str = "letterbox", *, leaves_bars_out: bool = False) -> PatchDetector:
+def detector(method: str, framing: FramingKind = "letterbox", *, leaves_bars_out: bool = False) -> PatchDetector:
     """On andon-tiny where it leaves a letterbox's bars out, else on a backbone that sees them."""
     settings = ScorerSettings(device="cpu")
     is_tiny = leaves_bars_out or method in NEED_ANDON_TINY
@@ -42,7 +43,7 @@ def shapes() -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("framing", "leaves_bars_out"), [("letterbox", False), ("letterbox", True), ("tiles_2", False)]
 )
-def test_a_batch_scores_as_its_pictures_one_by_one(method, framing, leaves_bars_out):
+def test_a_batch_scores_as_its_pictures_one_by_one(method: str, framing: FramingKind, leaves_bars_out: bool) -> None:
     model = detector(method, framing, leaves_bars_out=leaves_bars_out)
     references = model.references([part(number, size=(64, 80)) for number in range(3)], "part")
     together = model.score(shapes(), references)
@@ -56,7 +57,9 @@ def test_a_batch_scores_as_its_pictures_one_by_one(method, framing, leaves_bars_
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("order", [(0, 1, 0, 2, 1), (2, 2, 2)])
-def test_pictures_of_several_stations_score_as_each_alone_against_its_own_normals(method, order):
+def test_pictures_of_several_stations_score_as_each_alone_against_its_own_normals(
+    method: str, order: tuple[int, ...]
+) -> None:
     model = detector(method, leaves_bars_out=True)
     stations = [
         model.references([part(10 * station + number, size=(64, 64 + 20 * station)) for number in range(count)], "part")
@@ -74,7 +77,7 @@ def test_pictures_of_several_stations_score_as_each_alone_against_its_own_normal
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_the_normals_says_nothing(method):
+def test_the_order_of_the_normals_says_nothing(method: str) -> None:
     model = detector(method)
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
     shuffled = random.Random(3).sample(range(5), 5)
@@ -103,7 +106,7 @@ CHOSEN = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method, tmp_path):
+def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method: str, tmp_path: Path) -> None:
     exact, rounding = (in_precision(precision, method, tmp_path) for precision in ("fp32", "bf16"))
     normals = [part(number) for number in range(3)]
     first, second = exact.references(normals, "part"), rounding.references(normals, "part")
@@ -114,14 +117,14 @@ def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method, t
     assert second.normal_scores == pytest.approx(first.normal_scores, rel=0.2)
 
 
-def test_in_bf16_normals_are_scored_as_every_picture_is_with_what_rounding_adds(tmp_path):
+def test_in_bf16_normals_are_scored_as_every_picture_is_with_what_rounding_adds(tmp_path: Path) -> None:
     exact, rounding = (in_precision(precision, "nearest-patch", tmp_path) for precision in ("fp32", "bf16"))
     normals = [part(number) for number in range(3)]
     assert rounding.references(normals, "part").normal_scores != exact.references(normals, "part").normal_scores
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_normals_are_enough_and_a_set_of_another_size_is_refused(method):
+def test_two_normals_are_enough_and_a_set_of_another_size_is_refused(method: str) -> None:
     model = detector(method)
     references = model.references([part(1), part(2)], "part")
     assert len(references.normal_scores) == 2
@@ -133,7 +136,7 @@ def test_two_normals_are_enough_and_a_set_of_another_size_is_refused(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_defect_scores_above_every_good_part(method):
+def test_a_defect_scores_above_every_good_part(method: str) -> None:
     model = detector(method)
     references = model.references([part(number) for number in range(4)], "part")
     good = model.score([part(number) for number in range(10, 18)], references)
@@ -142,7 +145,7 @@ def test_a_defect_scores_above_every_good_part(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_flat_black_and_equal_pictures_get_finite_scores(method):
+def test_flat_black_and_equal_pictures_get_finite_scores(method: str) -> None:
     model = detector(method)
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 0, 128, 255)]
     references = model.references(flat, "part")
@@ -154,7 +157,7 @@ def test_flat_black_and_equal_pictures_get_finite_scores(method):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("leaves_bars_out", [False, True])
-def test_bars_of_a_letterbox_take_no_part(method, leaves_bars_out):
+def test_bars_of_a_letterbox_take_no_part(method: str, leaves_bars_out: bool) -> None:
     model = detector(method, leaves_bars_out=leaves_bars_out)
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = model.references(wide[:3], "part")
@@ -164,13 +167,13 @@ def test_bars_of_a_letterbox_take_no_part(method, leaves_bars_out):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_it_keeps_is_ready_to_be_a_file(method):
+def test_what_it_keeps_is_ready_to_be_a_file(method: str) -> None:
     references = detector(method).references([part(number) for number in range(3)], "part")
     assert references.tensors
     assert all(isinstance(tensor, torch.Tensor) for tensor in references.tensors.values())
 
 
-def test_tiles_put_each_cell_where_it_belongs():
+def test_tiles_put_each_cell_where_it_belongs() -> None:
     picture = np.zeros((512, 512, 3), np.uint8)
     picture[256:, :256] = part(5, size=(256, 256))
     whole, tiled = detector("nearest-patch", "stretch"), detector("nearest-patch", "tiles_2")
@@ -180,7 +183,7 @@ def test_tiles_put_each_cell_where_it_belongs():
     torch.testing.assert_close(patches.tokens[0, 0].view(32, 32, -1)[16:, :16], corner)
 
 
-def test_a_picture_turned_a_quarter_four_times_is_itself_and_an_eighth_keeps_its_centre():
+def test_a_picture_turned_a_quarter_four_times_is_itself_and_an_eighth_keeps_its_centre() -> None:
     picture = part(3, size=(65, 65))
     once = rotate(picture, 90)
     assert (once == np.rot90(picture)).all()

@@ -50,7 +50,7 @@ def test_nothing_is_tied_to_one_size_grid_or_width(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [2e-4, float("nan")])
-def test_an_output_that_differs_fails_and_is_named(folder: Path, capsys, by: float) -> None:
+def test_an_output_that_differs_fails_and_is_named(folder: Path, capsys: pytest.CaptureFixture[str], by: float) -> None:
     changed(folder, "patch_residual_map", by)
     assert official_inctrl.main([str(folder)]) == 1
     shown = capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_an_output_that_differs_fails_and_is_named(folder: Path, capsys, by: flo
     assert shown_of_map.split()[1] in ("2.000e-04", "inf")
 
 
-def test_a_folder_that_lacks_a_file_is_told_in_a_sentence(folder: Path, capsys) -> None:
+def test_a_folder_that_lacks_a_file_is_told_in_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "cases.safetensors").unlink()
     assert official_inctrl.main([str(folder)]) == 2
     assert "cases.safetensors" in capsys.readouterr().err

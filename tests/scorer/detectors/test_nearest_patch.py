@@ -30,7 +30,7 @@ def shapes() -> list[np.ndarray]:
     return [part(1), part(2, size=(64, 96)), part(3, defect=True, size=(300, 200)), part(4, size=(20, 200))]
 
 
-def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_lies(detector):
+def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_lies(detector: PatchDetector) -> None:
     references = detector.references([part(number) for number in range(4)], "part")
     good = detector.score([part(number) for number in range(10, 20)], references)
     bad = detector.score([part(number, defect=True) for number in range(20, 25)], references)
@@ -40,7 +40,7 @@ def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_l
     assert abs(column - 7.5) <= 3
 
 
-def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector):
+def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector: PatchDetector) -> None:
     references = detector.references([part(number) for number in range(4)], "part")
     stained = part(30)
     red = stained.astype(int)
@@ -49,7 +49,7 @@ def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector):
     assert scores[1] > 2 * scores[0]
 
 
-def test_a_batch_scores_as_its_pictures_one_by_one(detector):
+def test_a_batch_scores_as_its_pictures_one_by_one(detector: PatchDetector) -> None:
     references = detector.references([part(number, size=(64, 80)) for number in range(3)], "part")
     together = detector.score(shapes(), references)
     for place, picture in enumerate(shapes()):
@@ -59,7 +59,7 @@ def test_a_batch_scores_as_its_pictures_one_by_one(detector):
     assert together.image_scores.dtype == together.anomaly_maps.dtype == np.float32
 
 
-def test_the_order_of_the_normals_says_nothing(detector):
+def test_the_order_of_the_normals_says_nothing(detector: PatchDetector) -> None:
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
     shuffled = random.Random(3).sample(range(5), 5)
     first = detector.references(normals, "part")
@@ -68,14 +68,14 @@ def test_the_order_of_the_normals_says_nothing(detector):
     assert np.array_equal(detector.score(shapes(), first).image_scores, detector.score(shapes(), second).image_scores)
 
 
-def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector):
+def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector: PatchDetector) -> None:
     normals = [part(number) for number in range(3)]
     references = detector.references(normals, "part")
     assert detector.score(normals, references).image_scores.max() < 1e-5
     assert min(references.normal_scores) > 1e-4
 
 
-def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector):
+def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector: PatchDetector) -> None:
     def dotted(number: int, row: int, column: int) -> np.ndarray:
         picture = part(number, size=(256, 256))
         picture[row : row + 40, column : column + 40] = 20
@@ -89,13 +89,15 @@ def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(det
 
 
 @pytest.fixture
-def always_aligned(monkeypatch):
+def always_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every set is searched in windows of two cells."""
     monkeypatch.setattr("scorer.detectors.nearest_patch.ALIGNED_RATIO", math.inf)
 
 
 @pytest.mark.parametrize("grid", [(6, 6), (4, 9)])
-def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(grid, always_aligned):
+def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(
+    grid: tuple[int, int], always_aligned: None
+) -> None:
     rows, columns = grid
     normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
     normals.valid_mask[0, : 2 * columns] = False
@@ -137,7 +139,7 @@ def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_ba
         torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-6, rtol=0)
 
 
-def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned):
+def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned: None) -> None:
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.valid_mask[:, : 5 * 8] = False
     kept = dict(NearestPatch().fit(normals))
@@ -154,7 +156,7 @@ def patches(count: int, grid: tuple[int, int], seed: int) -> Patches:
     return Patches(tokens, torch.ones(count, cells, dtype=torch.bool), grid)
 
 
-def test_bars_of_a_letterbox_take_no_part(detector):
+def test_bars_of_a_letterbox_take_no_part(detector: PatchDetector) -> None:
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = detector.references(wide[:3], "part")
     scores = detector.score(wide[3:], references)
@@ -163,13 +165,13 @@ def test_bars_of_a_letterbox_take_no_part(detector):
     assert (scores.anomaly_maps[0][~valid_mask] == 0).all()
 
 
-def test_what_is_kept_of_a_station_has_no_bars(detector):
+def test_what_is_kept_of_a_station_has_no_bars(detector: PatchDetector) -> None:
     references = detector.references([part(number, size=(40, 160)) for number in range(2)], "part")
     assert references.tensors["layer 0"].shape[:3] == (4, 2, 16)
     assert references.tensors["origin"].tolist() == [6, 0]
 
 
-def test_equal_configurations_have_equal_ids_and_another_framing_another():
+def test_equal_configurations_have_equal_ids_and_another_framing_another() -> None:
     device = torch.device("cpu")
     ids = [
         PatchDetector(NearestPatch(), Filterbank(device), Framing(kind)).model_id
@@ -180,18 +182,18 @@ def test_equal_configurations_have_equal_ids_and_another_framing_another():
 
 
 @pytest.mark.parametrize("count", [0, 1, 65])
-def test_a_set_of_another_size_is_refused(detector, count):
+def test_a_set_of_another_size_is_refused(detector: PatchDetector, count: int) -> None:
     with pytest.raises(InvalidNormalSet, match=f"this set has {count}"):
         detector.references([part(number) for number in range(count)], "part")
 
 
-def test_flat_and_black_pictures_get_finite_scores(detector):
+def test_flat_and_black_pictures_get_finite_scores(detector: PatchDetector) -> None:
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
     references = detector.references(flat, "part")
     assert np.isfinite(detector.score([*flat, part(1)], references).image_scores).all()
 
 
-def test_the_registry_loads_by_name():
+def test_the_registry_loads_by_name() -> None:
     assert (
         load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing()).name == "nearest-patch"
     )
@@ -199,7 +201,7 @@ def test_the_registry_loads_by_name():
         load(ScorerSettings(detector="crystal-ball"), Framing())
 
 
-def test_a_missing_device_says_so(monkeypatch):
+def test_a_missing_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
         load(ScorerSettings(device="cuda"), Framing())

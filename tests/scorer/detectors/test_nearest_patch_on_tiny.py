@@ -21,7 +21,7 @@ def detector() -> Detector:
     return load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing("stretch"))
 
 
-def test_the_default_detector_stands_on_the_packaged_weights(detector):
+def test_the_default_detector_stands_on_the_packaged_weights(detector: Detector) -> None:
     filterbank = load(ScorerSettings(backbone="filterbank", device="cpu", engine="torch"), Framing("stretch"))
 
     assert detector.weights_sha256 == SHA256
@@ -29,7 +29,7 @@ def test_the_default_detector_stands_on_the_packaged_weights(detector):
     assert detector.model_id != filterbank.model_id
 
 
-def test_each_output_counts_by_the_normals_own_level_in_it(detector):
+def test_each_output_counts_by_the_normals_own_level_in_it(detector: Detector) -> None:
     references = detector.references([part(1), part(2)], "part")
 
     levels = []
@@ -42,7 +42,7 @@ def test_each_output_counts_by_the_normals_own_level_in_it(detector):
     assert references.tensors["layer_weights"].numpy() == pytest.approx(np.mean(levels) / np.array(levels), rel=1e-3)
 
 
-def test_a_defect_scores_above_every_good_part(detector):
+def test_a_defect_scores_above_every_good_part(detector: Detector) -> None:
     references = detector.references([part(number) for number in range(4)], "part")
     good = detector.score([part(number) for number in range(10, 14)], references)
     bad = detector.score([part(number, defect=True) for number in range(20, 23)], references)
@@ -50,7 +50,7 @@ def test_a_defect_scores_above_every_good_part(detector):
     assert bad.image_scores.min() > good.image_scores.max()
 
 
-def test_a_batch_scores_as_its_pictures_one_by_one(detector):
+def test_a_batch_scores_as_its_pictures_one_by_one(detector: Detector) -> None:
     references = detector.references([part(number) for number in range(3)], "part")
     pictures = [part(4), part(5, defect=True), part(6, size=(300, 200))]
 
@@ -62,7 +62,7 @@ def test_a_batch_scores_as_its_pictures_one_by_one(detector):
         np.testing.assert_allclose(together.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
 
 
-def test_the_order_of_the_normals_says_nothing(detector):
+def test_the_order_of_the_normals_says_nothing(detector: Detector) -> None:
     normals = [part(number) for number in range(4)]
     shuffled = random.Random(3).sample(range(4), 4)
 
@@ -73,7 +73,7 @@ def test_the_order_of_the_normals_says_nothing(detector):
     assert np.array_equal(detector.score([part(9)], first).image_scores, detector.score([part(9)], second).image_scores)
 
 
-def test_copies_of_one_picture_as_normals_still_tell_a_defect(detector):
+def test_copies_of_one_picture_as_normals_still_tell_a_defect(detector: Detector) -> None:
     references = detector.references([part(1)] * 3, "part")
     scores = detector.score([part(1), part(1, defect=True)], references).image_scores
 

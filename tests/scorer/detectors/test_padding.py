@@ -12,6 +12,7 @@ from scorer.backbones.tiny import TinyBackbone, load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.imaging.framing import CellBox, Framing
+from storage.line.stations import FramingKind
 from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +26,7 @@ def tiny() -> TinyBackbone:
     return load_tiny()
 
 
-def on(backbone: PatchBackbone, kind: str = "letterbox") -> PatchDetector:
+def on(backbone: PatchBackbone, kind: FramingKind = "letterbox") -> PatchDetector:
     return PatchDetector(NearestPatch(), backbone, Framing(kind))
 
 
@@ -41,7 +42,7 @@ def on(backbone: PatchBackbone, kind: str = "letterbox") -> PatchDetector:
         ((5000, 900), CellBox(0, 16, 6, 10)),  # two columns, from 7 on
     ],
 )
-def test_the_network_is_given_the_cells_that_hold_the_picture(shape, box):
+def test_the_network_is_given_the_cells_that_hold_the_picture(shape: tuple[int, int], box: CellBox) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     whole = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU).prepare(picture)
     framed = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU, crop_padding=True).prepare(picture)
@@ -53,7 +54,7 @@ def test_the_network_is_given_the_cells_that_hold_the_picture(shape, box):
 
 
 @pytest.mark.parametrize("kind", ["stretch", "centre_crop", "tiles_2"])
-def test_other_framings_are_as_they_were(kind):
+def test_other_framings_are_as_they_were(kind: FramingKind) -> None:
     framed = Preprocessor(Framing(kind), SIZE, GRID, CPU, crop_padding=True).prepare(part(1, size=(60, 80)))
     assert framed.box is None
     assert framed.tiles.shape[1:] == (*SIZE, 3)
@@ -61,7 +62,7 @@ def test_other_framings_are_as_they_were(kind):
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data):
+def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data: st.DataObject) -> None:
     grid = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
     top, left = (data.draw(st.integers(0, side - 1)) for side in grid)
     bottom, right = data.draw(st.integers(top + 1, grid[0])), data.draw(st.integers(left + 1, grid[1]))
@@ -75,7 +76,7 @@ def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data):
         assert found.sum() == pytest.approx(float(layer.sum()))
 
 
-def test_tokens_in_the_middle_are_those_that_a_square_has(tiny):
+def test_tokens_in_the_middle_are_those_that_a_square_has(tiny: TinyBackbone) -> None:
     """A cell sees a few cells around it: what lies further off, bars or nothing, is not in its tokens."""
     square = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 256, 256), dtype=np.uint8))
     box = CellBox(2, 14, 0, 16)
@@ -88,7 +89,7 @@ def test_tokens_in_the_middle_are_those_that_a_square_has(tiny):
     torch.testing.assert_close(tiny.tokens_within(square, CellBox(0, 16, 0, 16)), tiny.tokens(square), atol=0, rtol=0)
 
 
-def test_pictures_of_many_shapes_go_through_it_together(tiny):
+def test_pictures_of_many_shapes_go_through_it_together(tiny: TinyBackbone) -> None:
     model = on(tiny)
     sizes = [(60, 80), (80, 60), (60, 80), (80, 80), (8, 400), (80, 60)]
     pictures = [part(number, size=size) for number, size in enumerate(sizes)]
@@ -99,7 +100,7 @@ def test_pictures_of_many_shapes_go_through_it_together(tiny):
         assert torch.equal(together.valid_mask[[place]], alone.valid_mask)
 
 
-def test_a_defect_beside_a_bar_is_found_where_it_is(tiny):
+def test_a_defect_beside_a_bar_is_found_where_it_is(tiny: TinyBackbone) -> None:
     model = on(tiny)
     references = model.references([part(number, size=(192, 256)) for number in range(3)], "part")
     spoilt = part(9, size=(192, 256))
@@ -120,6 +121,6 @@ class SeesBars:
         self.size, self.grid, self.device, self.tokens = tiny.size, tiny.grid, tiny.device, tiny.tokens
 
 
-def test_a_model_id_tells_whether_bars_are_seen(tiny):
+def test_a_model_id_tells_whether_bars_are_seen(tiny: TinyBackbone) -> None:
     assert on(SeesBars(tiny)).model_id != on(tiny).model_id
     assert on(SeesBars(tiny), "stretch").model_id == on(tiny, "stretch").model_id

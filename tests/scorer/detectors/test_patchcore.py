@@ -20,7 +20,7 @@ def aware(pictures: Patches) -> torch.Tensor:
     return patchcore.locally_aware_patches(pictures, used_channels(pictures.tokens))
 
 
-def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as_zero():
+def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as_zero() -> None:
     pictures = of(torch.arange(9.0).view(1, 9, 1), (3, 3))
     assert aware(pictures)[0, 4, 0] == 4  # mean of 0 … 8
     torch.testing.assert_close(aware(pictures)[0, 0, 0], torch.tensor(8 / 9))  # 0, 1, 3, 4 and five zeros
@@ -28,13 +28,13 @@ def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as
     torch.testing.assert_close(aware(without_last_row)[0, 4, 0], torch.tensor(15 / 9))  # 0 … 5 and three zeros
 
 
-def test_layers_stand_side_by_side_and_wide_ones_are_averaged_over_neighbouring_channels():
+def test_layers_stand_side_by_side_and_wide_ones_are_averaged_over_neighbouring_channels() -> None:
     assert aware(patches(1, width=5, layers=2)).shape == (1, 16, 10)
     wide = of(torch.arange(2.0 * WIDTH).expand(1, 1, -1), (1, 1))
     torch.testing.assert_close(aware(wide)[0, 0], (torch.arange(WIDTH) * 2 + 0.5) / 9)  # alone among eight zeros
 
 
-def test_the_weight_is_equation_7():
+def test_the_weight_is_equation_7() -> None:
     kept = torch.tensor([[0.0], [1.0], [3.0]])
     # The patch 5 is nearest to 3, whose neighbours are all three: distances 2 (3 itself), 4 and 5.
     by_hand = 1 - math.exp(2) / (math.exp(2) + math.exp(4) + math.exp(5))
@@ -42,7 +42,7 @@ def test_the_weight_is_equation_7():
     assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(0), kept[:1])) == 1
 
 
-def test_only_the_nearest_neighbours_of_the_nearest_weigh():
+def test_only_the_nearest_neighbours_of_the_nearest_weigh() -> None:
     near = torch.arange(NEIGHBOURS).float()[:, None] / 10
     with_far = torch.cat([near, torch.full((5, 1), 1000.0)])
     patch = torch.tensor([-3.0])
@@ -51,7 +51,7 @@ def test_only_the_nearest_neighbours_of_the_nearest_weigh():
     )
 
 
-def test_scores_are_those_of_numpy():
+def test_scores_are_those_of_numpy() -> None:
     normals, queries = patches(3, layers=2, seed=1), patches(2, layers=2, seed=2)
     method = PatchCore(kept_share=1.0)
     judged = method.score(queries, method.fit(normals))
@@ -66,7 +66,7 @@ def test_scores_are_those_of_numpy():
         np.testing.assert_allclose(judged.image[place], (1 - share) * distances[place].min(-1).max(), rtol=1e-4)
 
 
-def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are():
+def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are() -> None:
     normals = patches(4, grid=(8, 8))
     fitted = PatchCore(kept_share=0.25).fit(normals)
     assert fitted["coreset"].shape == (64, 6)
@@ -75,7 +75,7 @@ def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are():
         assert (everything[owner] == patch).all(dim=1).any()
 
 
-def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others():
+def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others() -> None:
     normals = patches(4, bars=(0, 5))
     method = PatchCore(kept_share=1.0)
     torch.testing.assert_close(
@@ -83,15 +83,15 @@ def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others():
     )
 
 
-def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_the_same():
+def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_the_same() -> None:
     normals = of(torch.cat([torch.randn(1, 64, 4), torch.zeros(1, 64, 4)]), (8, 8))
     method = PatchCore()
     fitted = method.fit(normals)
-    assert fitted["owners"].unique().tolist() == [0]
+    assert set(fitted["owners"].tolist()) == {0}
     assert torch.isfinite(method.leave_one_out(normals, fitted)).all()
 
 
-def test_bars_enter_neither_memory_nor_surroundings():
+def test_bars_enter_neither_memory_nor_surroundings() -> None:
     method = PatchCore(kept_share=1.0)
     fitted = method.fit(patches(2, bars=(0, 1, 2, 3)))
     assert len(fitted["coreset"]) == 24

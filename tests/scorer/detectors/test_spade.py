@@ -17,14 +17,16 @@ def flat(*values: float) -> Patches:
     return of(torch.tensor(values)[:, None, None].expand(-1, 2, 1), (1, 2))
 
 
-def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_features(monkeypatch):
+def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 2)
     method = Spade()
     judged = method.score(flat(1.0), method.fit(flat(0.0, 3.0, 10.0)))
     assert judged.image.tolist() == [(1 + 4) / 2]
 
 
-def test_the_map_searches_the_nearest_normals_alone(monkeypatch):
+def test_the_map_searches_the_nearest_normals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 1)
     far = torch.tensor([[[0.0], [0.0]], [[5.0], [50.0]]])
     method = Spade()
@@ -33,7 +35,7 @@ def test_the_map_searches_the_nearest_normals_alone(monkeypatch):
     assert judged.components["farthest patch"].tolist() == [5]
 
 
-def test_bars_enter_neither_mean_nor_gallery():
+def test_bars_enter_neither_mean_nor_gallery() -> None:
     normals = patches(3, bars=(0, 7))
     fitted = Spade().fit(normals)
     assert fitted["means"].abs().max() < 10
@@ -42,7 +44,7 @@ def test_bars_enter_neither_mean_nor_gallery():
     assert judged.maps.max() < 100
 
 
-def test_leaving_one_out_is_fitting_the_others():
+def test_leaving_one_out_is_fitting_the_others() -> None:
     normals = patches(4)
     torch.testing.assert_close(
         Spade().leave_one_out(normals, Spade().fit(normals)), leave_one_out_by_refitting(Spade(), normals)

@@ -12,18 +12,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def residuals_by_numpy(normals: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """(N, W) and (M, W) to (M,)."""
-    normals, queries = (some / np.linalg.norm(some, axis=1, keepdims=True) for some in (normals, queries))
+    """Return the relative residual of each query, (M,), from normals (N, W) and queries (M, W)."""
+    normals, queries = (tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in (normals, queries))
     deviations = normals - normals.mean(axis=0)
     _, lengths, axes = np.linalg.svd(deviations, full_matrices=False)
     shares = np.cumsum(lengths**2) / np.sum(lengths**2)
-    kept = axes[: int(np.searchsorted(shares, EXPLAINED_VARIANCE)) + 1]
+    leading = axes[: int(np.searchsorted(shares, EXPLAINED_VARIANCE)) + 1]
     outside = queries - normals.mean(axis=0)
-    outside = outside - outside @ kept.T @ kept
-    return (outside**2).sum(axis=1) / (np.sum(lengths**2) / len(normals))
+    outside = outside - outside @ leading.T @ leading
+    residuals: np.ndarray = (outside**2).sum(axis=1) / (np.sum(lengths**2) / len(normals))
+    return residuals
 
 
-def test_the_map_is_the_mean_of_each_layers_residual():
+def test_the_map_is_the_mean_of_each_layers_residual() -> None:
     normals, queries = patches(5, width=12, layers=2, seed=1, copies=2), patches(2, width=12, layers=2, seed=2)
     normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all
     judged = SubspaceAD().score(queries, SubspaceAD().fit(normals))
@@ -36,7 +37,7 @@ def test_the_map_is_the_mean_of_each_layers_residual():
         assert float(judged.image[place]) == pytest.approx(float(judged.maps[place].max()))  # 1 % of 16 is one patch
 
 
-def test_axes_explain_what_they_should_and_no_more_are_kept():
+def test_axes_explain_what_they_should_and_no_more_are_kept() -> None:
     normals = patches(4, width=10)
     found = fit_subspace(patch_moments(normals.tokens[0], normals.valid_mask))
     unit = torch.nn.functional.normalize(normals.tokens[0].flatten(0, 1), dim=1) - found.mean
@@ -45,7 +46,7 @@ def test_axes_explain_what_they_should_and_no_more_are_kept():
     torch.testing.assert_close(found.axes @ found.axes.T, torch.eye(len(found.axes)), atol=1e-5, rtol=0)
 
 
-def test_sums_less_a_normals_own_are_fitting_the_others():
+def test_sums_less_a_normals_own_are_fitting_the_others() -> None:
     normals = patches(4, width=10, layers=2, bars=(1, 2), copies=3)
     method = SubspaceAD()
     torch.testing.assert_close(
@@ -53,7 +54,7 @@ def test_sums_less_a_normals_own_are_fitting_the_others():
     )
 
 
-def test_normals_without_any_variance_have_no_axes_and_all_else_is_far():
+def test_normals_without_any_variance_have_no_axes_and_all_else_is_far() -> None:
     normals = patches(2)
     normals.tokens[:] = torch.tensor([1.0, 0, 0, 0, 0, 0])
     fitted = SubspaceAD().fit(normals)
@@ -62,7 +63,7 @@ def test_normals_without_any_variance_have_no_axes_and_all_else_is_far():
     assert SubspaceAD().score(patches(1, seed=9), fitted).image.min() > 1
 
 
-def test_bars_take_no_part():
+def test_bars_take_no_part() -> None:
     fitted = SubspaceAD().fit(patches(3, bars=(4,)))
     judged = SubspaceAD().score(patches(1, bars=(4,), seed=1), fitted)
     assert judged.maps[0, 4] == 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -28,6 +29,10 @@ CPU = torch.device("cpu")
 OTHERS: list[EngineName] = ["openvino", "onnxruntime"]
 
 Tokens = Callable[[torch.Tensor], torch.Tensor]
+Build = Callable[[EngineName, EngineOptions], tuple[Tokens, torch.Tensor]]
+"""Builds a backbone on an engine, with images for it."""
+
+Precision = Literal["fp32", "bf16"]
 
 
 def of_andon_tiny(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
@@ -47,53 +52,62 @@ def of_timm(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Ten
     return vit.tokens, torch.randint(0, 256, (2, 3, *vit.size), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("of", [of_andon_tiny, of_openclip, of_timm])
-def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(of: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [of_andon_tiny, of_openclip, of_timm])
+def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(build: Build, tmp_path: Path) -> None:
     calls = EngineOptions(graph_folder=tmp_path, network_id="same")
-    plain, pixels = of("torch", calls)
+    plain, pixels = build("torch", calls)
     expected = plain(pixels)
     for engine in OTHERS:
-        tokens, _ = of(engine, calls)
+        tokens, _ = build(engine, calls)
         together = tokens(pixels)
         torch.testing.assert_close(together, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-        torch.testing.assert_close(torch.cat([tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
+        torch.testing.assert_close(
+            torch.cat([tokens(image[None]) for image in pixels], dim=1), together, rtol=0, atol=0
+        )
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
-def test_a_picture_of_fewer_cells_has_torchs_tokens_too(engine: EngineName, precision: str, tmp_path: Path) -> None:
+def test_a_picture_of_fewer_cells_has_torchs_tokens_too(
+    engine: EngineName, precision: Precision, tmp_path: Path
+) -> None:
     calls = EngineOptions(graph_folder=tmp_path, network_id="tiny")
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
-    other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), calls)  # type: ignore[arg-type]
+    other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), calls)
     draw = torch.Generator().manual_seed(4)
     for box in (CellBox(2, 14, 0, 16), CellBox(0, 16, 6, 10), CellBox(7, 11, 0, 16), CellBox(2, 14, 0, 16)):
         side = box.of_pixels(16, 16)
         pixels = torch.randint(0, 256, (2, 3, side.bottom - side.top, side.right - side.left), generator=draw)
         pixels = pixels.to(torch.uint8)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
-        most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
-        torch.testing.assert_close(found, expected, rtol=0, atol=most)
+        tolerance = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
     assert len(list(tmp_path.iterdir())) == 1  # one graph for all sizes
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_openvino_compiles_a_few_sizes_and_one_for_all_others(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled: list[object] = []
     monkeypatch.setattr(openvino, "MAX_COMPILED_SIZES", 2)
-    compiling = openvino._CompiledSizes._compile
-    monkeypatch.setattr(
-        openvino._CompiledSizes, "_compile", lambda own, model: compiled.append(model) or compiling(own, model)
-    )
+    compile_model = openvino._CompiledSizes._compile
+
+    def count_and_compile(sizes: openvino._CompiledSizes, model: object) -> openvino._InferRequests:
+        compiled.append(model)
+        return compile_model(sizes, model)
+
+    monkeypatch.setattr(openvino._CompiledSizes, "_compile", count_and_compile)
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
-    other = TinyBackbone(network, contents, CPU, EngineConfig("openvino", precision))  # type: ignore[arg-type]
+    other = TinyBackbone(network, contents, CPU, EngineConfig("openvino", precision))
     draw = torch.Generator().manual_seed(5)
     for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled as it starts, the second has the last of its own
         pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=draw).to(torch.uint8)
         box = CellBox(0, 16, 0, columns)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
-        most = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
-        torch.testing.assert_close(found, expected, rtol=0, atol=most)
+        tolerance = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
     assert len(compiled) == 3  # two sizes, and one for all others
 
 
@@ -140,7 +154,9 @@ def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     by_torch = TinyBackbone(read_tiny()[0], contents, CPU, EngineConfig("torch", "bf16"))
     assert rough.configuration != by_torch.configuration  # it rounds elsewhere: another model id
     assert together.dtype == torch.float32
-    torch.testing.assert_close(torch.cat([rough.tokens(one[None]) for one in pixels], dim=1), together, rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.cat([rough.tokens(image[None]) for image in pixels], dim=1), together, rtol=0, atol=0
+    )
     assert len(list(tmp_path.glob("tiny-bf16-*.onnx"))) == 1
     assert len(list(tmp_path.iterdir())) == 2  # either precision has a graph of its own
 
@@ -148,7 +164,8 @@ def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
 def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
     class Request:
         def __init__(self, fails: bool) -> None:
-            self.fails, self.done = fails, []  # type: ignore[var-annotated]
+            self.fails = fails
+            self.done: list[str] = []
 
         def set_input_tensor(self, picture: str) -> None:
             self.done.append(picture)
@@ -201,14 +218,14 @@ def test_a_batch_is_split_into_sizes_and_filled_up(pictures: int, parts: list[tu
 
 
 def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() -> None:
-    asked = []
+    batch_sizes: list[int] = []
 
     def network(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        asked.append(len(pictures))
+        batch_sizes.append(len(pictures))
         return pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)
 
     pictures = torch.rand(11, 3, 4, 4)
     torch.testing.assert_close(
         with_fixed_batches(network, (1, 2, 4))(pictures), (pictures.mean(dim=(1, 2, 3)), pictures.flatten(1))
     )
-    assert asked == [4, 4, 4]
+    assert batch_sizes == [4, 4, 4]

@@ -1,15 +1,15 @@
 """The engine is what a short measurement finds the fastest, or what the settings say."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from structlog.testing import capture_logs
 
-from scorer.engines import selection
-from scorer.engines.measurements import FILE, EngineConfig, read_measurements
-from scorer.engines.selection import MIN_SPEEDUP, measure_engines, select_engine
+from scorer.engines.measurements import FILE, EngineConfig, EngineMeasurement, read_measurements
+from scorer.engines.selection import MIN_SPEEDUP, Tokens, measure_engines, select_engine
 from scorer.errors import UnsupportedEngine
 from scorer.settings import ScorerSettings
 
@@ -25,9 +25,9 @@ class Bench:
         self.takes_s = takes_s
         self.built: list[EngineConfig] = []
         self.now_s = 0.0
-        monkeypatch.setattr(selection.time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now_s)
 
-    def build(self, running: EngineConfig):  # type: ignore[no-untyped-def]
+    def build(self, running: EngineConfig) -> Tokens:
         self.built.append(running)
 
         def tokens(pictures: torch.Tensor) -> torch.Tensor:
@@ -36,7 +36,7 @@ class Bench:
 
         return tokens
 
-    def measured(self, *candidates: EngineConfig):  # type: ignore[no-untyped-def]
+    def measured(self, *candidates: EngineConfig) -> EngineMeasurement:
         return measure_engines("tiny", "here", candidates, self.build, PICTURES, 1)
 
 
@@ -58,7 +58,7 @@ def test_of_torchs_precisions_the_faster_one_is_taken(monkeypatch: pytest.Monkey
 def test_what_fails_or_computes_something_else_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, {PLAIN: 0.5, OPENVINO: 0.1})
 
-    def build(running: EngineConfig):  # type: ignore[no-untyped-def]
+    def build(running: EngineConfig) -> Tokens:
         if running == ONNX:
             raise RuntimeError("no such operator")
         tokens = bench.build(running)
@@ -129,7 +129,7 @@ def test_an_engine_of_fp32_refuses_bf16(settings: ScorerSettings) -> None:
 def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, {PLAIN: 0.5, ONNX: 0.1})
 
-    def build(running: EngineConfig):  # type: ignore[no-untyped-def]
+    def build(running: EngineConfig) -> Tokens:
         tokens = bench.build(running)
         return tokens if running == PLAIN else lambda pictures: tokens(pictures) * float("nan")
 

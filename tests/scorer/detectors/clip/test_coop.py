@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,18 @@ def shapes() -> list[RgbImage]:
     return [pictures(1, place, size)[0] for place, size in enumerate([(24, 32), (20, 90), (70, 30), (3, 200)])]
 
 
-def material(noun: str, seed: int) -> TrainingClass:
-    """Dark pictures are normal, light ones anomalous."""
-    dark, light = ([(one // 4 + 190 * side) for one in pictures(6, seed + side)] for side in (0, 1))
+def loader(image: RgbImage) -> Callable[[], RgbImage]:
+    return lambda: image
+
+
+def training_class(noun: str, seed: int) -> TrainingClass:
+    """Return six dark images, which are normal, and six light ones, which are anomalous."""
+    dark, light = ([image // 4 + 190 * side for image in pictures(6, seed + side)] for side in (0, 1))
     queries = [
-        LabelledQuery(lambda one=one: one, side, NO_ORIGIN)
-        for side, group in ((False, dark), (True, light))
-        for one in group
-    ]  # type: ignore[misc]
+        LabelledQuery(loader(image), anomalous, NO_ORIGIN)
+        for anomalous, images in ((False, dark), (True, light))
+        for image in images
+    ]
     return TrainingClass("made", noun, (noun, seed), [], queries)
 
 
@@ -67,7 +72,7 @@ def towers() -> OpenClip:
 
 @pytest.fixture(scope="module")
 def examples(towers: OpenClip) -> LabelledEmbeddings:
-    return embed_queries([material("bolt", 1), material("metal_nut", 5)], towers, Framing(), silent)
+    return embed_queries([training_class("bolt", 1), training_class("metal_nut", 5)], towers, Framing(), silent)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +279,7 @@ def test_learned_words_are_kept_listed_and_loaded(
 def test_learning_takes_the_kept_clip_and_keeps_what_was_learned(folder: WeightsStore) -> None:
     seen: list[int] = []
     steps: list[int] = []
-    materials = [material("bolt", 1), material("metal_nut", 5)]
+    materials = [training_class("bolt", 1), training_class("metal_nut", 5)]
     recipe = CoopTrainingConfig(context_tokens=4, steps=5)
     looked = load_training_data(settings_of(folder), Framing(), materials, seen.append)
     words = train_prompts(looked, recipe, "bolts", folder, lambda step, _: steps.append(step))

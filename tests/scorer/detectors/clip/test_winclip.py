@@ -1,5 +1,7 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import pytest
@@ -80,10 +82,26 @@ def test_windows_are_all_squares_of_cells_row_by_row() -> None:
     assert window_cells((15, 15), 3).shape == (169, 9)
 
 
+class ImageTower(Protocol):
+    """The layers and weights of OpenCLIP's image tower."""
+
+    conv1: Callable[[torch.Tensor], torch.Tensor]
+    ln_pre: Callable[[torch.Tensor], torch.Tensor]
+    transformer: Callable[[torch.Tensor], torch.Tensor]
+    ln_post: Callable[[torch.Tensor], torch.Tensor]
+    class_embedding: torch.Tensor
+    positional_embedding: torch.Tensor
+    proj: torch.Tensor
+
+
+def image_tower(backbone: OpenClip) -> ImageTower:
+    return cast("ImageTower", backbone.network.visual)
+
+
 @torch.no_grad()
 def embedded_by_hand(backbone: OpenClip, picture: torch.Tensor, rows: range, columns: range) -> torch.Tensor:
     """One window by OpenCLIP's own modules: every token embedded, all but the class and the window's taken away."""
-    visual = backbone.network.visual
+    visual = image_tower(backbone)
     tokens = visual.conv1(backbone.normalised(picture[None]))[0]  # (W, rows, columns)
     positions = visual.positional_embedding
     places = [(row, column) for row in rows for column in columns]
@@ -123,7 +141,7 @@ def test_image_and_patches_are_those_of_the_whole_tower() -> None:
     images = backbone.normalised(pixels)
     torch.testing.assert_close(seen.embedding, backbone.embed_images(images), atol=1e-6, rtol=1e-5)
     last = backbone.encode_images(images, (4,)).tokens[0]
-    torch.testing.assert_close(seen.patches, backbone.network.visual.ln_post(last), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(seen.patches, image_tower(backbone).ln_post(last), atol=1e-6, rtol=1e-5)
 
 
 def scored_by_hand(
@@ -152,7 +170,8 @@ def scored_by_hand(
 
     def patches_of(picture: torch.Tensor) -> np.ndarray:
         tokens = backbone.encode_images(backbone.normalised(picture[None]), (backbone.blocks,)).tokens[0, 0]
-        return backbone.network.visual.ln_post(tokens).detach().double().numpy()
+        normalised: np.ndarray = image_tower(backbone).ln_post(tokens).detach().double().numpy()
+        return normalised
 
     def harmonic(values: dict[tuple[int, int], float], side: int, row: int, column: int) -> float:
         covering = [
@@ -349,12 +368,11 @@ def test_a_method_on_clips_patches_in_bf16_is_held_to_the_same_weights_in_fp32(f
 
 
 def test_detectors_of_several_framings_share_one_model(folder: WeightsStore) -> None:
-    stretched, boxed = (
-        WholeImageDetector(load(settings_of(folder)), Framing(kind)) for kind in ("stretch", "letterbox")
-    )
-    assert stretched.method.model is boxed.method.model
+    first, second = load(settings_of(folder)), load(settings_of(folder))
+    assert first.model is second.model
+    stretched, boxed = WholeImageDetector(first, Framing("stretch")), WholeImageDetector(second, Framing("letterbox"))
     assert stretched.model_id != boxed.model_id
-    del stretched, boxed
+    del first, second, stretched, boxed
     assert len(winclip._models) == 0
 
 

@@ -157,7 +157,7 @@ def test_the_model_id_changes_with_everything_that_changes_scores(model: InCtrlM
 
 
 @pytest.fixture
-def folder(tmp_path) -> WeightsStore:
+def folder(tmp_path: Path) -> WeightsStore:
     folder = WeightsStore(tmp_path / "weights")
     state = {**tiny_backbone().network.state_dict(), **tiny_heads().state_dict()}
     torch.save(state, tmp_path / "four-shot.pyth")

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -26,6 +27,11 @@ def outputs(reading: InCtrlScores) -> dict[str, torch.Tensor]:
     return {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
 
 
+def named(output: str) -> Callable[[str], str]:
+    """Return a function that puts the name of the output before a message."""
+    return lambda message: f"{output}: {message}"
+
+
 def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel, context: NormalContext) -> None:
     tensors, learned = by_hand.doubles(model.backbone.network.state_dict()), by_hand.doubles(model.heads.state_dict())
     queries, normals = tiny_pixels(2, seed=2), tiny_pixels(3, seed=1)
@@ -33,25 +39,27 @@ def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel
     def encoded(pixels: torch.Tensor) -> by_hand.Image:
         return by_hand.image_tower(pixels, tensors, patch=8, heads=2, wanted=BLOCKS)
 
-    asked, tokenizer = prompt_ensemble("cat"), model.backbone._tokenizer()
-    texts = tuple(
-        [by_hand.text_tower(ids, tensors, heads=2) for ids in tokenizer(list(side)).tolist()]
-        for side in (asked.normal, asked.anomaly)
-    )
-    expected = [by_hand.reading(encoded(query), [encoded(one) for one in normals], texts, learned) for query in queries]
+    def embedded(texts: Sequence[str]) -> list[torch.Tensor]:
+        return [by_hand.text_tower(ids, tensors, heads=2) for ids in model.backbone._tokenizer()(list(texts)).tolist()]
+
+    prompts = prompt_ensemble("cat")
+    texts = (embedded(prompts.normal), embedded(prompts.anomaly))
+    expected = [
+        by_hand.reading(encoded(query), [encoded(normal) for normal in normals], texts, learned) for query in queries
+    ]
     found = outputs(model.score(model.encode(queries), context))
     assert 0.01 < float(found["text_score"][0]) < 0.99, "a saturated score pins nothing"
     for name, values in found.items():
-        by_loops = torch.stack([one[name] for one in expected]).float()
-        torch.testing.assert_close(values, by_loops, atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+        by_loops = torch.stack([reading[name] for reading in expected]).float()
+        torch.testing.assert_close(values, by_loops, atol=1e-5, rtol=0, msg=named(name))
 
 
 def test_a_thing_is_compared_with_the_mean_of_its_ensemble(model: InCtrlModel) -> None:
-    asked = prompt_ensemble("metal nut")
+    prompts = prompt_ensemble("metal nut")
     sides = []
-    for side in (asked.normal, asked.anomaly):
+    for side in (prompts.normal, prompts.anomaly):
         embedded = model.backbone.encode_texts(side)
-        mean = torch.stack([one / one.norm() for one in embedded]).mean(dim=0)
+        mean = torch.stack([text / text.norm() for text in embedded]).mean(dim=0)
         sides.append(mean / mean.norm())
     torch.testing.assert_close(model.texts("metal_nut"), torch.stack(sides), atol=1e-6, rtol=0)
 
@@ -61,7 +69,7 @@ def test_a_batch_reads_as_its_images_do_one_by_one(model: InCtrlModel, context: 
     batch = outputs(model.score(model.encode(queries), context))
     singles = [outputs(model.score(model.encode(query[None]), context)) for query in queries]
     for name, values in batch.items():
-        torch.testing.assert_close(values, torch.cat([one[name] for one in singles]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(values, torch.cat([single[name] for single in singles]), atol=1e-5, rtol=0)
 
 
 def test_one_normal_is_enough_for_the_model(model: InCtrlModel) -> None:

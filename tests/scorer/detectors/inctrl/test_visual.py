@@ -69,7 +69,9 @@ def test_it_scores_as_the_paper_says_without_the_text_score() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(2, 5), st.sampled_from([GRID, (8, 4)]), st.sampled_from([(), (0, 1, 5)]), st.integers(0, 100))
-def test_each_normal_scores_as_against_references_of_the_others(count, grid, bars, seed) -> None:
+def test_each_normal_scores_as_against_references_of_the_others(
+    count: int, grid: tuple[int, int], bars: tuple[int, ...], seed: int
+) -> None:
     model, normals = method(), some(count, seed, grid, bars)
     torch.testing.assert_close(
         model.leave_one_out(normals, model.fit(normals)), leave_one_out_by_refitting(model, normals)

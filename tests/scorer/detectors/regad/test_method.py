@@ -30,7 +30,7 @@ def unregistered() -> RegAD:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and_copies(count):
+def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and_copies(count: int) -> None:
     normals, query = patches(count, seed=1, copies=2), patches(1, seed=2)
     judged = unregistered().score(query, unregistered().fit(normals))
     for place in range(16):
@@ -43,7 +43,7 @@ def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and
     torch.testing.assert_close(judged.image, judged.maps.amax(dim=1), atol=1e-3, rtol=1e-3)
 
 
-def test_leaving_one_out_is_fitting_the_others():
+def test_leaving_one_out_is_fitting_the_others() -> None:
     normals = patches(4, seed=3, copies=3, bars=(2,))
     method = unregistered()
     torch.testing.assert_close(
@@ -54,7 +54,7 @@ def test_leaving_one_out_is_fitting_the_others():
     )
 
 
-def test_the_map_lies_over_the_picture_as_it_came(monkeypatch):
+def test_the_map_lies_over_the_picture_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     normals = of(torch.randn(3, 64, 4) * 0.1, (8, 8))
     method = RegAD(AlwaysTo(right=2 / 8), "one cell to the right")
     monkeypatch.setattr(method, "_is_improved", lambda *_: True)
@@ -64,7 +64,7 @@ def test_the_map_lies_over_the_picture_as_it_came(monkeypatch):
     assert int(judged.maps[0].argmax()) == 3 * 8 + 2
 
 
-def test_pictures_are_registered_where_that_brings_the_normals_together(monkeypatch):
+def test_pictures_are_registered_where_that_brings_the_normals_together(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(0))
     cells = (0, 2, 1, 3)
     displaced = of(torch.cat([shown.roll(by, dims=2) for by in cells]).flatten(1, 2), (8, 8))
@@ -76,7 +76,7 @@ def test_pictures_are_registered_where_that_brings_the_normals_together(monkeypa
     assert not bool(method.fit(still)["registers"])
 
 
-def test_bars_take_no_part():
+def test_bars_take_no_part() -> None:
     valid_mask = torch.ones(4, 16, dtype=torch.bool)
     valid_mask[:, :4] = False
     tokens = torch.randn(1, 4, 16, 5)
@@ -90,5 +90,5 @@ def test_bars_take_no_part():
     assert judged.image.max() < 100
 
 
-def test_it_loads_with_the_weights_of_the_package():
+def test_it_loads_with_the_weights_of_the_package() -> None:
     assert load().configuration["registration"]

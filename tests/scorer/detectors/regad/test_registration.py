@@ -1,5 +1,7 @@
 """Registration: what the network sees, how patches are moved, and that it learns."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save
@@ -29,21 +31,21 @@ def a_cell_to_the_right(columns: int) -> torch.Tensor:
     return torch.tensor([[[1.0, 0, -2 / columns], [0, 1, 0]]])
 
 
-def test_an_untrained_network_leaves_pictures_where_they_are():
+def test_an_untrained_network_leaves_pictures_where_they_are() -> None:
     pictures = patches(3, grid=(8, 8), layers=2)
     how = RegistrationNetwork()(similarity_maps(pictures))
     torch.testing.assert_close(how, STAY.expand(3, -1, -1))
     torch.testing.assert_close(warp_patches(pictures, how).tokens, pictures.tokens, atol=1e-5, rtol=1e-5)
 
 
-def test_patches_move_by_cells_and_what_comes_from_outside_is_not_looked_at():
+def test_patches_move_by_cells_and_what_comes_from_outside_is_not_looked_at() -> None:
     pictures = of(torch.arange(16.0).view(1, 16, 1), (4, 4))
     shifted = warp_patches(pictures, a_cell_to_the_right(4))
     assert shifted.valid_mask.view(4, 4)[:, 0].sum() == 0
     torch.testing.assert_close(shifted.tokens.view(4, 4)[:, 1:], torch.arange(16.0).view(4, 4)[:, :3])
 
 
-def test_bars_move_along_and_stay_out():
+def test_bars_move_along_and_stay_out() -> None:
     valid_mask = torch.tensor([[True, True, False, False]] * 2).view(1, 8)
     tokens = torch.tensor([1.0, 2, 1e6, 1e6] * 2).view(1, 1, 8, 1)
     shifted = warp_patches(Patches(tokens, valid_mask, (2, 4)), a_cell_to_the_right(4))
@@ -51,7 +53,7 @@ def test_bars_move_along_and_stay_out():
     torch.testing.assert_close(shifted.tokens.view(2, 4)[:, 1:3], torch.tensor([[1.0, 2.0]] * 2))
 
 
-def test_moving_back_undoes_a_move():
+def test_moving_back_undoes_a_move() -> None:
     maps = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)), 5, 1)
     how = torch.tensor([[[0.95, -0.2, 0.1], [0.2, 0.95, -0.05]]])
     inside = torch.ones(1, 1, 16, 16, dtype=torch.bool)
@@ -61,7 +63,7 @@ def test_moving_back_undoes_a_move():
     torch.testing.assert_close(back[middle], maps[middle], atol=0.1, rtol=0)
 
 
-def test_what_the_network_sees_does_not_depend_on_how_long_or_how_many_channels_are():
+def test_what_the_network_sees_does_not_depend_on_how_long_or_how_many_channels_are() -> None:
     pictures = patches(2, grid=(8, 8), width=6)
     longer = Patches(3 * pictures.tokens, pictures.valid_mask, (8, 8))
     turned, _ = torch.linalg.qr(torch.randn(9, 9, generator=torch.Generator().manual_seed(1)))
@@ -70,13 +72,13 @@ def test_what_the_network_sees_does_not_depend_on_how_long_or_how_many_channels_
     torch.testing.assert_close(similarity_maps(wider), similarity_maps(pictures), atol=1e-4, rtol=1e-4)
 
 
-def test_bars_are_unseen():
+def test_bars_are_unseen() -> None:
     with_bars, otherwise = patches(1, bars=(0, 4)), patches(1, bars=(0, 4))
     otherwise.tokens[:, :, [0, 4]] = -7
     assert torch.equal(similarity_maps(with_bars), similarity_maps(otherwise))
 
 
-def test_the_shipped_weights_are_those_of_the_code():
+def test_the_shipped_weights_are_those_of_the_code() -> None:
     network = load_registration()
     assert not network.training
     how = network(similarity_maps(patches(4, grid=(16, 16), width=20)))
@@ -86,7 +88,7 @@ def test_the_shipped_weights_are_those_of_the_code():
     assert len(SHA256) == 64
 
 
-def test_weights_that_are_missing_changed_or_of_another_network_are_refused(tmp_path):
+def test_weights_that_are_missing_changed_or_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "registration.safetensors"
     with pytest.raises(InvalidWeights, match=r"are not at .*install the package again"):
         load_registration(path)

@@ -1,4 +1,4 @@
-"""Patch tokens out of nothing, for tests of methods that compare patches."""
+"""Made-up patch tokens for tests of methods that compare patches."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,24 @@ from scorer.detectors.patch_based.patches import Patches
 
 
 def patches(
-    pictures: int,
+    count: int,
     grid: tuple[int, int] = (4, 4),
     width: int = 6,
     layers: int = 1,
     seed: int = 0,
-    bars: Sequence[int] = (),
+    padding: Sequence[int] = (),
     copies: int = 1,
 ) -> Patches:
-    """Random tokens; the cells named in `bars` are not looked at in any picture and hold nonsense."""
-    drawn = torch.randn(
-        layers, pictures * copies, grid[0] * grid[1], width, generator=torch.Generator().manual_seed(seed)
+    """Return random tokens; the cells in `padding` are masked out in every image and hold huge values."""
+    tokens = torch.randn(
+        layers, count * copies, grid[0] * grid[1], width, generator=torch.Generator().manual_seed(seed)
     )
-    valid_mask = torch.ones(pictures * copies, grid[0] * grid[1], dtype=torch.bool)
-    valid_mask[:, list(bars)] = False
-    drawn[:, ~valid_mask] = 1e6
-    return Patches(drawn, valid_mask, grid, copies)
+    valid_mask = torch.ones(count * copies, grid[0] * grid[1], dtype=torch.bool)
+    valid_mask[:, list(padding)] = False
+    tokens[:, ~valid_mask] = 1e6
+    return Patches(tokens, valid_mask, grid, copies)
 
 
-def of(tokens: torch.Tensor, grid: tuple[int, int]) -> Patches:
-    """Pictures of one layer, (B, P, W), all of each looked at."""
+def single_layer(tokens: torch.Tensor, grid: tuple[int, int]) -> Patches:
+    """Return tokens of one layer, (B, P, W), with every cell valid."""
     return Patches(tokens[None].float(), torch.ones(tokens.shape[:2], dtype=torch.bool), grid)

@@ -1,4 +1,4 @@
-"""AnomalyDINO: distances by hand, and when the part alone is judged."""
+"""AnomalyDINO: distances against a computation by hand, and when only the part is scored."""
 
 import pytest
 import torch
@@ -13,50 +13,50 @@ from scorer.detectors.anomalydino import (
 )
 from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.patch_based.patches import Patches
-from tests.scorer.detectors.patch_samples import of, patches
+from tests.scorer.detectors.patch_samples import patches, single_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRID = (8, 8)
 
 
-def part_before_a_background(pictures: int, side: int = 4, seed: int = 0) -> Patches:
-    """A square of patches along the first axis, others along the second, a little noisy."""
-    noise = 0.05 * torch.randn(pictures, *GRID, 5, generator=torch.Generator().manual_seed(seed))
+def part_before_a_background(count: int, side: int = 4, seed: int = 0) -> Patches:
+    """Return images of a square part whose patches point along the first axis, on a background along the second."""
+    noise = 0.05 * torch.randn(count, *GRID, 5, generator=torch.Generator().manual_seed(seed))
     noise[..., 1] += 1
     first = (GRID[0] - side) // 2
-    middle = noise[:, first : first + side, first : first + side]
-    middle[..., 0] += 1
-    middle[..., 1] -= 1
-    return of(noise.flatten(1, 2), GRID)
+    part = noise[:, first : first + side, first : first + side]
+    part[..., 0] += 1
+    part[..., 1] -= 1
+    return single_layer(noise.flatten(1, 2), GRID)
 
 
 def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest() -> None:
     normals, queries = patches(2, grid=(16, 16), layers=2), patches(1, grid=(16, 16), layers=2, seed=4)
-    judged = AnomalyDino().score(queries, AnomalyDino().fit(normals))
-    unit = [torch.nn.functional.normalize(some.tokens, dim=-1) for some in (queries, normals)]
+    result = AnomalyDino().score(queries, AnomalyDino().fit(normals))
+    unit = [torch.nn.functional.normalize(batch.tokens, dim=-1) for batch in (queries, normals)]
     cosines = (unit[0][:, 0] @ unit[1].flatten(1, 2).transpose(1, 2)).mean(dim=0)  # mean over layers, (P, K·P)
     expected = (1 - cosines.amax(dim=1)) / 2
-    torch.testing.assert_close(judged.maps[0], expected)
-    torch.testing.assert_close(judged.image[0], expected.topk(3).values.mean())  # 1 % of 256
+    torch.testing.assert_close(result.maps[0], expected)
+    torch.testing.assert_close(result.image[0], expected.topk(3).values.mean())  # 1 % of 256
 
 
-def test_the_middle_and_the_rim_are_those_of_the_picture_not_of_its_bars() -> None:
+def test_the_middle_and_the_rim_are_those_of_the_image_not_of_its_bars() -> None:
     valid_mask = torch.ones(1, 8, 6, dtype=torch.bool)
     valid_mask[:, 6:] = False
-    pictures = Patches(torch.zeros(1, 1, 48, 1), valid_mask.flatten(1), (8, 6))
-    rows = central_cells(pictures).view(8, 6)
+    images = Patches(torch.zeros(1, 1, 48, 1), valid_mask.flatten(1), (8, 6))
+    rows = central_cells(images).view(8, 6)
     assert rows[1:5, 1:5].all()
     assert rows.sum() == 16
-    assert rim_cells(pictures).view(8, 6)[1:5, 1:5].sum() == 12  # the ring around two by two
-    assert rim_cells(pictures).sum() == 12
+    assert rim_cells(images).view(8, 6)[1:5, 1:5].sum() == 12  # the ring around 2 × 2 cells
+    assert rim_cells(images).sum() == 12
 
 
 def test_the_first_component_is_that_of_singular_values() -> None:
     deviations = torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 1, 1, 1, 1, 1])
     deviations -= deviations.mean(dim=0)
-    found = first_principal_component(deviations)
-    assert abs(float(found @ torch.linalg.svd(deviations).Vh[0])) == pytest.approx(1, abs=1e-4)
+    component = first_principal_component(deviations)
+    assert abs(float(component @ torch.linalg.svd(deviations).Vh[0])) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_part_before_a_background_is_judged_alone() -> None:
@@ -66,13 +66,13 @@ def test_a_part_before_a_background_is_judged_alone() -> None:
     assert bool(fitted["shown"])
     query = part_before_a_background(1, seed=7)
     dusty = query.tokens.clone()
-    dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # something in the corner of the background
-    judged = method.score(Patches(dusty, query.valid_mask, GRID), fitted)
-    assert judged.maps[0, 0] == 0
-    assert judged.components["share judged"].item() == pytest.approx(36 / 64)  # 4 × 4 and one cell around
+    dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # dust in the corner of the background
+    result = method.score(Patches(dusty, query.valid_mask, GRID), fitted)
+    assert result.maps[0, 0] == 0
+    assert result.components["share judged"].item() == pytest.approx(36 / 64)  # 4 × 4 cells and a margin of one cell
     scratched = query.tokens.clone()
     scratched[:, 0, 3 * 8 + 3] = -1
-    assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * judged.image
+    assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * result.image
 
 
 def test_a_part_without_background_or_a_background_without_part_is_judged_whole() -> None:
@@ -81,20 +81,20 @@ def test_a_part_without_background_or_a_background_without_part_is_judged_whole(
     assert not fit_foreground(part_before_a_background(3, side=6)).shown  # reaches into the rim
 
 
-def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_pictures() -> None:
+def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_images() -> None:
     tokens = part_before_a_background(3).tokens
-    tokens[:, 2] = tokens[:, 2, :1]  # shows background alone
+    tokens[:, 2] = tokens[:, 2, :1]  # shows only background
     assert not fit_foreground(Patches(tokens, torch.ones(3, 64, dtype=torch.bool), GRID)).shown
 
 
-def test_a_picture_in_which_no_part_is_found_is_judged_whole() -> None:
+def test_an_image_in_which_no_part_is_found_is_judged_whole() -> None:
     fitted = AnomalyDino().fit(part_before_a_background(3))
-    empty = of(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
+    empty = single_layer(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
     assert AnomalyDino().score(empty, fitted).components["share judged"].item() == 1
 
 
 def test_leaving_one_out_searches_the_others_and_their_copies() -> None:
-    normals = patches(4, copies=2, bars=(3,))
+    normals = patches(4, copies=2, padding=(3,))
     method = AnomalyDino()
     torch.testing.assert_close(
         method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)

@@ -1,4 +1,4 @@
-"""Nearest patch on the filterbank: what it scores, and what must not change a score."""
+"""Nearest patch on the filterbank: its scores, and what must not change them."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ def detector() -> PatchDetector:
     return PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing("letterbox"))
 
 
-def shapes() -> list[np.ndarray]:
+def images_of_several_shapes() -> list[np.ndarray]:
     return [part(1), part(2, size=(64, 96)), part(3, defect=True, size=(300, 200)), part(4, size=(20, 200))]
 
 
@@ -49,23 +49,26 @@ def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector: PatchDetect
     assert scores[1] > 2 * scores[0]
 
 
-def test_a_batch_scores_as_its_pictures_one_by_one(detector: PatchDetector) -> None:
+def test_a_batch_scores_as_its_images_one_by_one(detector: PatchDetector) -> None:
     references = detector.references([part(number, size=(64, 80)) for number in range(3)], "part")
-    together = detector.score(shapes(), references)
-    for place, picture in enumerate(shapes()):
-        alone = detector.score([picture], references)
-        np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
-        np.testing.assert_allclose(together.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
-    assert together.image_scores.dtype == together.anomaly_maps.dtype == np.float32
+    batch = detector.score(images_of_several_shapes(), references)
+    for position, image in enumerate(images_of_several_shapes()):
+        single = detector.score([image], references)
+        np.testing.assert_allclose(batch.image_scores[position], single.image_scores[0], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(batch.anomaly_maps[position], single.anomaly_maps[0], atol=1e-5, rtol=0)
+    assert batch.image_scores.dtype == batch.anomaly_maps.dtype == np.float32
 
 
 def test_the_order_of_the_normals_says_nothing(detector: PatchDetector) -> None:
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
     shuffled = random.Random(3).sample(range(5), 5)
     first = detector.references(normals, "part")
-    second = detector.references([normals[place] for place in shuffled], "part")
-    assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
-    assert np.array_equal(detector.score(shapes(), first).image_scores, detector.score(shapes(), second).image_scores)
+    second = detector.references([normals[position] for position in shuffled], "part")
+    assert [first.normal_scores[position] for position in shuffled] == list(second.normal_scores)
+    assert np.array_equal(
+        detector.score(images_of_several_shapes(), first).image_scores,
+        detector.score(images_of_several_shapes(), second).image_scores,
+    )
 
 
 def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector: PatchDetector) -> None:
@@ -77,20 +80,20 @@ def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_ot
 
 def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector: PatchDetector) -> None:
     def dotted(number: int, row: int, column: int) -> np.ndarray:
-        picture = part(number, size=(256, 256))
-        picture[row : row + 40, column : column + 40] = 20
-        return picture
+        image = part(number, size=(256, 256))
+        image[row : row + 40, column : column + 40] = 20
+        return image
 
     aligned = detector.references([dotted(number, 100, 100) for number in range(4)], "part")
-    places = [(10, 10), (10, 200), (200, 10), (120, 120)]
-    scattered = detector.references([dotted(number, *place) for number, place in enumerate(places)], "part")
+    corners = [(10, 10), (10, 200), (200, 10), (120, 120)]
+    scattered = detector.references([dotted(number, *corner) for number, corner in enumerate(corners)], "part")
     assert int(aligned.tensors["window"]) == 2
     assert int(scattered.tensors["window"]) == 0
 
 
 @pytest.fixture
 def always_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every set is searched in windows of two cells."""
+    """Make every set count as aligned, so that it is searched in windows of two cells."""
     monkeypatch.setattr("scorer.detectors.nearest_patch.ALIGNED_RATIO", math.inf)
 
 
@@ -102,21 +105,23 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(
     normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
     normals.valid_mask[0, : 2 * columns] = False
     normals.valid_mask[1, 3] = normals.valid_mask[2, 0] = False
-    kept = dict(NearestPatch().fit(normals))
-    found = NearestPatch().score(queries, kept).maps
+    fitted = dict(NearestPatch().fit(normals))
+    maps = NearestPatch().score(queries, fitted).maps
     unit = torch.nn.functional.normalize
-    for query, place in itertools.product(range(2), range(rows * columns)):
-        by_hand = torch.zeros(())
-        for layer, share in enumerate(kept["layer_weights"]):
-            near = [
-                float(unit(queries.tokens[layer, query, place], dim=0) @ unit(normals.tokens[layer, k, other], dim=0))
-                for k, other in itertools.product(range(3), range(rows * columns))
-                if normals.valid_mask[k, other]
-                and abs(place // columns - other // columns) <= 2
-                and abs(place % columns - other % columns) <= 2
+    for query, cell in itertools.product(range(2), range(rows * columns)):
+        expected = torch.zeros(())
+        for layer, weight in enumerate(fitted["layer_weights"]):
+            cosines = [
+                float(
+                    unit(queries.tokens[layer, query, cell], dim=0) @ unit(normals.tokens[layer, k, other_cell], dim=0)
+                )
+                for k, other_cell in itertools.product(range(3), range(rows * columns))
+                if normals.valid_mask[k, other_cell]
+                and abs(cell // columns - other_cell // columns) <= 2
+                and abs(cell % columns - other_cell % columns) <= 2
             ]
-            by_hand += share * (1 - max(near)) / 2 / len(kept["layer_weights"])
-        assert float(found[query, place]) == pytest.approx(float(by_hand), abs=1e-5)
+            expected += weight * (1 - max(cosines)) / 2 / len(fitted["layer_weights"])
+        assert float(maps[query, cell]) == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("windows", [(2, 2, 2), (2, 0, 2), (0, 0, 0)])
@@ -124,27 +129,27 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(
 def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_bars_and_its_normals(
     windows: tuple[int, ...], counts: tuple[int, ...], always_aligned: None
 ) -> None:
-    kept = []
+    fitted = []
     for station, window in enumerate(windows):
         normals = patches((3, 4, 3)[station], (8, 8), seed=station)
         normals.valid_mask[:, : 8 * station] = False
-        kept.append(dict(NearestPatch().fit(normals)) | {"window": torch.tensor(window)})
+        fitted.append(dict(NearestPatch().fit(normals)) | {"window": torch.tensor(window)})
     queries = patches(sum(counts), (8, 8), seed=9)
     queries.valid_mask[-1, -16:] = False
-    together = NearestPatch().score_groups(queries, list(zip(counts, kept, strict=True)))
+    batch = NearestPatch().score_groups(queries, list(zip(counts, fitted, strict=True)))
     of_stations = [station for station, count in enumerate(counts) for _ in range(count)]
-    for place, station in enumerate(of_stations):
-        alone = NearestPatch().score(queries.take([place]), kept[station])
-        torch.testing.assert_close(together.maps[place], alone.maps[0], atol=1e-6, rtol=0)
-        torch.testing.assert_close(together.image[place], alone.image[0], atol=1e-6, rtol=0)
+    for position, station in enumerate(of_stations):
+        single = NearestPatch().score(queries.take([position]), fitted[station])
+        torch.testing.assert_close(batch.maps[position], single.maps[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(batch.image[position], single.image[0], atol=1e-6, rtol=0)
 
 
 def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned: None) -> None:
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.valid_mask[:, : 5 * 8] = False
-    kept = dict(NearestPatch().fit(normals))
-    anywhere = NearestPatch().score(query, kept | {"window": torch.tensor(0)}).maps
-    near = NearestPatch().score(query, kept).maps
+    fitted = dict(NearestPatch().fit(normals))
+    anywhere = NearestPatch().score(query, fitted | {"window": torch.tensor(0)}).maps
+    near = NearestPatch().score(query, fitted).maps
     torch.testing.assert_close(near[0, : 3 * 8], anywhere[0, : 3 * 8])
     assert (near[0, 3 * 8 :] > anywhere[0, 3 * 8 :] + 1e-4).any()
 
@@ -187,7 +192,7 @@ def test_a_set_of_another_size_is_refused(detector: PatchDetector, count: int) -
         detector.references([part(number) for number in range(count)], "part")
 
 
-def test_flat_and_black_pictures_get_finite_scores(detector: PatchDetector) -> None:
+def test_flat_and_black_images_get_finite_scores(detector: PatchDetector) -> None:
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
     references = detector.references(flat, "part")
     assert np.isfinite(detector.score([*flat, part(1)], references).image_scores).all()

@@ -1,4 +1,4 @@
-"""Nearest patch on `andon-tiny`, the default: both of its outputs count alike, and nothing else changes a score."""
+"""Nearest patch on `andon-tiny`, the default: both of its layers have equal influence on a score."""
 
 import random
 
@@ -50,16 +50,16 @@ def test_a_defect_scores_above_every_good_part(detector: Detector) -> None:
     assert bad.image_scores.min() > good.image_scores.max()
 
 
-def test_a_batch_scores_as_its_pictures_one_by_one(detector: Detector) -> None:
+def test_a_batch_scores_as_its_images_one_by_one(detector: Detector) -> None:
     references = detector.references([part(number) for number in range(3)], "part")
-    pictures = [part(4), part(5, defect=True), part(6, size=(300, 200))]
+    images = [part(4), part(5, defect=True), part(6, size=(300, 200))]
 
-    together = detector.score(pictures, references)
+    batch = detector.score(images, references)
 
-    for place, picture in enumerate(pictures):
-        alone = detector.score([picture], references)
-        np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
-        np.testing.assert_allclose(together.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
+    for position, image in enumerate(images):
+        single = detector.score([image], references)
+        np.testing.assert_allclose(batch.image_scores[position], single.image_scores[0], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(batch.anomaly_maps[position], single.anomaly_maps[0], atol=1e-5, rtol=0)
 
 
 def test_the_order_of_the_normals_says_nothing(detector: Detector) -> None:
@@ -67,13 +67,13 @@ def test_the_order_of_the_normals_says_nothing(detector: Detector) -> None:
     shuffled = random.Random(3).sample(range(4), 4)
 
     first = detector.references(normals, "part")
-    second = detector.references([normals[place] for place in shuffled], "part")
+    second = detector.references([normals[position] for position in shuffled], "part")
 
-    assert [first.normal_scores[place] for place in shuffled] == list(second.normal_scores)
+    assert [first.normal_scores[position] for position in shuffled] == list(second.normal_scores)
     assert np.array_equal(detector.score([part(9)], first).image_scores, detector.score([part(9)], second).image_scores)
 
 
-def test_copies_of_one_picture_as_normals_still_tell_a_defect(detector: Detector) -> None:
+def test_copies_of_one_image_as_normals_still_tell_a_defect(detector: Detector) -> None:
     references = detector.references([part(1)] * 3, "part")
     scores = detector.score([part(1), part(1, defect=True)], references).image_scores
 

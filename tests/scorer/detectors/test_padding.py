@@ -1,4 +1,4 @@
-"""A letterbox's bars are not computed by a backbone that takes pictures of any number of cells (docs/adr/0030)."""
+"""A backbone that takes any number of cells does not encode a letterbox's padding (docs/adr/0030)."""
 
 import numpy as np
 import pytest
@@ -26,26 +26,26 @@ def tiny() -> TinyBackbone:
     return load_tiny()
 
 
-def on(backbone: PatchBackbone, kind: FramingKind = "letterbox") -> PatchDetector:
+def detector_on(backbone: PatchBackbone, kind: FramingKind = "letterbox") -> PatchDetector:
     return PatchDetector(NearestPatch(), backbone, Framing(kind))
 
 
 @pytest.mark.parametrize(
     ("shape", "box"),
     [
-        ((960, 1280), CellBox(2, 14, 0, 16)),  # a 4:3 camera: a quarter of the square is bars
-        ((1080, 1920), CellBox(3, 12, 0, 16)),  # 16:9 leaves 144 rows of 256, from row 56 on: 9 cells
+        ((960, 1280), CellBox(2, 14, 0, 16)),  # a 4:3 camera: a quarter of the square is padding
+        ((1080, 1920), CellBox(3, 12, 0, 16)),  # 16:9 fills 144 of 256 rows, starting at row 56: 9 cells
         ((300, 200), CellBox(0, 16, 3, 13)),
         ((256, 256), CellBox(0, 16, 0, 16)),
-        ((9, 5000), CellBox(6, 10, 0, 16)),  # one pixel high, in row 7: at least four cells, with some of the bars
+        ((9, 5000), CellBox(6, 10, 0, 16)),  # one pixel high, in row 7: at least four cells, some of them padding
         ((5000, 1200), CellBox(0, 16, 6, 10)),
-        ((5000, 900), CellBox(0, 16, 6, 10)),  # two columns, from 7 on
+        ((5000, 900), CellBox(0, 16, 6, 10)),  # two columns, starting at 7
     ],
 )
-def test_the_network_is_given_the_cells_that_hold_the_picture(shape: tuple[int, int], box: CellBox) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    whole = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU).prepare(picture)
-    framed = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU, crop_padding=True).prepare(picture)
+def test_the_network_is_given_the_cells_that_hold_the_image(shape: tuple[int, int], box: CellBox) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    whole = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU).prepare(image)
+    framed = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU, crop_padding=True).prepare(image)
     assert framed.box == box
     assert framed.cells.sum() == framed.cells[box.rows, box.columns].sum()
     pixels = box.of_pixels(16, 16)
@@ -70,14 +70,14 @@ def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data: st.DataOb
     layers = [torch.rand(2, cells, width) + 1 for width in (5, 3)]
     tokens = scatter_to_grid(layers, CellBox(top, bottom, left, right), grid)
     assert tokens.shape == (2, 2, grid[0] * grid[1], 5)
-    for found, layer in zip(tokens, layers, strict=True):
-        at = [row * grid[1] + column for row in range(top, bottom) for column in range(left, right)]
-        assert torch.equal(found[:, at, : layer.shape[2]], layer)
-        assert found.sum() == pytest.approx(float(layer.sum()))
+    for placed, layer in zip(tokens, layers, strict=True):
+        cells_of_box = [row * grid[1] + column for row in range(top, bottom) for column in range(left, right)]
+        assert torch.equal(placed[:, cells_of_box, : layer.shape[2]], layer)
+        assert placed.sum() == pytest.approx(float(layer.sum()))
 
 
 def test_tokens_in_the_middle_are_those_that_a_square_has(tiny: TinyBackbone) -> None:
-    """A cell sees a few cells around it: what lies further off, bars or nothing, is not in its tokens."""
+    """The receptive field of a cell is a few cells wide: padding further away does not change its tokens."""
     square = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 256, 256), dtype=np.uint8))
     box = CellBox(2, 14, 0, 16)
     whole = tiny.tokens(square).view(2, 16, 16, 256)
@@ -89,23 +89,24 @@ def test_tokens_in_the_middle_are_those_that_a_square_has(tiny: TinyBackbone) ->
     torch.testing.assert_close(tiny.tokens_within(square, CellBox(0, 16, 0, 16)), tiny.tokens(square), atol=0, rtol=0)
 
 
-def test_pictures_of_many_shapes_go_through_it_together(tiny: TinyBackbone) -> None:
-    model = on(tiny)
+def test_images_of_many_shapes_go_through_it_together(tiny: TinyBackbone) -> None:
+    model = detector_on(tiny)
     sizes = [(60, 80), (80, 60), (60, 80), (80, 80), (8, 400), (80, 60)]
-    pictures = [part(number, size=size) for number, size in enumerate(sizes)]
-    together = model.encode_images(pictures)
-    for place, picture in enumerate(pictures):
-        alone = model.encode_images([picture])
-        torch.testing.assert_close(together.tokens[:, [place]], alone.tokens, atol=1e-5, rtol=1e-5)
-        assert torch.equal(together.valid_mask[[place]], alone.valid_mask)
+    images = [part(number, size=size) for number, size in enumerate(sizes)]
+    batch = model.encode_images(images)
+    for position, image in enumerate(images):
+        single = model.encode_images([image])
+        torch.testing.assert_close(batch.tokens[:, [position]], single.tokens, atol=1e-5, rtol=1e-5)
+        assert torch.equal(batch.valid_mask[[position]], single.valid_mask)
 
 
 def test_a_defect_beside_a_bar_is_found_where_it_is(tiny: TinyBackbone) -> None:
-    model = on(tiny)
+    model = detector_on(tiny)
     references = model.references([part(number, size=(192, 256)) for number in range(3)], "part")
-    spoilt = part(9, size=(192, 256))
-    spoilt[176:, 112:144] = 255 - spoilt[176:, 112:144]  # the last row of cells above the lower bar, columns 7 and 8
-    scores = model.score([spoilt], references)
+    defective = part(9, size=(192, 256))
+    # The last row of cells above the lower padding, columns 7 and 8.
+    defective[176:, 112:144] = 255 - defective[176:, 112:144]
+    scores = model.score([defective], references)
     row, column = divmod(int(scores.anomaly_maps[0].argmax()), 16)
     assert abs(row - 13) <= 1
     assert column in range(6, 10)
@@ -113,8 +114,8 @@ def test_a_defect_beside_a_bar_is_found_where_it_is(tiny: TinyBackbone) -> None:
     assert (scores.anomaly_maps[0, 14:] == 0).all()
 
 
-class SeesBars:
-    """The same backbone, of whole squares alone."""
+class WithoutCropping:
+    """The same backbone, without the method that encodes part of a square."""
 
     def __init__(self, tiny: TinyBackbone) -> None:
         self.name, self.weights_sha256, self.configuration = tiny.name, tiny.weights_sha256, tiny.configuration
@@ -122,5 +123,5 @@ class SeesBars:
 
 
 def test_a_model_id_tells_whether_bars_are_seen(tiny: TinyBackbone) -> None:
-    assert on(SeesBars(tiny)).model_id != on(tiny).model_id
-    assert on(SeesBars(tiny), "stretch").model_id == on(tiny, "stretch").model_id
+    assert detector_on(WithoutCropping(tiny)).model_id != detector_on(tiny).model_id
+    assert detector_on(WithoutCropping(tiny), "stretch").model_id == detector_on(tiny, "stretch").model_id

@@ -1,4 +1,4 @@
-"""PaDiM against numpy's inverses."""
+"""PaDiM against a computation with numpy's matrix inverse."""
 
 import numpy as np
 import pytest
@@ -7,67 +7,66 @@ import torch
 from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, select_channels, smooth_maps
 from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.patch_based.patches import Patches
-from tests.scorer.detectors.patch_samples import of, patches
+from tests.scorer.detectors.patch_samples import patches, single_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def mahalanobis_by_numpy(normals: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """(K, P, D) and (P, D) to (P,), one inverse a place."""
-    found = []
-    for place in range(normals.shape[1]):
-        deviations = normals[:, place] - normals[:, place].mean(axis=0)
+    """Return the distance of each cell, (P,), from normals (K, P, D) and a query (P, D), with one inverse per cell."""
+    distances = []
+    for cell in range(normals.shape[1]):
+        deviations = normals[:, cell] - normals[:, cell].mean(axis=0)
         covariance = deviations.T @ deviations / max(len(normals) - 1, 1) + CONSTANT * np.eye(normals.shape[2])
-        difference = query[place] - normals[:, place].mean(axis=0)
-        found.append(np.sqrt(difference @ np.linalg.inv(covariance) @ difference))
-    return np.array(found)
+        difference = query[cell] - normals[:, cell].mean(axis=0)
+        distances.append(np.sqrt(difference @ np.linalg.inv(covariance) @ difference))
+    return np.array(distances)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 12])
 def test_distances_are_those_of_the_inverted_covariance(count: int) -> None:
     normals, queries = patches(count, seed=1), patches(2, seed=2)
     method = Padim()
-    judged = method.score(queries, method.fit(normals))
-    for place in range(2):
-        by_numpy = mahalanobis_by_numpy(normals.tokens[0].double().numpy(), queries.tokens[0, place].double().numpy())
-        np.testing.assert_allclose(judged.maps[place], by_numpy, rtol=1e-4)
-        assert float(judged.image[place]) == pytest.approx(by_numpy.max(), rel=1e-4)
+    result = method.score(queries, method.fit(normals))
+    for index in range(2):
+        by_numpy = mahalanobis_by_numpy(normals.tokens[0].double().numpy(), queries.tokens[0, index].double().numpy())
+        np.testing.assert_allclose(result.maps[index], by_numpy, rtol=1e-4)
+        assert float(result.image[index]) == pytest.approx(by_numpy.max(), rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 12])
 def test_leaving_one_out_in_closed_form_is_fitting_the_others(count: int) -> None:
-    normals = patches(count, seed=3, bars=(2,))
+    normals = patches(count, seed=3, padding=(2,))
     method = Padim()
     closed = method.leave_one_out(normals, method.fit(normals))
     torch.testing.assert_close(closed, leave_one_out_by_refitting(method, normals), rtol=1e-4, atol=1e-4)
 
 
 def test_the_map_is_smoothed_over_four_of_256_pixels_and_no_wider() -> None:
-    odd = torch.zeros(1, 64 * 64)
-    odd[0, 30 * 64 + 30] = 1
-    found = smooth_maps(odd, torch.ones_like(odd, dtype=torch.bool), (64, 64)).view(
-        64, 64
-    )  # a cell is a deviation wide
-    bell = np.exp(-0.5 * np.arange(-4, 5) ** 2)
-    by_hand = np.outer(bell, bell) / bell.sum() ** 2
-    np.testing.assert_allclose(found[26:35, 26:35], by_hand, rtol=1e-4)
+    impulse = torch.zeros(1, 64 * 64)
+    impulse[0, 30 * 64 + 30] = 1
+    # On a grid of 64 × 64, one cell is one standard deviation wide.
+    smoothed = smooth_maps(impulse, torch.ones_like(impulse, dtype=torch.bool), (64, 64)).view(64, 64)
+    kernel = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    expected = np.outer(kernel, kernel) / kernel.sum() ** 2
+    np.testing.assert_allclose(smoothed[26:35, 26:35], expected, rtol=1e-4)
     coarse = torch.rand(1, 256)
     torch.testing.assert_close(smooth_maps(coarse, coarse >= 0, (16, 16)), coarse, atol=2e-3, rtol=0)
 
 
 def test_cells_that_are_not_judged_have_no_say_in_the_smoothing() -> None:
-    judged = torch.arange(64 * 64)[None] % 64 < 32
-    found = smooth_maps(torch.where(judged, 1.0, 1000.0), judged, (64, 64))
-    torch.testing.assert_close(found, judged.float())
+    valid_mask = torch.arange(64 * 64)[None] % 64 < 32
+    smoothed = smooth_maps(torch.where(valid_mask, 1.0, 1000.0), valid_mask, (64, 64))
+    torch.testing.assert_close(smoothed, valid_mask.float())
 
 
 def test_equal_normals_leave_no_distance() -> None:
-    normals = of(torch.ones(3, 4, 5), (2, 2))
+    normals = single_layer(torch.ones(3, 4, 5), (2, 2))
     method = Padim()
     fitted = method.fit(normals)
     assert method.leave_one_out(normals, fitted).tolist() == [0, 0, 0]
-    off = method.score(of(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
-    torch.testing.assert_close(off.maps, torch.full((1, 4), (5 * 0.01 / CONSTANT) ** 0.5))
+    result = method.score(single_layer(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
+    torch.testing.assert_close(result.maps, torch.full((1, 4), (5 * 0.01 / CONSTANT) ** 0.5))
 
 
 def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in() -> None:
@@ -81,7 +80,7 @@ def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in() -> No
 def test_a_normal_is_not_judged_where_it_looks_alone() -> None:
     valid_mask = torch.tensor([[True, True], [True, False], [True, False]])
     tokens = torch.zeros(3, 2, 2)
-    tokens[0, 1] = 1000  # what only the first shows
+    tokens[0, 1] = 1000  # valid only in the first image
     normals = Patches(tokens[None], valid_mask, (1, 2))
     method = Padim()
     assert method.leave_one_out(normals, method.fit(normals)).tolist() == [0, 0, 0]

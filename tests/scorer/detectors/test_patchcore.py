@@ -1,4 +1,4 @@
-"""PatchCore against figures worked out by hand and by numpy."""
+"""PatchCore against values computed by hand and with numpy."""
 
 import math
 
@@ -11,35 +11,36 @@ from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.patchcore import NEIGHBOURS, WIDTH, PatchCore, neighbourhood_weight
 from scorer.distances.euclidean import used_channels
-from tests.scorer.detectors.patch_samples import of, patches
+from tests.scorer.detectors.patch_samples import patches, single_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def aware(pictures: Patches) -> torch.Tensor:
-    return patchcore.locally_aware_patches(pictures, used_channels(pictures.tokens))
+def locally_aware(images: Patches) -> torch.Tensor:
+    return patchcore.locally_aware_patches(images, used_channels(images.tokens))
 
 
 def test_a_patch_is_the_mean_of_its_surroundings_and_what_lies_outside_counts_as_zero() -> None:
-    pictures = of(torch.arange(9.0).view(1, 9, 1), (3, 3))
-    assert aware(pictures)[0, 4, 0] == 4  # mean of 0 … 8
-    torch.testing.assert_close(aware(pictures)[0, 0, 0], torch.tensor(8 / 9))  # 0, 1, 3, 4 and five zeros
-    without_last_row = Patches(pictures.tokens, torch.tensor([[True] * 6 + [False] * 3]), (3, 3))
-    torch.testing.assert_close(aware(without_last_row)[0, 4, 0], torch.tensor(15 / 9))  # 0 … 5 and three zeros
+    images = single_layer(torch.arange(9.0).view(1, 9, 1), (3, 3))
+    assert locally_aware(images)[0, 4, 0] == 4  # mean of 0 … 8
+    torch.testing.assert_close(locally_aware(images)[0, 0, 0], torch.tensor(8 / 9))  # 0, 1, 3, 4 and five zeros
+    without_last_row = Patches(images.tokens, torch.tensor([[True] * 6 + [False] * 3]), (3, 3))
+    torch.testing.assert_close(locally_aware(without_last_row)[0, 4, 0], torch.tensor(15 / 9))  # 0 … 5 and three zeros
 
 
 def test_layers_stand_side_by_side_and_wide_ones_are_averaged_over_neighbouring_channels() -> None:
-    assert aware(patches(1, width=5, layers=2)).shape == (1, 16, 10)
-    wide = of(torch.arange(2.0 * WIDTH).expand(1, 1, -1), (1, 1))
-    torch.testing.assert_close(aware(wide)[0, 0], (torch.arange(WIDTH) * 2 + 0.5) / 9)  # alone among eight zeros
+    assert locally_aware(patches(1, width=5, layers=2)).shape == (1, 16, 10)
+    wide = single_layer(torch.arange(2.0 * WIDTH).expand(1, 1, -1), (1, 1))
+    # The only patch, averaged with eight zeros around it.
+    torch.testing.assert_close(locally_aware(wide)[0, 0], (torch.arange(WIDTH) * 2 + 0.5) / 9)
 
 
 def test_the_weight_is_equation_7() -> None:
-    kept = torch.tensor([[0.0], [1.0], [3.0]])
+    coreset = torch.tensor([[0.0], [1.0], [3.0]])
     # The patch 5 is nearest to 3, whose neighbours are all three: distances 2 (3 itself), 4 and 5.
     by_hand = 1 - math.exp(2) / (math.exp(2) + math.exp(4) + math.exp(5))
-    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(2), kept)) == pytest.approx(by_hand)
-    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(0), kept[:1])) == 1
+    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(2), coreset)) == pytest.approx(by_hand)
+    assert float(neighbourhood_weight(torch.tensor([5.0]), torch.tensor(0), coreset[:1])) == 1
 
 
 def test_only_the_nearest_neighbours_of_the_nearest_weigh() -> None:
@@ -54,29 +55,29 @@ def test_only_the_nearest_neighbours_of_the_nearest_weigh() -> None:
 def test_scores_are_those_of_numpy() -> None:
     normals, queries = patches(3, layers=2, seed=1), patches(2, layers=2, seed=2)
     method = PatchCore(kept_share=1.0)
-    judged = method.score(queries, method.fit(normals))
-    kept, looked = aware(normals).flatten(0, 1).numpy(), aware(queries).numpy()
-    distances = np.linalg.norm(looked[:, :, None] - kept, axis=-1)
-    np.testing.assert_allclose(judged.maps, distances.min(-1), rtol=1e-4)
-    for place in range(2):
-        patch = distances[place].min(-1).argmax()
-        nearest = distances[place, patch].argmin()
-        around = np.argsort(np.linalg.norm(kept - kept[nearest], axis=-1))[:NEIGHBOURS]
-        share = np.exp(distances[place, patch, nearest]) / np.exp(distances[place, patch, around]).sum()
-        np.testing.assert_allclose(judged.image[place], (1 - share) * distances[place].min(-1).max(), rtol=1e-4)
+    result = method.score(queries, method.fit(normals))
+    coreset, query_patches = locally_aware(normals).flatten(0, 1).numpy(), locally_aware(queries).numpy()
+    distances = np.linalg.norm(query_patches[:, :, None] - coreset, axis=-1)
+    np.testing.assert_allclose(result.maps, distances.min(-1), rtol=1e-4)
+    for index in range(2):
+        patch = distances[index].min(-1).argmax()
+        nearest = distances[index, patch].argmin()
+        around = np.argsort(np.linalg.norm(coreset - coreset[nearest], axis=-1))[:NEIGHBOURS]
+        share = np.exp(distances[index, patch, nearest]) / np.exp(distances[index, patch, around]).sum()
+        np.testing.assert_allclose(result.image[index], (1 - share) * distances[index].min(-1).max(), rtol=1e-4)
 
 
 def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are() -> None:
     normals = patches(4, grid=(8, 8))
     fitted = PatchCore(kept_share=0.25).fit(normals)
     assert fitted["coreset"].shape == (64, 6)
-    everything = aware(normals)
+    everything = locally_aware(normals)
     for patch, owner in zip(fitted["coreset"], fitted["owners"], strict=True):
         assert (everything[owner] == patch).all(dim=1).any()
 
 
 def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others() -> None:
-    normals = patches(4, bars=(0, 5))
+    normals = patches(4, padding=(0, 5))
     method = PatchCore(kept_share=1.0)
     torch.testing.assert_close(
         method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
@@ -84,7 +85,7 @@ def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others() -> None:
 
 
 def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_the_same() -> None:
-    normals = of(torch.cat([torch.randn(1, 64, 4), torch.zeros(1, 64, 4)]), (8, 8))
+    normals = single_layer(torch.cat([torch.randn(1, 64, 4), torch.zeros(1, 64, 4)]), (8, 8))
     method = PatchCore()
     fitted = method.fit(normals)
     assert set(fitted["owners"].tolist()) == {0}
@@ -93,9 +94,9 @@ def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_th
 
 def test_bars_enter_neither_memory_nor_surroundings() -> None:
     method = PatchCore(kept_share=1.0)
-    fitted = method.fit(patches(2, bars=(0, 1, 2, 3)))
+    fitted = method.fit(patches(2, padding=(0, 1, 2, 3)))
     assert len(fitted["coreset"]) == 24
     assert fitted["coreset"].abs().max() < 10
-    judged = method.score(patches(1, seed=3, bars=(0, 1, 2, 3)), fitted)
-    assert judged.maps[0, :4].tolist() == [0] * 4
-    assert judged.image[0] < 100
+    result = method.score(patches(1, seed=3, padding=(0, 1, 2, 3)), fitted)
+    assert result.maps[0, :4].tolist() == [0] * 4
+    assert result.image[0] < 100

@@ -1,4 +1,4 @@
-"""SubspaceAD against numpy's singular values."""
+"""SubspaceAD against a computation with numpy's singular value decomposition."""
 
 import numpy as np
 import pytest
@@ -26,28 +26,28 @@ def residuals_by_numpy(normals: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 def test_the_map_is_the_mean_of_each_layers_residual() -> None:
     normals, queries = patches(5, width=12, layers=2, seed=1, copies=2), patches(2, width=12, layers=2, seed=2)
-    normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all
-    judged = SubspaceAD().score(queries, SubspaceAD().fit(normals))
-    for place in range(2):
+    normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all variance
+    result = SubspaceAD().score(queries, SubspaceAD().fit(normals))
+    for index in range(2):
         by_numpy = [
             residuals_by_numpy(layer.flatten(0, 1).double().numpy(), query.double().numpy())
-            for layer, query in zip(normals.tokens, queries.tokens[:, place], strict=True)
+            for layer, query in zip(normals.tokens, queries.tokens[:, index], strict=True)
         ]
-        np.testing.assert_allclose(judged.maps[place], np.mean(by_numpy, axis=0), rtol=1e-4)
-        assert float(judged.image[place]) == pytest.approx(float(judged.maps[place].max()))  # 1 % of 16 is one patch
+        np.testing.assert_allclose(result.maps[index], np.mean(by_numpy, axis=0), rtol=1e-4)
+        assert float(result.image[index]) == pytest.approx(float(result.maps[index].max()))  # 1 % of 16 is one patch
 
 
 def test_axes_explain_what_they_should_and_no_more_are_kept() -> None:
     normals = patches(4, width=10)
-    found = fit_subspace(patch_moments(normals.tokens[0], normals.valid_mask))
-    unit = torch.nn.functional.normalize(normals.tokens[0].flatten(0, 1), dim=1) - found.mean
-    along = (unit @ found.axes.T).square().sum(dim=0) / unit.square().sum()
-    assert along.sum() >= EXPLAINED_VARIANCE > along[:-1].sum()
-    torch.testing.assert_close(found.axes @ found.axes.T, torch.eye(len(found.axes)), atol=1e-5, rtol=0)
+    subspace = fit_subspace(patch_moments(normals.tokens[0], normals.valid_mask))
+    unit = torch.nn.functional.normalize(normals.tokens[0].flatten(0, 1), dim=1) - subspace.mean
+    explained = (unit @ subspace.axes.T).square().sum(dim=0) / unit.square().sum()
+    assert explained.sum() >= EXPLAINED_VARIANCE > explained[:-1].sum()
+    torch.testing.assert_close(subspace.axes @ subspace.axes.T, torch.eye(len(subspace.axes)), atol=1e-5, rtol=0)
 
 
 def test_sums_less_a_normals_own_are_fitting_the_others() -> None:
-    normals = patches(4, width=10, layers=2, bars=(1, 2), copies=3)
+    normals = patches(4, width=10, layers=2, padding=(1, 2), copies=3)
     method = SubspaceAD()
     torch.testing.assert_close(
         method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
@@ -64,9 +64,9 @@ def test_normals_without_any_variance_have_no_axes_and_all_else_is_far() -> None
 
 
 def test_bars_take_no_part() -> None:
-    fitted = SubspaceAD().fit(patches(3, bars=(4,)))
-    judged = SubspaceAD().score(patches(1, bars=(4,), seed=1), fitted)
-    assert judged.maps[0, 4] == 0
-    unmarred = patches(3, bars=(4,))
-    unmarred.tokens[:, :, 4] = 0
-    torch.testing.assert_close(fitted["mean 0"], SubspaceAD().fit(unmarred)["mean 0"])
+    fitted = SubspaceAD().fit(patches(3, padding=(4,)))
+    result = SubspaceAD().score(patches(1, padding=(4,), seed=1), fitted)
+    assert result.maps[0, 4] == 0
+    without_padding = patches(3, padding=(4,))
+    without_padding.tokens[:, :, 4] = 0
+    torch.testing.assert_close(fitted["mean 0"], SubspaceAD().fit(without_padding)["mean 0"])

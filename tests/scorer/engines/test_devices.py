@@ -1,4 +1,4 @@
-"""What the machine has, as the scorer sees it."""
+"""The memory that the scorer finds on the machine."""
 
 import os
 from pathlib import Path

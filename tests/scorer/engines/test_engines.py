@@ -1,4 +1,4 @@
-"""Whatever computes a network, the tokens are torch's, and a batch's are those of its pictures."""
+"""Every engine gives torch's tokens, and the tokens of a batch are those of its images."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -26,7 +26,7 @@ from tests.scorer.backbones.tiny_clip import tiny_architecture, tiny_pixels
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-OTHERS: list[EngineName] = ["openvino", "onnxruntime"]
+COMPILED_ENGINES: list[EngineName] = ["openvino", "onnxruntime"]
 
 Tokens = Callable[[torch.Tensor], torch.Tensor]
 Build = Callable[[EngineName, EngineOptions], tuple[Tokens, torch.Tensor]]
@@ -35,45 +35,43 @@ Build = Callable[[EngineName, EngineOptions], tuple[Tokens, torch.Tensor]]
 Precision = Literal["fp32", "bf16"]
 
 
-def of_andon_tiny(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
+def build_andon_tiny(engine: EngineName, options: EngineOptions) -> tuple[Tokens, torch.Tensor]:
     network, contents = read_tiny()
     pixels = torch.randint(0, 256, (3, 3, 256, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return TinyBackbone(network, contents, CPU, EngineConfig(engine, "fp32"), calls).tokens, pixels
+    return TinyBackbone(network, contents, CPU, EngineConfig(engine, "fp32"), options).tokens, pixels
 
 
-def of_openclip(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
+def build_openclip(engine: EngineName, options: EngineOptions) -> tuple[Tokens, torch.Tensor]:
     torch.manual_seed(0)
-    towers = OpenClip(build_network(tiny_architecture()), tiny_architecture(), CPU, "fp32", engine, calls)
+    towers = OpenClip(build_network(tiny_architecture()), tiny_architecture(), CPU, "fp32", engine, options)
     return lambda pixels: towers.encode_images(towers.normalised(pixels), (1, 3)).tokens, tiny_pixels(3, seed=1)
 
 
-def of_timm(engine: EngineName, calls: EngineOptions) -> tuple[Tokens, torch.Tensor]:
-    vit = TimmVit(oblong(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=calls)
+def build_timm(engine: EngineName, options: EngineOptions) -> tuple[Tokens, torch.Tensor]:
+    vit = TimmVit(oblong(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=options)
     return vit.tokens, torch.randint(0, 256, (2, 3, *vit.size), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("build", [of_andon_tiny, of_openclip, of_timm])
-def test_tokens_are_torchs_and_a_batch_has_those_of_its_pictures(build: Build, tmp_path: Path) -> None:
-    calls = EngineOptions(graph_folder=tmp_path, network_id="same")
-    plain, pixels = build("torch", calls)
+@pytest.mark.parametrize("build", [build_andon_tiny, build_openclip, build_timm])
+def test_tokens_are_torchs_and_a_batch_has_those_of_its_images(build: Build, tmp_path: Path) -> None:
+    options = EngineOptions(graph_folder=tmp_path, network_id="same")
+    plain, pixels = build("torch", options)
     expected = plain(pixels)
-    for engine in OTHERS:
-        tokens, _ = build(engine, calls)
-        together = tokens(pixels)
-        torch.testing.assert_close(together, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-        torch.testing.assert_close(
-            torch.cat([tokens(image[None]) for image in pixels], dim=1), together, rtol=0, atol=0
-        )
+    for engine in COMPILED_ENGINES:
+        tokens, _ = build(engine, options)
+        batch = tokens(pixels)
+        torch.testing.assert_close(batch, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(torch.cat([tokens(image[None]) for image in pixels], dim=1), batch, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
-def test_a_picture_of_fewer_cells_has_torchs_tokens_too(
+def test_an_image_of_fewer_cells_has_torchs_tokens_too(
     engine: EngineName, precision: Precision, tmp_path: Path
 ) -> None:
-    calls = EngineOptions(graph_folder=tmp_path, network_id="tiny")
+    options = EngineOptions(graph_folder=tmp_path, network_id="tiny")
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
-    other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), calls)
+    other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), options)
     draw = torch.Generator().manual_seed(4)
     for box in (CellBox(2, 14, 0, 16), CellBox(0, 16, 6, 10), CellBox(7, 11, 0, 16), CellBox(2, 14, 0, 16)):
         side = box.of_pixels(16, 16)
@@ -102,7 +100,7 @@ def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
     plain = TinyBackbone(deepcopy(network), contents, CPU)
     other = TinyBackbone(network, contents, CPU, EngineConfig("openvino", precision))
     draw = torch.Generator().manual_seed(5)
-    for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled as it starts, the second has the last of its own
+    for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled at the start; the second fills the limit
         pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=draw).to(torch.uint8)
         box = CellBox(0, 16, 0, columns)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
@@ -111,21 +109,21 @@ def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
     assert len(compiled) == 3  # two sizes, and one for all others
 
 
-@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("engine", COMPILED_ENGINES)
 def test_what_is_made_of_a_network_is_kept_and_found_again(
     tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()), torch.rand(1, 3, 8, 8)
-    calls = EngineOptions(graph_folder=tmp_path, network_id="of-three")
-    first = compile_network(engine, network.eval(), example, calls)(example)
+    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), TupleOutput()), torch.rand(1, 3, 8, 8)
+    options = EngineOptions(graph_folder=tmp_path, network_id="of-three")
+    first = compile_network(engine, network.eval(), example, options)(example)
     monkeypatch.setattr(torch.onnx, "export", None)
-    again = compile_network(engine, network, example, calls)(example)
+    again = compile_network(engine, network, example, options)(example)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert len([file for file in tmp_path.iterdir() if file.match("of-three-*.onnx")]) == 1
 
 
-class Tuple(torch.nn.Module):
-    """What a network of engines gives."""
+class TupleOutput(torch.nn.Module):
+    """Wraps a tensor in a tuple, which is the output that engines expect of a network."""
 
     def forward(self, answer: torch.Tensor) -> tuple[torch.Tensor]:
         return (answer,)
@@ -135,30 +133,30 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(1, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
     exact = TinyBackbone(deepcopy(network), contents, CPU).tokens(pixels)
-    rough = TinyBackbone(network, contents, CPU, EngineConfig("torch", "bf16"))
-    cosines = torch.nn.functional.cosine_similarity(exact, rough.tokens(pixels), dim=3)
+    rounded = TinyBackbone(network, contents, CPU, EngineConfig("torch", "bf16"))
+    cosines = torch.nn.functional.cosine_similarity(exact, rounded.tokens(pixels), dim=3)
     assert float(cosines.min()) > 0.99
-    assert rough.tokens(pixels).dtype == torch.float32
-    assert rough.configuration["bf16"] == 1
+    assert rounded.tokens(pixels).dtype == torch.float32
+    assert rounded.configuration["bf16"] == 1
 
 
 def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(2, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
-    calls = EngineOptions(graph_folder=tmp_path, network_id="tiny")
-    exact = TinyBackbone(deepcopy(network), contents, CPU, EngineConfig("openvino", "fp32"), calls).tokens(pixels)
-    rough = TinyBackbone(network, contents, CPU, EngineConfig("openvino", "bf16"), calls)
-    together = rough.tokens(pixels)
-    assert float(torch.nn.functional.cosine_similarity(exact, together, dim=3).min()) > 0.99
-    assert not torch.equal(together, exact)
+    options = EngineOptions(graph_folder=tmp_path, network_id="tiny")
+    exact = TinyBackbone(deepcopy(network), contents, CPU, EngineConfig("openvino", "fp32"), options).tokens(pixels)
+    rounded = TinyBackbone(network, contents, CPU, EngineConfig("openvino", "bf16"), options)
+    batch = rounded.tokens(pixels)
+    assert float(torch.nn.functional.cosine_similarity(exact, batch, dim=3).min()) > 0.99
+    assert not torch.equal(batch, exact)
     by_torch = TinyBackbone(read_tiny()[0], contents, CPU, EngineConfig("torch", "bf16"))
-    assert rough.configuration != by_torch.configuration  # it rounds elsewhere: another model id
-    assert together.dtype == torch.float32
+    assert rounded.configuration != by_torch.configuration  # it rounds at other operations: another model id
+    assert batch.dtype == torch.float32
     torch.testing.assert_close(
-        torch.cat([rough.tokens(image[None]) for image in pixels], dim=1), together, rtol=0, atol=0
+        torch.cat([rounded.tokens(image[None]) for image in pixels], dim=1), batch, rtol=0, atol=0
     )
     assert len(list(tmp_path.glob("tiny-bf16-*.onnx"))) == 1
-    assert len(list(tmp_path.iterdir())) == 2  # either precision has a graph of its own
+    assert len(list(tmp_path.iterdir())) == 2  # each precision has its own graph
 
 
 def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
@@ -167,8 +165,8 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
             self.fails = fails
             self.done: list[str] = []
 
-        def set_input_tensor(self, picture: str) -> None:
-            self.done.append(picture)
+        def set_input_tensor(self, image: str) -> None:
+            self.done.append(image)
 
         def set_output_tensor(self, number: int, answer: str) -> None:
             self.done.append(f"{answer} at {number}")
@@ -186,11 +184,11 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
         run_requests(requests, [["first", "a", "b"], ["second", "c", "d"]])
     assert requests[0].done == ["first", "a at 0", "b at 1", "started", "waited for"]
     assert requests[1].done == ["second", "c at 0", "d at 1", "started", "waited for"]
-    assert requests[2].done == []  # there are two pictures
+    assert requests[2].done == []  # there are two images
 
 
 def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), Tuple()).eval(), torch.rand(1, 3, 8, 8)
+    network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), TupleOutput()).eval(), torch.rand(1, 3, 8, 8)
     onnx_graph.load_or_export(network, example, None, tmp_path / "net.onnx")
     (earlier,) = tmp_path.iterdir()
     in_bf16 = tmp_path / "net-bf16-0123abcd.onnx"
@@ -210,22 +208,22 @@ def test_graphs_need_a_gpu_and_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "parts"),
+    ("images", "parts"),
     [(1, [(1, 1)]), (3, [(3, 4)]), (4, [(4, 4)]), (9, [(8, 8), (1, 1)]), (19, [(8, 8), (8, 8), (3, 4)])],
 )
-def test_a_batch_is_split_into_sizes_and_filled_up(pictures: int, parts: list[tuple[int, int]]) -> None:
-    assert split_batch(pictures, (1, 2, 4, 8)) == parts
+def test_a_batch_is_split_into_sizes_and_filled_up(images: int, parts: list[tuple[int, int]]) -> None:
+    assert split_batch(images, (1, 2, 4, 8)) == parts
 
 
 def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() -> None:
     batch_sizes: list[int] = []
 
-    def network(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        batch_sizes.append(len(pictures))
-        return pictures.mean(dim=(1, 2, 3)), pictures.flatten(1)
+    def network(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        batch_sizes.append(len(images))
+        return images.mean(dim=(1, 2, 3)), images.flatten(1)
 
-    pictures = torch.rand(11, 3, 4, 4)
+    images = torch.rand(11, 3, 4, 4)
     torch.testing.assert_close(
-        with_fixed_batches(network, (1, 2, 4))(pictures), (pictures.mean(dim=(1, 2, 3)), pictures.flatten(1))
+        with_fixed_batches(network, (1, 2, 4))(images), (images.mean(dim=(1, 2, 3)), images.flatten(1))
     )
     assert batch_sizes == [4, 4, 4]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import torch as kept
+from safetensors import torch as safetensors_torch
 
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.openclip import OpenClip
@@ -28,13 +28,13 @@ from scorer.training.images.dataset import NO_ORIGIN, BadTrainingData, LabelledQ
 from tests.scorer.backbones.tiny_clip import CONFIG, tiny_backbone, tiny_pixels
 
 CPU = torch.device("cpu")
-RECIPE = CoopTrainingConfig(context_tokens=4, steps=60, batch=16, rate=0.05, checkpoint_every=20)
+TRAINING_CONFIG = CoopTrainingConfig(context_tokens=4, steps=60, batch=16, rate=0.05, checkpoint_every=20)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def silent(*_: object) -> None:
-    """Nobody watches."""
+    """Report nothing."""
 
 
 def train(trainer: CoopTrainer, checkpoint: Path, report: ReportStep) -> torch.Tensor:
@@ -42,12 +42,14 @@ def train(trainer: CoopTrainer, checkpoint: Path, report: ReportStep) -> torch.T
     return trainer.learned_context()
 
 
-def pictures(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> list[RgbImage]:
+def random_images(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> list[RgbImage]:
     return list(tiny_pixels(count, seed, size).permute(0, 2, 3, 1).numpy())
 
 
-def shapes() -> list[RgbImage]:
-    return [pictures(1, place, size)[0] for place, size in enumerate([(24, 32), (20, 90), (70, 30), (3, 200)])]
+def images_of_several_shapes() -> list[RgbImage]:
+    return [
+        random_images(1, position, size)[0] for position, size in enumerate([(24, 32), (20, 90), (70, 30), (3, 200)])
+    ]
 
 
 def loader(image: RgbImage) -> Callable[[], RgbImage]:
@@ -55,8 +57,8 @@ def loader(image: RgbImage) -> Callable[[], RgbImage]:
 
 
 def training_class(noun: str, seed: int) -> TrainingClass:
-    """Return six dark images, which are normal, and six light ones, which are anomalous."""
-    dark, light = ([image // 4 + 190 * side for image in pictures(6, seed + side)] for side in (0, 1))
+    """Return a class of six dark, normal images and six light, anomalous ones."""
+    dark, light = ([image // 4 + 190 * side for image in random_images(6, seed + side)] for side in (0, 1))
     queries = [
         LabelledQuery(loader(image), anomalous, NO_ORIGIN)
         for anomalous, images in ((False, dark), (True, light))
@@ -77,7 +79,7 @@ def examples(towers: OpenClip) -> LabelledEmbeddings:
 
 @pytest.fixture(scope="module")
 def learned(towers: OpenClip, examples: LabelledEmbeddings, tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
-    return train(CoopTrainer(towers, examples, RECIPE), tmp_path_factory.mktemp("coop") / "x.pt", silent)
+    return train(CoopTrainer(towers, examples, TRAINING_CONFIG), tmp_path_factory.mktemp("coop") / "x.pt", silent)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +95,9 @@ def detector(model: CoopModel) -> Detector:
     return WholeImageDetector(Coop(model), Framing())
 
 
-def close(one: Scores, place: int, alone: Scores) -> None:
-    np.testing.assert_allclose(one.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
-    np.testing.assert_allclose(one.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
+def assert_close(batch: Scores, position: int, single: Scores) -> None:
+    np.testing.assert_allclose(batch.image_scores[position], single.image_scores[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(batch.anomaly_maps[position], single.anomaly_maps[0], atol=1e-5, rtol=0)
 
 
 def test_words_that_stand_in_for_their_own_vectors_change_no_text(towers: OpenClip) -> None:
@@ -115,7 +117,7 @@ def test_the_loss_falls_and_the_prompts_change_while_clip_stays(
     towers: OpenClip, examples: LabelledEmbeddings, learned: torch.Tensor, tmp_path: Path
 ) -> None:
     before = {name: value.clone() for name, value in towers.network.state_dict().items()}
-    training = CoopTrainer(towers, examples, RECIPE)
+    training = CoopTrainer(towers, examples, TRAINING_CONFIG)
     start, first_loss = training.context.detach().clone(), training.loss()
     context = train(training, tmp_path / "x.pt", silent)
     assert training.loss() < 0.8 * first_loss
@@ -140,16 +142,16 @@ def test_a_training_that_is_broken_off_goes_on_as_if_it_had_not_been(
     checkpoint = tmp_path / "coop" / "x.pt"
 
     class Stopped(Exception):
-        """The power fails."""
+        """Stands for a power failure."""
 
     def fail(step: int, _: float) -> None:
         if step == 47:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(CoopTrainer(towers, examples, RECIPE), checkpoint, fail)
+        train(CoopTrainer(towers, examples, TRAINING_CONFIG), checkpoint, fail)
     steps: list[int] = []
-    again = train(CoopTrainer(towers, examples, RECIPE), checkpoint, lambda step, _: steps.append(step))
+    again = train(CoopTrainer(towers, examples, TRAINING_CONFIG), checkpoint, lambda step, _: steps.append(step))
     assert steps[0] == 41
     assert torch.equal(again, learned)
     assert not checkpoint.exists()
@@ -159,25 +161,25 @@ def test_a_checkpoint_of_another_recipe_or_torn_is_refused(
     towers: OpenClip, examples: LabelledEmbeddings, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "x.pt"
-    CoopTrainer(towers, examples, RECIPE).save(checkpoint)
+    CoopTrainer(towers, examples, TRAINING_CONFIG).save(checkpoint)
     with pytest.raises(InvalidWeights, match="another tag"):
         CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=4, steps=61)).resume(checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:300])
     with pytest.raises(InvalidWeights, match=r"x\.pt can't be read; remove it"):
-        CoopTrainer(towers, examples, RECIPE).resume(checkpoint)
+        CoopTrainer(towers, examples, TRAINING_CONFIG).resume(checkpoint)
 
 
 def test_other_seeds_learn_other_words(towers: OpenClip, examples: LabelledEmbeddings) -> None:
-    one, other = (CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=4, seed=seed)) for seed in (0, 1))
-    assert not torch.equal(one.context, other.context)
+    first, second = (CoopTrainer(towers, examples, CoopTrainingConfig(context_tokens=4, seed=seed)) for seed in (0, 1))
+    assert not torch.equal(first.context, second.context)
 
 
-def test_one_class_alone_no_pictures_and_too_many_words_are_refused(
+def test_one_class_alone_no_images_and_too_many_words_are_refused(
     towers: OpenClip, examples: LabelledEmbeddings
 ) -> None:
     normal = LabelledEmbeddings(examples.embedding[:6], examples.nouns[:6], examples.anomalous[:6])
     with pytest.raises(BadTrainingData, match="there is no anomalous one"):
-        CoopTrainer(towers, normal, RECIPE)
+        CoopTrainer(towers, normal, TRAINING_CONFIG)
     with pytest.raises(BadTrainingData, match="no images"):
         embed_queries([], towers, Framing(), silent)
     with pytest.raises(BadTrainingData, match="1 to 12, not 13"):
@@ -185,7 +187,7 @@ def test_one_class_alone_no_pictures_and_too_many_words_are_refused(
 
 
 def test_what_was_learned_tells_the_two_kinds_apart(detector: Detector) -> None:
-    dark, light = ([one // 4 + 190 * side for one in pictures(8, 50 + side)] for side in (0, 1))
+    dark, light = ([image // 4 + 190 * side for image in random_images(8, 50 + side)] for side in (0, 1))
     references = detector.references(dark[:4], "bolt")
     assert np.median(detector.score(light, references).image_scores) > np.median(
         detector.score(dark[4:], references).image_scores
@@ -199,30 +201,30 @@ def test_it_is_a_detector(detector: Detector) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 4), st.integers(0, 1000))
-def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: Detector, normals: int, seed: int) -> None:
-    references = detector.references(pictures(normals, seed + 1), "bolt")
-    queries = [*shapes(), *pictures(6, seed)]
-    together = detector.score(queries, references)
-    for place, query in enumerate(queries):
-        close(together, place, detector.score([query], references))
-    features = detector.encode([detector.prepare(one) for one in queries]).take([3, 1])
-    chosen = detector.score_features(features, [references] * 2)
-    for place, one in enumerate((3, 1)):
-        close(chosen, place, detector.score([queries[one]], references))
+def test_a_batch_scores_as_its_images_do_one_by_one(detector: Detector, normals: int, seed: int) -> None:
+    references = detector.references(random_images(normals, seed + 1), "bolt")
+    queries = [*images_of_several_shapes(), *random_images(6, seed)]
+    batch = detector.score(queries, references)
+    for position, query in enumerate(queries):
+        assert_close(batch, position, detector.score([query], references))
+    features = detector.encode([detector.prepare(query) for query in queries]).take([3, 1])
+    subset = detector.score_features(features, [references] * 2)
+    for position, chosen in enumerate((3, 1)):
+        assert_close(subset, position, detector.score([queries[chosen]], references))
 
 
 def test_the_order_of_the_normals_does_not_matter(detector: Detector) -> None:
-    normals = [*shapes(), *pictures(2, 9)]
+    normals = [*images_of_several_shapes(), *random_images(2, 9)]
     order = random.Random(3).sample(range(6), 6)
     before, after = detector.references(normals, "bolt"), detector.references([normals[i] for i in order], "bolt")
-    assert kept.save(dict(before.tensors)) == kept.save(dict(after.tensors))
+    assert safetensors_torch.save(dict(before.tensors)) == safetensors_torch.save(dict(after.tensors))
     assert after.normal_scores == tuple(before.normal_scores[i] for i in order)
 
 
-def test_a_map_is_the_score_wherever_the_picture_is(detector: Detector) -> None:
-    wide = pictures(1, 2, (10, 90))
+def test_a_map_is_the_score_wherever_the_image_is(detector: Detector) -> None:
+    wide = random_images(1, 2, (10, 90))
     cells = Framing().valid_mask(*wide[0].shape[:2], (24, 32), (3, 4))
-    scores = detector.score(wide, detector.references(pictures(2, 1), "bolt"))
+    scores = detector.score(wide, detector.references(random_images(2, 1), "bolt"))
     np.testing.assert_array_equal(
         scores.anomaly_maps[0], np.where(cells, float(scores.image_scores[0]), 0).astype(np.float32)
     )
@@ -232,12 +234,12 @@ def test_a_map_is_the_score_wherever_the_picture_is(detector: Detector) -> None:
 @pytest.mark.parametrize("count", [0, 1, 65])
 def test_too_few_and_too_many_normals_are_refused(detector: Detector, count: int) -> None:
     with pytest.raises(InvalidNormalSet, match=f"2 to 64 normal images; this set has {count}"):
-        detector.references(pictures(1, 1) * count, "bolt")
+        detector.references(random_images(1, 1) * count, "bolt")
 
 
 def test_tiles_are_refused_with_what_to_choose(model: CoopModel) -> None:
     with pytest.raises(InvalidNormalSet, match="framing is tiles_3; choose letterbox, stretch or centre_crop"):
-        WholeImageDetector(Coop(model), Framing("tiles_3")).references(pictures(2, 1), "bolt")
+        WholeImageDetector(Coop(model), Framing("tiles_3")).references(random_images(2, 1), "bolt")
 
 
 @pytest.fixture
@@ -266,10 +268,10 @@ def test_learned_words_are_kept_listed_and_loaded(
     words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, ["elpv", "aliens", "elpv"])
     assert (words.card.name, words.card.kind, words.card.source) == ("coop:bolts", "coop-prompts", "aliens, elpv")
     assert words.card.backbone == "tiny:ours"
-    assert [one.card.name for one in folder.listed()] == ["coop:bolts", "tiny:ours"]
+    assert [weights.card.name for weights in folder.listed()] == ["coop:bolts", "tiny:ours"]
     loaded = registry.load(settings_of(folder), Framing())
     assert loaded.weights_sha256 == words.sha256
-    normals, queries = pictures(2, 1), pictures(3, 2)
+    normals, queries = random_images(2, 1), random_images(3, 2)
     expected = detector.score(queries, detector.references(normals, "bolt")).image_scores
     np.testing.assert_allclose(loaded.score(queries, loaded.references(normals, "bolt")).image_scores, expected)
     stretched = WholeImageDetector(load(settings_of(folder, prompts="bolts")), Framing("stretch"))
@@ -279,19 +281,19 @@ def test_learned_words_are_kept_listed_and_loaded(
 def test_learning_takes_the_kept_clip_and_keeps_what_was_learned(folder: WeightsStore) -> None:
     seen: list[int] = []
     steps: list[int] = []
-    materials = [training_class("bolt", 1), training_class("metal_nut", 5)]
-    recipe = CoopTrainingConfig(context_tokens=4, steps=5)
-    looked = load_training_data(settings_of(folder), Framing(), materials, seen.append)
-    words = train_prompts(looked, recipe, "bolts", folder, lambda step, _: steps.append(step))
+    classes = [training_class("bolt", 1), training_class("metal_nut", 5)]
+    config = CoopTrainingConfig(context_tokens=4, steps=5)
+    data = load_training_data(settings_of(folder), Framing(), classes, seen.append)
+    words = train_prompts(data, config, "bolts", folder, lambda step, _: steps.append(step))
     assert (words.card.name, words.card.backbone, words.card.source) == ("coop:bolts", "tiny:ours", "made")
     assert (seen[-1], steps) == (24, [1, 2, 3, 4, 5])
     assert registry.load(settings_of(folder), Framing()).weights_sha256 == words.sha256
     with pytest.raises(
         UnsupportedBackbone, match="detector coop compares images with texts, and the backbone andon-tiny"
     ):
-        load_training_data(settings_of(folder, "andon-tiny"), Framing(), materials, silent)
+        load_training_data(settings_of(folder, "andon-tiny"), Framing(), classes, silent)
     with pytest.raises(InvalidWeights, match=r"'../bolts' is no tag"):
-        train_prompts(looked, recipe, "../bolts", folder, silent)
+        train_prompts(data, config, "../bolts", folder, silent)
     assert not list(folder.path.rglob("*.checkpoint"))
 
 

@@ -2,13 +2,13 @@ from scorer.detectors.clip.prompts import prompt_ensemble
 
 
 def test_a_thing_is_asked_about_in_seven_normal_and_four_anomalous_states_and_22_templates() -> None:
-    asked = prompt_ensemble("solar cell")
-    assert len(asked.normal) == len(set(asked.normal)) == 7 * 22
-    assert len(asked.anomaly) == len(set(asked.anomaly)) == 4 * 22
-    assert asked.normal[0] == "a cropped photo of the solar cell."
-    assert asked.normal[-1] == "a photo of the solar cell without damage for anomaly detection."
-    assert asked.anomaly[0] == "a cropped photo of the damaged solar cell."
-    assert asked.anomaly[22] == "a cropped photo of the solar cell with flaw."
+    prompts = prompt_ensemble("solar cell")
+    assert len(prompts.normal) == len(set(prompts.normal)) == 7 * 22
+    assert len(prompts.anomaly) == len(set(prompts.anomaly)) == 4 * 22
+    assert prompts.normal[0] == "a cropped photo of the solar cell."
+    assert prompts.normal[-1] == "a photo of the solar cell without damage for anomaly detection."
+    assert prompts.anomaly[0] == "a cropped photo of the damaged solar cell."
+    assert prompts.anomaly[22] == "a cropped photo of the solar cell with flaw."
 
 
 def test_an_underscore_counts_as_a_space() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import torch as kept
+from safetensors import torch as safetensors_torch
 
 from scorer.backbones import clip_windows
 from scorer.backbones.clip_loader import LoadedClip
@@ -32,26 +32,26 @@ CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SQUARE = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [32, 40]}}
-"""A grid of 4 × 5: the smallest on which windows of 3 × 3 have several rows and columns."""
+CONFIG_4_BY_5 = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [32, 40]}}
+"""A configuration with a grid of 4 × 5, the smallest with several rows and columns of windows of 3 × 3."""
 
 
-def square_backbone(seed: int = 0) -> OpenClip:
+def backbone_4_by_5(seed: int = 0) -> OpenClip:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        chosen = Architecture("tiny", SQUARE)
-        network = build_network(chosen)
+        architecture = Architecture("tiny", CONFIG_4_BY_5)
+        network = build_network(architecture)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
-    return OpenClip(network, chosen, CPU, "fp32")
+    return OpenClip(network, architecture, CPU, "fp32")
 
 
 @pytest.fixture(scope="module")
 def model() -> WinClipModel:
     card = WeightsCard("openclip", "tiny", "ours", source="here", contents="tiny")
     return WinClipModel(
-        LoadedClip(square_backbone(), StoredWeights(Path("tiny.safetensors"), card, "of the towers", 0))
+        LoadedClip(backbone_4_by_5(), StoredWeights(Path("tiny.safetensors"), card, "of the towers", 0))
     )
 
 
@@ -60,20 +60,23 @@ def detector(model: WinClipModel) -> Detector:
     return WholeImageDetector(WinClip(model), Framing())
 
 
-def pictures(count: int, seed: int, size: tuple[int, int] = (32, 40)) -> list[RgbImage]:
+def random_images(count: int, seed: int, size: tuple[int, int] = (32, 40)) -> list[RgbImage]:
     return list(tiny_pixels(count, seed, size).permute(0, 2, 3, 1).numpy())
 
 
-def shapes(seed: int = 0) -> list[RgbImage]:
-    """A picture of the tower's shape, a wide one, a high one and a thin line: bars on every side."""
-    return [pictures(1, seed + place, size)[0] for place, size in enumerate([(32, 40), (20, 90), (70, 30), (3, 200)])]
+def images_of_several_shapes(seed: int = 0) -> list[RgbImage]:
+    """Return an image of the tower's shape, a wide one, a high one and a thin line, so that each side gets padding."""
+    return [
+        random_images(1, seed + position, size)[0]
+        for position, size in enumerate([(32, 40), (20, 90), (70, 30), (3, 200)])
+    ]
 
 
-def close(one: Scores, place: int, alone: Scores) -> None:
-    np.testing.assert_allclose(one.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=0)
-    np.testing.assert_allclose(one.anomaly_maps[place], alone.anomaly_maps[0], atol=1e-5, rtol=0)
-    for name, values in one.components.items():
-        np.testing.assert_allclose(values[place], alone.components[name][0], atol=1e-5, rtol=0)
+def assert_close(batch: Scores, position: int, single: Scores) -> None:
+    np.testing.assert_allclose(batch.image_scores[position], single.image_scores[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(batch.anomaly_maps[position], single.anomaly_maps[0], atol=1e-5, rtol=0)
+    for name, values in batch.components.items():
+        np.testing.assert_allclose(values[position], single.components[name][0], atol=1e-5, rtol=0)
 
 
 def test_windows_are_all_squares_of_cells_row_by_row() -> None:
@@ -99,77 +102,77 @@ def image_tower(backbone: OpenClip) -> ImageTower:
 
 
 @torch.no_grad()
-def embedded_by_hand(backbone: OpenClip, picture: torch.Tensor, rows: range, columns: range) -> torch.Tensor:
-    """One window by OpenCLIP's own modules: every token embedded, all but the class and the window's taken away."""
+def embedded_by_hand(backbone: OpenClip, image: torch.Tensor, rows: range, columns: range) -> torch.Tensor:
+    """Embed one window with OpenCLIP's own modules: only the class token and the window's tokens enter the blocks."""
     visual = image_tower(backbone)
-    tokens = visual.conv1(backbone.normalised(picture[None]))[0]  # (W, rows, columns)
+    tokens = visual.conv1(backbone.normalised(image[None]))[0]  # (W, rows, columns)
     positions = visual.positional_embedding
-    places = [(row, column) for row in rows for column in columns]
-    window = [tokens[:, row, column] + positions[1 + row * backbone.grid[1] + column] for row, column in places]
+    cells = [(row, column) for row in rows for column in columns]
+    window = [tokens[:, row, column] + positions[1 + row * backbone.grid[1] + column] for row, column in cells]
     states = visual.transformer(visual.ln_pre(torch.stack([visual.class_embedding + positions[0], *window]))[None])
     return visual.ln_post(states[0, 0]) @ visual.proj
 
 
-@pytest.mark.parametrize("at_once", [1, 30, 10_000])
-def test_every_window_is_embedded_as_if_it_were_alone(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setitem(clip_windows.WINDOW_TOKEN_BATCH, "cpu", at_once)
-    backbone = square_backbone()
+@pytest.mark.parametrize("batch_size", [1, 30, 10_000])
+def test_every_window_is_embedded_as_if_it_were_alone(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+    monkeypatch.setitem(clip_windows.WINDOW_TOKEN_BATCH, "cpu", batch_size)
+    backbone = backbone_4_by_5()
     pixels = tiny_pixels(2, 1, (32, 40))
-    left_out = torch.zeros(2, 6, dtype=torch.bool)
-    left_out[0, 4] = left_out[1, 2] = True
-    seen = ClipWindows(backbone, (2, 3)).encode(pixels, (torch.ones(2, 12, dtype=torch.bool), ~left_out))
-    assert (seen.windows[1][left_out] == 0).all()
-    for windows, side in zip(seen.windows, (2, 3), strict=True):
+    excluded = torch.zeros(2, 6, dtype=torch.bool)
+    excluded[0, 4] = excluded[1, 2] = True
+    features = ClipWindows(backbone, (2, 3)).encode(pixels, (torch.ones(2, 12, dtype=torch.bool), ~excluded))
+    assert (features.windows[1][excluded] == 0).all()
+    for windows, side in zip(features.windows, (2, 3), strict=True):
         by_hand = [
             [
-                embedded_by_hand(backbone, picture, range(row, row + side), range(column, column + side))
+                embedded_by_hand(backbone, image, range(row, row + side), range(column, column + side))
                 for row in range(4 - side + 1)
                 for column in range(5 - side + 1)
             ]
-            for picture in pixels
+            for image in pixels
         ]
-        expected = torch.stack([torch.stack(one) for one in by_hand])
+        expected = torch.stack([torch.stack(of_image) for of_image in by_hand])
         if side == 3:
-            expected[left_out] = 0
+            expected[excluded] = 0
         torch.testing.assert_close(windows, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_image_and_patches_are_those_of_the_whole_tower() -> None:
-    backbone = square_backbone()
+    backbone = backbone_4_by_5()
     pixels = tiny_pixels(2, 1, (32, 40))
-    seen = ClipWindows(backbone, (2,)).encode(pixels, [torch.ones(2, 12, dtype=torch.bool)])
+    features = ClipWindows(backbone, (2,)).encode(pixels, [torch.ones(2, 12, dtype=torch.bool)])
     images = backbone.normalised(pixels)
-    torch.testing.assert_close(seen.embedding, backbone.embed_images(images), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(features.embedding, backbone.embed_images(images), atol=1e-6, rtol=1e-5)
     last = backbone.encode_images(images, (4,)).tokens[0]
-    torch.testing.assert_close(seen.patches, image_tower(backbone).ln_post(last), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(features.patches, image_tower(backbone).ln_post(last), atol=1e-6, rtol=1e-5)
 
 
 def scored_by_hand(
     model: WinClipModel, query: torch.Tensor, normals: torch.Tensor, noun: str
 ) -> tuple[float, np.ndarray]:
-    """The paper's scores of one picture, one patch and one window at a time, in float64."""
+    """Return the paper's scores of an image, computed patch by patch and window by window in float64."""
     backbone, (rows, columns) = model.towers, model.towers.grid
-    asked = prompt_ensemble(noun)
-    texts = [backbone.encode_texts(side).double().mean(dim=0).numpy() for side in (asked.normal, asked.anomaly)]
+    prompts = prompt_ensemble(noun)
+    texts = [backbone.encode_texts(side).double().mean(dim=0).numpy() for side in (prompts.normal, prompts.anomaly)]
 
-    def cosine(one: np.ndarray, other: np.ndarray) -> float:
-        return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+    def cosine(first: np.ndarray, second: np.ndarray) -> float:
+        return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
 
     def text_score(embedding: np.ndarray) -> float:
         normal, anomaly = (np.exp(cosine(embedding, text) / 0.07) for text in texts)
         return float(anomaly / (normal + anomaly))
 
-    def windows_of(picture: torch.Tensor, side: int) -> dict[tuple[int, int], np.ndarray]:
+    def windows_of(image: torch.Tensor, side: int) -> dict[tuple[int, int], np.ndarray]:
         return {
-            (row, column): embedded_by_hand(backbone, picture, range(row, row + side), range(column, column + side))
+            (row, column): embedded_by_hand(backbone, image, range(row, row + side), range(column, column + side))
             .double()
             .numpy()
             for row in range(rows - side + 1)
             for column in range(columns - side + 1)
         }
 
-    def patches_of(picture: torch.Tensor) -> np.ndarray:
-        tokens = backbone.encode_images(backbone.normalised(picture[None]), (backbone.blocks,)).tokens[0, 0]
+    def patches_of(image: torch.Tensor) -> np.ndarray:
+        tokens = backbone.encode_images(backbone.normalised(image[None]), (backbone.blocks,)).tokens[0, 0]
         normalised: np.ndarray = image_tower(backbone).ln_post(tokens).detach().double().numpy()
         return normalised
 
@@ -181,12 +184,13 @@ def scored_by_hand(
 
     whole = text_score(backbone.embed_images(backbone.normalised(query[None]))[0].double().numpy())
     own_patches, their_patches = patches_of(query), np.concatenate([patches_of(normal) for normal in normals])
-    zero_shot = {side: {at: text_score(one) for at, one in windows_of(query, side).items()} for side in (2, 3)}
+    zero_shot = {side: {at: text_score(window) for at, window in windows_of(query, side).items()} for side in (2, 3)}
     associated = {}
     for side in (2, 3):
-        theirs = [one for normal in normals for one in windows_of(normal, side).values()]
+        theirs = [window for normal in normals for window in windows_of(normal, side).values()]
         associated[side] = {
-            at: min(0.5 * (1 - cosine(one, other)) for other in theirs) for at, one in windows_of(query, side).items()
+            at: min(0.5 * (1 - cosine(window, other)) for other in theirs)
+            for at, window in windows_of(query, side).items()
         }
     few_shot, maps = np.zeros((rows, columns)), np.zeros((rows, columns))
     for row in range(rows):
@@ -205,11 +209,11 @@ def scored_by_hand(
 
 def test_scores_are_the_papers_computed_one_window_at_a_time(model: WinClipModel, detector: Detector) -> None:
     normals, queries = tiny_pixels(2, 1, (32, 40)), tiny_pixels(2, 2, (32, 40))
-    scores = detector.score(pictures(2, 2), detector.references(pictures(2, 1), "bolt"))
-    for place, query in enumerate(queries):
+    scores = detector.score(random_images(2, 2), detector.references(random_images(2, 1), "bolt"))
+    for position, query in enumerate(queries):
         image, maps = scored_by_hand(model, query, normals, "bolt")
-        assert float(scores.image_scores[place]) == pytest.approx(image, abs=1e-5)
-        np.testing.assert_allclose(scores.anomaly_maps[place], maps, atol=1e-5)
+        assert float(scores.image_scores[position]) == pytest.approx(image, abs=1e-5)
+        np.testing.assert_allclose(scores.anomaly_maps[position], maps, atol=1e-5)
 
 
 def test_it_is_a_detector(detector: Detector) -> None:
@@ -219,49 +223,51 @@ def test_it_is_a_detector(detector: Detector) -> None:
 
 @settings(max_examples=6, deadline=None)
 @given(st.integers(2, 4), st.integers(0, 1000))
-def test_a_batch_scores_as_its_pictures_do_one_by_one(detector: Detector, normals: int, seed: int) -> None:
-    references = detector.references(shapes(seed + 1)[:normals], "bolt")
-    queries = [*shapes(seed), *pictures(6, seed)]
-    together = detector.score(queries, references)
-    for place, query in enumerate(queries):
-        close(together, place, detector.score([query], references))
+def test_a_batch_scores_as_its_images_do_one_by_one(detector: Detector, normals: int, seed: int) -> None:
+    references = detector.references(images_of_several_shapes(seed + 1)[:normals], "bolt")
+    queries = [*images_of_several_shapes(seed), *random_images(6, seed)]
+    batch = detector.score(queries, references)
+    for position, query in enumerate(queries):
+        assert_close(batch, position, detector.score([query], references))
 
 
-def test_some_pictures_of_a_mixed_batch_score_as_they_do_alone(detector: Detector) -> None:
-    references = detector.references(pictures(2, 1), "bolt")
-    encoded = detector.encode([detector.prepare(one) for one in shapes()])
-    chosen = detector.score_features(encoded.take([2, 0]), [references] * 2)
-    for place, one in enumerate((2, 0)):
-        close(chosen, place, detector.score([shapes()[one]], references))
+def test_some_images_of_a_mixed_batch_score_as_they_do_alone(detector: Detector) -> None:
+    references = detector.references(random_images(2, 1), "bolt")
+    encoded = detector.encode([detector.prepare(image) for image in images_of_several_shapes()])
+    subset = detector.score_features(encoded.take([2, 0]), [references] * 2)
+    for position, chosen in enumerate((2, 0)):
+        assert_close(subset, position, detector.score([images_of_several_shapes()[chosen]], references))
 
 
-@pytest.mark.parametrize("most", [40, 4096])
-def test_the_order_of_the_normals_does_not_matter(model: WinClipModel, most: int) -> None:
-    detector = WholeImageDetector(WinClip(model, most), Framing())
-    normals = [*shapes(1), *pictures(2, 9)]
+@pytest.mark.parametrize("coreset_patches", [40, 4096])
+def test_the_order_of_the_normals_does_not_matter(model: WinClipModel, coreset_patches: int) -> None:
+    detector = WholeImageDetector(WinClip(model, coreset_patches), Framing())
+    normals = [*images_of_several_shapes(1), *random_images(2, 9)]
     order = random.Random(3).sample(range(6), 6)
     before, after = detector.references(normals, "bolt"), detector.references([normals[i] for i in order], "bolt")
-    assert kept.save(dict(before.tensors)) == kept.save(dict(after.tensors))
+    assert safetensors_torch.save(dict(before.tensors)) == safetensors_torch.save(dict(after.tensors))
     assert after.normal_scores == tuple(before.normal_scores[i] for i in order)
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_each_normal_scores_as_it_would_against_references_of_the_others(detector: Detector, count: int) -> None:
-    normals = [*shapes(1), *pictures(2, 5)][: count + 1]
+    normals = [*images_of_several_shapes(1), *random_images(2, 5)][: count + 1]
     for left_out, score in enumerate(detector.references(normals, "bolt").normal_scores):
-        others = detector.references([one for place, one in enumerate(normals) if place != left_out], "bolt")
+        others = detector.references(
+            [normal for position, normal in enumerate(normals) if position != left_out], "bolt"
+        )
         assert float(detector.score([normals[left_out]], others).image_scores[0]) == pytest.approx(score, abs=1e-5)
 
 
 def test_a_normal_itself_is_associated_with_itself(detector: Detector) -> None:
-    normals = pictures(3, 1)
+    normals = random_images(3, 1)
     scores = detector.score(normals, detector.references(normals, "bolt"))
     np.testing.assert_allclose(scores.components["largest association"], torch.zeros(3), atol=1e-6, rtol=0)
     np.testing.assert_allclose(scores.image_scores, scores.components["text"] / 2, atol=1e-6, rtol=0)
 
 
 def test_bars_of_a_letterbox_take_no_part(detector: Detector) -> None:
-    wide = [pictures(1, seed, (10, 90))[0] for seed in range(3)]
+    wide = [random_images(1, seed, (10, 90))[0] for seed in range(3)]
     references = detector.references(wide[:2], "bolt")
     cells = Framing().valid_mask(*wide[2].shape[:2], (32, 40), (4, 5))
     assert cells.sum() == 5
@@ -275,44 +281,45 @@ def test_bars_of_a_letterbox_take_no_part(detector: Detector) -> None:
 
 def test_above_the_set_number_views_are_reduced_and_associations_can_only_rise(model: WinClipModel) -> None:
     whole, reduced = WholeImageDetector(WinClip(model), Framing()), WholeImageDetector(WinClip(model, 40), Framing())
-    normals, queries = pictures(5, 1), pictures(3, 2)
+    normals, queries = random_images(5, 1), random_images(3, 2)
     small = reduced.references(normals, "bolt")
     assert [len(small.tensors[f"scale {scale}"]) for scale in range(3)] == [40, 40, 5 * 6]
-    less, more = reduced.score(queries, small), whole.score(queries, whole.references(normals, "bolt"))
-    assert (less.anomaly_maps >= more.anomaly_maps - 1e-6).all()
+    reduced_scores = reduced.score(queries, small)
+    whole_scores = whole.score(queries, whole.references(normals, "bolt"))
+    assert (reduced_scores.anomaly_maps >= whole_scores.anomaly_maps - 1e-6).all()
     assert np.isfinite(small.normal_scores).all()
 
 
-def test_flat_grey_and_equal_pictures_get_finite_scores(detector: Detector) -> None:
+def test_flat_grey_and_equal_images_get_finite_scores(detector: Detector) -> None:
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 0, 128, 255)]
     references = detector.references(flat, "bolt")
-    scores = detector.score([*flat, *pictures(1, 1)], references)
+    scores = detector.score([*flat, *random_images(1, 1)], references)
     assert np.isfinite(scores.image_scores).all()
     assert np.isfinite(scores.anomaly_maps).all()
     assert np.isfinite(references.normal_scores).all()
 
 
 def test_the_objects_name_is_asked_about(detector: Detector) -> None:
-    normals = pictures(2, 1)
+    normals = random_images(2, 1)
     assert detector.references(normals, "bolt").normal_scores != detector.references(normals, "nut").normal_scores
 
 
 @pytest.mark.parametrize("count", [0, 1, 65])
 def test_too_few_and_too_many_normals_are_refused(detector: Detector, count: int) -> None:
     with pytest.raises(InvalidNormalSet, match=f"2 to 64 normal images; this set has {count}"):
-        detector.references(pictures(1, 1) * count, "bolt")
+        detector.references(random_images(1, 1) * count, "bolt")
 
 
 def test_tiles_are_refused_with_what_to_choose(model: WinClipModel) -> None:
     with pytest.raises(InvalidNormalSet, match="framing is tiles_2; choose letterbox, stretch or centre_crop"):
-        WholeImageDetector(WinClip(model), Framing("tiles_2")).references(pictures(2, 1), "bolt")
+        WholeImageDetector(WinClip(model), Framing("tiles_2")).references(random_images(2, 1), "bolt")
 
 
 def test_the_model_id_changes_with_everything_that_changes_scores(model: WinClipModel) -> None:
     ids = {
-        WholeImageDetector(WinClip(model, most), framing).model_id
+        WholeImageDetector(WinClip(model, coreset_patches), framing).model_id
         for framing in (Framing("letterbox"), Framing("stretch"))
-        for most in (100, 200)
+        for coreset_patches in (100, 200)
     }
     assert len(ids) == 4
 
@@ -324,9 +331,9 @@ def test_a_coreset_smaller_than_two_normals_is_refused_by_the_settings_name(mode
 
 def test_a_tower_with_too_few_patches_or_of_another_kind_is_refused() -> None:
     small = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [16, 32]}}
-    chosen = Architecture("flat", small)
+    flat = Architecture("flat", small)
     with pytest.raises(UnsupportedBackbone, match="windows of 3 × 3 patches, and flat has only 2 × 4"):
-        ClipWindows(OpenClip(build_network(chosen), chosen, CPU, "fp32"), (2, 3))
+        ClipWindows(OpenClip(build_network(flat), flat, CPU, "fp32"), (2, 3))
     pooled = Architecture("pooled", {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "pool_type": "avg"}})
     with pytest.raises(UnsupportedBackbone, match=r"CLIP's own image tower, which pooled doesn't have"):
         ClipWindows(OpenClip(build_network(pooled), pooled, CPU, "fp32"), (2, 3))
@@ -350,7 +357,7 @@ def settings_of(folder: WeightsStore, backbone: str = "openclip/tiny") -> Scorer
 def test_it_loads_on_a_kept_clip_by_its_name(folder: WeightsStore, backbone: str) -> None:
     detector = registry.load(settings_of(folder, backbone), Framing())
     assert detector.weights_sha256 == folder.tower("tiny:ours").sha256
-    scores = detector.score(pictures(1, 2), detector.references(pictures(2, 1), "bolt"))
+    scores = detector.score(random_images(1, 2), detector.references(random_images(2, 1), "bolt"))
     assert 0 <= float(scores.image_scores[0]) <= 1
     assert scores.anomaly_maps.shape == (1, 3, 4)
 
@@ -362,7 +369,7 @@ def test_a_method_on_clips_patches_in_bf16_is_held_to_the_same_weights_in_fp32(f
         )
         for precision in ("fp32", "bf16")
     )
-    first, second = (one.references(pictures(3, 1), "bolt").tensors for one in (exact, rounded))
+    first, second = (each.references(random_images(3, 1), "bolt").tensors for each in (exact, rounded))
     assert all(torch.equal(first[name].to(second[name].dtype), second[name]) for name in first)
     assert exact.model_id != rounded.model_id
 
@@ -378,9 +385,9 @@ def test_detectors_of_several_framings_share_one_model(folder: WeightsStore) -> 
 
 @pytest.mark.parametrize("backbone", ["andon-tiny", "timm/vit_small_patch14_dinov2.lvd142m"])
 def test_a_backbone_without_a_text_tower_is_refused_with_what_to_set(folder: WeightsStore, backbone: str) -> None:
-    with pytest.raises(UnsupportedBackbone) as told:
+    with pytest.raises(UnsupportedBackbone) as refusal:
         registry.load(settings_of(folder, backbone), Framing())
-    assert str(told.value) == (
+    assert str(refusal.value) == (
         f"The detector winclip compares images with texts, and the backbone {backbone} has no text tower; set "
         "scorer.backbone to a CLIP that andon weights list shows, such as openclip/ViT-B-16-plus-240."
     )
@@ -415,7 +422,7 @@ def test_weights_of_another_width_and_a_changed_file_are_refused(folder: Weights
 
 
 def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches(folder: WeightsStore) -> None:
-    asked = ScorerSettings(
+    scorer_settings = ScorerSettings(
         engine="torch",
         detector="nearest-patch",
         backbone="openclip/tiny",
@@ -424,9 +431,9 @@ def test_a_kept_clips_image_tower_is_a_backbone_for_methods_that_compare_patches
         weights_path=folder.path,
         precision="fp32",
     )
-    detector = registry.load(asked, Framing())
+    detector = registry.load(scorer_settings, Framing())
     assert detector.weights_sha256 == folder.tower("tiny").sha256
-    references = detector.references(pictures(2, 1), "bolt")
+    references = detector.references(random_images(2, 1), "bolt")
     rows, normals, columns, width = references.tensors["layer 0"].shape
     assert "layer 1" not in references.tensors  # one block
     assert (normals, columns, width) == (2, 4, 24)

@@ -1,6 +1,6 @@
-"""InCTRL once more, one image, one patch and one token at a time in float64: slow, plain, and sharing nothing with it.
+"""A second implementation of InCTRL in float64: slow, with plain loops over tokens, and independent of the first.
 
-Written from the papers (CLIP, arXiv 2103.00020; InCTRL, arXiv 2403.06495) over nothing but named tensors.
+Written from the papers (CLIP, arXiv 2103.00020; InCTRL, arXiv 2403.06495) with nothing but named tensors as input.
 """
 
 import math
@@ -39,14 +39,14 @@ def block(states: list[Tensor], tensors: Tensors, name: str, heads: int, causal:
         for state in states
     ]
     after = []
-    for place, state in enumerate(states):
-        seen = joined[: place + 1] if causal else joined
+    for position, state in enumerate(states):
+        attended = joined[: position + 1] if causal else joined
         mixed = []
         for head in range(heads):
             part = slice(head * of_head, (head + 1) * of_head)
-            query = joined[place][:width][part]
-            keys = [one[width : 2 * width][part] for one in seen]
-            values = [one[2 * width :][part] for one in seen]
+            query = joined[position][:width][part]
+            keys = [projected[width : 2 * width][part] for projected in attended]
+            values = [projected[2 * width :][part] for projected in attended]
             shares = torch.softmax(torch.stack([query @ key / math.sqrt(of_head) for key in keys]), dim=0)
             mixed.append(sum(share * value for share, value in zip(shares, values, strict=True)))
         state = state + linear(torch.cat(mixed), tensors, f"{name}.attn.out_proj")
@@ -56,9 +56,9 @@ def block(states: list[Tensor], tensors: Tensors, name: str, heads: int, causal:
 
 
 def image_tower(
-    pixels: Tensor, tensors: Tensors, patch: int, heads: int, wanted: tuple[int, ...]
+    pixels: Tensor, tensors: Tensors, patch: int, heads: int, returned_blocks: tuple[int, ...]
 ) -> tuple[list[Tensor], Tensor]:
-    """Patch tokens (P, W) after each wanted block, counted from 1, and the embedding (D,)."""
+    """Return patch tokens (P, W) after each of the blocks, which count from 1, and the embedding (D,)."""
     mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (MEAN, STD))
     image = (pixels.double() / 255 - mean) / std
     states = [tensors["visual.class_embedding"]]
@@ -67,22 +67,23 @@ def image_tower(
             square = image[:, row : row + patch, column : column + patch]
             states.append((tensors["visual.conv1.weight"] * square).sum(dim=(1, 2, 3)))
     states = [
-        layer_norm(state + tensors["visual.positional_embedding"][place], tensors, "visual.ln_pre")
-        for place, state in enumerate(states)
+        layer_norm(state + tensors["visual.positional_embedding"][position], tensors, "visual.ln_pre")
+        for position, state in enumerate(states)
     ]
     tokens = []
     blocks = 1 + max(int(name.split(".")[3]) for name in tensors if name.startswith("visual.transformer.resblocks"))
     for number in range(1, blocks + 1):
         states = block(states, tensors, f"visual.transformer.resblocks.{number - 1}", heads, causal=False)
-        if number in wanted:
+        if number in returned_blocks:
             tokens.append(torch.stack(states[1:]))
     return tokens, layer_norm(states[0], tensors, "visual.ln_post") @ tensors["visual.proj"]
 
 
 def text_tower(ids: list[int], tensors: Tensors, heads: int) -> Tensor:
-    """The embedding of one padded text, read at its largest id."""
+    """Return the embedding of a padded text, (D,), read at its largest token id."""
     states = [
-        tensors["token_embedding.weight"][one] + tensors["positional_embedding"][at] for at, one in enumerate(ids)
+        tensors["token_embedding.weight"][token] + tensors["positional_embedding"][position]
+        for position, token in enumerate(ids)
     ]
     blocks = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("transformer.resblocks"))
     for number in range(blocks):
@@ -106,8 +107,8 @@ def head(vector: Tensor, learned: Tensors, name: str) -> float:
     return float(torch.sigmoid(linear(hidden, learned, f"{name}.projection3"))[0])
 
 
-def cosine(one: Tensor, other: Tensor) -> float:
-    return float(one @ other / (one.norm() * other.norm()))
+def cosine(first: Tensor, second: Tensor) -> float:
+    return float(first @ second / (first.norm() * second.norm()))
 
 
 Image = tuple[list[Tensor], Tensor]
@@ -116,7 +117,7 @@ Image = tuple[list[Tensor], Tensor]
 def reading(
     query: Image, normals: list[Image], texts: tuple[list[Tensor], list[Tensor]], learned: Tensors
 ) -> dict[str, Tensor]:
-    """Every output of InCTRL for one query, under the names of `scorer.detectors.inctrl.model.InCtrlScores`."""
+    """Return every output of InCTRL for a query, under the names of `scorer.detectors.inctrl.model.InCtrlScores`."""
     patch_map = []
     for patch in range(len(query[0][0])):
         of_layers = []

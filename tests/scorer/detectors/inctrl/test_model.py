@@ -37,7 +37,7 @@ def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel
     queries, normals = tiny_pixels(2, seed=2), tiny_pixels(3, seed=1)
 
     def encoded(pixels: torch.Tensor) -> by_hand.Image:
-        return by_hand.image_tower(pixels, tensors, patch=8, heads=2, wanted=BLOCKS)
+        return by_hand.image_tower(pixels, tensors, patch=8, heads=2, returned_blocks=BLOCKS)
 
     def embedded(texts: Sequence[str]) -> list[torch.Tensor]:
         return [by_hand.text_tower(ids, tensors, heads=2) for ids in model.backbone._tokenizer()(list(texts)).tolist()]

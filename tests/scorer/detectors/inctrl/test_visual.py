@@ -33,46 +33,48 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 GRID, WIDTH, LAYERS = (4, 4), 6, 2
 
 
-def method(most_patches: int = 4096) -> InCtrlVisual:
-    return InCtrlVisual(tiny_heads(LAYERS * WIDTH, 16), GRID, "random", most_patches)
+def method(max_patches: int = 4096) -> InCtrlVisual:
+    return InCtrlVisual(tiny_heads(LAYERS * WIDTH, 16), GRID, "random", max_patches)
 
 
-def some(pictures: int, seed: int, grid: tuple[int, int] = GRID, bars: tuple[int, ...] = ()) -> Patches:
-    return patches(pictures, grid=grid, width=WIDTH, layers=LAYERS, seed=seed, bars=bars)
+def random_patches(images: int, seed: int, grid: tuple[int, int] = GRID, padding: tuple[int, ...] = ()) -> Patches:
+    return patches(images, grid=grid, width=WIDTH, layers=LAYERS, seed=seed, padding=padding)
 
 
 def by_hand(query: torch.Tensor, normals: torch.Tensor, heads: InCtrlHeads) -> float:
-    """The paper's sums for one picture, a patch and a layer at a time: query (L, P, W), normals (L, K, P, W)."""
+    """Return the paper's score of a query (L, P, W) against normals (L, K, P, W), computed patch by patch."""
     residual = torch.zeros(query.shape[1])
     for layer in range(len(query)):
-        for place, patch in enumerate(query[layer]):
+        for cell, patch in enumerate(query[layer]):
             cosines = [torch.dot(patch, other) / patch.norm() / other.norm() for other in normals[layer].flatten(0, 1)]
-            residual[place] += (1 - max(cosines)) / 2 / len(query)
+            residual[cell] += (1 - max(cosines)) / 2 / len(query)
 
     def embedding(tokens: torch.Tensor) -> torch.Tensor:
         return torch.cat([(layer / layer.norm(dim=1, keepdim=True)).mean(dim=0) * WIDTH**0.5 for layer in tokens])
 
-    adapted = torch.stack([heads.adapter(embedding(normals[:, one])) for one in range(normals.shape[1])]).mean(dim=0)
-    image = torch.sigmoid(heads.diff_head_ref((adapted - heads.adapter(embedding(query)))[None]))
-    holistic = torch.sigmoid(heads.diff_head(residual[None] + image))
+    adapted = torch.stack([heads.adapter(embedding(normals[:, index])) for index in range(normals.shape[1])]).mean(
+        dim=0
+    )
+    image_score = torch.sigmoid(heads.diff_head_ref((adapted - heads.adapter(embedding(query)))[None]))
+    holistic = torch.sigmoid(heads.diff_head(residual[None] + image_score))
     return float((holistic + residual.max()) / 2)
 
 
 def test_it_scores_as_the_paper_says_without_the_text_score() -> None:
-    normals, queries = some(3, seed=1), some(2, seed=2)
+    normals, queries = random_patches(3, seed=1), random_patches(2, seed=2)
     model = method()
-    said = model.score(queries, model.fit(normals)).image
-    for place in range(2):
-        wanted = by_hand(queries.tokens[:, place], normals.tokens, model.heads)
-        assert said[place].item() == pytest.approx(wanted, abs=1e-5)
+    image_scores = model.score(queries, model.fit(normals)).image
+    for index in range(2):
+        expected = by_hand(queries.tokens[:, index], normals.tokens, model.heads)
+        assert image_scores[index].item() == pytest.approx(expected, abs=1e-5)
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(2, 5), st.sampled_from([GRID, (8, 4)]), st.sampled_from([(), (0, 1, 5)]), st.integers(0, 100))
 def test_each_normal_scores_as_against_references_of_the_others(
-    count: int, grid: tuple[int, int], bars: tuple[int, ...], seed: int
+    count: int, grid: tuple[int, int], padding: tuple[int, ...], seed: int
 ) -> None:
-    model, normals = method(), some(count, seed, grid, bars)
+    model, normals = method(), random_patches(count, seed, grid, padding)
     torch.testing.assert_close(
         model.leave_one_out(normals, model.fit(normals)), leave_one_out_by_refitting(model, normals)
     )
@@ -80,44 +82,47 @@ def test_each_normal_scores_as_against_references_of_the_others(
 
 def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
     model = method()
-    normals, query = some(2, seed=1, grid=(8, 8)), some(1, seed=2, grid=(8, 8))
-    judged = model.score(query, model.fit(normals))
+    normals, query = random_patches(2, seed=1, grid=(8, 8)), random_patches(1, seed=2, grid=(8, 8))
+    result = model.score(query, model.fit(normals))
 
-    def tile(pictures: Patches, row: int, column: int) -> torch.Tensor:
-        whole = rearrange(pictures.tokens, "l b (r h c w) d -> r c l b (h w) d", r=2, c=2, h=4, w=4)
+    def tile(images: Patches, row: int, column: int) -> torch.Tensor:
+        whole = rearrange(images.tokens, "l b (r h c w) d -> r c l b (h w) d", r=2, c=2, h=4, w=4)
         return whole[row, column]
 
-    places = [(row, column) for row in range(2) for column in range(2)]
-    every = torch.cat([tile(normals, *place) for place in places], dim=1)
-    fitted = model.fit(Patches(every, torch.ones(8, 16, dtype=torch.bool), GRID))
+    tile_indices = [(row, column) for row in range(2) for column in range(2)]
+    all_tiles = torch.cat([tile(normals, *tile_index) for tile_index in tile_indices], dim=1)
+    fitted = model.fit(Patches(all_tiles, torch.ones(8, 16, dtype=torch.bool), GRID))
     scores = []
-    for place in places:
-        own = model.fit(Patches(tile(normals, *place), torch.ones(2, 16, dtype=torch.bool), GRID))
+    for tile_index in tile_indices:
+        own = model.fit(Patches(tile(normals, *tile_index), torch.ones(2, 16, dtype=torch.bool), GRID))
         against = {**fitted, "adapted": own["adapted"], "seen": own["seen"]}
-        part = Patches(tile(query, *place), torch.ones(1, 16, dtype=torch.bool), GRID)
+        part = Patches(tile(query, *tile_index), torch.ones(1, 16, dtype=torch.bool), GRID)
         scores.append(model.score(part, against).image[0])
-    torch.testing.assert_close(judged.image[0], max(scores))
-    assert judged.maps.shape == (1, 64)
+    torch.testing.assert_close(result.image[0], max(scores))
+    assert result.maps.shape == (1, 64)
 
 
 def test_tiles_of_nothing_but_bar_never_decide() -> None:
     model = method()
     right_half = tuple(row * 8 + column for row in range(4) for column in range(4, 8))
-    normals, query = some(2, seed=1, grid=(4, 8), bars=right_half), some(1, seed=2, grid=(4, 8), bars=right_half)
+    normals, query = (
+        random_patches(2, seed=1, grid=(4, 8), padding=right_half),
+        random_patches(1, seed=2, grid=(4, 8), padding=right_half),
+    )
     left = [row * 8 + column for row in range(4) for column in range(4)]
 
-    def narrow(pictures: Patches) -> Patches:
-        return Patches(pictures.tokens[:, :, left], pictures.valid_mask[:, left], GRID)
+    def narrow(images: Patches) -> Patches:
+        return Patches(images.tokens[:, :, left], images.valid_mask[:, left], GRID)
 
-    judged = model.score(query, model.fit(normals))
+    result = model.score(query, model.fit(normals))
     alone = model.score(narrow(query), model.fit(narrow(normals)))
-    torch.testing.assert_close(judged.image, alone.image)
+    torch.testing.assert_close(result.image, alone.image)
 
 
-def test_many_normals_are_reduced_but_never_below_two_pictures() -> None:
-    normals = some(6, seed=3)
-    assert method(most_patches=40).fit(normals)["patches"].shape == (LAYERS, 40, WIDTH)
-    reduced = method(most_patches=1)
+def test_many_normals_are_reduced_but_never_below_two_images() -> None:
+    normals = random_patches(6, seed=3)
+    assert method(max_patches=40).fit(normals)["patches"].shape == (LAYERS, 40, WIDTH)
+    reduced = method(max_patches=1)
     fitted = reduced.fit(normals)
     assert fitted["patches"].shape == (LAYERS, 32, WIDTH)
     assert torch.isfinite(reduced.leave_one_out(normals, fitted)).all()
@@ -125,43 +130,46 @@ def test_many_normals_are_reduced_but_never_below_two_pictures() -> None:
 
 def test_an_embedding_is_the_mean_of_what_is_looked_at() -> None:
     tokens = torch.tensor([[[[1.0, 0], [0, 1], [0.6, 0.8]]]])
-    seen = torch.tensor([[True, True, False]])
-    torch.testing.assert_close(mean_embedding(tokens, seen), torch.tensor([[0.5, 0.5]]) * 2**0.5)
+    valid_mask = torch.tensor([[True, True, False]])
+    torch.testing.assert_close(mean_embedding(tokens, valid_mask), torch.tensor([[0.5, 0.5]]) * 2**0.5)
 
 
 def test_heads_for_another_backbone_are_refused_in_a_sentence() -> None:
     with pytest.raises(InvalidWeights, match=r"4×4 patches and embeddings of 12 values; the backbone gives 4×6 and 12"):
-        method().fit(some(2, seed=1, grid=(4, 6)))
+        method().fit(random_patches(2, seed=1, grid=(4, 6)))
     with pytest.raises(InvalidWeights, match="andon train inctrl"):
         method().fit(patches(2, width=7, layers=2))
 
 
-def kept(folder: Path, tag: str = "mine", backbone: str = tiny.NAME, sha256: str | None = tiny.SHA256) -> Path:
+def store_heads(folder: Path, tag: str = "mine", backbone: str = tiny.NAME, sha256: str | None = tiny.SHA256) -> Path:
     tensors = InCtrlHeads(512, 256).state_dict()
     card = make_card(tensors, tag, (backbone, sha256), (16, 16), {})
     return WeightsStore(folder).keep(card, tensors).path
 
 
 def test_heads_are_read_by_their_tag_from_the_weights_folder(tmp_path: Path) -> None:
-    kept(tmp_path)
-    kept(tmp_path, "others", backbone="filterbank", sha256=None)
-    asked = ScorerSettings(weights_path=tmp_path, inctrl_heads="mine", device="cpu")
-    assert load(asked).configuration["heads"] != load(ScorerSettings(device="cpu")).configuration["heads"]
-    for wanted in (asked.model_copy(update={"inctrl_heads": "yours"}), asked.model_copy(update={"backbone": "timm/x"})):
+    store_heads(tmp_path)
+    store_heads(tmp_path, "others", backbone="filterbank", sha256=None)
+    scorer_settings = ScorerSettings(weights_path=tmp_path, inctrl_heads="mine", device="cpu")
+    assert load(scorer_settings).configuration["heads"] != load(ScorerSettings(device="cpu")).configuration["heads"]
+    for unavailable in (
+        scorer_settings.model_copy(update={"inctrl_heads": "yours"}),
+        scorer_settings.model_copy(update={"backbone": "timm/x"}),
+    ):
         with pytest.raises(ModelUnavailable, match=r"andon train inctrl"):
-            load(wanted)
+            load(unavailable)
 
 
 def test_what_is_no_file_of_such_heads_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidWeights, match="There are no InCTRL heads at"):
         read_heads(tmp_path / "none.safetensors", tiny.NAME)
-    path = kept(tmp_path)
+    path = store_heads(tmp_path)
     with pytest.raises(InvalidWeights, match="belong to the backbone andon-tiny, not to filterbank"):
         read_heads(path, "filterbank")
     with pytest.raises(InvalidWeights, match="cut short or changed; install the package again"):
         read_heads(path, tiny.NAME, expected=SHIPPED_SHA256)
     with pytest.raises(InvalidWeights, match="other weights of andon-tiny"):
-        read_heads(kept(tmp_path, "stale", sha256="0" * 64), tiny.NAME)
+        read_heads(store_heads(tmp_path, "stale", sha256="0" * 64), tiny.NAME)
     card = read_card(path)
     assert card is not None
     towers = WeightsStore(tmp_path).keep(replace(card, kind="inctrl-heads"), InCtrlHeads(512, 256).state_dict())

@@ -1,4 +1,4 @@
-"""Registration: what the network sees, how patches are moved, and that it learns."""
+"""Registration: the network's input, the warping of patches, and the shipped weights."""
 
 from pathlib import Path
 
@@ -19,28 +19,28 @@ from scorer.detectors.regad.registration import (
     warp_patches,
 )
 from scorer.errors import InvalidWeights
-from tests.scorer.detectors.patch_samples import of, patches
+from tests.scorer.detectors.patch_samples import patches, single_layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STAY = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+IDENTITY = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
 
 
-def a_cell_to_the_right(columns: int) -> torch.Tensor:
-    """Each cell takes what lies one cell to its left."""
+def shift_by_one_cell(columns: int) -> torch.Tensor:
+    """Return the transform that gives each cell the content of the cell to its left."""
     return torch.tensor([[[1.0, 0, -2 / columns], [0, 1, 0]]])
 
 
-def test_an_untrained_network_leaves_pictures_where_they_are() -> None:
-    pictures = patches(3, grid=(8, 8), layers=2)
-    how = RegistrationNetwork()(similarity_maps(pictures))
-    torch.testing.assert_close(how, STAY.expand(3, -1, -1))
-    torch.testing.assert_close(warp_patches(pictures, how).tokens, pictures.tokens, atol=1e-5, rtol=1e-5)
+def test_an_untrained_network_leaves_images_where_they_are() -> None:
+    images = patches(3, grid=(8, 8), layers=2)
+    transform = RegistrationNetwork()(similarity_maps(images))
+    torch.testing.assert_close(transform, IDENTITY.expand(3, -1, -1))
+    torch.testing.assert_close(warp_patches(images, transform).tokens, images.tokens, atol=1e-5, rtol=1e-5)
 
 
 def test_patches_move_by_cells_and_what_comes_from_outside_is_not_looked_at() -> None:
-    pictures = of(torch.arange(16.0).view(1, 16, 1), (4, 4))
-    shifted = warp_patches(pictures, a_cell_to_the_right(4))
+    images = single_layer(torch.arange(16.0).view(1, 16, 1), (4, 4))
+    shifted = warp_patches(images, shift_by_one_cell(4))
     assert shifted.valid_mask.view(4, 4)[:, 0].sum() == 0
     torch.testing.assert_close(shifted.tokens.view(4, 4)[:, 1:], torch.arange(16.0).view(4, 4)[:, :3])
 
@@ -48,32 +48,32 @@ def test_patches_move_by_cells_and_what_comes_from_outside_is_not_looked_at() ->
 def test_bars_move_along_and_stay_out() -> None:
     valid_mask = torch.tensor([[True, True, False, False]] * 2).view(1, 8)
     tokens = torch.tensor([1.0, 2, 1e6, 1e6] * 2).view(1, 1, 8, 1)
-    shifted = warp_patches(Patches(tokens, valid_mask, (2, 4)), a_cell_to_the_right(4))
+    shifted = warp_patches(Patches(tokens, valid_mask, (2, 4)), shift_by_one_cell(4))
     assert shifted.valid_mask.view(2, 4).tolist() == [[False, True, True, False]] * 2
     torch.testing.assert_close(shifted.tokens.view(2, 4)[:, 1:3], torch.tensor([[1.0, 2.0]] * 2))
 
 
 def test_moving_back_undoes_a_move() -> None:
     maps = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)), 5, 1)
-    how = torch.tensor([[[0.95, -0.2, 0.1], [0.2, 0.95, -0.05]]])
+    transform = torch.tensor([[[0.95, -0.2, 0.1], [0.2, 0.95, -0.05]]])
     inside = torch.ones(1, 1, 16, 16, dtype=torch.bool)
-    there, share = warp_maps(maps, inside, how)
-    back, _ = warp_maps(there, share > 0.5, invert_affine(how))
+    moved, share = warp_maps(maps, inside, transform)
+    restored, _ = warp_maps(moved, share > 0.5, invert_affine(transform))
     middle = (slice(None), slice(None), slice(5, 11), slice(5, 11))
-    torch.testing.assert_close(back[middle], maps[middle], atol=0.1, rtol=0)
+    torch.testing.assert_close(restored[middle], maps[middle], atol=0.1, rtol=0)
 
 
 def test_what_the_network_sees_does_not_depend_on_how_long_or_how_many_channels_are() -> None:
-    pictures = patches(2, grid=(8, 8), width=6)
-    longer = Patches(3 * pictures.tokens, pictures.valid_mask, (8, 8))
+    images = patches(2, grid=(8, 8), width=6)
+    longer = Patches(3 * images.tokens, images.valid_mask, (8, 8))
     turned, _ = torch.linalg.qr(torch.randn(9, 9, generator=torch.Generator().manual_seed(1)))
-    wider = Patches(pictures.tokens @ turned[:6], pictures.valid_mask, (8, 8))
-    torch.testing.assert_close(similarity_maps(longer), similarity_maps(pictures), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(similarity_maps(wider), similarity_maps(pictures), atol=1e-4, rtol=1e-4)
+    wider = Patches(images.tokens @ turned[:6], images.valid_mask, (8, 8))
+    torch.testing.assert_close(similarity_maps(longer), similarity_maps(images), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(similarity_maps(wider), similarity_maps(images), atol=1e-4, rtol=1e-4)
 
 
 def test_bars_are_unseen() -> None:
-    with_bars, otherwise = patches(1, bars=(0, 4)), patches(1, bars=(0, 4))
+    with_bars, otherwise = patches(1, padding=(0, 4)), patches(1, padding=(0, 4))
     otherwise.tokens[:, :, [0, 4]] = -7
     assert torch.equal(similarity_maps(with_bars), similarity_maps(otherwise))
 
@@ -81,9 +81,9 @@ def test_bars_are_unseen() -> None:
 def test_the_shipped_weights_are_those_of_the_code() -> None:
     network = load_registration()
     assert not network.training
-    how = network(similarity_maps(patches(4, grid=(16, 16), width=20)))
-    assert how.shape == (4, 2, 3)
-    assert (how[:, :, 2].abs() <= MAX_SHIFT).all()
+    transform = network(similarity_maps(patches(4, grid=(16, 16), width=20)))
+    assert transform.shape == (4, 2, 3)
+    assert (transform[:, :, 2].abs() <= MAX_SHIFT).all()
     assert WEIGHTS.stat().st_size < 1_000_000
     assert len(SHA256) == 64
 

@@ -1,5 +1,6 @@
 """Times as a person types them."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -28,6 +29,6 @@ def test_a_span_or_a_date_becomes_a_moment_in_utc(typed: str, meant: datetime) -
 
 
 @pytest.mark.parametrize("typed", ["", "yesterday", "1y", "h", "-1h", "99999999w", "2026-13-01"])
-def test_what_is_no_time_is_told_with_the_way_to_write_one(typed: str) -> None:
-    with pytest.raises(ValueError, match="is no time: write a span such as 90s"):
+def test_text_that_is_no_time_raises_a_value_error(typed: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(typed))):
         parse_time(typed, NOON)

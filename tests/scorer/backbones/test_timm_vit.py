@@ -116,7 +116,7 @@ def test_in_bf16_normals_are_held_to_the_same_weights_in_fp32(folder: WeightsSto
     chosen = []
     for precision in ("fp32", "bf16"):
         settings = asked(folder).model_copy(update={"detector": "patchcore", "precision": precision})
-        chosen.append(detectors.load(settings, Framing("stretch")).references(pictures, "part").tensors["kept"])
+        chosen.append(detectors.load(settings, Framing("stretch")).references(pictures, "part").tensors["coreset"])
     assert torch.equal(*chosen)
 
 

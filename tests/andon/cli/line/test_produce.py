@@ -45,7 +45,8 @@ def test_without_a_database_in_reach_a_producer_can_do_without_asking(andon: And
 def test_an_unchecked_name_can_not_leave_the_spools_folder(andon: Andon, dataset: Path) -> None:
     refused = andon("produce", "../s1", "--source", f"replay:{dataset}", "--unchecked")
     assert refused.code == 1
-    assert "can't name a station" in refused.err
+    assert "'../s1'" in refused.err
+    assert not Path(".andon/spool").exists() or list(Path(".andon/spool").iterdir()) == []
 
 
 def test_a_database_that_is_away_does_not_keep_a_camera_from_starting(
@@ -54,7 +55,7 @@ def test_a_database_that_is_away_does_not_keep_a_camera_from_starting(
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", "postgresql+psycopg://andon@127.0.0.1:1/andon")
     produced = andon("produce", "s1", "--source", f"replay:{dataset}", "--limit", "2")
     assert (produced.code, produced.out) == (0, "2 frames of s1 published.\n")
-    assert "Whether there is a station s1 could not be checked" in produced.err
+    assert "postgresql+psycopg://andon@127.0.0.1:1/andon" in produced.err
 
 
 def test_a_bus_that_is_away_leaves_the_frames_in_the_spool_and_says_so(
@@ -84,7 +85,7 @@ def test_a_signal_stops_it_cleanly_and_nothing_captured_is_lost(
     process.send_signal(asked)
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0
-    assert "Stopping: what was captured is flushed." in err
+    assert "Stopping: " in err
     assert "Traceback" not in err
     published = int(out.split()[0])
     assert published > 0
@@ -99,7 +100,7 @@ def test_a_metrics_port_in_use_is_told(andon: Andon, dataset: Path) -> None:
         port = other.getsockname()[1]
         refused = andon("produce", "s1", "--source", f"replay:{dataset}", "--metrics-port", port)
     assert refused.code == 1
-    assert f"/metrics can't be served on 127.0.0.1:{port}" in refused.err
+    assert f"127.0.0.1:{port}" in refused.err
 
 
 @pytest.mark.parametrize("words", [("config",), ("station", "show", "s1")])

@@ -19,10 +19,10 @@ FETCH = """
 import sys
 from pathlib import Path
 from scorer.errors import ScorerError
-from scorer.backbones.weights.store import WeightsFolder
+from scorer.backbones.weights.store import WeightsStore
 from scorer.backbones.weights.fetch import fetch
 try:
-    kept = fetch(WeightsFolder(Path(sys.argv[1])), sys.argv[2], lambda done, total: print("bytes", done, total))
+    kept = fetch(WeightsStore(Path(sys.argv[1])), sys.argv[2], lambda done, total: print("bytes", done, total))
     print("kept", kept.card.name, kept.card.source)
 except ScorerError as error:
     print("told", type(error).__name__, error)
@@ -110,7 +110,7 @@ def test_the_repository_is_the_one_of_the_tag_itself(tmp_path: Path, other_weigh
         in other_weights.asked
     )
     assert told[0].startswith("bytes 10 ")
-    assert told[-1].startswith("told BadWeights")
+    assert told[-1].startswith("told InvalidWeights")
     assert "does not fit the model; missing: " in told[-1]
     assert list(tmp_path.glob("*.safetensors")) == []
 
@@ -139,7 +139,7 @@ def test_a_transformer_of_timms_comes_from_its_own_repository(tmp_path: Path, ot
     told = fetched(tmp_path, "timm/test_vit", other_transformer.server_port)
     assert "/timm/test_vit.r160_in1k/resolve/main/model.safetensors" in other_transformer.asked
     assert told[0].startswith("bytes 10 ")
-    assert told[-1].startswith("told BadWeights")
+    assert told[-1].startswith("told InvalidWeights")
     assert "as timm's test_vit does not fit the model; missing: blocks.0." in told[-1]
     assert list(tmp_path.glob("*.safetensors")) == []
 

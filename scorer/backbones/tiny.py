@@ -5,12 +5,9 @@ One trunk has two outputs at stride 16: one learned from ResNet-18's layer3, one
 
 from copy import deepcopy
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 from torch.nn import functional
 
@@ -22,7 +19,6 @@ from scorer.engines.precision import rounding
 from scorer.engines.protocol import SINGLE_CALL, EngineOptions
 from scorer.engines.registry import compile_network
 from scorer.engines.selection import TORCH_FP32, engine_options, select_engine
-from scorer.errors import InvalidWeights
 from scorer.imaging.framing import CellBox
 from scorer.settings import ScorerSettings
 
@@ -206,18 +202,6 @@ def load_tiny_on_engine(settings: ScorerSettings, device: torch.device) -> TinyB
 
 def read_tiny(path: Path = WEIGHTS, expected: str | None = SHA256) -> tuple[TinyNetwork, str]:
     """Return the network and its file's sha256; see `load_tiny`."""
-    if not path.is_file():
-        raise InvalidWeights(f"The weights of {NAME} are not at {path}; install the package again.")
-    content = path.read_bytes()
-    found = sha256(content).hexdigest()
-    if expected is not None and found != expected:
-        raise InvalidWeights(
-            f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
-            "install the package again."
-        )
     network = TinyNetwork()
-    try:
-        checkpoints.load_into(network, load(content), str(path))
-    except SafetensorError as error:
-        raise InvalidWeights(f"{path} is no whole safetensors file: {error}") from error
+    found = checkpoints.load_packaged(network, path, expected, NAME)
     return network, found

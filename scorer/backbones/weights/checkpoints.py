@@ -3,12 +3,14 @@
 import re
 import warnings
 from collections.abc import Collection, Mapping
+from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 from torch import nn
 
 from scorer.errors import InvalidWeights
@@ -34,6 +36,34 @@ def load_into(
     """Load tensors into a module once they pass `check_state_dict`."""
     check_state_dict(module.state_dict(), tensors, called, optional)
     module.load_state_dict(tensors, strict=False)
+
+
+def load_packaged(module: nn.Module, path: Path, expected: str | None, called: str) -> str:
+    """Load the weights that ship in this package into a module, and return the sha256 of their file.
+
+    Args:
+        module: The network, loaded in place.
+        path: The safetensors file.
+        expected: The sha256 that the file must have; None for any.
+        called: The weights' name in messages.
+
+    Raises:
+        InvalidWeights: The file is missing, cut short, changed or of another network.
+    """
+    if not path.is_file():
+        raise InvalidWeights(f"The weights of {called} are not at {path}; install the package again.")
+    content = path.read_bytes()
+    found = sha256(content).hexdigest()
+    if expected is not None and found != expected:
+        raise InvalidWeights(
+            f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
+            "install the package again."
+        )
+    try:
+        load_into(module, load(content), str(path))
+    except SafetensorError as error:
+        raise InvalidWeights(f"{path} is no whole safetensors file: {error}") from error
+    return found
 
 
 def check_state_dict(

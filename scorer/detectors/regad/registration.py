@@ -6,13 +6,10 @@ mean, to the mean of its rim, and to their own neighbours.
 """
 
 import math
-from hashlib import sha256
 from pathlib import Path
 
 import torch
 from einops import rearrange
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 from torch.nn import functional
 
@@ -20,7 +17,6 @@ from scorer.backbones.weights import checkpoints
 from scorer.detectors.anomalydino import rim_cells
 from scorer.detectors.patch_based.patches import Patches
 from scorer.distances.euclidean import concat_unit_layers
-from scorer.errors import InvalidWeights
 
 WEIGHTS = Path(__file__).with_name("registration.safetensors")
 SHA256 = "4165841561f859f0d80a6c9f85eb955ca99d2e218489ffeeb8fac109318b17a6"
@@ -109,20 +105,8 @@ def load_registration(path: Path = WEIGHTS, expected: str | None = SHA256) -> Re
 
     Raises `InvalidWeights` for a file that is missing, cut short, changed or of another network.
     """
-    if not path.is_file():
-        raise InvalidWeights(f"RegAD's registration weights are not at {path}; install the package again.")
-    content = path.read_bytes()
-    found = sha256(content).hexdigest()
-    if expected is not None and found != expected:
-        raise InvalidWeights(
-            f"{path} has sha256 {found[:12]}…, not {expected[:12]}…: it was cut short or changed; "
-            "install the package again."
-        )
     network = RegistrationNetwork()
-    try:
-        checkpoints.load_into(network, load(content), str(path))
-    except SafetensorError as error:
-        raise InvalidWeights(f"{path} is no whole safetensors file: {error}") from error
+    checkpoints.load_packaged(network, path, expected, "RegAD's registration")
     return network.eval().requires_grad_(False)
 
 

@@ -2,4 +2,5 @@
 
 from dashboard.app.frame import draw
 
-draw()
+if __name__ == "__main__":  # a process that multiprocessing starts imports this file too, under another name
+    draw()

@@ -34,7 +34,7 @@ demo: .venv/runtime.stamp  ## Run a simulated line with its dashboard (FRAMES=30
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 QUICK := tests/alerts/kpis tests/alerts/rules tests/alerts/statistics tests/andon/services tests/andon/test_good_images.py \
-	tests/andon/test_logging_setup.py tests/andon/test_settings.py tests/foundation tests/ingest/producer tests/ingest/sources \
+	tests/andon/test_logging_setup.py tests/andon/test_settings.py tests/foundation tests/imaging tests/ingest/producer tests/ingest/sources \
 	tests/scorer/distances tests/scorer/imaging tests/storage/line
 
 quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes

@@ -24,7 +24,6 @@ EXTRA_OF_MODULE: Final[Mapping[str, str]] = MappingProxyType(
         "s3fs": "s3",
         "safetensors": "scorer",
         "scipy": "alerts",
-        "simplejpeg": "scorer",
         "skimage": "simulated",
         "streamlit": "dashboard",
         "timm": "scorer",

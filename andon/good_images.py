@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from andon.errors import CommandFailed
-from ingest.errors import BadFrame
+from imaging.errors import BadImage
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -62,7 +62,7 @@ def collect_images(
         files: The files, in the order in which they are taken.
         limit: The most images to take.
         max_bytes: The largest file that is accepted.
-        check: Decodes an image, and raises `BadFrame` for one that can't be scored.
+        check: Decodes an image, and raises `BadImage` for one that can't be scored.
         progress: Called with the number of images so far.
 
     Raises:
@@ -86,7 +86,7 @@ def collect_images(
             continue
         try:
             check(data)
-        except BadFrame as error:
+        except BadImage as error:
             raise CommandFailed(f"{file} can't be a good image: {error}") from None
         first_by_content[content] = file
         images.append(GoodImage(file.name, data))

@@ -3,6 +3,7 @@
 AndonError
 ├── Retriable
 ├── PluginError
+├── BadImage
 ├── IngestError
 │   ├── BusUnavailable              Retriable, cause "bus"
 │   ├── BusMisconfigured

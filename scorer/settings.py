@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaging.limits import MAX_BYTES, MAX_PIXELS, ImageLimits
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineSetting = Literal["auto", "torch", "openvino", "onnxruntime", "cuda-graphs"]
 
@@ -82,12 +84,12 @@ class ScorerSettings(BaseModel):
         description="Maximum number of frames, of any stations, in one model call, for example 16.",
     )
     max_image_pixels: int = Field(
-        default=100_000_000,
+        default=MAX_PIXELS,
         ge=1,
         description="Frames with more pixels (width times height) are rejected before decoding, for example 100000000.",
     )
     max_image_bytes: int = Field(
-        default=64 * 1024 * 1024,
+        default=MAX_BYTES,
         ge=1,
         description="Frames with more encoded bytes are rejected before decoding, for example 67108864 (64 MiB).",
     )
@@ -173,3 +175,8 @@ class ScorerSettings(BaseModel):
         gt=0,
         description="Maximum seconds between two retries, for example 15.",
     )
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """The limits on encoded images, as the decoder takes them."""
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels)

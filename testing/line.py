@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from foundation.clock import Clock, utc_now
+from imaging.rgb import RgbImage
 from ingest import schema
 from ingest.bus.protocol import Message
 from ingest.bus.registry import open_bus
 from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
 from scorer.detectors import registry
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.worker.loop import ScoringWorker
 from scorer.worker.progress import Progress

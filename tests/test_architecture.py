@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing", "benchmarks", "tests")
+ROOMS = (
+    *("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"),
+    *("testing", "benchmarks", "tests"),
+)
 MAY_IMPORT: dict[str, set[str]] = {
     "foundation": set(),
+    "imaging": {"foundation"},
     "ingest": {"foundation"},
     "storage": {"foundation"},
-    "scorer": {"foundation", "ingest", "storage"},
+    "scorer": {"foundation", "imaging", "ingest", "storage"},
     "alerts": {"foundation", "storage"},
-    "dashboard": {"foundation", "storage", "alerts"},
-    "andon": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard"},
-    "testing": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
-    "benchmarks": {"foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
+    "dashboard": {"foundation", "imaging", "storage", "alerts"},
+    "andon": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard"},
+    "testing": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
+    "benchmarks": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
 }
 ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
 TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}

@@ -21,10 +21,10 @@ from alerts.rules.score_drift import ScoreDrift
 from benchmarks.alert_rules.run_length import SEED, frame, simulate_until_alarm
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import report_results
+from imaging.decode import decode
+from imaging.rgb import RgbImage
 from scorer.detectors import registry
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.alerts.rule_inputs import VerdictEvent
@@ -80,7 +80,7 @@ def score_dataset(folder: Path) -> RecordedScores:
     detector = registry.load(settings, Framing("stretch"))
 
     def read(files: Sequence[Path]) -> list[RgbImage]:
-        return [decode(file.read_bytes(), settings).pixels for file in files]
+        return [decode(file.read_bytes(), settings.image_limits).pixels for file in files]
 
     generator = np.random.default_rng(SEED)
     normals = generator.permutation(np.array(sorted((folder / "train" / "good").iterdir()), dtype=object))[:NORMALS]

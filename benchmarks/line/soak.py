@@ -17,10 +17,10 @@ import torch
 from benchmarks.line.benchmark_line import BenchmarkLine, benchmark_line, render_jpeg
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
+from imaging.rgb import RgbImage
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector, References, Scores
 from scorer.imaging.framing import Framed, Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.worker.progress import Progress
 

@@ -14,9 +14,9 @@ import torch
 from benchmarks.line.benchmark_line import random_clip_weights, render_jpeg
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
+from imaging.decode import decode
 from scorer.detectors import registry
 from scorer.images import RetriableImageStore
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.blobs.anomaly_maps import encode_map
@@ -41,9 +41,10 @@ def _stage_times(settings: ScorerSettings, folder: Path) -> dict[str, float]:
     framing = Framing()
     detector = registry.load(settings, framing)
     data = [render_jpeg(number) for number in range(FRAMES)]
-    images = [decode(jpeg, settings, detector.target_size).pixels for jpeg in data]
+    limits = settings.image_limits
+    images = [decode(jpeg, limits, detector.target_size).pixels for jpeg in data]
     framed = [detector.prepare(image) for image in images]
-    normals = [decode(render_jpeg(1000 + number), settings, detector.target_size).pixels for number in range(NORMALS)]
+    normals = [decode(render_jpeg(1000 + number), limits, detector.target_size).pixels for number in range(NORMALS)]
     references = detector.references(normals, "part")
     batches = [framed[first : first + BATCH] for first in range(0, FRAMES, BATCH)]
     encoded = [detector.encode(batch) for batch in batches]
@@ -52,7 +53,7 @@ def _stage_times(settings: ScorerSettings, folder: Path) -> dict[str, float]:
     store = RetriableImageStore(ImageStore(str(folder)))
     unique = iter(range(10**9))
     return {
-        "decode_ms": _cpu_ms(lambda: [decode(jpeg, settings, detector.target_size) for jpeg in data]),
+        "decode_ms": _cpu_ms(lambda: [decode(jpeg, limits, detector.target_size) for jpeg in data]),
         "frame_ms": _cpu_ms(lambda: [detector.prepare(image) for image in images]),
         "encode_ms": _cpu_ms(lambda: [detector.encode(batch) for batch in batches]),
         "score_ms": _cpu_ms(lambda: [detector.score_features(batch, [references] * BATCH) for batch in encoded]),

@@ -26,12 +26,12 @@ from benchmarks.line.benchmark_line import (
 )
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
+from imaging.decode import decode
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector
 from scorer.engines.devices import default_score_threads, resolve_device
 from scorer.engines.measurements import FILE, read_measurements
 from scorer.engines.precision import has_fast_bf16
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framed, Framing
 from scorer.settings import ScorerSettings
 
@@ -127,7 +127,7 @@ def network_images_per_second(
     detector: Detector, images: Sequence[bytes], settings: ScorerSettings, duration_s: float
 ) -> float:
     """Return images per second through the network alone, in the worker's micro-batches and threads."""
-    framed = [detector.prepare(decode(data, settings, detector.target_size).pixels) for data in images]
+    framed = [detector.prepare(decode(data, settings.image_limits, detector.target_size).pixels) for data in images]
     batch, threads = settings.model_batch_frames, default_score_threads(settings.device)
 
     def call(thread: int) -> float:

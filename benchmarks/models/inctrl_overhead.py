@@ -18,6 +18,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.openclip import OpenClip, build_network, find_architecture
 from scorer.detectors.inctrl.heads import InCtrlHeads
 from scorer.detectors.inctrl.method import InCtrl
@@ -25,7 +26,6 @@ from scorer.detectors.inctrl.model import InCtrlModel
 from scorer.detectors.whole_image import WholeImageDetector
 from scorer.engines.precision import Precision, has_fast_bf16
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 
 MODEL = "ViT-B-16-plus-240"
 NORMALS = 4

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.peers.resnet_backbone import SIDE_PX
+from imaging.decode import decode
+from imaging.rgb import RgbImage
 from scorer.backbones.image_resize import frame_image
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 
 SHOTS = 4
@@ -49,7 +49,8 @@ def read_peer_dataset(folder: Path, limit: int) -> PeerDataset:
     def read_sample(paths: Iterable[Path], count: int) -> list[RgbImage]:
         files = sorted(paths)
         chosen = random.Random(0).sample(files, min(count, len(files)))
-        return [frame_image(STRETCH, decode(path.read_bytes(), settings).pixels, (SIDE_PX, SIDE_PX)) for path in chosen]
+        images = [decode(path.read_bytes(), settings.image_limits).pixels for path in chosen]
+        return [frame_image(STRETCH, image, (SIDE_PX, SIDE_PX)) for image in images]
 
     good = read_sample((folder / "test" / "good").iterdir(), limit)
     bad = read_sample((path for path in (folder / "test").glob("*/*") if path.parent.name != "good"), limit)

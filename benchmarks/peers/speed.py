@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from benchmarks.peers.anomalib_process import Anomalib
 from benchmarks.peers.dataset import NOUN, STRETCH, PeerDataset, write_images
 from benchmarks.peers.methods import CPU, anomalib_options, build_detectors, worker_settings
+from imaging.rgb import RgbImage
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.image_resize import frame_image
 from scorer.backbones.openclip import OpenClip, build_network, find_architecture, image_size_of
@@ -22,7 +23,6 @@ from scorer.detectors.clip.winclip import WinClip, WinClipModel
 from scorer.detectors.protocol import Detector, References
 from scorer.detectors.whole_image import WholeImageDetector
 from scorer.engines.precision import Precision
-from scorer.imaging.rgb import RgbImage
 
 CLIP = "ViT-B-16-plus-240"
 TORCH_IN_FP32 = ", torch in fp32"

@@ -9,8 +9,8 @@ import torch
 from einops import rearrange
 from torch.nn import functional
 
+from imaging.rgb import RgbImage
 from scorer.imaging.framing import DeviceResize, Framing
-from scorer.imaging.rgb import RgbImage
 
 RESIZING_DEVICES = ("cuda",)
 """Types of devices that resize images themselves."""

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from imaging.rgb import RgbImage
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 
 
 def frame_image(framing: Framing, image: RgbImage, size: tuple[int, int]) -> RgbImage:

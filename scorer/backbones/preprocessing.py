@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from imaging.rgb import RgbImage
 from scorer.backbones.device_resize import can_resize_later, framing_identity, resize_on_device, resizes_on_device
 from scorer.backbones.image_resize import frame_image
 from scorer.engines.devices import to_device
 from scorer.imaging.framing import DeviceResize, Framed, Framing
-from scorer.imaging.rgb import RgbImage
 
 
 @dataclass(frozen=True, slots=True)

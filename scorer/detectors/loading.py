@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from ingest.errors import BadFrame
+from imaging.decode import decode
+from imaging.errors import BadImage
+from imaging.rgb import RgbImage
 from scorer.detectors.protocol import References, Scores
 from scorer.errors import InvalidImage
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import Device, ScorerSettings
 from storage.line.stations import FramingKind
 
@@ -88,8 +88,8 @@ class LoadedDetector:
     def _read(self, image: ImageInput, position: int) -> RgbImage:
         if isinstance(image, str | Path):
             try:
-                return decode(Path(image).read_bytes(), self._settings, self._detector.target_size).pixels
-            except BadFrame as error:
+                return decode(Path(image).read_bytes(), self._settings.image_limits, self._detector.target_size).pixels
+            except BadImage as error:
                 raise InvalidImage(f"Image {position}, {image}, cannot be decoded: {error}") from error
         if isinstance(image, Image.Image):
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
+from imaging.rgb import RgbImage
 from scorer.errors import InvalidNormalSet
-from scorer.imaging.rgb import RgbImage
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from imaging.rgb import RgbImage
 from scorer.imaging.framing import Framed
-from scorer.imaging.rgb import RgbImage
 
 if TYPE_CHECKING:
     import torch

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.detectors.normal_sets import in_original_order, order_by_content, require_normal_count
 from scorer.detectors.patch_based.station_groups import score_groups_separately
@@ -19,7 +20,6 @@ from scorer.detectors.protocol import References, Scores
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.errors import InvalidNormalSet
 from scorer.imaging.framing import Framed, Framing
-from scorer.imaging.rgb import RgbImage
 
 ENCODE_BATCH_SIZE = 8
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import BadFrame
+from imaging.decode import decode
+from imaging.errors import BadImage
+from imaging.rgb import RgbImage
 from scorer.evaluation.errors import EvaluationError
-from scorer.imaging.decode import decode
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
@@ -109,8 +109,8 @@ def read_image(path: Path, limits: ScorerSettings) -> RgbImage:
         EvaluationError: The file is not an image within the limits; the message names it.
     """
     try:
-        return decode(path.read_bytes(), limits).pixels
-    except BadFrame as error:
+        return decode(path.read_bytes(), limits.image_limits).pixels
+    except BadImage as error:
         raise EvaluationError(f"{path}: {error}") from error
 
 

@@ -8,13 +8,13 @@ from statistics import median
 import numpy as np
 
 from foundation.atomic_files import replace_file
+from imaging.rgb import RgbImage
+from imaging.rotation import rotate
 from scorer.detectors.normal_sets import content_digest
 from scorer.detectors.patch_based.detector import ENCODE_BATCH_SIZE
 from scorer.detectors.patch_based.patches import Patches
 from scorer.evaluation.datasets import read_image
 from scorer.evaluation.timing import Timer
-from scorer.imaging.rgb import RgbImage
-from scorer.imaging.rotation import rotate
 from scorer.settings import ScorerSettings
 
 MAX_CACHE_BYTES = 6 * 1024**3

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from ingest.errors import BadFrame
+from imaging.decode import decode
+from imaging.errors import BadImage
 from scorer.images import RetriableImageStore
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framed
 from scorer.recipes.recipe import Recipe
 from scorer.settings import ScorerSettings
@@ -36,8 +36,8 @@ class Rescorer:
     def _framed(self, reference: str, recipe: Recipe) -> Framed | None:
         try:
             data = self._images.get(reference)
-            image = decode(data, self._settings, recipe.detector.target_size).pixels
-        except (NotFound, BadFrame) as error:
+            image = decode(data, self._settings.image_limits, recipe.detector.target_size).pixels
+        except (NotFound, BadImage) as error:
             log.warning("a frame can't be scored again", image=reference, error=str(error))
             return None
         return recipe.detector.prepare(image)

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import structlog
 
 from foundation.clock import Clock
-from ingest.errors import BadFrame
+from imaging import decode
+from imaging.errors import BadImage
+from imaging.rgb import RgbImage
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector, References
 from scorer.engines.devices import memory_bytes, resolve_device
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
-from scorer.imaging import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.recipes.calibration import calibrate
 from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
@@ -103,8 +103,8 @@ class RecipeLoader:
 
     def _normal(self, reference: str, name: str, detector: Detector) -> RgbImage:
         try:
-            return decode.decode(self._images.get(reference), self._settings, detector.target_size).pixels
-        except (NotFound, BadFrame) as error:
+            return decode.decode(self._images.get(reference), self._settings.image_limits, detector.target_size).pixels
+        except (NotFound, BadImage) as error:
             raise InvalidNormalSet(f"The normal image {name} can't be used: {error}") from error
 
     def _threshold(

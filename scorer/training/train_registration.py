@@ -22,12 +22,12 @@ from safetensors.torch import save
 from torch.nn import functional
 
 from foundation.atomic_files import write_file
+from imaging.rgb import RgbImage
 from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad.registration import MIN_COVERAGE, RegistrationNetwork, similarity_maps, warp_maps
 from scorer.distances.euclidean import concat_unit_layers
-from scorer.imaging.rgb import RgbImage
 from scorer.training.images.crops import RandomCrops
 
 _log = structlog.get_logger()

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 
+from imaging.decode import open_image
+from imaging.errors import BadImage
+from imaging.pillow_warnings import suppress_pillow_warnings
 from ingest.errors import BadFrame
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
 from scorer.imaging.byte_budget import ByteBudget
-from scorer.imaging.decode import open_image
-from scorer.imaging.pillow_warnings import suppress_pillow_warnings
 from scorer.settings import ScorerSettings
 from scorer.worker.batch import LookedUp, Rejected, Scorable, Unscorable, reject
 from storage.errors import NotFound
@@ -55,11 +56,11 @@ class FrameDecoder:
         recipe = found.recipe
         try:
             data = self._fetch(found)
-            image = open_image(data, self._settings)
+            image = open_image(data, self._settings.image_limits)
             with self._budget.reserve(len(data) + image.decoded_bytes):
                 decoded = image.decode(None if recipe is None else recipe.detector.target_size)
                 framed = None if recipe is None else recipe.detector.prepare(decoded.pixels)
-        except BadFrame as error:
+        except (BadFrame, BadImage) as error:
             return reject(found, error.reason, str(error))
         reference = _image_reference(found, pending)
         if recipe is None or framed is None:

@@ -17,7 +17,7 @@ from ingest.settings import IngestSettings
 from testing.availability import skip_unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("foundation", "ingest", "storage", "scorer", "alerts", "dashboard", "andon")
+SHIPPED = ("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon")
 UV = Path(sys.executable).with_name("uv")
 
 pytestmark = pytest.mark.timeout(600)

@@ -6,7 +6,7 @@ import pytest
 
 from andon.errors import CommandFailed
 from andon.good_images import CollectedImages, collect_images, find_image_files
-from ingest.errors import BadFrame
+from imaging.errors import BadImage
 
 
 def fill(folder: Path, **contents: bytes) -> Path:
@@ -18,7 +18,7 @@ def fill(folder: Path, **contents: bytes) -> Path:
 
 def refuses_bad(data: bytes) -> None:
     if data.startswith(b"bad"):
-        raise BadFrame("not-an-image", "it is no picture in a format that is read here.")
+        raise BadImage("not-an-image", "it is no picture in a format that is read here.")
 
 
 def taken(folder: Path, limit: int | None = None, max_bytes: int = 100) -> CollectedImages:

@@ -5,14 +5,17 @@ import re
 import alerts.errors
 import andon.errors
 import foundation.errors
+import imaging.errors
 import ingest.errors
 import scorer.errors
 import scorer.evaluation.errors
 import storage.errors
 from foundation.errors import AndonError, Retriable
 
-MODULES = (foundation.errors, ingest.errors, storage.errors, scorer.errors, scorer.evaluation.errors, alerts.errors,
-           andon.errors)  # fmt: skip
+MODULES = (
+    *(foundation.errors, imaging.errors, ingest.errors, storage.errors, scorer.errors, scorer.evaluation.errors),
+    *(alerts.errors, andon.errors),
+)
 LINE = re.compile(r'^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: +Retriable, cause "(?P<cause>\w+)")?$', re.MULTILINE)
 
 

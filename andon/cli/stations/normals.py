@@ -267,7 +267,7 @@ def _tell(station: str, answer: "WhatIfResult") -> None:
 def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "CollectedImages":
     from andon import good_images
     from andon.cli.progress import progress_counter
-    from scorer.imaging.decode import decode
+    from imaging.decode import decode
 
     files = good_images.find_image_files(paths)
     with progress_counter("images checked", min(limit or len(files), len(files))) as advance:
@@ -275,7 +275,7 @@ def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "Coll
             files,
             limit=limit,
             max_bytes=settings.scorer.max_image_bytes,
-            check=lambda data: decode(data, settings.scorer),
+            check=lambda data: decode(data, settings.scorer.image_limits),
             progress=advance,
         )
 

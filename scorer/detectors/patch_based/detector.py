@@ -7,6 +7,8 @@ from hashlib import sha256
 import torch
 from einops import rearrange
 
+from imaging.rgb import RgbImage
+from imaging.rotation import rotate
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import CropsPadding, PatchBackbone
 from scorer.detectors.normal_sets import in_original_order, order_by_content, require_normal_count
@@ -15,8 +17,6 @@ from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.patch_based.station_groups import StationGroups, score_groups_separately
 from scorer.detectors.protocol import References, Scores
 from scorer.imaging.framing import CellBox, Framed, Framing
-from scorer.imaging.rgb import RgbImage
-from scorer.imaging.rotation import rotate
 
 ENCODE_BATCH_SIZE = 16
 

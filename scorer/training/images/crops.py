@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from scorer.imaging.rgb import RgbImage
+from imaging.rgb import RgbImage
 from scorer.training.images.synthetic_surfaces import add_blemishes, synthesise_surface
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.errors import BadFrame
+from imaging.decode import decode
+from imaging.errors import BadImage
+from imaging.limits import ImageLimits
+from imaging.rgb import RgbImage
 from scorer.errors import ScorerError
 from scorer.evaluation.datasets import IMAGE_SUFFIXES
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
-from scorer.settings import ScorerSettings
 from scorer.training.images.crops import AugmentationProbabilities, RandomCrops
 from scorer.training.images.synthetic_anomalies import synthesise_anomaly
 from storage.line.normal_sets import MIN_IMAGES
@@ -203,8 +203,8 @@ def _alternate_defects(generator: np.random.Generator, test: Path) -> list[Path]
 def _reader(path: Path) -> ReadImage:
     def read() -> RgbImage:
         try:
-            return decode(path.read_bytes(), ScorerSettings()).pixels
-        except (BadFrame, OSError) as error:
+            return decode(path.read_bytes(), ImageLimits()).pixels
+        except (BadImage, OSError) as error:
             raise BadTrainingData(f"{path} can't be read; repair or remove it: {error}") from error
 
     return read

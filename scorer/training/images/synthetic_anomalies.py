@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from scorer.imaging.rgb import RgbImage
+from imaging.rgb import RgbImage
 from scorer.training.images.synthetic_surfaces import random_path, synthesise_surface
 
 Mask = npt.NDArray[np.bool_]

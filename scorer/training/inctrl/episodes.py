@@ -18,7 +18,7 @@ from einops import rearrange
 from safetensors.torch import load_file, save_file
 
 from foundation.atomic_files import replace_file
-from scorer.imaging.rgb import RgbImage
+from imaging.rgb import RgbImage
 from scorer.training.images.dataset import BadTrainingData, ReadImage, TrainingClass
 
 ENCODE_BATCH_SIZE = 8

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.image_resize import frame_image
 from scorer.backbones.protocol import PatchBackbone
 from scorer.detectors.inctrl.model import InCtrlModel
 from scorer.detectors.inctrl.visual import mean_embedding
 from scorer.distances import cosine
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.training.inctrl.episodes import BackboneFeatures
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from imaging.rotation import rotate
 from scorer.backbones.filterbank import Filterbank
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors import registry
@@ -15,7 +16,6 @@ from scorer.detectors.protocol import Detector
 from scorer.detectors.registry import PATCH_METHODS
 from scorer.errors import InvalidNormalSet
 from scorer.imaging.framing import Framing
-from scorer.imaging.rotation import rotate
 from scorer.settings import ScorerSettings
 from storage.line.stations import FramingKind
 from testing.line import part

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imaging.rgb import RgbImage
 from scorer.detectors.loading import LoadedDetector, load_detector
 from scorer.errors import InvalidImage, InvalidNormalSet, UnknownDetector
-from scorer.imaging.rgb import RgbImage
 from testing.line import part
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imaging.decode import decode
+from imaging.rgb import RgbImage
 from scorer.evaluation.datasets import read_dataset
 from scorer.evaluation.errors import EvaluationError
 from scorer.evaluation.evaluate import EvaluationConfig, EvaluationResults, evaluate
 from scorer.evaluation.metrics import auroc
 from scorer.evaluation.results_log import ResultsLog
 from scorer.evaluation.specs import load_backbone_setup, load_patch_detector
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.evaluation.dataset_folder import write_dataset
 
@@ -75,7 +75,7 @@ def test_metrics_are_those_of_the_detector_as_a_station_uses_it(config: Evaluati
     detector = load_patch_detector("nearest-patch", dataset.name, setup, SETTINGS)
 
     def images(paths: Sequence[Path]) -> list[RgbImage]:
-        return [decode(path.read_bytes(), SETTINGS).pixels for path in paths]
+        return [decode(path.read_bytes(), SETTINGS.image_limits).pixels for path in paths]
 
     references = detector.references(images(dataset.draw(3, 0)), "part")
     good, bad = (detector.score(images(paths), references).image_scores for paths in (dataset.good, dataset.bad))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from imaging.rgb import RgbImage
 from scorer.detectors.patch_based.detector import ENCODE_BATCH_SIZE
 from scorer.detectors.patch_based.patches import Patches
 from scorer.evaluation.datasets import Dataset, read_dataset, read_image
@@ -14,7 +15,6 @@ from scorer.evaluation.specs import load_backbone_setup, load_patch_detector
 from scorer.evaluation.timing import Timer
 from scorer.evaluation.token_cache import TokenCache
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.evaluation.dataset_folder import write_dataset
 

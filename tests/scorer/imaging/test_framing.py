@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from imaging.rgb import RgbImage
 from scorer.backbones.image_resize import frame_image
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from storage.line.stations import FramingKind
 
 EIGHT = np.arange(64, dtype=np.float32).reshape(8, 8)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from imaging.decode import decode
+from imaging.limits import ImageLimits
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_based.detector import PatchDetector
-from scorer.imaging.decode import decode
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate
-from scorer.settings import ScorerSettings
 from testing.datasets import shared_path
 
 pytestmark = [pytest.mark.data, pytest.mark.usefixtures("one_thread")]
@@ -47,4 +47,4 @@ def test_no_more_good_parts_are_flagged_than_promised(name: str) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    return decode(path.read_bytes(), ScorerSettings()).pixels
+    return decode(path.read_bytes(), ImageLimits()).pixels

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imaging.rgb import RgbImage
 from scorer.distances import cosine
 from scorer.errors import InvalidWeights
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.training.checkpoints import ReportStep, run_to_last_step
 from scorer.training.images.dataset import (
     NO_ORIGIN,

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import torch as safetensors_torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
@@ -19,7 +20,6 @@ from scorer.detectors.protocol import Detector, Scores
 from scorer.detectors.whole_image import WholeImageDetector
 from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable, UnsupportedBackbone
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from scorer.training.checkpoints import ReportStep, run_to_last_step
 from scorer.training.coop.train import load_training_data, store_prompts, train_prompts

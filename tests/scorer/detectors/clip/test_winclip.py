@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import torch as safetensors_torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones import clip_windows
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.clip_windows import ClipWindows, window_cells
@@ -24,7 +25,6 @@ from scorer.detectors.protocol import Detector, Scores
 from scorer.detectors.whole_image import WholeImageDetector
 from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable, UnsupportedBackbone
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.backbones.tiny_clip import CONFIG, tiny_backbone, tiny_pixels
 

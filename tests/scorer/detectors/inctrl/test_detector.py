@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import torch as safetensors_torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 from scorer.backbones.weights.store import WeightsStore
 from scorer.detectors import registry
@@ -17,7 +18,6 @@ from scorer.detectors.protocol import Detector
 from scorer.detectors.whole_image import WholeImageDetector
 from scorer.errors import InvalidNormalSet, InvalidWeights, ModelUnavailable
 from scorer.imaging.framing import Framing
-from scorer.imaging.rgb import RgbImage
 from scorer.settings import ScorerSettings
 from tests.scorer.backbones.tiny_clip import CONFIG, PATCHES, tiny_backbone, tiny_heads, tiny_inctrl, tiny_pixels
 

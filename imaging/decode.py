@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ingest.errors import BadFrame
-from scorer.imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
-from scorer.imaging.pillow_warnings import suppress_pillow_warnings
-from scorer.imaging.rgb import RgbImage
-from scorer.settings import ScorerSettings
+from imaging.errors import BadImage
+from imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
+from imaging.limits import ImageLimits
+from imaging.pillow_warnings import suppress_pillow_warnings
+from imaging.rgb import RgbImage
 
 MIN_SIDE_PX = 8
 """Smaller images have nothing to inspect: a camera that sends them is broken."""
@@ -70,7 +70,7 @@ class OpenedImage:
                 inverse transform: many times faster, and it averages); without it, at full size.
 
         Raises:
-            BadFrame: ``several-pictures``, ``unsupported-pixels`` or ``corrupt-image``; nothing else is raised.
+            BadImage: ``several-pictures``, ``unsupported-pixels`` or ``corrupt-image``; nothing else is raised.
         """
         if self.image is None:
             size = self.height, self.width
@@ -81,11 +81,11 @@ class OpenedImage:
             return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, target_size)
 
 
-def open_image(data: bytes, limits: ScorerSettings) -> OpenedImage:
-    """Read an image's header; safe from any thread. Of `limits` only the two on images matter.
+def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
+    """Read an image's header; safe from any thread.
 
     Raises:
-        BadFrame: ``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels`` or
+        BadImage: ``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels`` or
             ``corrupt-image``; nothing else is raised.
     """
     _check_bytes(data, limits)
@@ -101,18 +101,18 @@ def open_image(data: bytes, limits: ScorerSettings) -> OpenedImage:
         return OpenedImage(data, content_type, image.height, image.width, image)
 
 
-def decode(data: bytes, limits: ScorerSettings, target_size: TargetSize | None = None) -> DecodedImage:
+def decode(data: bytes, limits: ImageLimits, target_size: TargetSize | None = None) -> DecodedImage:
     """Open and decode an image: see `open_image` and `OpenedImage.decode`."""
     return open_image(data, limits).decode(target_size)
 
 
-def _check_bytes(data: bytes, limits: ScorerSettings) -> None:
+def _check_bytes(data: bytes, limits: ImageLimits) -> None:
     if not data:
-        raise BadFrame("empty-image", "The frame's image has zero bytes; the camera or its driver sent nothing.")
-    if len(data) > limits.max_image_bytes:
-        raise BadFrame(
+        raise BadImage("empty-image", "The frame's image has zero bytes; the camera or its driver sent nothing.")
+    if len(data) > limits.max_bytes:
+        raise BadImage(
             "too-many-bytes",
-            f"The image has {len(data)} bytes and max_image_bytes is {limits.max_image_bytes}; raise it or send less.",
+            f"The image has {len(data)} bytes and max_image_bytes is {limits.max_bytes}; raise it or send less.",
         )
 
 
@@ -123,20 +123,20 @@ def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> 
         image.decodermaxblock = len(data)  # in one piece: the decoder acquires the GIL after each
         _ = image.size
     except Exception as error:  # readers raise whatever they trip over in hostile bytes
-        raise BadFrame("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
+        raise BadImage("corrupt-image", f"The {content_type} header can't be read: {_brief(error)}.") from error
     return image
 
 
 def _decoded(image: ImageFile.ImageFile, content_type: str, target_size: TargetSize | None) -> DecodedImage:
     """Decode with Pillow."""
     if (images := _image_count(image, content_type)) > 1:
-        raise BadFrame(
+        raise BadImage(
             "several-pictures",
             f"The file holds {images} images (an animation or several pages), and which of them shows the "
             "part is unknown; send each as a frame of its own.",
         )
     if image.mode not in READABLE_MODES:
-        raise BadFrame(
+        raise BadImage(
             "unsupported-pixels",
             f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
         )
@@ -147,7 +147,7 @@ def _decoded(image: ImageFile.ImageFile, content_type: str, target_size: TargetS
         image.load()
         pixels = _upright(_rgb(image), orientation)
     except Exception as error:  # decoders raise whatever they trip over in hostile bytes
-        raise BadFrame("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
+        raise BadImage("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
     return DecodedImage(np.ascontiguousarray(pixels), content_type)
 
 
@@ -156,28 +156,28 @@ def _image_count(image: ImageFile.ImageFile, content_type: str) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
     except Exception as error:  # as above
-        raise BadFrame("corrupt-image", f"The {content_type} image's pages can't be read: {_brief(error)}.") from error
+        raise BadImage("corrupt-image", f"The {content_type} image's pages can't be read: {_brief(error)}.") from error
 
 
 def _reader(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
     for content_type, signatures, reader in READERS:
         if data.startswith(signatures) and (content_type != "image/webp" or data[8:12] == b"WEBP"):
             return content_type, reader
-    raise BadFrame(
+    raise BadImage(
         "not-an-image",
         f"The image begins with {data[:8]!r}, which is none of JPEG, PNG, TIFF, BMP and WebP.",
     )
 
 
-def _check_size(width: int, height: int, limits: ScorerSettings) -> None:
-    if width * height > limits.max_image_pixels:
-        raise BadFrame(
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise BadImage(
             "too-many-pixels",
-            f"The image is {width} × {height} pixels and max_image_pixels is {limits.max_image_pixels}; "
+            f"The image is {width} × {height} pixels and max_image_pixels is {limits.max_pixels}; "
             "send less or raise it.",
         )
     if min(width, height) < MIN_SIDE_PX:
-        raise BadFrame(
+        raise BadImage(
             "too-few-pixels",
             f"The image is {width} × {height} pixels; below {MIN_SIDE_PX} on a side there is nothing to inspect.",
         )
@@ -194,7 +194,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     if chunk == b"VP8 " and len(head) == 10:
         width, height = struct.unpack_from("<HH", head, 6)
         return width & 0x3FFF, height & 0x3FFF
-    raise BadFrame("corrupt-image", "The image/webp header can't be read: it has no picture chunk.")
+    raise BadImage("corrupt-image", "The image/webp header can't be read: it has no picture chunk.")
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from ingest.errors import BadFrame
-from scorer.imaging.decode import decode, open_image
-from scorer.settings import ScorerSettings
+from imaging.decode import decode, open_image
+from imaging.errors import BadImage
+from imaging.limits import ImageLimits
 
-LIMITS = ScorerSettings()
+LIMITS = ImageLimits()
 KINDS = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -51,8 +51,8 @@ def png_header(width: int, height: int) -> bytes:
     )  # fmt: skip
 
 
-def refused(data: bytes, limits: ScorerSettings = LIMITS) -> str:
-    with pytest.raises(BadFrame) as caught:
+def refused(data: bytes, limits: ImageLimits = LIMITS) -> str:
+    with pytest.raises(BadImage) as caught:
         decode(data, limits)
     assert str(caught.value).endswith(".")
     return caught.value.reason
@@ -134,15 +134,15 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_limits_are_inclusive(kind: str, lossless: bool) -> None:
     data = saved(Image.fromarray(noise()), kind, lossless=lossless)
-    decode(data, ScorerSettings(max_image_pixels=600, max_image_bytes=len(data)))
-    assert refused(data, ScorerSettings(max_image_pixels=599)) == "too-many-pixels"
-    assert refused(data, ScorerSettings(max_image_bytes=len(data) - 1)) == "too-many-bytes"
+    decode(data, ImageLimits(max_pixels=600, max_bytes=len(data)))
+    assert refused(data, ImageLimits(max_pixels=599)) == "too-many-pixels"
+    assert refused(data, ImageLimits(max_bytes=len(data) - 1)) == "too-many-bytes"
 
 
 def test_a_decompression_bomb_costs_only_its_header() -> None:
     bomb = saved(Image.new("1", (9_000, 9_000)), "PNG")
     assert len(bomb) < 50_000
-    assert refused(bomb, ScorerSettings(max_image_pixels=80_000_000)) == "too-many-pixels"
+    assert refused(bomb, ImageLimits(max_pixels=80_000_000)) == "too-many-pixels"
 
 
 def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_it() -> None:
@@ -203,6 +203,6 @@ def test_mutated_images_are_decoded_or_refused_and_nothing_else(
     data = bytearray(WHOLE[kind])
     for place, change in edits:
         data[place : place + len(change)] = change
-    with suppress(BadFrame):
-        picture = decode(bytes(data[: len(data) - cut]), ScorerSettings(max_image_pixels=1_000_000)).pixels
+    with suppress(BadImage):
+        picture = decode(bytes(data[: len(data) - cut]), ImageLimits(max_pixels=1_000_000)).pixels
         assert picture.ndim == 3

@@ -7,7 +7,7 @@ Both use libjpeg-turbo, so this is a faster way to the same pixels, never to ano
 import numpy as np
 import simplejpeg
 
-from scorer.imaging.rgb import RgbImage
+from imaging.rgb import RgbImage
 
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN, EXIF_SEGMENT = 0xDA, 0xE1

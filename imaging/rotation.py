@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from scorer.imaging.rgb import RgbImage
+from imaging.rgb import RgbImage
 
 
 def rotate(image: RgbImage, degrees: int) -> RgbImage:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image
 
-from ingest.errors import BadFrame
-from scorer.imaging import decode
-from scorer.imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
-from scorer.settings import ScorerSettings
+from imaging import decode
+from imaging.errors import BadImage
+from imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
+from imaging.limits import ImageLimits
 from tests.scorer.worker.test_hostile import edits, mutated
 
-LIMITS = ScorerSettings()
+LIMITS = ImageLimits()
 
 
 def jpeg(height: int, width: int, mode: str = "RGB", **options: object) -> bytes:
@@ -75,7 +75,7 @@ def test_a_torn_stream_has_no_picture_here_and_is_refused_as_ever() -> None:
     torn = data[: len(data) // 2]
     assert plain_jpeg_size(torn) == (240, 320)
     assert decode_plain_jpeg(torn, (240, 320), (240, 320)) is None
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadImage, match="truncated"):
         decode.decode(torn, LIMITS)
 
 

@@ -3,11 +3,12 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import av
@@ -21,6 +22,16 @@ from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.metrics import FRAMES_DROPPED, SOURCE_RECONNECTS
 from ingest.sources.video.decoding import StreamImage, describe_error, stream_images, video_stream, without_credentials
+from ingest.sources.video.http_stream import (
+    HTTP_ERRORS,
+    HTTP_SCHEMES,
+    REFUSED,
+    describe_http_error,
+    is_multipart,
+    is_text,
+    open_http,
+    part_images,
+)
 from ingest.sources.video.latency import LateFrameFilter
 
 OPEN_TIMEOUT_S = 10.0
@@ -164,34 +175,63 @@ class Camera:
             latest.fail(error)
 
     def _read_connection(self, latest: _LatestArrival, stop: threading.Event) -> str:
-        """Read one connection to its end and return why it ended."""
-        scheme = urlsplit(self._address).scheme.lower()
-        has_timestamps = scheme.startswith("rtsp")  # Motion JPEG has none; FFmpeg makes them up
+        """Read one connection to its end and return why it ended.
+
+        Raises:
+            SourceError: The camera has never answered, and will not until a person changes something.
+        """
         try:
-            container = av.open(
-                self._address, options=dict(FFMPEG_OPTIONS[scheme]), timeout=(OPEN_TIMEOUT_S, self._read_timeout_s)
-            )
-            with closing(container):
-                stream = video_stream(container, f"The camera {self._name}")
-                late_frames = LateFrameFilter()
-                in_time_s = self._now_s()
-                for image in stream_images(container, stream, self._count_corrupt):
-                    if stop.is_set():
-                        return "stopped"
-                    arrived_s = self._now_s()
-                    if has_timestamps and image.time_s is not None and late_frames.is_late(arrived_s, image.time_s):
-                        if arrived_s - in_time_s > self._read_timeout_s:
-                            return "its frames arrive late and do not catch up"
-                        continue
-                    in_time_s = arrived_s
-                    latest.put(_Arrival(image, self._now(), arrived_s))
-                    self._has_connected = True
-                    self._backoff.reset()
+            if urlsplit(self._address).scheme.lower() in HTTP_SCHEMES:
+                with closing(open_http(self._address, self._read_timeout_s)) as response:
+                    if is_multipart(response):
+                        return self._follow(part_images(response, self._count_corrupt), latest, stop)
+                    if is_text(response):
+                        return self._refused("it answers with a page of text, no video; check its path")
+            return self._read_container(latest, stop)
         except av.error.FFmpegError as error:
-            if isinstance(error, PERMANENT_ERRORS) and not self._has_connected:
-                raise SourceError(f"The camera {self._name} can't be opened: {describe_error(error)}.") from error
-            return describe_error(error)
+            reason = describe_error(error)
+            return self._refused(reason) if isinstance(error, PERMANENT_ERRORS) else reason
+        except HTTP_ERRORS as error:
+            reason = describe_http_error(error)
+            if not isinstance(error, HTTPError):
+                return reason
+            error.close()
+            return self._refused(reason) if error.code in REFUSED else reason
+
+    def _read_container(self, latest: _LatestArrival, stop: threading.Event) -> str:
+        """Read a stream of a format and protocol that FFmpeg knows."""
+        scheme = urlsplit(self._address).scheme.lower()
+        container = av.open(
+            self._address, options=dict(FFMPEG_OPTIONS[scheme]), timeout=(OPEN_TIMEOUT_S, self._read_timeout_s)
+        )
+        with closing(container):
+            stream = video_stream(container, f"The camera {self._name}")
+            return self._follow(stream_images(container, stream, self._count_corrupt), latest, stop)
+
+    def _follow(self, images: Iterator[StreamImage], latest: _LatestArrival, stop: threading.Event) -> str:
+        """Hand over each image that is live until there are no more, and return why."""
+        has_timestamps = urlsplit(self._address).scheme.lower().startswith("rtsp")  # FFmpeg makes up those of others
+        late_frames = LateFrameFilter()
+        in_time_s = self._now_s()
+        for image in images:
+            if stop.is_set():
+                return "stopped"
+            arrived_s = self._now_s()
+            if has_timestamps and image.time_s is not None and late_frames.is_late(arrived_s, image.time_s):
+                if arrived_s - in_time_s > self._read_timeout_s:
+                    return "its frames arrive late and do not catch up"
+                continue
+            in_time_s = arrived_s
+            latest.put(_Arrival(image, self._now(), arrived_s))
+            self._has_connected = True
+            self._backoff.reset()
         return "the stream ended"
+
+    def _refused(self, reason: str) -> str:
+        """Return the reason; raise `SourceError` with it where the camera has never answered otherwise."""
+        if not self._has_connected:
+            raise SourceError(f"The camera {self._name} can't be opened: {reason}.")
+        return reason
 
     def _count_corrupt(self) -> None:
         FRAMES_DROPPED.labels(self._station, "corrupt-picture").inc()

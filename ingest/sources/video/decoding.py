@@ -7,45 +7,59 @@ from urllib.parse import urlsplit, urlunsplit
 
 import av
 import av.error
+from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
 from ingest.errors import SourceError
+from ingest.sources.video.damage import DamageTracker, VideoPacket
+from ingest.sources.video.orientation import UPRIGHT, Orientation, frame_orientation
 
 JPEG_QUALITY = 90
 START_OF_JPEG = b"\xff\xd8"
 HUFFMAN_TABLE = b"\xff\xc4"
+
+STRICT_DECODING = {"threads": "1", "err_detect": "explode"}
+"""FFmpeg's options that make it report damage instead of concealing it. With several threads it reports nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamImage:
     """One frame of a stream, encoded as JPEG on demand.
 
-    `content` is a JPEG as the camera made it, or a decoded frame. `time_s` is its timestamp in the stream, in seconds,
-    or None when the stream has no timestamps.
+    Attributes:
+        content: A JPEG as the camera made it, or a decoded frame.
+        time_s: Its timestamp in the stream, in seconds; None when the stream has no timestamps.
+        orientation: How a decoded frame is brought upright.
+        is_damaged: Whether the decoder marked the frame, or it depends on one that could not be decoded: what it shows
+            is not what the camera saw.
     """
 
     content: bytes | VideoFrame
     time_s: float | None
+    orientation: Orientation = UPRIGHT
+    is_damaged: bool = False
 
     def jpeg(self) -> bytes:
-        """Return the frame as JPEG: the camera's own, or encoded at quality 90."""
+        """Return the frame as JPEG: the camera's own, or encoded upright at quality 90."""
         if isinstance(self.content, bytes):
             return self.content
         encoded = io.BytesIO()
         image: Image.Image = self.content.to_image()  # type: ignore[no-untyped-call]
-        image.save(encoded, "JPEG", quality=JPEG_QUALITY)
+        self.orientation.apply(image).save(encoded, "JPEG", quality=JPEG_QUALITY)
         return encoded.getvalue()
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """Return the container's first video stream; raise `SourceError` for one without video."""
+    """Return the container's first video stream, set to report damage; raise `SourceError` for one without video."""
     if not container.streams.video:
         raise SourceError(f"{name} has no video stream.")
     stream = container.streams.video[0]
-    stream.thread_type = "SLICE"  # threads that decode whole frames would delay each
+    stream.codec_context.options = STRICT_DECODING
     return stream
 
 
@@ -54,32 +68,54 @@ def stream_images(
 ) -> Iterator[StreamImage]:
     """Yield the stream's frames; call `on_corrupt` for each that can't be decoded, and continue.
 
-    JPEGs of a Motion JPEG stream are yielded as they are.
+    Frames that follow such a one are marked as damaged up to the next key frame, because they are differences to a
+    frame that is missing. JPEGs of a Motion JPEG stream are yielded as they are, unless they have to be turned.
 
     Raises:
         av.error.FFmpegError: Reading fails.
     """
-    passes_jpeg = stream.codec_context.name == "mjpeg"
+    is_mjpeg = stream.codec_context.name == "mjpeg"
+    orientation: Orientation | None = None
+    damage = DamageTracker()
     for packet in container.demux(stream):
-        if passes_jpeg and packet.size and _is_whole_jpeg(content := bytes(packet)):
-            time_s = None if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)
-            yield StreamImage(content, time_s)
+        if is_mjpeg and orientation == UPRIGHT and is_whole_jpeg(packet):
+            yield StreamImage(bytes(packet), _time_s(packet), is_damaged=packet.is_corrupt)
             continue
         try:
             frames = stream.decode(packet)
         except av.error.InvalidDataError:
+            damage.failed()
             on_corrupt()
             continue
+        damage.decoded(packet)
         for frame in frames:
-            if frame.is_corrupt:
-                on_corrupt()
-            else:
-                yield StreamImage(frame, frame.time)
+            orientation = frame_orientation(frame)
+            passes = is_mjpeg and orientation == UPRIGHT and is_whole_jpeg(packet)
+            yield StreamImage(bytes(packet) if passes else frame, frame.time, orientation, damage.is_damaged(frame))
 
 
-def _is_whole_jpeg(content: bytes) -> bool:
+def jpeg_image(content: bytes) -> StreamImage | None:
+    """Return a JPEG that came by itself as an image without timestamp; None for bytes that are no JPEG."""
+    if not content.startswith(START_OF_JPEG):
+        return None
+    if is_whole_jpeg(content):
+        return StreamImage(content, None)
+    decoder = CodecContext.create("mjpeg", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    try:
+        return next((StreamImage(frame, None) for frame in decoder.decode(Packet(content))), None)
+    except av.error.InvalidDataError:
+        return None
+
+
+def is_whole_jpeg(content: "VideoPacket | bytes") -> bool:
     """Return whether a JPEG has its Huffman tables; without them, as some recorders write it, it is encoded again."""
-    return content.startswith(START_OF_JPEG) and HUFFMAN_TABLE in content
+    written = bytes(content)
+    return written.startswith(START_OF_JPEG) and HUFFMAN_TABLE in written
+
+
+def _time_s(packet: VideoPacket) -> float | None:
+    return None if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)
 
 
 def without_credentials(address: str) -> str:

@@ -34,7 +34,7 @@ class Recording:
         self._name = f"The video {path}"
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """Yield every frame that can be decoded, as JPEG.
+        """Yield every frame that can be decoded, upright, as JPEG.
 
         Raises:
             SourceError: No frame can be decoded, or reading fails before the end.

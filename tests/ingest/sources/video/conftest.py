@@ -19,7 +19,12 @@ class MjpegCamera:
     def __init__(self) -> None:
         self.images: queue.Queue[bytes | None] = queue.Queue()
         self.status = 200
+        self.content_type = "multipart/x-mixed-replace; boundary=frame"
+        self.part_type = "image/jpeg"
+        self.has_first_delimiter = True
+        self.has_length = True
         self.connections = 0
+        self.realm: str | None = None
         self.authorization: str | None = None
         self.off = threading.Event()
         camera = self
@@ -28,9 +33,16 @@ class MjpegCamera:
             def do_GET(self) -> None:
                 camera.connections += 1
                 camera.authorization = self.headers["Authorization"]
+                if camera.realm and not camera.authorization:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", f'Basic realm="{camera.realm}"')
+                    self.end_headers()
+                    return
                 self.send_response(camera.status)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.send_header("Content-Type", camera.content_type)
                 self.end_headers()
+                if camera.has_first_delimiter:
+                    self.wfile.write(b"--frame\r\n")
                 while camera.status == 200 and not camera.off.is_set():
                     try:
                         image = camera.images.get(timeout=0.05)
@@ -38,9 +50,8 @@ class MjpegCamera:
                         continue
                     if image is None:
                         return
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
                     try:
-                        self.wfile.write(head.encode() + image + b"\r\n")
+                        self.wfile.write(camera.part(image))
                     except OSError:
                         return
 
@@ -50,6 +61,11 @@ class MjpegCamera:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
+
+    def part(self, image: bytes) -> bytes:
+        """Return a part with the delimiter after it."""
+        length = f"Content-Length: {len(image)}\r\n" if self.has_length else ""
+        return f"Content-Type: {self.part_type}\r\n{length}\r\n".encode() + image + b"\r\n--frame\r\n"
 
     @property
     def address(self) -> str:

@@ -28,6 +28,11 @@ def reconnects() -> float:
     return REGISTRY.get_sample_value("andon_source_reconnects_total", {"station": STATION}) or 0.0
 
 
+def corrupt_frames() -> float:
+    labels = {"station": STATION, "reason": "corrupt-picture"}
+    return REGISTRY.get_sample_value("andon_frames_dropped_total", labels) or 0.0
+
+
 def short_backoff() -> Backoff:
     return Backoff(first_s=0.05, max_s=0.1)
 
@@ -44,13 +49,62 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_a_mjpeg_picture_passes_as_the_camera_made_it(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
     before = datetime.now(UTC)
     reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
-    for level in (40, 40, 40):  # FFmpeg reads a few before it returns the first
-        mjpeg_camera.images.put(jpeg(level))
+    mjpeg_camera.images.put(jpeg(40))
     frame = reader.next()
 
     assert frame.image == jpeg(40)
     assert before <= frame.captured_at <= datetime.now(UTC)
     assert frame.part_id is None
+
+
+@pytest.mark.parametrize("part_type", ["image/jpg", "image/jpeg; charset=utf-8", "application/octet-stream"])
+@pytest.mark.parametrize("has_first_delimiter", [True, False])
+@pytest.mark.parametrize("has_length", [True, False])
+def test_a_camera_with_bad_habits_is_read_as_browsers_show_it(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera, part_type: str, has_first_delimiter: bool, has_length: bool
+) -> None:
+    mjpeg_camera.part_type, mjpeg_camera.has_length = part_type, has_length
+    mjpeg_camera.has_first_delimiter = has_first_delimiter
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    mjpeg_camera.images.put(jpeg(40))
+
+    assert reader.next().image == jpeg(40)
+
+
+def test_a_jpeg_without_end_marker_passes_as_it_is(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    mjpeg_camera.images.put(jpeg(40).removesuffix(b"\xff\xd9"))
+
+    assert reader.next().image == jpeg(40).removesuffix(b"\xff\xd9")
+
+
+def test_a_part_that_is_no_jpeg_is_counted_and_the_next_one_is_read(
+    mjpeg_camera: MjpegCamera, read_camera: ReadCamera
+) -> None:
+    before = corrupt_frames()
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    for part in (b"no image", b"\xff\xd8" + bytes(3000), jpeg(40)):
+        mjpeg_camera.images.put(part)
+
+    assert reader.next().image == jpeg(40)
+    assert corrupt_frames() - before == 2
+
+
+def test_a_page_in_place_of_a_video_ends_it_in_one_sentence(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
+    mjpeg_camera.content_type = "text/html"
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+
+    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:\d+/video "):
+        reader.next()
+
+
+def test_a_camera_that_wants_a_password_gets_it(mjpeg_camera: MjpegCamera, read_camera: ReadCamera) -> None:
+    mjpeg_camera.realm = "camera"
+    reader = read_camera(Camera(mjpeg_camera.address, STATION, backoff=short_backoff()))
+    mjpeg_camera.images.put(jpeg(40))
+
+    assert reader.next().image == jpeg(40)
+    assert mjpeg_camera.authorization == "Basic dXNlcjpzM2NyZXQ="  # user:s3cret
 
 
 def test_who_asks_late_gets_the_newest_picture(

@@ -1,6 +1,7 @@
 """Recordings keep their timestamps, and yield every frame that can be decoded."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from PIL import Image
 from prometheus_client import REGISTRY
 
 from ingest.errors import SourceError
@@ -27,14 +29,15 @@ def corrupt_frames() -> float:
     return REGISTRY.get_sample_value("andon_frames_dropped_total", labels) or 0.0
 
 
-def film(path: Path, levels: list[int], fps: int = 5, codec: str = "libx264") -> Path:
-    """Write a video of plain grey frames."""
+def film(path: Path, images: Sequence[int | Image.Image], fps: int = 5, codec: str = "libx264", **options: str) -> Path:
+    """Write a video of 64 × 48 images, or of plain grey frames by their levels."""
     with av.open(str(path), "w") as container:
-        stream = cast(VideoStream, container.add_stream(codec, rate=fps))
+        stream = cast(VideoStream, container.add_stream(codec, rate=fps, options=options))
         stream.width, stream.height = 64, 48
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        for number, level in enumerate(levels):
-            frame = VideoFrame.from_ndarray(np.asarray(grey(level)), format="rgb24")
+        for number, image in enumerate(images):
+            picture = image if isinstance(image, Image.Image) else grey(image)
+            frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

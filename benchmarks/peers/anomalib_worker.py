@@ -58,7 +58,7 @@ def patchcore(folder: Path, normals: torch.Tensor, request: Request) -> nn.Modul
     model.train()
     model.feature_extractor.eval()
     model(normals)
-    model.subsample_embedding(request["share"])
+    model.subsample_embedding(request["coreset_ratio"])
     ready: nn.Module = model.eval()
     return ready
 

@@ -11,7 +11,7 @@ from scorer.backbones.teacher_networks import WeightArrays
 from scorer.detectors.padim import Padim
 from scorer.detectors.patch_based.detector import PatchDetector
 from scorer.detectors.patch_based.method import PatchMethod
-from scorer.detectors.patchcore import CORESET_FRACTION, NEIGHBOURHOOD, PatchCore
+from scorer.detectors.patchcore import CORESET_RATIO, NEIGHBOURHOOD, PatchCore
 from scorer.detectors.protocol import References
 from scorer.engines.measurements import EngineConfig
 from scorer.engines.selection import engine_options, select_engine
@@ -33,7 +33,7 @@ FP32_SETTINGS = ScorerSettings(device="cpu", engine="torch", precision="fp32")
 def build_detectors(arrays: WeightArrays, settings: ScorerSettings = FP32_SETTINGS) -> dict[str, PatchDetector]:
     """Return both methods on the layers that anomalib uses, computed as in the settings."""
     methods: dict[str, tuple[PatchMethod, int]] = {
-        "patchcore": (PatchCore(surroundings=1), NEIGHBOURHOOD),
+        "patchcore": (PatchCore(neighbourhood=1), NEIGHBOURHOOD),
         "padim": (Padim(), 1),
     }
     return {
@@ -57,7 +57,7 @@ def anomalib_options(method: str, references: References) -> dict[str, Any]:
     """Return the options for the same in anomalib: layers, and the coreset's fraction or the selected channels."""
     options = {"method": method, "layers": [f"layer{layer}" for layer in LAYERS[method]]}
     if method == "patchcore":
-        return options | {"share": CORESET_FRACTION}
+        return options | {"coreset_ratio": CORESET_RATIO}
     channels = references.tensors["channels"].tolist()
     return options | {"channels": [OFFSETS[LAYERS[method][index // WIDTH]] + index % WIDTH for index in channels]}
 

@@ -44,8 +44,8 @@ class ResnetLayerOutputs(nn.Module):
 class ResnetBackbone:
     """Layers of ResNet-18 as a `PatchBackbone`, in the grid of the first one.
 
-    Each layer is first averaged over `surroundings` × `surroundings` of its own cells, as in PatchCore's paper. Coarser
-    layers are brought to the grid by `mode`, "bilinear" or "nearest"; narrower ones are padded with zeros.
+    Each layer is first averaged over `neighbourhood` × `neighbourhood` cells, as in PatchCore's paper. Coarser layers
+    are brought to the grid by `mode`, "bilinear" or "nearest"; narrower ones are padded with zeros.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ResnetBackbone:
         arrays: WeightArrays,
         layers: Sequence[int],
         mode: str,
-        surroundings: int = 1,
+        neighbourhood: int = 1,
         running: EngineConfig = TORCH_FP32,
         calls: EngineOptions = SINGLE_CALL,
     ) -> None:
@@ -65,7 +65,7 @@ class ResnetBackbone:
         self.configuration: Mapping[str, float] = {f"layer {layer}": 1.0 for layer in layers}
         self._layers = tuple(layers)
         self._mode = mode
-        self._surroundings = surroundings
+        self._neighbourhood = neighbourhood
         network = ResnetTeacher(arrays).eval().requires_grad_(False)
         network.to(dtype=torch.bfloat16 if running.precision == "bf16" else torch.float32)
         network.to(memory_format=torch.channels_last)
@@ -85,8 +85,8 @@ class ResnetBackbone:
         return torch.stack([_to_tokens(self._on_grid(maps), width) for maps in self.maps(pixels)])
 
     def _on_grid(self, maps: torch.Tensor) -> torch.Tensor:
-        if self._surroundings > 1:
-            maps = functional.avg_pool2d(maps, self._surroundings, stride=1, padding=self._surroundings // 2)
+        if self._neighbourhood > 1:
+            maps = functional.avg_pool2d(maps, self._neighbourhood, stride=1, padding=self._neighbourhood // 2)
         if maps.shape[2] == self.grid[0]:
             return maps
         return functional.interpolate(maps, self.grid, mode=self._mode)

@@ -52,33 +52,33 @@ def load_clip(settings: ScorerSettings, device: torch.device) -> LoadedClip:
 
 
 def load_towers(
-    folder: WeightsStore, kept: StoredWeights, settings: ScorerSettings, device: torch.device
+    folder: WeightsStore, stored: StoredWeights, settings: ScorerSettings, device: torch.device
 ) -> LoadedClip:
     """Load the towers of a stored file, on the engine and in the precision that settings or a measurement choose."""
-    key = kept.sha256, str(device), f"{settings.engine} {settings.precision}"
+    key = stored.sha256, str(device), f"{settings.engine} {settings.precision}"
     if (clip := _in_use.get(key)) is None:
-        clip = _in_use[key] = LoadedClip(_loaded(folder, kept, settings, device), kept)
+        clip = _in_use[key] = LoadedClip(_load(folder, stored, settings, device), stored)
     return clip
 
 
-def _loaded(folder: WeightsStore, kept: StoredWeights, settings: ScorerSettings, device: torch.device) -> OpenClip:
-    card = kept.card
+def _load(folder: WeightsStore, stored: StoredWeights, settings: ScorerSettings, device: torch.device) -> OpenClip:
+    card = stored.card
     chosen = Architecture(card.model, card.config, card.mean, card.std)
     network = build_network(chosen)
-    checkpoints.load_into(network, folder.tensors(kept), str(kept.path), optional=OPTIONAL_TENSORS)
-    called = engine_options(settings, card.model, kept.sha256)
+    checkpoints.load_into(network, folder.tensors(stored), str(stored.path), optional=OPTIONAL_TENSORS)
+    options = engine_options(settings, card.model, stored.sha256)
 
-    def build(running: EngineConfig) -> OpenClip:
-        own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
-        return OpenClip(own, chosen, device, running.precision, running.engine, called)
+    def build(config: EngineConfig) -> OpenClip:
+        copied = deepcopy(network) if config.precision == "bf16" else network  # which becomes another network
+        return OpenClip(copied, chosen, device, config.precision, config.engine, options)
 
-    def tokens_of(running: EngineConfig) -> Tokens:
-        towers = build(running)
+    def tokens_of(config: EngineConfig) -> Tokens:
+        towers = build(config)
         blocks = select_blocks("", towers.blocks, card.model)
-        return OpenClipPatches(towers, blocks, kept.sha256).tokens
+        return OpenClipPatches(towers, blocks, stored.sha256).tokens
 
     size = image_size_of(network)
-    return build(select_engine(settings, device, f"openclip {card.model}", kept.sha256, size, tokens_of))
+    return build(select_engine(settings, device, f"openclip {card.model}", stored.sha256, size, tokens_of))
 
 
 def require_text_tower(settings: ScorerSettings) -> None:

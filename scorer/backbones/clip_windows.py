@@ -66,60 +66,61 @@ class ClipWindows:
     def encode(self, pixels: torch.Tensor, needed: Sequence[torch.Tensor]) -> WindowFeatures:
         """Encode images (B, 3, H, W), uint8 RGB at the tower's size; `needed`: windows of each side, (B, N) bool."""
         visual = self._visual
-        entering = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
-        leaving = visual.transformer(entering)
-        projected = _projected(self._blocks[0], entering)
+        block_input = visual._embeds(self.towers.normalised(pixels))  # (B, 1 + P, W)
+        block_output = visual.transformer(block_input)
+        qkv = _project_qkv(self._blocks[0], block_input)
         pairs = zip(self.cells, needed, strict=True)
-        windows = tuple(self._windows(entering, projected, cells, some) for cells, some in pairs)
-        return WindowFeatures(self._embedding(leaving[:, 0]), visual.ln_post(leaving[:, 1:]).float(), windows)
+        windows = tuple(self._windows(block_input, qkv, cells, chosen) for cells, chosen in pairs)
+        return WindowFeatures(self._embedding(block_output[:, 0]), visual.ln_post(block_output[:, 1:]).float(), windows)
 
     def _windows(
-        self, entering: torch.Tensor, projected: torch.Tensor, cells: torch.Tensor, needed: torch.Tensor
+        self, block_input: torch.Tensor, qkv: torch.Tensor, cells: torch.Tensor, needed: torch.Tensor
     ) -> torch.Tensor:
         """Embed needed windows, (B, N, E), from tokens and their first projections, (B, 1 + P, …)."""
-        batch, tokens = entering.shape[:2]
+        batch, tokens = block_input.shape[:2]
         of_class = torch.zeros(len(cells), 1, dtype=torch.long, device=cells.device)
         in_image = torch.cat([of_class, cells + 1], dim=1)  # (N, T): the class token, then the window's patches
         starts = torch.arange(batch, device=cells.device) * tokens
-        places = (starts[:, None, None] + in_image)[needed]  # (needed windows of all images, T)
-        at_once = max(1, WINDOW_TOKEN_BATCH.get(entering.device.type, WINDOW_TOKEN_BATCH["cpu"]) // places.shape[1])
-        parts = list(self._in_parts(entering.flatten(0, 1), projected.flatten(0, 1), torch.split(places, at_once)))
-        embedded = torch.zeros(*needed.shape, parts[0].shape[1], device=entering.device)
+        token_indices = (starts[:, None, None] + in_image)[needed]  # (needed windows of all images, T)
+        token_limit = WINDOW_TOKEN_BATCH.get(block_input.device.type, WINDOW_TOKEN_BATCH["cpu"])
+        chunk = max(1, token_limit // token_indices.shape[1])
+        parts = list(self._in_parts(block_input.flatten(0, 1), qkv.flatten(0, 1), torch.split(token_indices, chunk)))
+        embedded = torch.zeros(*needed.shape, parts[0].shape[1], device=block_input.device)
         embedded[needed] = torch.cat(parts)
         return embedded
 
     def _in_parts(
-        self, entering: torch.Tensor, projected: torch.Tensor, parts: Sequence[torch.Tensor]
+        self, block_input: torch.Tensor, qkv: torch.Tensor, parts: Sequence[torch.Tensor]
     ) -> Iterator[torch.Tensor]:
-        for places in parts:
-            states, own = entering[places], projected[places]
+        for token_indices in parts:
+            states, window_qkv = block_input[token_indices], qkv[token_indices]
             for block, after in zip(self._blocks[:-1], self._blocks[1:], strict=True):
-                states = _passed(block, states, own)
-                own = _projected(after, states)
+                states = _forward(block, states, window_qkv)
+                window_qkv = _project_qkv(after, states)
             last = self._blocks[-1]
-            yield self._embedding(_passed(last, states[:, :1], own)[:, 0])
+            yield self._embedding(_forward(last, states[:, :1], window_qkv)[:, 0])
 
     def _embedding(self, of_class: torch.Tensor) -> torch.Tensor:
         embedded: torch.Tensor = self._visual.ln_post(of_class) @ self._visual.proj
         return embedded.float()
 
 
-def _projected(block: Any, states: torch.Tensor) -> torch.Tensor:
+def _project_qkv(block: Any, states: torch.Tensor) -> torch.Tensor:
     """Return queries, keys and values side by side: (…, W) to (…, 3 W)."""
     return functional.linear(block.ln_1(states), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
 
-def _passed(block: Any, states: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+def _forward(block: Any, states: torch.Tensor, qkv: torch.Tensor) -> torch.Tensor:
     """Pass the first tokens of N windows through a block.
 
-    states: (N, t, W); projected: projections of all T ≥ t tokens, (N, T, 3 W).
+    states: (N, t, W); qkv: projections of all T ≥ t tokens, (N, T, 3 W).
     """
     heads = block.attn.num_heads
-    query, key, value = rearrange(projected, "n t (three h d) -> three n h t d", three=3, h=heads)
+    query, key, value = rearrange(qkv, "n t (three h d) -> three n h t d", three=3, h=heads)
     mixed = functional.scaled_dot_product_attention(query[:, :, : states.shape[1]], key, value)
     states = states + block.ls_1(block.attn.out_proj(rearrange(mixed, "n h t d -> n t (h d)")))
-    passed: torch.Tensor = states + block.ls_2(block.mlp(block.ln_2(states)))
-    return passed
+    output: torch.Tensor = states + block.ls_2(block.mlp(block.ln_2(states)))
+    return output
 
 
 def _is_clips_own(visual: nn.Module) -> bool:

@@ -44,8 +44,8 @@ def find_architecture(model: str, tag: str | None = None) -> Architecture:
     """
     config = open_clip.get_model_config(model)
     if config is None:
-        near = get_close_matches(model, open_clip.list_models(), n=3)
-        hint = f"near it are {', '.join(near)}" if near else "ViT-B-16-plus-240 is InCTRL's"
+        similar = get_close_matches(model, open_clip.list_models(), n=3)
+        hint = f"similar names are {', '.join(similar)}" if similar else "ViT-B-16-plus-240 is InCTRL's"
         raise ModelUnavailable(f"OpenCLIP knows no model {model}; {hint}.")
     pretrained = open_clip.get_pretrained_cfg(model, tag) if tag else {}
     if pretrained.get("quick_gelu"):
@@ -141,16 +141,16 @@ class OpenClip:
         cls,
         chosen: Architecture,
         tensors: Mapping[str, torch.Tensor],
-        called: str,
+        description: str,
         device: torch.device,
         precision: Precision = "auto",
     ) -> "OpenClip":
         """Build towers with these weights.
 
-        Raises `InvalidWeights` where a tensor is missing, left over or of another width.
+        Raises `InvalidWeights` where a tensor is missing, unexpected or of another shape.
         """
         network = build_network(chosen)
-        checkpoints.load_into(network, tensors, called, optional=OPTIONAL_TENSORS)
+        checkpoints.load_into(network, tensors, description, optional=OPTIONAL_TENSORS)
         return cls(network, chosen, device, precision)
 
     @property
@@ -203,8 +203,8 @@ class OpenClip:
     def _embed_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         network: Any = self.network
         if not _is_causal(network):
-            whole: torch.Tensor = network.encode_text(tokens)
-            return whole
+            embedding: torch.Tensor = network.encode_text(tokens)
+            return embedding
         # A causal tower's embedding is read at the text's last token and sees nothing after it: padding isn't computed.
         ends = tokens.argmax(dim=1)
         return self.embed_words(network.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
@@ -255,7 +255,7 @@ class OpenClipPatches:
         self.grid = towers.grid
         self.configuration = {
             **towers.rounding,
-            **{f"layer {place}": float(block) for place, block in enumerate(self._blocks)},
+            **{f"layer {index}": float(block) for index, block in enumerate(self._blocks)},
         }
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:

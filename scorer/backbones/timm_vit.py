@@ -37,11 +37,11 @@ class BlockTokens(nn.Module):
         self.indices = [block - 1 for block in blocks]
         self.dtype = dtype
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encode images (B, 3, H, W): the tokens of each block, (B, P, D)."""
         return tuple(
             self.network.forward_intermediates(
-                pictures.to(self.dtype),
+                images.to(self.dtype),
                 indices=self.indices,
                 norm=True,
                 stop_early=True,
@@ -74,8 +74,8 @@ class TimmVit:
         self.weights_sha256 = weights_sha256
         vit: Any = network.eval().requires_grad_(False).to(device=device, dtype=self.dtype)
         self._network = vit
-        says = vit.pretrained_cfg
-        self._mean, self._std = (torch.tensor(says[part], device=device).view(3, 1, 1) for part in ("mean", "std"))
+        mean, std = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
+        self._mean, self._std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (mean, std))
         height, width = vit.patch_embed.img_size
         rows, columns = vit.patch_embed.grid_size
         self.size, self.grid = (int(height), int(width)), (int(rows), int(columns))
@@ -100,7 +100,7 @@ class TimmVit:
     @property
     def configuration(self) -> Mapping[str, float]:
         """All that its values depend on beside the weights."""
-        layers = {f"layer {place}": float(block) for place, block in enumerate(self.blocks)}
+        layers = {f"layer {index}": float(block) for index, block in enumerate(self.blocks)}
         return {**self._rounding, "normed": 1.0, **layers}
 
     @torch.inference_mode()
@@ -116,24 +116,26 @@ def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
     """
     folder = WeightsStore(settings.weights_path)
     try:
-        kept = folder.transformer(settings.backbone)
+        stored = folder.transformer(settings.backbone)
     except ModelUnavailable:
         build_timm(
             settings.backbone.removeprefix(FAMILY), on_no_device=True
         )  # no weights help a name timm doesn't know
         raise
-    network: Any = build_timm(kept.card.config["timm"])
-    checkpoints.load_into(network, folder.tensors(kept), str(kept.path))
+    network: Any = build_timm(stored.card.config["timm"])
+    checkpoints.load_into(network, folder.tensors(stored), str(stored.path))
     blocks = select_blocks(settings.backbone_blocks, depth_of(network), settings.backbone)
-    contents = f"{kept.sha256} {blocks}"
-    called = engine_options(settings, kept.card.name, contents)
+    contents = f"{stored.sha256} {blocks}"
+    options = engine_options(settings, stored.card.name, contents)
 
-    def build(running: EngineConfig) -> TimmVit:
-        own = deepcopy(network) if running.precision == "bf16" else network  # which becomes another network
-        return TimmVit(own, kept.card.name, blocks, device, running.precision, kept.sha256, running.engine, called)
+    def build(config: EngineConfig) -> TimmVit:
+        copied = deepcopy(network) if config.precision == "bf16" else network  # which becomes another network
+        return TimmVit(
+            copied, stored.card.name, blocks, device, config.precision, stored.sha256, config.engine, options
+        )
 
     size = int(network.patch_embed.img_size[0]), int(network.patch_embed.img_size[1])
-    return build(select_engine(settings, device, kept.card.name, contents, size, lambda running: build(running).tokens))
+    return build(select_engine(settings, device, stored.card.name, contents, size, lambda config: build(config).tokens))
 
 
 def build_timm(name: str, on_no_device: bool = False) -> nn.Module:
@@ -142,8 +144,8 @@ def build_timm(name: str, on_no_device: bool = False) -> nn.Module:
     Raises `UnknownBackbone` for a name that timm doesn't know, `UnsupportedBackbone` where it is no vision transformer.
     """
     if not timm.is_model(name) or ("." in name and name not in _tagged(name)):
-        near = timm.list_models(f"*{name.partition('.')[0]}*", pretrained=True) or timm.list_models("vit_*dinov*")
-        raise UnknownBackbone(f"timm knows no model {name}; it has {', '.join(near[:4])}.")
+        similar = timm.list_models(f"*{name.partition('.')[0]}*", pretrained=True) or timm.list_models("vit_*dinov*")
+        raise UnknownBackbone(f"timm knows no model {name}; it has {', '.join(similar[:4])}.")
     with torch.device("meta" if on_no_device else "cpu"):
         network: nn.Module = timm.create_model(name, pretrained=False)
     require_patches(network, name)

@@ -74,8 +74,8 @@ class Branch(nn.Module):
         """Compute (B, out, h, w) of the trunk at stride 8, (B, fine, 2 h, 2 w), and at stride 16, (B, coarse, h, w)."""
         # An even side padded below and to the right is where TensorFlow puts the cells of a strided convolution.
         joined = functional.relu(self.fine(functional.pad(fine, (0, 1, 0, 1))) + self.coarse(coarse))
-        answer: torch.Tensor = self.last(self.block(joined))
-        return answer
+        output: torch.Tensor = self.last(self.block(joined))
+        return output
 
 
 class TinyNetwork(nn.Module):
@@ -93,15 +93,15 @@ class TinyNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.branch = Branch(self.shape.stages[1], width, self.shape.branch, self.shape.outputs[1])
 
-    def stem(self, pictures: torch.Tensor) -> torch.Tensor:
+    def stem(self, images: torch.Tensor) -> torch.Tensor:
         """Return the input of the first block: (B, stem, H / 4, W / 4)."""
-        mean, deviation = (torch.tensor(one, device=pictures.device).view(3, 1, 1) for one in (_MEAN, _DEVIATION))
-        normalised = ((pictures - mean) / deviation).to(self.conv1.weight.dtype)
+        mean, deviation = (torch.tensor(one, device=images.device).view(3, 1, 1) for one in (_MEAN, _DEVIATION))
+        normalised = ((images - mean) / deviation).to(self.conv1.weight.dtype)
         return functional.max_pool2d(functional.relu(self.conv1(normalised)), 3, 2, 1)
 
-    def trunk(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def trunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the branch's input: maps at stride 8 and at stride 16; the latter is the first output."""
-        x = self.stem(pictures)
+        x = self.stem(images)
         for block in self.blocks[:_FINE_BLOCKS]:
             x = block(x)
         fine = x
@@ -109,9 +109,9 @@ class TinyNetwork(nn.Module):
             x = block(x)
         return fine, x
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute both maps of images (B, 3, H, W)."""
-        fine, coarse = self.trunk(pictures)
+        fine, coarse = self.trunk(images)
         return coarse, self.branch(fine, coarse)
 
 
@@ -122,9 +122,9 @@ class TokenOutputs(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute both layers of tokens of images (B, 3, H, W)."""
-        first, second = (one.flatten(2).transpose(1, 2) for one in self.network(pictures))
+        first, second = (one.flatten(2).transpose(1, 2) for one in self.network(images))
         return first, second
 
 
@@ -138,10 +138,10 @@ class TinyBackbone:
         network: TinyNetwork,
         weights_sha256: str,
         device: torch.device,
-        running: EngineConfig = TORCH_FP32,
+        config: EngineConfig = TORCH_FP32,
         calls: EngineOptions = SINGLE_CALL,
     ) -> None:
-        dtype = torch.bfloat16 if running.precision == "bf16" else torch.float32
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.network = network.eval().requires_grad_(False).to(device, dtype)
         self.network = self.network.to(memory_format=torch.channels_last)
         self.device = device
@@ -150,9 +150,9 @@ class TinyBackbone:
         self.grid = (IMAGE_SIDE_PX // STRIDE_PX, IMAGE_SIDE_PX // STRIDE_PX)
         example = torch.zeros(1, 3, *self.size, device=device)
         self._encode = compile_network(
-            running.engine, TokenOutputs(self.network).eval(), example, calls, cell_px=STRIDE_PX
+            config.engine, TokenOutputs(self.network).eval(), example, calls, cell_px=STRIDE_PX
         )
-        self._rounding = rounding(dtype, running.engine)
+        self._rounding = rounding(dtype, config.engine)
 
     @property
     def configuration(self) -> dict[str, float]:
@@ -173,8 +173,8 @@ class TinyBackbone:
         return self._tokens(pixels, box)
 
     def _tokens(self, pixels: torch.Tensor, box: CellBox | None) -> torch.Tensor:
-        pictures = to_device(pixels, self.device).contiguous().float().div_(255)  # channels first while uint8
-        return scatter_to_grid(self._encode(pictures), box, self.grid)
+        images = to_device(pixels, self.device).contiguous().float().div_(255)  # channels first while uint8
+        return scatter_to_grid(self._encode(images), box, self.grid)
 
 
 def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected: str | None = SHA256) -> TinyBackbone:
@@ -189,13 +189,13 @@ def load_tiny(device: torch.device | str = "cpu", path: Path = WEIGHTS, expected
 def load_tiny_on_engine(settings: ScorerSettings, device: torch.device) -> TinyBackbone:
     """Load the backbone that ships, on the engine and in the precision that the settings or a measurement choose."""
     network, found = read_tiny()
-    called = engine_options(settings, NAME, found)
+    options = engine_options(settings, NAME, found)
 
-    def build(running: EngineConfig) -> TinyBackbone:
-        return TinyBackbone(deepcopy(network), found, device, running, called)
+    def build(config: EngineConfig) -> TinyBackbone:
+        return TinyBackbone(deepcopy(network), found, device, config, options)
 
     chosen = select_engine(
-        settings, device, NAME, found, (IMAGE_SIDE_PX, IMAGE_SIDE_PX), lambda running: build(running).tokens
+        settings, device, NAME, found, (IMAGE_SIDE_PX, IMAGE_SIDE_PX), lambda config: build(config).tokens
     )
     return build(chosen)
 

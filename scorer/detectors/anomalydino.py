@@ -81,14 +81,14 @@ class AnomalyDino:
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
-            "top_share": TOP_FRACTION,
-            "most_kept": MAX_PATCHES,
-            "choice_seed": SUBSAMPLE_SEED,
-            "cut": FOREGROUND_CUT,
-            "border": CENTRE_BORDER,
-            "filled": MIN_FILL,
+            "top_fraction": TOP_FRACTION,
+            "max_patches": MAX_PATCHES,
+            "subsample_seed": SUBSAMPLE_SEED,
+            "foreground_cut": FOREGROUND_CUT,
+            "centre_border": CENTRE_BORDER,
+            "min_fill": MIN_FILL,
             "rim_cells": RIM_CELLS,
-            "reach": KERNEL_CELLS,
+            "kernel_cells": KERNEL_CELLS,
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
@@ -204,7 +204,7 @@ def _score_each(queries: Patches, memories: Iterable[torch.Tensor], model: Foreg
     pairs = zip(maps, queries.valid_mask, strict=True)
     image = torch.stack([mean_of_largest(values[valid], TOP_FRACTION) for values, valid in pairs])
     fraction = compared.sum(dim=1) / queries.valid_mask.sum(dim=1)
-    return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1), "share judged": fraction})
+    return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1), "foreground fraction": fraction})
 
 
 def _foreground(fitted: Mapping[str, torch.Tensor]) -> ForegroundModel:

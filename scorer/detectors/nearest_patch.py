@@ -43,11 +43,11 @@ class NearestPatch:
 
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
-            "top_share": TOP_FRACTION,
-            "window_cells": WINDOW_RADIUS,
+            "top_fraction": TOP_FRACTION,
+            "window_radius": WINDOW_RADIUS,
             "aligned_ratio": ALIGNED_RATIO,
-            "faintest_level": MIN_LEVEL,
-            "kept": "by row, without bars",
+            "min_level": MIN_LEVEL,
+            "bank_layout": "by row, padding cropped",
         }
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
@@ -60,9 +60,9 @@ class NearestPatch:
 
     def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Score each normal against the others, with the weights and the window of all together: (K,)."""
-        whole = PatchBank.from_tensors(fitted)
-        bank = PatchBank.of(normals).to_dtype(whole.layers[0].dtype)
-        return _leave_one_out_scores(replace(bank, layer_weights=whole.layer_weights, window=whole.window))
+        fitted_bank = PatchBank.from_tensors(fitted)
+        bank = PatchBank.of(normals).to_dtype(fitted_bank.layers[0].dtype)
+        return _leave_one_out_scores(replace(bank, layer_weights=fitted_bank.layer_weights, window=fitted_bank.window))
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """Score images of one station; the component beside the score itself is the farthest patch."""

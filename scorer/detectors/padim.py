@@ -26,7 +26,7 @@ CHANNELS = 100
 
 CHANNEL_SEED = 0
 
-CONSTANT = 0.01
+REGULARISATION = 0.01
 """Added to each variance (the paper's ε)."""
 
 SMOOTHING = 1 / 64
@@ -48,8 +48,8 @@ class Padim:
     def __init__(self) -> None:
         self.configuration: MethodConfig = {
             "channels": CHANNELS,
-            "choice_seed": CHANNEL_SEED,
-            "constant": CONSTANT,
+            "channel_seed": CHANNEL_SEED,
+            "regularisation": REGULARISATION,
             "smoothing": SMOOTHING,
         }
 
@@ -115,8 +115,8 @@ def mahalanobis(by_cell: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> to
     deviations = by_cell - fitted["means"][:, None]
     along = deviations @ fitted["axes"].transpose(1, 2)  # (P, B, K)
     off = deviations - along @ fitted["axes"]
-    squared = (along.square() / (fitted["variances"] + CONSTANT)[:, None]).sum(dim=2)
-    return (squared + off.square().sum(dim=2) / CONSTANT).sqrt()
+    squared = (along.square() / (fitted["variances"] + REGULARISATION)[:, None]).sum(dim=2)
+    return (squared + off.square().sum(dim=2) / REGULARISATION).sqrt()
 
 
 def leave_one_out_mahalanobis(by_cell: torch.Tensor, valid_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,7 +128,7 @@ def leave_one_out_mahalanobis(by_cell: torch.Tensor, valid_mask: torch.Tensor) -
     deviations, _, count = _centred(by_cell, valid_mask)
     products = deviations @ deviations.transpose(1, 2)  # (P, K, K)
     scatters, eigenvectors = torch.linalg.eigh(products)
-    ridge = (CONSTANT * (count - 2).clamp(min=1))[:, None]
+    ridge = (REGULARISATION * (count - 2).clamp(min=1))[:, None]
     real = scatters > _min_scatter(scatters)
     on_axes = eigenvectors.square() * real[:, None]  # (P, K, axes)
     damped = torch.where(real, scatters, 1) + ridge
@@ -137,7 +137,7 @@ def leave_one_out_mahalanobis(by_cell: torch.Tensor, valid_mask: torch.Tensor) -
     on_none = (1 / grown - on_axes.sum(dim=2)).clamp(min=0)
     resolvent = (on_axes / damped[:, None]).sum(dim=2) + on_none / ridge
     alone = grown.square() * products.diagonal(dim1=1, dim2=2)
-    squared = torch.where(count[:, None] > 2, grown * leverage / resolvent.clamp(min=EPSILON), alone) / CONSTANT
+    squared = torch.where(count[:, None] > 2, grown * leverage / resolvent.clamp(min=EPSILON), alone) / REGULARISATION
     return squared.clamp(min=0).sqrt().float(), valid_mask & (count > 1)[:, None]
 
 

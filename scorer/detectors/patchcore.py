@@ -27,7 +27,7 @@ NEIGHBOURHOOD = 3
 WIDTH = 1024
 """Wider patches are averaged over neighbouring channels to this width (the paper's d)."""
 
-CORESET_FRACTION = 0.1
+CORESET_RATIO = 0.1
 """Fraction of the patches that the coreset keeps (the paper's PatchCore-10 %)."""
 
 MAX_CORESET = 4096
@@ -43,22 +43,22 @@ class PatchCore:
     name = "patchcore"
     rotations = (0,)
 
-    def __init__(self, kept_share: float = CORESET_FRACTION, surroundings: int = NEIGHBOURHOOD) -> None:
+    def __init__(self, coreset_ratio: float = CORESET_RATIO, neighbourhood: int = NEIGHBOURHOOD) -> None:
         """Choose the coreset's size and the neighbourhood.
 
         Args:
-            kept_share: Fraction of the patches that the coreset keeps, 0 to 1.
-            surroundings: Cells along each side over which a patch is averaged; 1 for a backbone that averages by
+            coreset_ratio: Fraction of the patches that the coreset keeps, 0 to 1.
+            neighbourhood: Cells along each side over which a patch is averaged; 1 for a backbone that averages by
                 itself, before its layers are brought to one grid.
         """
-        self._coreset_fraction = kept_share
-        self._neighbourhood = surroundings
+        self._coreset_ratio = coreset_ratio
+        self._neighbourhood = neighbourhood
         self.configuration: MethodConfig = {
-            "surroundings": surroundings,
-            "outside_is_zero": True,
+            "neighbourhood": neighbourhood,
+            "zero_padding": True,
             "width": WIDTH,
-            "kept_share": kept_share,
-            "most_kept": MAX_CORESET,
+            "coreset_ratio": coreset_ratio,
+            "max_coreset": MAX_CORESET,
             "neighbours": NEIGHBOURS,
         }
 
@@ -68,7 +68,7 @@ class PatchCore:
         channels = used_channels(exact.tokens)
         patches = locally_aware_patches(exact, channels, self._neighbourhood)[normals.valid_mask]
         owners = torch.arange(normals.image_count, device=patches.device)[:, None].expand_as(normals.valid_mask)
-        size = min(len(patches), MAX_CORESET, max(round(len(patches) * self._coreset_fraction), NEIGHBOURS))
+        size = min(len(patches), MAX_CORESET, max(round(len(patches) * self._coreset_ratio), NEIGHBOURS))
         chosen = greedy_coreset(patches, size) if size < len(patches) else torch.arange(size, device=patches.device)
         return {
             "coreset": patches[chosen],

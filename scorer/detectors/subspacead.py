@@ -64,7 +64,7 @@ class SubspaceAD:
     rotations = ROTATIONS
 
     def __init__(self) -> None:
-        self.configuration: MethodConfig = {"explained": EXPLAINED_VARIANCE, "top_share": TOP_FRACTION}
+        self.configuration: MethodConfig = {"explained_variance": EXPLAINED_VARIANCE, "top_fraction": TOP_FRACTION}
 
     def fit(self, normals: Patches) -> Mapping[str, torch.Tensor]:
         """Store each layer's mean, axes and variance."""
@@ -89,12 +89,12 @@ class SubspaceAD:
 
         Sums over the others are those over all less its own, so that each patch is multiplied once and not K times.
         """
-        whole = [patch_moments(layer, normals.valid_mask) for layer in normals.tokens]
+        total = [patch_moments(layer, normals.valid_mask) for layer in normals.tokens]
         scores = []
         for position in range(normals.image_count):
             normal = normals.take([position])
             own = (patch_moments(layer, normal.valid_mask) for layer in normal.tokens)
-            others = [fit_subspace(of_all.less(of_normal)) for of_all, of_normal in zip(whole, own, strict=True)]
+            others = [fit_subspace(of_all.less(of_normal)) for of_all, of_normal in zip(total, own, strict=True)]
             scores.append(self.score(normal.unrotated(), _to_tensors(others)).image)
         return torch.cat(scores)
 

@@ -146,7 +146,9 @@ class WholeImageDetector(Generic[F]):
     @torch.inference_mode()
     def score_features(self, features: F, references: Sequence[References]) -> Scores:
         """Score images that the network has seen, each against its own station's references."""
-        scores = score_groups_separately(features, references, lambda part, its: self.method.score(part, its.tensors))
+        scores = score_groups_separately(
+            features, references, lambda part, stored: self.method.score(part, stored.tensors)
+        )
         return scores.to_numpy(self.method.grid)
 
     @torch.inference_mode()

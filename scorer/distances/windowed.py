@@ -74,8 +74,8 @@ def _nearest_of_stations(window: int, images: torch.Tensor, stations: Sequence[G
         cosines = _nearest_of_rows(window, images[station_chunk], stations[station_chunk], row_chunk)
         first = stations[0].top + row_chunk.start
         for offset in range(2 * window + 1):  # an image's row is near 2 · window + 1 rows of the bank
-            near = nearest[station_chunk, first + offset : first + offset + cosines.shape[1]]
-            torch.maximum(near, cosines[:, :, offset], out=near)
+            reached = nearest[station_chunk, first + offset : first + offset + cosines.shape[1]]
+            torch.maximum(reached, cosines[:, :, offset], out=reached)
     return nearest
 
 
@@ -94,12 +94,12 @@ def _nearest_of_rows(window: int, images: torch.Tensor, stations: Sequence[GridP
         patches = stations[0].patches[rows]
     # Overlapping views: for each row of the banks the `reach` rows of the images around it, without a copy.
     band = (len(stations), height, reach * batch * columns, width)
-    near = images[:, first:].as_strided(band, (images.stride(0), batch * columns * width, width, 1))
-    near = near.flatten(0, 1)  # (S · rows, reach · B · columns, D)
-    if near.dtype == torch.bfloat16:  # bfloat16 products of strided views take twice as long
-        near = near.contiguous()
+    image_rows = images[:, first:].as_strided(band, (images.stride(0), batch * columns * width, width, 1))
+    image_rows = image_rows.flatten(0, 1)  # (S · rows, reach · B · columns, D)
+    if image_rows.dtype == torch.bfloat16:  # bfloat16 products of strided views take twice as long
+        image_rows = image_rows.contiguous()
     offset = images.new_full((), COSINE_OFFSET)
-    products = torch.baddbmm(offset, patches.reshape(-1, normals * bank_columns, width), near.transpose(1, 2))
+    products = torch.baddbmm(offset, patches.reshape(-1, normals * bank_columns, width), image_rows.transpose(1, 2))
     if any(bank.hidden is not None for bank in stations):
         products.masked_fill_(_hidden_rows(stations, rows), -math.inf)
     by_normal = products.view(len(stations), height, normals, bank_columns, reach, batch, columns)

@@ -29,12 +29,12 @@ def torch_threads() -> int:
     return torch.get_num_threads()
 
 
-def runs_single_threaded(wanted: Device) -> bool:
+def runs_single_threaded(device: Device) -> bool:
     """Return whether torch computes on the calling thread alone: on the CPU, with one thread per operation.
 
     An engine other than torch has threads of its own.
     """
-    return resolve_device(wanted).type == "cpu" and torch_threads() == 1
+    return resolve_device(device).type == "cpu" and torch_threads() == 1
 
 
 def processor_name() -> str:
@@ -62,26 +62,26 @@ def memory_bytes(device: torch.device, limits: Sequence[Path] = CONTAINER_MEMORY
         return torch.cuda.mem_get_info(device)[1]
     if not hasattr(os, "sysconf"):
         return UNKNOWN_MEMORY_BYTES
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     texts = (path.read_text(encoding="ascii").strip() for path in limits if path.is_file())
-    return min([whole, *(int(text) for text in texts if text.isdigit())])
+    return min([installed, *(int(text) for text in texts if text.isdigit())])
 
 
-def default_score_threads(wanted: Device) -> int:
+def default_score_threads(device: Device) -> int:
     """Return how many model calls run in parallel: one per core on a processor, one on an accelerator.
 
     Two calls of one thread each do more than one call of two threads, which spin at every layer to wait for each other.
     """
-    return usable_cores() if resolve_device(wanted).type == "cpu" else 1
+    return usable_cores() if resolve_device(device).type == "cpu" else 1
 
 
-def resolve_device(wanted: Device) -> torch.device:
+def resolve_device(device: Device) -> torch.device:
     """Return the device of that name, the best one for ``auto``; raises `ModelUnavailable` for a missing one."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
+    if device == "auto":
         return torch.device(next(name for name, is_available in available.items() if is_available))
-    if not available[wanted]:
+    if not available[device]:
         raise ModelUnavailable(
-            f"scorer.device is {wanted}, and torch finds no such device; set it to auto or cpu, or repair the driver."
+            f"scorer.device is {device}, and torch finds no such device; set it to auto or cpu, or repair the driver."
         )
-    return torch.device(wanted)
+    return torch.device(device)

@@ -66,9 +66,9 @@ def load_or_export(network: nn.Module, example: torch.Tensor, cell_px: int | Non
 
 def _code_hash(network: nn.Module) -> str:
     """Return a hash of the code that the network consists of, so that a graph of earlier code is not used."""
-    ours = b"".join(Path(path).read_bytes() for path in (inspect.getfile(type(network)), __file__))
-    others = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
-    return sha256(ours + " ".join(others).encode()).hexdigest()[:CODE_DIGITS]
+    sources = b"".join(Path(path).read_bytes() for path in (inspect.getfile(type(network)), __file__))
+    packages = [f"{package} {version(package)}" for package in ("torch", "open_clip_torch", "timm")]
+    return sha256(sources + " ".join(packages).encode()).hexdigest()[:CODE_DIGITS]
 
 
 def is_bf16(network: nn.Module) -> bool:
@@ -83,14 +83,14 @@ class InFloat32(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the network's outputs for (B, 3, H, W), float32."""
-        return tuple(output.float() for output in self.network(pictures))
+        return tuple(output.float() for output in self.network(images))
 
 
 def export_onnx(network: nn.Module, example: torch.Tensor, cell_px: int | None) -> bytes:
     """Export the graph with its weights; the exporter's own messages, which do not concern an operator, are dropped."""
-    shapes = None if cell_px is None else {"pictures": _sizes(example, cell_px)}
+    shapes = None if cell_px is None else {"images": _sizes(example, cell_px)}
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):

@@ -150,7 +150,7 @@ def coop(
     store = WeightsStore(settings.weights_path)
     with progress_counter(f"steps of {tag}", steps) as advance:
         stored = train_prompts(training_data, config, tag, store, lambda step, _: advance(step))
-    _say_stored(stored, "scorer.coop_prompts")
+    _print_stored(stored, "scorer.coop_prompts")
 
 
 def _train_heads(
@@ -160,10 +160,10 @@ def _train_heads(
 
     with progress_counter(f"steps of {tag}", config.steps) as advance:
         stored = train_heads(target, sources, config, tag, store, lambda step, _: advance(step))
-    _say_stored(stored, "scorer.inctrl_heads")
+    _print_stored(stored, "scorer.inctrl_heads")
 
 
-def _say_stored(stored: "StoredWeights", setting: str) -> None:
+def _print_stored(stored: "StoredWeights", setting: str) -> None:
     output.print_result(
         f"{stored.card.name} is in {stored.path} (sha256 {stored.sha256}); set {setting} to {stored.card.tag} to use "
         "it."

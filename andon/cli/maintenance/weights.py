@@ -37,7 +37,9 @@ Tag = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(help="An OpenCLIP model configuration (JSON), for a model OpenCLIP doesn't know.", show_default=False),
+    typer.Option(
+        help="An OpenCLIP model configuration (JSON), for a model OpenCLIP does not know.", show_default=False
+    ),
 ]
 Timm = Annotated[
     str | None,
@@ -56,8 +58,8 @@ def fetch(context: typer.Context, name: Name = "ViT-B-16-plus-240:laion400m_e32"
 
     folder = _folder(context)
     with progress_counter("bytes fetched") as advance:
-        kept = fetch_weights(folder, name, lambda done, _: advance(done))
-    _say_kept(kept)
+        stored = fetch_weights(folder, name, lambda done, _: advance(done))
+    _print_stored(stored)
 
 
 @app.command("import")
@@ -69,38 +71,38 @@ def import_weights(
     config: Config = None,
     timm: Timm = None,
 ) -> None:
-    """Check a checkpoint and keep its weights; an official InCTRL checkpoint gives towers and heads."""
+    """Check a checkpoint and store its weights; an official InCTRL checkpoint gives towers and heads."""
     if timm is not None:
         from scorer.backbones.weights.import_timm import import_timm
 
-        _say_kept(import_timm(_folder(context), file, timm, tag))
+        _print_stored(import_timm(_folder(context), file, timm, tag))
         return
     from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 
-    asked = ImportOptions(model, tag, None if config is None else _configuration(config))
-    for kept in import_file(_folder(context), file, asked):
-        _say_kept(kept)
+    options = ImportOptions(model, tag, None if config is None else _configuration(config))
+    for stored in import_file(_folder(context), file, options):
+        _print_stored(stored)
 
 
 @app.command("list")
 def list_weights(context: typer.Context, json: Json = False) -> None:
-    """List the weights that are here."""
-    found = _folder(context).listed()
+    """List the weights in the weights folder."""
+    found = _folder(context).list_all()
     if json:
-        output.write_json([_json_of(kept) for kept in found])
+        output.write_json([_json_of(stored) for stored in found])
         return
     output.write_table(
         ["name", "kind", "MB", "sha256", "from", "file"],
         [
             (
-                kept.card.name,
-                kept.card.kind,
-                f"{kept.size_bytes / 1e6:.1f}",
-                kept.sha256[:12],
-                kept.card.source,
-                kept.path.name,
+                stored.card.name,
+                stored.card.kind,
+                f"{stored.size_bytes / 1e6:.1f}",
+                stored.sha256[:12],
+                stored.card.source,
+                stored.path.name,
             )
-            for kept in found
+            for stored in found
         ],
         empty="There are no weights yet; get InCTRL's: andon weights fetch",
     )
@@ -122,17 +124,19 @@ def _configuration(path: Path) -> dict[str, object]:
     return read
 
 
-def _say_kept(kept: "StoredWeights") -> None:
-    output.print_result(f"{kept.card.name} is in {kept.path} ({kept.size_bytes / 1e6:.1f} MB, sha256 {kept.sha256}).")
+def _print_stored(stored: "StoredWeights") -> None:
+    output.print_result(
+        f"{stored.card.name} is in {stored.path} ({stored.size_bytes / 1e6:.1f} MB, sha256 {stored.sha256})."
+    )
 
 
-def _json_of(kept: "StoredWeights") -> dict[str, object]:
+def _json_of(stored: "StoredWeights") -> dict[str, object]:
     return {
-        "name": kept.card.name,
-        "kind": kept.card.kind,
-        "backbone": kept.card.backbone,
-        "source": kept.card.source,
-        "file": kept.path,
-        "size_bytes": kept.size_bytes,
-        "sha256": kept.sha256,
+        "name": stored.card.name,
+        "kind": stored.card.kind,
+        "backbone": stored.card.backbone,
+        "source": stored.card.source,
+        "file": stored.path,
+        "size_bytes": stored.size_bytes,
+        "sha256": stored.sha256,
     }

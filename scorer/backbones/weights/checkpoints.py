@@ -1,4 +1,4 @@
-"""Tensors from files of unknown origin: read without running code, loaded with nothing missing or left over."""
+"""Tensors from files of unknown origin: read without running code, loaded with nothing missing or unexpected."""
 
 import re
 import warnings
@@ -31,27 +31,27 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_into(
-    module: nn.Module, tensors: Mapping[str, torch.Tensor], called: str, optional: Collection[str] = ()
+    module: nn.Module, tensors: Mapping[str, torch.Tensor], description: str, optional: Collection[str] = ()
 ) -> None:
     """Load tensors into a module once they pass `check_state_dict`."""
-    check_state_dict(module.state_dict(), tensors, called, optional)
+    check_state_dict(module.state_dict(), tensors, description, optional)
     module.load_state_dict(tensors, strict=False)
 
 
-def load_packaged(module: nn.Module, path: Path, expected: str | None, called: str) -> str:
+def load_packaged(module: nn.Module, path: Path, expected: str | None, description: str) -> str:
     """Load the weights that ship in this package into a module, and return the sha256 of their file.
 
     Args:
         module: The network, loaded in place.
         path: The safetensors file.
         expected: The sha256 that the file must have; None for any.
-        called: The weights' name in messages.
+        description: The weights' name in messages.
 
     Raises:
         InvalidWeights: The file is missing, cut short, changed or of another network.
     """
     if not path.is_file():
-        raise InvalidWeights(f"The weights of {called} are not at {path}; install the package again.")
+        raise InvalidWeights(f"The weights of {description} are not at {path}; install the package again.")
     content = path.read_bytes()
     found = sha256(content).hexdigest()
     if expected is not None and found != expected:
@@ -67,29 +67,29 @@ def load_packaged(module: nn.Module, path: Path, expected: str | None, called: s
 
 
 def check_state_dict(
-    wanted: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
     tensors: Mapping[str, torch.Tensor],
-    called: str,
+    description: str,
     optional: Collection[str] = (),
 ) -> None:
-    """Raise `InvalidWeights` naming every tensor that is missing, left over or of another shape.
+    """Raise `InvalidWeights` naming every tensor that is missing, unexpected or of another shape.
 
-    `called` names the weights in the message; tensors named in `optional` may be missing.
+    `description` names the weights in the message; tensors named in `optional` may be missing.
     """
-    missing = sorted(wanted.keys() - tensors.keys() - set(optional))
-    surplus = sorted(tensors.keys() - wanted.keys())
+    missing = sorted(expected.keys() - tensors.keys() - set(optional))
+    unexpected = sorted(tensors.keys() - expected.keys())
     misshapen = [
-        f"{name} is {_shape(tensors[name])} where {_shape(wanted[name])} is needed"
-        for name in sorted(wanted.keys() & tensors.keys())
-        if tensors[name].shape != wanted[name].shape
+        f"{name} is {_shape(tensors[name])} where {_shape(expected[name])} is needed"
+        for name in sorted(expected.keys() & tensors.keys())
+        if tensors[name].shape != expected[name].shape
     ]
     faults = [
-        *([f"missing: {_some(missing)}"] if missing else []),
-        *([f"surplus: {_some(surplus)}"] if surplus else []),
-        *([f"of another width: {_some(misshapen)}"] if misshapen else []),
+        *([f"missing: {_first_names(missing)}"] if missing else []),
+        *([f"unexpected: {_first_names(unexpected)}"] if unexpected else []),
+        *([f"of another shape: {_first_names(misshapen)}"] if misshapen else []),
     ]
     if faults:
-        raise InvalidWeights(f"{called} does not fit the model; {'; '.join(faults)}.")
+        raise InvalidWeights(f"{description} does not fit the model; {'; '.join(faults)}.")
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -136,9 +136,11 @@ def _unwrapped(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not loaded:
         raise InvalidWeights(f"{path} holds {type(loaded).__name__}, not named tensors; save a state dict.")
-    strangers = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise InvalidWeights(f"{path} holds what is no tensor: {_some(sorted(strangers))}; save the state dict alone.")
+    others = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise InvalidWeights(
+            f"{path} holds what is no tensor: {_first_names(sorted(others))}; save the state dict alone."
+        )
     return {str(name): tensor for name, tensor in loaded.items()}
 
 
@@ -150,6 +152,6 @@ def _shape(tensor: torch.Tensor) -> str:
     return "×".join(str(size) for size in tensor.shape) or "a number"
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _first_names(names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

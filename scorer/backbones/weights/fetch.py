@@ -45,16 +45,16 @@ def fetch(folder: WeightsStore, name: str, progress: DownloadProgress) -> Stored
     """
     of_timm = name.startswith(TIMM)
     model, _, tag = name.partition(":")
-    place = timm_hub_source(name.removeprefix(TIMM)) if of_timm else hub_source(model, tag)
+    hub = timm_hub_source(name.removeprefix(TIMM)) if of_timm else hub_source(model, tag)
     downloads = folder.path / ".downloads"
-    path = _download(place, downloads, progress, name, folder.path)
-    source = f"{place.repository}/{path.name}"
+    path = _download(hub, downloads, progress, name, folder.path)
+    source = f"{hub.repository}/{path.name}"
     if of_timm:
-        kept = import_timm(folder, path, name, source=source)
+        stored = import_timm(folder, path, name, source=source)
     else:
-        kept = import_file(folder, path, ImportOptions(model, tag, source=source))[0]
+        stored = import_file(folder, path, ImportOptions(model, tag, source=source))[0]
     shutil.rmtree(downloads, ignore_errors=True)
-    return kept
+    return stored
 
 
 def hub_source(model: str, tag: str) -> HubSource:
@@ -88,14 +88,14 @@ def _of_this_tag(repository: str, tag: str, tags: list[str]) -> str:
     return f"{stem}.{tag}" if dot and named != tag and named in tags else repository
 
 
-def _download(place: HubSource, downloads: Path, progress: DownloadProgress, name: str, folder: Path) -> Path:
+def _download(hub: HubSource, downloads: Path, progress: DownloadProgress, name: str, folder: Path) -> Path:
     """Return the verified file; an interrupted download is resumed."""
-    for file in place.files:
-        with _unreachable_explained(place, name, folder):
+    for file in hub.files:
+        with _explain_unreachable_hub(hub, name, folder):
             try:
-                etag = get_hf_file_metadata(hf_hub_url(place.repository, file)).etag or ""
+                etag = get_hf_file_metadata(hf_hub_url(hub.repository, file)).etag or ""
                 path = Path(
-                    hf_hub_download(place.repository, file, local_dir=downloads, tqdm_class=_reporting_to(progress))
+                    hf_hub_download(hub.repository, file, local_dir=downloads, tqdm_class=_reporting_to(progress))
                 )
             except EntryNotFoundError as error:
                 if isinstance(error, LocalEntryNotFoundError):
@@ -107,19 +107,19 @@ def _download(place: HubSource, downloads: Path, progress: DownloadProgress, nam
                 f"{file} arrived with sha256 {found[:12]}…, the hub says {etag[:12]}…; fetch {name} again."
             )
         return path
-    raise ModelUnavailable(f"{place.repository} has none of {', '.join(place.files)}; the list of it is out of date.")
+    raise ModelUnavailable(f"{hub.repository} has none of {', '.join(hub.files)}; the list of it is out of date.")
 
 
 @contextmanager
-def _unreachable_explained(place: HubSource, name: str, folder: Path) -> Iterator[None]:
+def _explain_unreachable_hub(hub: HubSource, name: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub's client lets errors of its HTTP library through, whichever that is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelUnavailable(
             f"The hub did not give {name} ({reason.rstrip('.')}); on a computer that reaches it, get "
-            f"{place.files[0]} from {constants.ENDPOINT}/{place.repository}, copy it here and run andon weights import "
-            f"{place.files[0]} {place.options}, which puts it in {folder}."
+            f"{hub.files[0]} from {constants.ENDPOINT}/{hub.repository}, copy it here and run andon weights import "
+            f"{hub.files[0]} {hub.options}, which puts it in {folder}."
         ) from error
 
 

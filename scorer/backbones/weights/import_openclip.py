@@ -34,7 +34,7 @@ class ImportOptions:
     source: str | None = None
 
 
-def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[StoredWeights]:
+def import_file(folder: WeightsStore, path: Path, options: ImportOptions) -> list[StoredWeights]:
     """Check a file and store its towers, heads, or both.
 
     Raises `InvalidWeights`, and then stores nothing.
@@ -42,26 +42,26 @@ def import_file(folder: WeightsStore, path: Path, asked: ImportOptions) -> list[
     card = read_card(path) if path.suffix == ".safetensors" and path.is_file() else None
     tensors = checkpoints.read_checkpoint(path)
     if card is not None:
-        return [_keep_again(folder, path, card, tensors)]
-    asked = replace(asked, tag=asked.tag or _tag_of(path), source=asked.source or path.name)
+        return [_reimport(folder, path, card, tensors)]
+    options = replace(options, tag=options.tag or _tag_of(path), source=options.source or path.name)
     towers, learned = split_official(tensors)
-    chosen = _architecture(asked)
+    chosen = _architecture(options)
     network = build_on_meta(chosen)
-    as_model = f"{path} as {asked.model}"
+    as_model = f"{path} as {options.model}"
     if not learned:
-        towers = _in_todays_names(network, towers)
+        towers = _in_current_names(network, towers)
         checkpoints.check_state_dict(network.state_dict(), towers, as_model, OPTIONAL_TENSORS)
-        return [_keep_towers(folder, asked, chosen, towers)]
+        return [_put_towers(folder, options, chosen, towers)]
     if towers:
         checkpoints.check_state_dict(network.state_dict(), towers, as_model, OPTIONAL_TENSORS)
     with torch.device("meta"):
-        heads = InCtrlHeads(int(chosen.config["embed_dim"]), prod(grid_of(network, asked.model)))
+        heads = InCtrlHeads(int(chosen.config["embed_dim"]), prod(grid_of(network, options.model)))
     checkpoints.check_state_dict(heads.state_dict(), learned, as_model)
     if not towers:
-        backbone = folder.tower(f"{asked.model}:laion400m_e32")
-        return [_keep_heads(folder, asked, backbone, learned)]
-    backbone = _keep_towers(folder, asked, chosen, towers)
-    return [backbone, _keep_heads(folder, asked, backbone, learned)]
+        backbone = folder.tower(f"{options.model}:laion400m_e32")
+        return [_put_heads(folder, options, backbone, learned)]
+    backbone = _put_towers(folder, options, chosen, towers)
+    return [backbone, _put_heads(folder, options, backbone, learned)]
 
 
 def split_official(
@@ -83,59 +83,61 @@ def build_on_meta(chosen: Architecture) -> nn.Module:
         return build_network(chosen)
 
 
-def _architecture(asked: ImportOptions) -> Architecture:
+def _architecture(options: ImportOptions) -> Architecture:
     return (
-        find_architecture(asked.model, asked.tag) if asked.config is None else Architecture(asked.model, asked.config)
+        find_architecture(options.model, options.tag)
+        if options.config is None
+        else Architecture(options.model, options.config)
     )
 
 
-def _keep_again(folder: WeightsStore, path: Path, card: WeightsCard, tensors: dict[str, torch.Tensor]) -> StoredWeights:
+def _reimport(folder: WeightsStore, path: Path, card: WeightsCard, tensors: dict[str, torch.Tensor]) -> StoredWeights:
     if content_hash(tensors) != card.contents:
         raise InvalidWeights(f"{path} is not what its card says ({card.name}); get it again.")
-    return folder.keep(card, tensors)
+    return folder.put(card, tensors)
 
 
-def _keep_towers(
-    folder: WeightsStore, asked: ImportOptions, chosen: Architecture, towers: dict[str, torch.Tensor]
+def _put_towers(
+    folder: WeightsStore, options: ImportOptions, chosen: Architecture, towers: dict[str, torch.Tensor]
 ) -> StoredWeights:
     contents = content_hash(towers)
-    if (same := folder.same_tower(asked.model, contents)) is not None:
+    if (same := folder.same_tower(options.model, contents)) is not None:
         return same
     card = WeightsCard(
         kind="openclip",
-        model=asked.model,
-        tag=str(asked.tag),
-        source=str(asked.source),
+        model=options.model,
+        tag=str(options.tag),
+        source=str(options.source),
         contents=contents,
         config=chosen.config,
         mean=chosen.mean,
         std=chosen.std,
     )
-    return folder.keep(card, towers)
+    return folder.put(card, towers)
 
 
-def _keep_heads(
-    folder: WeightsStore, asked: ImportOptions, backbone: StoredWeights, learned: dict[str, torch.Tensor]
+def _put_heads(
+    folder: WeightsStore, options: ImportOptions, backbone: StoredWeights, learned: dict[str, torch.Tensor]
 ) -> StoredWeights:
     card = WeightsCard(
         kind="inctrl-heads",
         model="inctrl",
-        tag=str(asked.tag),
-        source=str(asked.source),
+        tag=str(options.tag),
+        source=str(options.source),
         contents=content_hash(learned),
         backbone=backbone.card.name,
     )
-    return folder.keep(card, learned)
+    return folder.put(card, learned)
 
 
-def _in_todays_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _in_current_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename the tensors of an older checkpoint as OpenCLIP's own loader does."""
     renamed = {name: value for name, value in tensors.items() if name not in OBSOLETE_TENSORS}
     if "positional_embedding" in renamed and not hasattr(network, "positional_embedding"):
         renamed = convert_to_custom_text_state_dict(renamed)
-    wanted = network.state_dict()
-    for name in OPTIONAL_TENSORS & renamed.keys() & wanted.keys():
-        renamed[name] = renamed[name].reshape(wanted[name].shape)
+    expected = network.state_dict()
+    for name in OPTIONAL_TENSORS & renamed.keys() & expected.keys():
+        renamed[name] = renamed[name].reshape(expected[name].shape)
     return renamed
 
 

@@ -28,22 +28,22 @@ def import_timm(
         raise InvalidWeights(f"{path} is {card.name}, no weights of timm's {name}; import it without --timm.")
     tensors = checkpoints.read_checkpoint(path)
     try:
-        tensors = _in_todays_names(network, tensors)
+        tensors = _in_current_names(network, tensors)
     except Exception as error:  # timm's renaming of a file of some other model may raise anything
         raise InvalidWeights(f"{path} holds no weights of timm's {name} that timm knows how to read.") from error
     checkpoints.check_state_dict(network.state_dict(), tensors, f"{path} as timm's {name}")
-    says: Mapping[str, Any] = network.pretrained_cfg
-    made = WeightsCard(
+    pretrained: Mapping[str, Any] = network.pretrained_cfg
+    new_card = WeightsCard(
         kind="timm",
         model=name.partition(".")[0],
-        tag=tag or name.partition(".")[2] or says.get("tag") or "imported",
+        tag=tag or name.partition(".")[2] or pretrained.get("tag") or "imported",
         source=source or path.name,
         contents=content_hash(tensors),
         config={"timm": name},
-        mean=tuple(says["mean"]),
-        std=tuple(says["std"]),
+        mean=tuple(pretrained["mean"]),
+        std=tuple(pretrained["std"]),
     )
-    return folder.keep(made, tensors)
+    return folder.put(new_card, tensors)
 
 
 def repository_of(name: str) -> str:
@@ -58,7 +58,7 @@ def repository_of(name: str) -> str:
     return str(repository)
 
 
-def _in_todays_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _in_current_names(network: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename a checkpoint of the model's authors as timm's own loader does; one in timm's names stays as it is."""
     known = network.state_dict().keys()
     rename = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)

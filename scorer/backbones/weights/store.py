@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -65,20 +65,19 @@ class WeightsStore:
 
     def listed(self) -> list[StoredWeights]:
         """Return every file with a card, sorted by name; raises `InvalidWeights` for a file cut short."""
-        found = [kept for path in sorted(self.path.glob("*.safetensors")) if (kept := _kept(path)) is not None]
-        return sorted(found, key=lambda kept: kept.card.name)
+        found = [
+            stored for path in sorted(self.path.glob("*.safetensors")) if (stored := _read_stored(path)) is not None
+        ]
+        return sorted(found, key=lambda stored: stored.card.name)
 
     def tower(self, name: str) -> StoredWeights:
         """Return the OpenCLIP towers of that name, ``MODEL:TAG``, or ``MODEL`` where only one tag of it is stored.
 
         Raises `ModelUnavailable` with how to get them, or which ones exist.
         """
-        found = [kept for kept in self._of_kind("openclip") if name in (kept.card.name, kept.card.model)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(kept.card.name for kept in found)
-            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        found = [stored for stored in self._of_kind("openclip") if name in (stored.card.name, stored.card.model)]
+        if (only := self._only(found)) is not None:
+            return only
         raise ModelUnavailable(
             f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its checkpoint "
             "here and run andon weights import FILE."
@@ -89,12 +88,9 @@ class WeightsStore:
 
         Raises `ModelUnavailable` with how to get it, or which ones exist.
         """
-        found = [kept for kept in self._of_kind("timm") if name in (kept.card.name, f"timm/{kept.card.model}")]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(kept.card.name for kept in found)
-            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        found = [stored for stored in self._of_kind("timm") if name in (stored.card.name, f"timm/{stored.card.model}")]
+        if (only := self._only(found)) is not None:
+            return only
         raise ModelUnavailable(
             f"The weights of {name} are not in {self.path}; run andon weights fetch {name}, or copy its "
             f"model.safetensors here and run andon weights import FILE --timm {name.removeprefix('timm/')}."
@@ -102,11 +98,11 @@ class WeightsStore:
 
     def prompts(self, backbone: str, tag: str | None = None) -> StoredWeights:
         """Return CoOp's prompts for towers of that name, of that tag or the only ones; raises `ModelUnavailable`."""
-        found = [kept for kept in self._of_kind("coop-prompts") if kept.card.backbone == backbone]
-        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        found = [stored for stored in self._of_kind("coop-prompts") if stored.card.backbone == backbone]
+        chosen = [stored for stored in found if tag in (None, stored.card.tag)]
         if len(chosen) == 1:
             return chosen[0]
-        names = ", ".join(kept.card.name for kept in found)
+        names = ", ".join(stored.card.name for stored in found)
         if chosen:
             raise ModelUnavailable(
                 f"{self.path} has {names} for {backbone}; say which with scorer.coop_prompts, as in "
@@ -122,10 +118,10 @@ class WeightsStore:
     def heads(self, tag: str | None = None) -> StoredWeights:
         """Return InCTRL's heads of that tag, or the only ones; raises `ModelUnavailable` naming those that exist."""
         found = self._of_kind("inctrl-heads")
-        chosen = [kept for kept in found if tag in (None, kept.card.tag)]
+        chosen = [stored for stored in found if tag in (None, stored.card.tag)]
         if len(chosen) == 1:
             return chosen[0]
-        names = ", ".join(kept.card.name for kept in found)
+        names = ", ".join(stored.card.name for stored in found)
         if chosen:
             raise ModelUnavailable(f"{self.path} has InCTRL heads {names}; say which, as in {found[0].card.name}.")
         wanted = f"InCTRL heads{f' {tag}' if tag else ''}"
@@ -136,49 +132,56 @@ class WeightsStore:
 
     def same_tower(self, model: str, contents: str) -> StoredWeights | None:
         """Return towers of that model with those contents, whatever their tag; None where none exist."""
-        towers = (kept for kept in self._of_kind("openclip") if kept.card.model == model)
-        return next((kept for kept in towers if kept.card.contents == contents), None)
+        towers = (stored for stored in self._of_kind("openclip") if stored.card.model == model)
+        return next((stored for stored in towers if stored.card.contents == contents), None)
+
+    def _only(self, found: Sequence[StoredWeights]) -> StoredWeights | None:
+        """Return the only match, None where nothing matches; raises `ModelUnavailable` where several do."""
+        if len(found) > 1:
+            names = ", ".join(stored.card.name for stored in found)
+            raise ModelUnavailable(f"{self.path} has {names}; say which, as in {found[0].card.name}.")
+        return found[0] if found else None
 
     def _of_kind(self, kind: str) -> list[StoredWeights]:
-        return [kept for kept in self.listed() if kept.card.kind == kind]
+        return [stored for stored in self.list_all() if stored.card.kind == kind]
 
-    def keep(self, card: WeightsCard, tensors: Mapping[str, torch.Tensor]) -> StoredWeights:
+    def put(self, card: WeightsCard, tensors: Mapping[str, torch.Tensor]) -> StoredWeights:
         """Write tensors in float32 with their card, the sha256 in ``FILE.sha256``; replaces weights of that name.
 
         A kind that is looked up by name and backbone replaces no other backbone's weights.
         """
         require_tag(card.tag)
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self._place(card)
-        own = {name: _plain(tensor).clone() for name, tensor in tensors.items()}  # safetensors refuses shared memory
+        path = self._path_of(card)
+        copies = {name: _plain(tensor).clone() for name, tensor in tensors.items()}  # safetensors refuses shared memory
         with replace_file(path) as temporary:
-            save_file(own, temporary, metadata={CARD_KEY: json.dumps(asdict(card))})
+            save_file(copies, temporary, metadata={CARD_KEY: json.dumps(asdict(card))})
             digest = file_sha256(temporary)
-            _beside(path).unlink(missing_ok=True)
-        write_file(_beside(path), f"{digest}  {path.name}\n".encode())
+            _sha256_path(path).unlink(missing_ok=True)
+        write_file(_sha256_path(path), f"{digest}  {path.name}\n".encode())
         return StoredWeights(path, card, digest, path.stat().st_size)
 
-    def _place(self, card: WeightsCard) -> Path:
+    def _path_of(self, card: WeightsCard) -> Path:
         """Return the path for weights; the second of two backbones' with one name has the backbone in its name."""
         usual = self.path / f"{card.model.replace('/', '-')}.{card.tag}.safetensors"
         if card.kind not in KINDS_PER_BACKBONE or not usual.is_file():
             return usual
         try:
-            there = read_card(usual)
+            existing = read_card(usual)
         except InvalidWeights:
             return usual  # cut short: to be replaced
-        if there is None or there.backbone == card.backbone:
+        if existing is None or existing.backbone == card.backbone:
             return usual
         return usual.with_suffix(f".{re.sub(r'[^A-Za-z0-9_-]+', '-', str(card.backbone))}.safetensors")
 
-    def tensors(self, kept: StoredWeights) -> dict[str, torch.Tensor]:
+    def tensors(self, stored: StoredWeights) -> dict[str, torch.Tensor]:
         """Read the tensors of a file; raises `InvalidWeights` where its sha256 has changed."""
-        if (found := file_sha256(kept.path)) != kept.sha256:
+        if (found := file_sha256(stored.path)) != stored.sha256:
             raise InvalidWeights(
-                f"{kept.path} has sha256 {found[:12]}…, not {kept.sha256[:12]}… as {_beside(kept.path).name} says; "
-                f"fetch or import {kept.card.name} again."
+                f"{stored.path} has sha256 {found[:12]}…, not {stored.sha256[:12]}… as "
+                f"{_sha256_path(stored.path).name} says; fetch or import {stored.card.name} again."
             )
-        return load_file(kept.path)
+        return load_file(stored.path)
 
 
 def require_tag(tag: str) -> None:
@@ -214,10 +217,10 @@ def read_card(path: Path) -> WeightsCard | None:
     try:
         read = json.loads(header)
         last = max((entry["data_offsets"][1] for name, entry in read.items() if name != "__metadata__"), default=0)
-        whole = path.stat().st_size == 8 + length + last
+        is_whole = path.stat().st_size == 8 + length + last
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidWeights(f"{path} is no whole safetensors file; fetch or import it again.") from error
-    if not whole:
+    if not is_whole:
         raise InvalidWeights(f"{path} is cut short; fetch or import it again.")
     card = read.get("__metadata__", {}).get(CARD_KEY)
     if card is None:
@@ -226,16 +229,20 @@ def read_card(path: Path) -> WeightsCard | None:
     return WeightsCard(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
 
-def _kept(path: Path) -> StoredWeights | None:
+def _read_stored(path: Path) -> StoredWeights | None:
     card = read_card(path)
     if card is None:
         return None
-    beside = _beside(path)
-    digest = beside.read_text().split()[0] if beside.is_file() and beside.stat().st_size else file_sha256(path)
+    digest_path = _sha256_path(path)
+    digest = (
+        digest_path.read_text().split()[0]
+        if digest_path.is_file() and digest_path.stat().st_size
+        else file_sha256(path)
+    )
     return StoredWeights(path, card, digest, path.stat().st_size)
 
 
-def _beside(path: Path) -> Path:
+def _sha256_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 

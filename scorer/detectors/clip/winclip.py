@@ -116,10 +116,10 @@ class WinClipModel:
 
     def text_map(self, views: ImageViews, texts: torch.Tensor) -> torch.Tensor:
         """Return the zero-shot map, (B, P): the harmonic mean of the image's score and of each scale's windows."""
-        whole = self.text_scores(views.embedding, texts)[:, None].expand_as(views.valid_mask[0])
+        image_scores = self.text_scores(views.embedding, texts)[:, None].expand_as(views.valid_mask[0])
         by_window = (self.text_scores(windows, texts) for windows in views.scales[1:])
         by_patch = (_harmonic(scores, covers) for scores, covers in zip(by_window, self._coverage, strict=True))
-        scales = [whole, *by_patch]
+        scales = [image_scores, *by_patch]
         return len(scales) / torch.stack([1 / scale.clamp(min=EPSILON) for scale in scales]).sum(dim=0)
 
     def association_map(self, residuals: Sequence[torch.Tensor]) -> torch.Tensor:

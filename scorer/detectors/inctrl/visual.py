@@ -63,21 +63,21 @@ def mean_embedding(tokens: torch.Tensor, valid_mask: torch.Tensor) -> torch.Tens
 class InCtrlVisual:
     """Two heads and an adapter for one grid; a larger grid is scored tile by tile, and the worst tile counts.
 
-    Above `most_patches` a layer's normal patches are reduced to a greedy coreset, never below those of two images.
+    Above `max_patches` a layer's normal patches are reduced to a greedy coreset, never below those of two images.
     """
 
     name = "inctrl-visual"
     rotations = (0,)
 
     def __init__(
-        self, heads: InCtrlHeads, grid: tuple[int, int], contents: str, most_patches: int = DEFAULT_CORESET_PATCHES
+        self, heads: InCtrlHeads, grid: tuple[int, int], contents: str, max_patches: int = DEFAULT_CORESET_PATCHES
     ) -> None:
         """Take heads for a grid of rows and columns; `contents` is a hash of their values."""
         self.heads = heads.eval().requires_grad_(False)
         self._grid = grid
         self._width = heads.adapter.fc[0].in_features
-        self._most_patches = most_patches
-        self.configuration: MethodConfig = {"heads": contents, "most_patches": most_patches}
+        self._max_patches = max_patches
+        self.configuration: MethodConfig = {"heads": contents, "max_patches": max_patches}
 
     def tile_features(self, images: Patches) -> TileFeatures:
         """Return tokens and embeddings of all tiles, image by image, in each row by row.
@@ -105,7 +105,7 @@ class InCtrlVisual:
         indices = torch.arange(len(tiles.valid_mask), device=tiles.valid_mask.device) // tiles_per_image
         owners = indices[:, None].expand_as(tiles.valid_mask)[tiles.valid_mask].expand(len(tiles.tokens), -1)
         patches = tiles.tokens[:, tiles.valid_mask]  # (L, M, D)
-        limit = max(self._most_patches, 2 * prod(normals.grid))
+        limit = max(self._max_patches, 2 * prod(normals.grid))
         if patches.shape[1] > limit:
             exact = self.tile_features(normals.in_fp32())
             chosen = torch.stack([greedy_coreset(layer, limit) for layer in exact.tokens[:, exact.valid_mask]])
@@ -115,13 +115,13 @@ class InCtrlVisual:
             "patches": patches.contiguous(),
             "owners": owners.contiguous(),
             "adapted": self._heads_for(tiles).adapter(tiles.embedding).view(normals.image_count, tiles_per_image, -1),
-            "seen": tiles.valid_mask.any(dim=1).view(normals.image_count, tiles_per_image),
+            "valid_tiles": tiles.valid_mask.any(dim=1).view(normals.image_count, tiles_per_image),
         }
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
         """Score images; the components are the paper's, those of the worst tile."""
         tiles = self.tile_features(queries)
-        adapted = _mean_adapted(fitted["adapted"], fitted["seen"])
+        adapted = _mean_adapted(fitted["adapted"], fitted["valid_tiles"])
         return self._combine(queries, tiles, nearest_residual(tiles.tokens, fitted["patches"]), adapted)
 
     def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -136,7 +136,7 @@ class InCtrlVisual:
                 nearest_residual(tokens[None], patches[owners != position][None]) for tokens, patches, owners in layers
             ]
             others = torch.arange(normals.image_count, device=normal.valid_mask.device) != position
-            adapted = _mean_adapted(fitted["adapted"][others], fitted["seen"][others])
+            adapted = _mean_adapted(fitted["adapted"][others], fitted["valid_tiles"][others])
             scores.append(self._combine(normal, tiles, torch.stack(maps).mean(dim=0), adapted).image)
         return torch.cat(scores)
 
@@ -180,24 +180,24 @@ def _components(scores: HeadScores, worst: torch.Tensor) -> dict[str, torch.Tens
     return {name: values.view(len(worst), -1).gather(1, worst)[:, 0] for name, values in named.items()}
 
 
-def _mean_adapted(adapted: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+def _mean_adapted(adapted: torch.Tensor, valid_tiles: torch.Tensor) -> torch.Tensor:
     """Return the mean of the normals' adapted embeddings for each tile: (K, T, D), (K, T) to (T, D).
 
     A tile that is padding in every normal takes the mean of all tiles.
     """
-    present = seen[:, :, None].float()
-    whole = (adapted * present).sum(dim=(0, 1)) / present.sum()
+    present = valid_tiles[:, :, None].float()
+    mean = (adapted * present).sum(dim=(0, 1)) / present.sum()
     counts = present.sum(dim=0)
-    return torch.where(counts > 0, (adapted * present).sum(dim=0) / counts.clamp(min=1), whole)
+    return torch.where(counts > 0, (adapted * present).sum(dim=0) / counts.clamp(min=1), mean)
 
 
-def read_heads(path: Path, backbone: str, most_patches: int = 4096, expected: str | None = None) -> InCtrlVisual:
+def read_heads(path: Path, backbone: str, max_patches: int = 4096, expected: str | None = None) -> InCtrlVisual:
     """Read heads from a file that `andon train inctrl` wrote.
 
     Args:
         path: The file.
         backbone: The backbone that they must have been trained on.
-        most_patches: See `InCtrlVisual`.
+        max_patches: See `InCtrlVisual`.
         expected: The sha256 that the file must have; None for any.
 
     Raises:
@@ -219,7 +219,7 @@ def read_heads(path: Path, backbone: str, most_patches: int = 4096, expected: st
     heads = InCtrlHeads(int(card.config["width"]), prod(grid))
     tensors = tensors_in(content)
     load_into(heads, tensors, str(path))
-    return InCtrlVisual(heads, grid, content_hash(tensors), most_patches)
+    return InCtrlVisual(heads, grid, content_hash(tensors), max_patches)
 
 
 def load(settings: ScorerSettings) -> InCtrlVisual:
@@ -237,7 +237,7 @@ def load(settings: ScorerSettings) -> InCtrlVisual:
 
 def _stored_path(settings: ScorerSettings) -> Path:
     store = WeightsStore(settings.weights_path)
-    heads = [weights for weights in store.listed() if weights.card.kind == HEADS_KIND]
+    heads = [weights for weights in store.list_all() if weights.card.kind == HEADS_KIND]
     found = [weights for weights in heads if weights.card.backbone == settings.backbone]
     chosen = [weights for weights in found if settings.inctrl_heads in ("", weights.card.tag)]
     if len(chosen) == 1:

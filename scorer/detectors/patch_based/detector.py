@@ -55,8 +55,8 @@ class PatchDetector:
             dict(backbone.configuration),
             backbone.weights_sha256,
             self._preprocessor.identity,
-            *([] if fp32_backbone is None else ["chosen in fp32"]),
-            *(["bars left out"] if self._preprocessor.crop_padding else []),
+            *([] if fp32_backbone is None else ["fitted in fp32"]),
+            *(["padding cropped"] if self._preprocessor.crop_padding else []),
         ]
         self.model_id = sha256(json.dumps(identity).encode()).hexdigest()
 
@@ -95,10 +95,12 @@ class PatchDetector:
         method = self.method
         if isinstance(method, ScoresStationGroups):
             batch = StationGroups.of(references)
-            groups = [(count, its.tensors) for count, its in batch.groups]
+            groups = [(count, stored.tensors) for count, stored in batch.groups]
             scores = batch.restore(method.score_groups(batch.sort(features), groups))
         else:
-            scores = score_groups_separately(features, references, lambda part, its: method.score(part, its.tensors))
+            scores = score_groups_separately(
+                features, references, lambda part, stored: method.score(part, stored.tensors)
+            )
         return scores.to_numpy(features.grid)
 
     def encode_normals(self, normals: Sequence[RgbImage]) -> Patches:

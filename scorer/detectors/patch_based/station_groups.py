@@ -34,8 +34,8 @@ class StationGroups:
     def of(cls, references: Sequence[References]) -> "StationGroups":
         """Group by the references of each image; images of one station share one object."""
         positions: dict[int, list[int]] = {}
-        for position, its in enumerate(references):
-            positions.setdefault(id(its), []).append(position)
+        for position, stored in enumerate(references):
+            positions.setdefault(id(stored), []).append(position)
         order = [position for group in positions.values() for position in group]
         return cls(order, [(len(group), references[group[0]]) for group in positions.values()])
 
@@ -63,7 +63,7 @@ def score_groups_separately(
     if len(batch.groups) == 1:
         return score(features, references[0])
     parts, first = [], 0
-    for count, its in batch.groups:
-        parts.append(score(features.take(batch.order[first : first + count]), its))
+    for count, stored in batch.groups:
+        parts.append(score(features.take(batch.order[first : first + count]), stored))
         first += count
     return batch.restore(ScoreTensors.concat(parts))

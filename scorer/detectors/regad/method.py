@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scorer.detectors.padim import CHANNELS, CONSTANT, SMOOTHING, nearest_valid, select_channels, smooth_maps
+from scorer.detectors.padim import CHANNELS, REGULARISATION, SMOOTHING, nearest_valid, select_channels, smooth_maps
 from scorer.detectors.patch_based.method import MethodConfig
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad import registration
@@ -66,9 +66,9 @@ class RegAD:
         self._network = network.eval().requires_grad_(False)
         self.configuration: MethodConfig = {
             "registration": weights_sha256,
-            "helps": REGISTRATION_GAIN,
+            "registration_gain": REGISTRATION_GAIN,
             "channels": CHANNELS,
-            "constant": CONSTANT,
+            "regularisation": REGULARISATION,
             "smoothing": SMOOTHING,
         }
 
@@ -139,7 +139,7 @@ def fit_gaussians(sums: PatchSums, grid: tuple[int, int]) -> dict[str, torch.Ten
     scatter = sums.second - count[:, :, None] * means[:, :, None] * means[:, None, :]
     covariance = scatter / (count - 1).clamp(min=1)[:, :, None]
     identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
-    root = torch.linalg.cholesky(covariance + CONSTANT * identity)
+    root = torch.linalg.cholesky(covariance + REGULARISATION * identity)
     whitening = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
     nearest = nearest_valid(sums.count > 0, grid)
     return {"means": means[nearest].float(), "rounding": whitening[nearest].float()}
@@ -160,18 +160,18 @@ def _distance_maps(registered: Patches, channels: torch.Tensor, gaussians: Mappi
 
 def _leave_one_out_scores(registered: Patches, channels: torch.Tensor) -> torch.Tensor:
     """Return the score of each of K ≥ 2 normals against the others, whose sums are those of all less its own: (K,)."""
-    whole = _sum_all(registered, channels)
+    total = _sum_all(registered, channels)
     scores = []
     for position in range(registered.image_count):
         normal = registered.take([position])
-        others = fit_gaussians(whole.less(patch_sums(normal, channels)), registered.grid)
+        others = fit_gaussians(total.less(patch_sums(normal, channels)), registered.grid)
         scores.append(_distance_maps(normal.unrotated(), channels, others).amax(dim=1))
     return torch.cat(scores)
 
 
 def _sum_all(images: Patches, channels: torch.Tensor) -> PatchSums:
     """Sum over images one by one, with their copies, which bounds memory."""
-    whole = patch_sums(images.take([0]), channels)
+    total = patch_sums(images.take([0]), channels)
     for position in range(1, images.image_count):
-        whole = whole.plus(patch_sums(images.take([position]), channels))
-    return whole
+        total = total.plus(patch_sums(images.take([position]), channels))
+    return total

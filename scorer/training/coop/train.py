@@ -61,4 +61,4 @@ def store_prompts(
     tensors = {"context": context}
     source = ", ".join(sorted(set(sources))) or "images"
     card = WeightsCard("coop-prompts", "coop", tag, source, content_hash(tensors), backbone=towers.card.name)
-    return store.keep(card, tensors)
+    return store.put(card, tensors)

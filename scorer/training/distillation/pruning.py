@@ -90,7 +90,7 @@ def _set_weights(layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor) -> 
 
 
 def _fit_block(
-    block: Block, teacher: ResidualBlock, student_maps: torch.Tensor, teacher_maps: torch.Tensor, kept: torch.Tensor
+    block: Block, teacher: ResidualBlock, student_maps: torch.Tensor, teacher_maps: torch.Tensor, channels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Fit one block to the maps that enter the student's and the teacher's; return the maps that leave both."""
     teacher_inner = torch.cat([teacher.conv1(batch) for (batch,) in _batches(teacher_maps)])
@@ -102,7 +102,7 @@ def _fit_block(
             for inner, maps in _batches(teacher_inner, teacher_maps)
         ]
     )
-    _fit_conv2_and_shortcut(block, student_maps, teacher_sum[:, kept])
+    _fit_conv2_and_shortcut(block, student_maps, teacher_sum[:, channels])
     return torch.cat([block(batch) for (batch,) in _batches(student_maps)]), functional.relu(teacher_sum)
 
 
@@ -154,18 +154,18 @@ def initialise_from_teacher(network: TinyNetwork, teacher: ResnetTeacher, images
     stem = torch.cat([teacher.stem(batch) for (batch,) in _batches(images)])
     first = torch.cat([teacher.blocks[0](batch) for (batch,) in _batches(stem)])
     second = torch.cat([teacher.blocks[1](batch) for (batch,) in _batches(first)])
-    kept = select_channels(_covariance(stem) + _covariance(first) + _covariance(second), network.shape.stem)
+    channels = select_channels(_covariance(stem) + _covariance(first) + _covariance(second), network.shape.stem)
     del first, second
-    network.conv1.weight.data.copy_(teacher.conv1.weight[kept])
-    cast(nn.Parameter, network.conv1.bias).data.copy_(cast(torch.Tensor, teacher.conv1.bias)[kept])
-    student_maps, teacher_maps, unexplained = stem[:, kept].contiguous(), stem, []
+    network.conv1.weight.data.copy_(teacher.conv1.weight[channels])
+    cast(nn.Parameter, network.conv1.bias).data.copy_(cast(torch.Tensor, teacher.conv1.bias)[channels])
+    student_maps, teacher_maps, unexplained = stem[:, channels].contiguous(), stem, []
     for index, (block, teacher_block) in enumerate(zip(network.blocks, teacher.blocks, strict=True)):
         if index > 1:
-            kept = torch.arange(network.shape.stages[index // 2])
+            channels = torch.arange(network.shape.stages[index // 2])
         student_maps, teacher_maps = _fit_block(
-            cast(Block, block), cast(ResidualBlock, teacher_block), student_maps, teacher_maps, kept
+            cast(Block, block), cast(ResidualBlock, teacher_block), student_maps, teacher_maps, channels
         )
-        unexplained.append(_unexplained_variance(student_maps, teacher_maps[:, kept]))
+        unexplained.append(_unexplained_variance(student_maps, teacher_maps[:, channels]))
     return unexplained
 
 

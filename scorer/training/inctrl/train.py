@@ -102,7 +102,7 @@ def train_heads(
     run_to_last_step(trainer, store.path / CHECKPOINTS_FOLDER / f"{tag}.checkpoint", report)
     tensors = trainer.weights()
     notes = {"config": asdict(config), "sources": {name: len(classes) for name, classes in sorted(sources.items())}}
-    return store.keep(target.make_card(tensors, tag, notes), tensors)
+    return store.put(target.make_card(tensors, tag, notes), tensors)
 
 
 def leave_one_set_out(sources: EncodedSources, datasets: Sequence[str]) -> Iterator[tuple[str, EncodedSources]]:

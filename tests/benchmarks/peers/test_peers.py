@@ -56,7 +56,7 @@ def test_tokens_are_the_maps_on_the_first_layers_grid_padded_with_zeros(arrays: 
 def test_a_layer_is_averaged_over_its_own_cells_before_it_meets_a_finer_grid(arrays: Arrays) -> None:
     pixels = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
     _, coarse = ResnetBackbone(arrays, (2, 3), "nearest").maps(pixels)
-    tokens = ResnetBackbone(arrays, (2, 3), "nearest", surroundings=3).tokens(pixels)
+    tokens = ResnetBackbone(arrays, (2, 3), "nearest", neighbourhood=3).tokens(pixels)
     around = coarse[0, :, 1:4, 2:5].mean(dim=(1, 2))  # of the coarse cell in row 2, column 3
     torch.testing.assert_close(tokens[1, 0, 5 * 32 + 7], around)
 

@@ -71,8 +71,8 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor_are_named() -> None:
     with pytest.raises(InvalidWeights) as told:
         OpenClip.of(tiny_architecture(), tensors, "it.pt", CPU)
     assert str(told.value) == (
-        "it.pt does not fit the model; missing: visual.proj; surplus: visual.extra; "
-        "of another width: ln_final.bias is 3 where 16 is needed."
+        "it.pt does not fit the model; missing: visual.proj; unexpected: visual.extra; "
+        "of another shape: ln_final.bias is 3 where 16 is needed."
     )
 
 

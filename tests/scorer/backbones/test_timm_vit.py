@@ -148,8 +148,8 @@ def test_what_is_missing_surplus_or_of_another_width_is_named_and_nothing_kept(
     with pytest.raises(InvalidWeights) as told:
         import_timm(folder, kept(tmp_path / "x.safetensors", tensors), SMALL)
     assert str(told.value) == (
-        f"{tmp_path / 'x.safetensors'} as timm's {SMALL} does not fit the model; missing: norm.bias; surplus: extra; "
-        "of another width: head.bias is 3 where 1000 is needed."
+        f"{tmp_path / 'x.safetensors'} as timm's {SMALL} does not fit the model; missing: norm.bias; "
+        "unexpected: extra; of another shape: head.bias is 3 where 1000 is needed."
     )
     assert not folder.path.exists()
 

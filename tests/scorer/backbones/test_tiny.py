@@ -84,7 +84,7 @@ def test_a_file_of_another_network_is_refused_by_what_it_lacks(tmp_path: Path) -
     del tensors["conv1.bias"]
     save_file({**tensors, "surplus": torch.zeros(1)}, other)
 
-    with pytest.raises(InvalidWeights, match=r"missing: conv1\.bias; surplus: surplus"):
+    with pytest.raises(InvalidWeights, match=r"missing: conv1\.bias; unexpected: surplus"):
         load_tiny("cpu", other, expected=None)
 
 

@@ -69,7 +69,9 @@ def test_a_part_before_a_background_is_judged_alone() -> None:
     dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # dust in the corner of the background
     result = method.score(Patches(dusty, query.valid_mask, GRID), fitted)
     assert result.maps[0, 0] == 0
-    assert result.components["share judged"].item() == pytest.approx(36 / 64)  # 4 × 4 cells and a margin of one cell
+    assert result.components["foreground fraction"].item() == pytest.approx(
+        36 / 64
+    )  # 4 × 4 cells and a margin of one cell
     scratched = query.tokens.clone()
     scratched[:, 0, 3 * 8 + 3] = -1
     assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * result.image
@@ -90,7 +92,7 @@ def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_images() -> Non
 def test_an_image_in_which_no_part_is_found_is_judged_whole() -> None:
     fitted = AnomalyDino().fit(part_before_a_background(3))
     empty = single_layer(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
-    assert AnomalyDino().score(empty, fitted).components["share judged"].item() == 1
+    assert AnomalyDino().score(empty, fitted).components["foreground fraction"].item() == 1
 
 
 def test_leaving_one_out_searches_the_others_and_their_copies() -> None:

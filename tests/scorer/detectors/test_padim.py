@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.padim import CHANNELS, CONSTANT, Padim, select_channels, smooth_maps
+from scorer.detectors.padim import CHANNELS, REGULARISATION, Padim, select_channels, smooth_maps
 from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.patch_based.patches import Patches
 from tests.scorer.detectors.patch_samples import patches, single_layer
@@ -17,7 +17,7 @@ def mahalanobis_by_numpy(normals: np.ndarray, query: np.ndarray) -> np.ndarray:
     distances = []
     for cell in range(normals.shape[1]):
         deviations = normals[:, cell] - normals[:, cell].mean(axis=0)
-        covariance = deviations.T @ deviations / max(len(normals) - 1, 1) + CONSTANT * np.eye(normals.shape[2])
+        covariance = deviations.T @ deviations / max(len(normals) - 1, 1) + REGULARISATION * np.eye(normals.shape[2])
         difference = query[cell] - normals[:, cell].mean(axis=0)
         distances.append(np.sqrt(difference @ np.linalg.inv(covariance) @ difference))
     return np.array(distances)
@@ -66,7 +66,7 @@ def test_equal_normals_leave_no_distance() -> None:
     fitted = method.fit(normals)
     assert method.leave_one_out(normals, fitted).tolist() == [0, 0, 0]
     result = method.score(single_layer(torch.ones(1, 4, 5) + 0.1, (2, 2)), fitted)
-    torch.testing.assert_close(result.maps, torch.full((1, 4), (5 * 0.01 / CONSTANT) ** 0.5))
+    torch.testing.assert_close(result.maps, torch.full((1, 4), (5 * 0.01 / REGULARISATION) ** 0.5))
 
 
 def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in() -> None:

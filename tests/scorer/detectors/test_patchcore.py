@@ -54,7 +54,7 @@ def test_only_the_nearest_neighbours_of_the_nearest_weigh() -> None:
 
 def test_scores_are_those_of_numpy() -> None:
     normals, queries = patches(3, layers=2, seed=1), patches(2, layers=2, seed=2)
-    method = PatchCore(kept_share=1.0)
+    method = PatchCore(coreset_ratio=1.0)
     result = method.score(queries, method.fit(normals))
     coreset, query_patches = locally_aware(normals).flatten(0, 1).numpy(), locally_aware(queries).numpy()
     distances = np.linalg.norm(query_patches[:, :, None] - coreset, axis=-1)
@@ -69,7 +69,7 @@ def test_scores_are_those_of_numpy() -> None:
 
 def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are() -> None:
     normals = patches(4, grid=(8, 8))
-    fitted = PatchCore(kept_share=0.25).fit(normals)
+    fitted = PatchCore(coreset_ratio=0.25).fit(normals)
     assert fitted["coreset"].shape == (64, 6)
     everything = locally_aware(normals)
     for patch, owner in zip(fitted["coreset"], fitted["owners"], strict=True):
@@ -78,7 +78,7 @@ def test_the_coreset_keeps_its_share_and_knows_whose_patches_they_are() -> None:
 
 def test_with_all_patches_kept_leaving_one_out_is_fitting_the_others() -> None:
     normals = patches(4, padding=(0, 5))
-    method = PatchCore(kept_share=1.0)
+    method = PatchCore(coreset_ratio=1.0)
     torch.testing.assert_close(
         method.leave_one_out(normals, method.fit(normals)), leave_one_out_by_refitting(method, normals)
     )
@@ -93,7 +93,7 @@ def test_a_normal_that_owns_the_whole_coreset_is_compared_with_the_others_all_th
 
 
 def test_bars_enter_neither_memory_nor_surroundings() -> None:
-    method = PatchCore(kept_share=1.0)
+    method = PatchCore(coreset_ratio=1.0)
     fitted = method.fit(patches(2, padding=(0, 1, 2, 3)))
     assert len(fitted["coreset"]) == 24
     assert fitted["coreset"].abs().max() < 10

@@ -35,10 +35,10 @@ def test_all_stands_for_every_detector_without_repeats() -> None:
 
 def test_a_spec_changes_the_method_and_its_model_id(setup: BackboneSetup) -> None:
     plain = load_patch_detector("patchcore", "elpv", setup, SETTINGS)
-    half = load_patch_detector("patchcore:kept_share=0.5+coreset_patches=9", "elpv", setup, SETTINGS)
-    assert half.method.configuration["kept_share"] == 0.5
+    half = load_patch_detector("patchcore:coreset_ratio=0.5+coreset_patches=9", "elpv", setup, SETTINGS)
+    assert half.method.configuration["coreset_ratio"] == 0.5
     assert half.model_id != plain.model_id
-    assert load_patch_detector("patchcore:kept_share=0.1", "elpv", setup, SETTINGS).model_id == plain.model_id
+    assert load_patch_detector("patchcore:coreset_ratio=0.1", "elpv", setup, SETTINGS).model_id == plain.model_id
 
 
 def test_the_dataset_s_name_replaces_the_placeholder_in_a_setting(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_dataset_s_name_replaces_the_placeholder_in_a_setting(tmp_path: Path
 
 @pytest.mark.parametrize(
     "spec",
-    ["patchcore:kept_share", "patchcore:kept=1", "patchcore:kept_share=many", "patchcore:coreset_patches=0"],
+    ["patchcore:coreset_ratio", "patchcore:coreset=1", "patchcore:coreset_ratio=many", "patchcore:coreset_patches=0"],
 )
 def test_an_invalid_spec_is_refused_by_name(setup: BackboneSetup, spec: str) -> None:
     with pytest.raises(EvaluationError, match=spec):

@@ -44,13 +44,13 @@ def test_an_openclip_checkpoint_is_kept_with_its_configuration_and_sha256_beside
     folder: WeightsStore, tmp_path: Path
 ) -> None:
     file = saved(tmp_path / "epoch_32.pt", {"epoch": 32, "state_dict": {f"module.{n}": t for n, t in towers().items()}})
-    (kept,) = import_file(folder, file, TINY)
-    assert (kept.card.name, kept.card.kind, kept.card.source) == ("tiny:ours", "openclip", "epoch_32.pt")
-    assert kept.card.config == CONFIG
+    (stored,) = import_file(folder, file, TINY)
+    assert (stored.card.name, stored.card.kind, stored.card.source) == ("tiny:ours", "openclip", "epoch_32.pt")
+    assert stored.card.config == CONFIG
     assert (
         folder.path / "tiny.ours.safetensors.sha256"
-    ).read_text() == f"{file_sha256(kept.path)}  tiny.ours.safetensors\n"
-    assert folder.listed() == [kept]
+    ).read_text() == f"{file_sha256(stored.path)}  tiny.ours.safetensors\n"
+    assert folder.list_all() == [stored]
     before, after = towers(), folder.tensors(folder.tower("tiny:ours"))
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], before[name]) for name in before)
@@ -80,13 +80,13 @@ def test_towers_that_are_there_already_are_not_kept_twice(folder: WeightsStore, 
         folder, saved(tmp_path / "x.pyth", official()), ImportOptions("tiny", "two-shot", CONFIG)
     )
     assert heads.card.backbone == backbone.card.name == "tiny:ours"
-    assert [kept.card.name for kept in folder.listed()] == ["inctrl:two-shot", "tiny:ours"]
+    assert [stored.card.name for stored in folder.list_all()] == ["inctrl:two-shot", "tiny:ours"]
 
 
 def test_a_kept_file_can_be_carried_to_another_folder(folder: WeightsStore, tmp_path: Path) -> None:
-    (kept,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
+    (stored,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
     elsewhere = WeightsStore(tmp_path / "elsewhere")
-    assert import_file(elsewhere, kept.path, ImportOptions())[0].sha256 == kept.sha256
+    assert import_file(elsewhere, stored.path, ImportOptions())[0].sha256 == stored.sha256
 
 
 @pytest.mark.parametrize("bad", ["visual.proj", "diff_head.bn2.running_var", "adapter.fc.0.weight"])
@@ -99,7 +99,7 @@ def test_a_missing_tensor_is_named_and_nothing_is_kept(folder: WeightsStore, tmp
 
 
 def test_a_surplus_tensor_is_named(folder: WeightsStore, tmp_path: Path) -> None:
-    with pytest.raises(InvalidWeights, match=r"surplus: visual\.lora\."):
+    with pytest.raises(InvalidWeights, match=r"unexpected: visual\.lora\."):
         import_file(folder, saved(tmp_path / "x.pyth", {**official(), "visual.lora": torch.ones(1)}), TINY)
 
 
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_width_is_told_with_both_widths(folder: WeightsS
     with pytest.raises(InvalidWeights, match=r"diff_head\.projection1\.weight is 128×9 where 128×12 is needed"):
         import_file(folder, saved(tmp_path / "x.pyth", official(patches=9)), TINY)
     with pytest.raises(
-        InvalidWeights, match=r"as ViT-B-16-plus-240 does not fit the model; missing: .*of another width: "
+        InvalidWeights, match=r"as ViT-B-16-plus-240 does not fit the model; missing: .*of another shape: "
     ):
         import_file(folder, saved(tmp_path / "x.pt", towers()), ImportOptions(tag="x"))
 
@@ -173,15 +173,15 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_kept_file_that_changed_is_refused(folder: WeightsStore, tmp_path: Path) -> None:
-    (kept,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
-    content = bytearray(kept.path.read_bytes())
+    (stored,) = import_file(folder, saved(tmp_path / "a.pt", towers()), TINY)
+    content = bytearray(stored.path.read_bytes())
     content[-1] ^= 1
-    kept.path.write_bytes(content)
+    stored.path.write_bytes(content)
     with pytest.raises(InvalidWeights, match=r"has sha256 .* fetch or import tiny:ours again"):
         folder.tensors(folder.tower("tiny:ours"))
-    kept.path.write_bytes(content[:-20])
+    stored.path.write_bytes(content[:-20])
     with pytest.raises(InvalidWeights, match="cut short; fetch or import it again"):
-        folder.listed()
+        folder.list_all()
 
 
 def test_weights_that_are_not_there_are_asked_for_with_the_command(folder: WeightsStore) -> None:
@@ -193,7 +193,7 @@ def test_weights_that_are_not_there_are_asked_for_with_the_command(folder: Weigh
 
 def test_heads_must_be_named_where_there_are_several(folder: WeightsStore) -> None:
     for tag in ("two-shot", "four-shot"):
-        folder.keep(_heads_card(tag), InCtrlHeads(16, PATCHES).state_dict())
+        folder.put(_heads_card(tag), InCtrlHeads(16, PATCHES).state_dict())
     assert folder.heads("two-shot").card.tag == "two-shot"
     with pytest.raises(ModelUnavailable, match=r"heads inctrl:four-shot, inctrl:two-shot; say which, as in inctrl:"):
         folder.heads()
@@ -203,7 +203,7 @@ def test_heads_must_be_named_where_there_are_several(folder: WeightsStore) -> No
 
 def test_a_tag_is_no_path(folder: WeightsStore) -> None:
     with pytest.raises(InvalidWeights, match="is no tag"):
-        folder.keep(_heads_card("../../x"), {"a": torch.zeros(1)})
+        folder.put(_heads_card("../../x"), {"a": torch.zeros(1)})
 
 
 def test_contents_do_not_depend_on_the_file_order_precision_or_temperature() -> None:
@@ -216,7 +216,7 @@ def test_contents_do_not_depend_on_the_file_order_precision_or_temperature() -> 
 def test_other_safetensors_in_the_folder_are_left_alone(folder: WeightsStore) -> None:
     folder.path.mkdir()
     save_file({"a": torch.zeros(1)}, folder.path / "mine.safetensors")
-    assert folder.listed() == []
+    assert folder.list_all() == []
     assert load_file(folder.path / "mine.safetensors")["a"] == 0
 
 
@@ -229,8 +229,8 @@ def test_two_backbones_can_have_prompts_and_heads_of_one_name(tmp_path: Path) ->
     for kind in ("coop-prompts", "inctrl-visual-heads"):
         for backbone, value in (("here", 1.0), ("resnet18 layer3", 2.0), ("here", 3.0), ("resnet18 layer3", 4.0)):
             card = WeightsCard(kind, kind, "mine", "a test", str(value), backbone=backbone)
-            folder.keep(card, {"w": torch.full((1,), value)})
-    found = {(one.card.kind, one.card.backbone): float(folder.tensors(one)["w"]) for one in folder.listed()}
+            folder.put(card, {"w": torch.full((1,), value)})
+    found = {(one.card.kind, one.card.backbone): float(folder.tensors(one)["w"]) for one in folder.list_all()}
     assert found == {
         (kind, backbone): value
         for kind in ("coop-prompts", "inctrl-visual-heads")
@@ -239,4 +239,4 @@ def test_two_backbones_can_have_prompts_and_heads_of_one_name(tmp_path: Path) ->
     usual = tmp_path / "coop-prompts.mine.safetensors"
     usual.write_bytes(usual.read_bytes()[:-3])
     card = WeightsCard("coop-prompts", "coop-prompts", "mine", "a test", "5", backbone="here")
-    assert folder.keep(card, {"w": torch.full((1,), 5.0)}).path == usual
+    assert folder.put(card, {"w": torch.full((1,), 5.0)}).path == usual

@@ -268,7 +268,7 @@ def test_learned_words_are_kept_listed_and_loaded(
     words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, ["elpv", "aliens", "elpv"])
     assert (words.card.name, words.card.kind, words.card.source) == ("coop:bolts", "coop-prompts", "aliens, elpv")
     assert words.card.backbone == "tiny:ours"
-    assert [weights.card.name for weights in folder.listed()] == ["coop:bolts", "tiny:ours"]
+    assert [weights.card.name for weights in folder.list_all()] == ["coop:bolts", "tiny:ours"]
     loaded = registry.load(settings_of(folder), Framing())
     assert loaded.weights_sha256 == words.sha256
     normals, queries = random_images(2, 1), random_images(3, 2)
@@ -320,7 +320,7 @@ def test_words_of_another_width_and_of_another_kind_are_refused(folder: WeightsS
     with pytest.raises(InvalidWeights, match=r"does not fit tiny: context is 1×4×20, where .* 16 wide are needed"):
         registry.load(settings_of(folder), Framing())
     words = store_prompts(folder, folder.tower("tiny"), "bolts", learned, [])
-    folder.keep(words.card, {"ctx": learned})
+    folder.put(words.card, {"ctx": learned})
     with pytest.raises(InvalidWeights, match="holds ctx"):
         registry.load(settings_of(folder), Framing())
 

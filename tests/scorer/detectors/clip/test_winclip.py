@@ -401,7 +401,7 @@ def test_a_clip_that_is_not_kept_says_how_to_get_it(folder: WeightsStore) -> Non
 def test_of_two_tags_one_must_be_named(folder: WeightsStore) -> None:
     tower = folder.tower("tiny")
     tensors = folder.tensors(tower)
-    folder.keep(
+    folder.put(
         WeightsCard("openclip", "tiny", "theirs", "here", content_hash(tensors), CONFIG, (0.5,) * 3, (0.5,) * 3),
         tensors,
     )
@@ -412,8 +412,8 @@ def test_of_two_tags_one_must_be_named(folder: WeightsStore) -> None:
 def test_weights_of_another_width_and_a_changed_file_are_refused(folder: WeightsStore) -> None:
     tower = folder.tower("tiny")
     tensors = folder.tensors(tower)
-    folder.keep(tower.card, {**tensors, "visual.proj": torch.zeros(24, 3)})
-    with pytest.raises(InvalidWeights, match=r"of another width: visual\.proj is 24×3 where 24×16 is needed"):
+    folder.put(tower.card, {**tensors, "visual.proj": torch.zeros(24, 3)})
+    with pytest.raises(InvalidWeights, match=r"of another shape: visual\.proj is 24×3 where 24×16 is needed"):
         registry.load(settings_of(folder), Framing())
     content = bytearray(tower.path.read_bytes())
     tower.path.write_bytes(content[:-1])

@@ -224,6 +224,6 @@ def test_heads_without_their_towers_say_how_to_get_them(folder: WeightsStore) ->
 
 def test_heads_of_another_width_are_refused_with_both_widths(folder: WeightsStore) -> None:
     heads = folder.heads()
-    folder.keep(heads.card, tiny_heads(width=20).state_dict())
+    folder.put(heads.card, tiny_heads(width=20).state_dict())
     with pytest.raises(InvalidWeights, match=r"adapter\.fc\.0\.weight is 5×20 where 4×16 is needed"):
         load(settings_of(folder))

@@ -95,7 +95,7 @@ def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
     scores = []
     for tile_index in tile_indices:
         own = model.fit(Patches(tile(normals, *tile_index), torch.ones(2, 16, dtype=torch.bool), GRID))
-        against = {**fitted, "adapted": own["adapted"], "seen": own["seen"]}
+        against = {**fitted, "adapted": own["adapted"], "valid_tiles": own["valid_tiles"]}
         part = Patches(tile(query, *tile_index), torch.ones(1, 16, dtype=torch.bool), GRID)
         scores.append(model.score(part, against).image[0])
     torch.testing.assert_close(result.image[0], max(scores))
@@ -144,7 +144,7 @@ def test_heads_for_another_backbone_are_refused_in_a_sentence() -> None:
 def store_heads(folder: Path, tag: str = "mine", backbone: str = tiny.NAME, sha256: str | None = tiny.SHA256) -> Path:
     tensors = InCtrlHeads(512, 256).state_dict()
     card = make_card(tensors, tag, (backbone, sha256), (16, 16), {})
-    return WeightsStore(folder).keep(card, tensors).path
+    return WeightsStore(folder).put(card, tensors).path
 
 
 def test_heads_are_read_by_their_tag_from_the_weights_folder(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_what_is_no_file_of_such_heads_is_refused(tmp_path: Path) -> None:
         read_heads(store_heads(tmp_path, "stale", sha256="0" * 64), tiny.NAME)
     card = read_card(path)
     assert card is not None
-    towers = WeightsStore(tmp_path).keep(replace(card, kind="inctrl-heads"), InCtrlHeads(512, 256).state_dict())
+    towers = WeightsStore(tmp_path).put(replace(card, kind="inctrl-heads"), InCtrlHeads(512, 256).state_dict())
     with pytest.raises(InvalidWeights, match="holds no heads for a backbone without texts"):
         read_heads(towers.path, tiny.NAME)
     path.write_bytes(path.read_bytes()[:1000])

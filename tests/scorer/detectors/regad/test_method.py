@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.detectors.padim import CONSTANT
+from scorer.detectors.padim import REGULARISATION
 from scorer.detectors.patch_based.method import leave_one_out_by_refitting
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.regad.method import RegAD, load
@@ -36,7 +36,7 @@ def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and
     for cell in range(16):
         samples = normals.tokens[0, :, cell].double().numpy()
         deviations = samples - samples.mean(axis=0)
-        covariance = deviations.T @ deviations / (len(samples) - 1) + CONSTANT * np.eye(6)
+        covariance = deviations.T @ deviations / (len(samples) - 1) + REGULARISATION * np.eye(6)
         difference = query.tokens[0, 0, cell].double().numpy() - samples.mean(axis=0)
         by_numpy = np.sqrt(difference @ np.linalg.inv(covariance) @ difference)
         assert float(result.maps[0, cell]) == pytest.approx(by_numpy, rel=1e-3)

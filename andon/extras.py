@@ -15,7 +15,7 @@ EXTRA_OF_MODULE: Final[Mapping[str, str]] = MappingProxyType(
         "authlib": "oidc",
         "einops": "scorer",
         "huggingface_hub": "scorer",
-        "jinja2": "dashboard",
+        "jinja2": "alerts",
         "onnx": "engines",
         "onnxruntime": "engines",
         "onnxscript": "engines",

@@ -6,6 +6,7 @@ the period itself. Escapes are estimated from the random sample alone; the other
 Frames that were labelled "unsure" count as not reviewed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,10 +117,7 @@ def first_pass_yield(passed: int, entered: int) -> float | None:
 
 def rolled_throughput_yield(yields: Sequence[float]) -> float:
     """Return the share of parts that pass every one of several stations: the product of their yields."""
-    share = 1.0
-    for one in yields:
-        share *= one
-    return share
+    return math.prod(yields, start=1.0)
 
 
 def per_million(hits: int, trials: int) -> float | None:
@@ -143,8 +141,8 @@ def estimated_dpmo(counts: InspectionCounts, opportunities: int = 1) -> float | 
     share = false_alarm_share(counts)
     if share is None:
         return 0.0 if counts.frames and not counts.flagged else None
-    let_through = escaped_share(counts)
-    escapes = counts.passed * let_through.value if let_through else counts.escaped
+    escaped = escaped_share(counts)
+    escapes = counts.passed * escaped.value if escaped else counts.escaped
     defects = counts.flagged * (1 - share.value) + escapes
     return dpmo(defects, counts.frames, opportunities)
 
@@ -162,13 +160,13 @@ def escaped_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> E
     """
     if not counts.passed:
         return None
-    least, most = counts.escaped / counts.passed, 1 - counts.confirmed / counts.passed
+    lower, upper = counts.escaped / counts.passed, 1 - counts.confirmed / counts.passed
     if counts.is_fully_reviewed:
-        return Estimate(least, least, least)
+        return Estimate(lower, lower, lower)
     found = hypergeometric(counts.sampled_defects, counts.drawn, counts.passed, confidence)
     if found is None:
         return None
-    return Estimate(*(min(max(share, least), most) for share in (found.value, found.low, found.high)))
+    return Estimate(*(min(max(share, lower), upper) for share in (found.value, found.low, found.high)))
 
 
 def escape_estimate_basis(counts: InspectionCounts) -> str:
@@ -180,9 +178,9 @@ def escape_estimate_basis(counts: InspectionCounts) -> str:
         return (
             f"No passed frame that was drawn at random has been reviewed, so escapes can't be estimated; {known} known."
         )
-    looked_at = f"{_plural(counts.drawn, 'passed frame', 'passed frames')} drawn at random and reviewed"
+    sample = f"{_plural(counts.drawn, 'passed frame', 'passed frames')} drawn at random and reviewed"
     found = _plural(counts.sampled_defects, "defect", "defects")
-    return f"Escapes are estimated from {looked_at}, with {found} among them; {known} known."
+    return f"Escapes are estimated from {sample}, with {found} among them; {known} known."
 
 
 def escape_ppm(counts: InspectionCounts) -> Estimate | None:
@@ -235,11 +233,11 @@ class ParetoBar:
 def pareto(defects: Mapping[str, int]) -> list[ParetoBar]:
     """Return the bars of a Pareto chart, most frequent first, equal ones by name."""
     total = sum(defects.values())
-    bars, so_far = [], 0
+    bars, cumulative = [], 0
     for defect, count in sorted(defects.items(), key=lambda pair: (-pair[1], pair[0])):
         if count:
-            so_far += count
-            bars.append(ParetoBar(defect, count, count / total, so_far / total))
+            cumulative += count
+            bars.append(ParetoBar(defect, count, count / total, cumulative / total))
     return bars
 
 

@@ -47,9 +47,9 @@ def kpi_rows(
     name = chosen[0].name if len(chosen) == 1 else None
     rows = []
     for period, found in zip(periods, counts_by_period(session, periods), strict=True):
-        together = total_counts(found, chosen)
-        if together.frames:
-            rows.append(KpiRow(period.name, name, period.since, period.until, compute_kpis(together, opportunities)))
+        total = total_counts(found, chosen)
+        if total.frames:
+            rows.append(KpiRow(period.name, name, period.since, period.until, compute_kpis(total, opportunities)))
     return rows
 
 
@@ -72,26 +72,26 @@ def total_counts(found: Mapping[int, InspectionCounts], chosen: Iterable[Station
     return sum((found[one.id] for one in chosen if one.id in found), InspectionCounts(0, 0))
 
 
-def _by_station(captured: Mapping[int, Totals], said: Iterable[LabelCounts]) -> Mapping[int, InspectionCounts]:
-    words = {one.station_id: one for one in said}
+def _by_station(captured: Mapping[int, Totals], reviewed: Iterable[LabelCounts]) -> Mapping[int, InspectionCounts]:
+    labelled = {counts.station_id: counts for counts in reviewed}
     return {
-        station_id: _counts(found.frames - found.no_reference, found.flagged, words.get(station_id))
+        station_id: _counts(found.frames - found.no_reference, found.flagged, labelled.get(station_id))
         for station_id, found in captured.items()
     }
 
 
-def _counts(frames: int, flagged: int, words: LabelCounts | None) -> InspectionCounts:
-    if words is None:
+def _counts(frames: int, flagged: int, labelled: LabelCounts | None) -> InspectionCounts:
+    if labelled is None:
         return InspectionCounts(frames, flagged)
     return InspectionCounts(
         frames,
         flagged,
-        caught=words.flagged_defect,
-        false_alarms=words.flagged_false_alarm,
-        confirmed=words.passed_false_alarm,
-        escaped=words.passed_defect,
-        sampled_good=words.sampled_false_alarm,
-        sampled_defects=words.sampled_defect,
+        caught=labelled.flagged_defect,
+        false_alarms=labelled.flagged_false_alarm,
+        confirmed=labelled.passed_false_alarm,
+        escaped=labelled.passed_defect,
+        sampled_good=labelled.sampled_false_alarm,
+        sampled_defects=labelled.sampled_defect,
     )
 
 
@@ -106,8 +106,8 @@ def build_shift_report(
     """Return the report of the shift that `moment` is in; its alerts are those that were open at any time of it."""
     shift = plant.shift_at(moment)
     rows = kpi_rows(session, chosen, shift.since, shift.until, "station", plant, opportunities)
-    together = kpi_rows(session, chosen, shift.since, shift.until, "shift", plant, opportunities)
-    named = labels.tag_counts(session, [one.id for one in chosen], since=shift.since, until=shift.until)
+    totals_of_shift = kpi_rows(session, chosen, shift.since, shift.until, "shift", plant, opportunities)
+    defects = labels.tag_counts(session, [one.id for one in chosen], since=shift.since, until=shift.until)
     names = {station.id: station.name for station in chosen}
     found = alerts.recent(session, until=shift.until, limit=MAX_ALERTS)
     return ShiftReport(
@@ -115,8 +115,8 @@ def build_shift_report(
         zone=plant.zone,
         made_at=now,
         rows=rows,
-        together=together[0] if together else None,
-        pareto=pareto(named),
+        total=totals_of_shift[0] if totals_of_shift else None,
+        pareto=pareto(defects),
         alerts=[
             (names.get(alert.station_id or 0), alert)
             for alert in reversed(found)

@@ -55,37 +55,38 @@ def send(url: str, title: str, body: str) -> None:
     """
     apprise = _library()
     capture = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")
-    with _kept_quiet(), capture as said:
+    with _silence_apprise(), capture as captured:
         try:
             service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
             if service is None:
                 raise NotificationFailed(
                     "The channel's address is not one that apprise can parse; see its list of services."
                 )
-            taken = service.notify(body=body, title=title)
+            accepted = service.notify(body=body, title=title)
         except (TypeError, OSError) as error:
             raise NotificationFailed(
                 f"The service did not accept the message: {mask_secrets(str(error), url)}."
             ) from None
-        reasons = mask_secrets(" ".join(said.getvalue().split()), url)
-    if not taken:
+        reasons = mask_secrets(" ".join(captured.getvalue().split()), url)
+    if not accepted:
         raise NotificationFailed(f"The service did not accept the message: {reasons or 'the service gave no reason.'}")
 
 
 def mask_secrets(text: str, url: str) -> str:
     """Return the text with every secret of the address masked: user, password, and tokens in path and query."""
     parts = urlsplit(url)
-    login, _, place = parts.netloc.rpartition("@")
-    host, _, port = place.partition(":")
-    whole = [login, parts.path, parts.query]
+    login, _, address = parts.netloc.rpartition("@")
+    host, _, port = address.partition(":")
+    secret_parts = [login, parts.path, parts.query]
     if "." not in host and host != "localhost":
-        whole.append(host)  # as in slack://TokenA/TokenB, where a token stands for a host
+        secret_parts.append(host)  # as in slack://TokenA/TokenB, where a token stands for a host
     if not port.isdigit():
-        whole.append(port)
-    words = {word for part in whole for piece in (part, unquote(part)) for word in re.split(r"[:/&=?,;@]", piece)}
-    for word in sorted(words, key=len, reverse=True):
-        if len(word) >= MIN_SECRET_LENGTH:
-            text = text.replace(word, MASK)
+        secret_parts.append(port)
+    texts = [spelling for part in secret_parts for spelling in (part, unquote(part))]
+    secrets = {secret for spelling in texts for secret in re.split(r"[:/&=?,;@]", spelling)}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= MIN_SECRET_LENGTH:
+            text = text.replace(secret, MASK)
     return text.replace(url, MASK)
 
 
@@ -122,7 +123,7 @@ class NotificationDispatcher:
         """Send the notifications due now; after a `StorageError` the notifications in progress are sent again later."""
         with self._database.begin() as session:
             due = notifications.claim_due(session, self._clock(), LEASE)
-        results = [self._tell(one) for one in due]
+        results = [self._deliver_one(notification) for notification in due]
         with self._database.read() as session:
             metrics.NOTIFICATIONS_PENDING.set(notifications.count_pending(session))
         return DeliveryResult(sum(results), len(results) - sum(results))
@@ -137,33 +138,45 @@ class NotificationDispatcher:
                 log.debug("the outbox can't be read", error=str(error))
             wait_for(stop, POLL_INTERVAL_S)
 
-    def _tell(self, one: Notification) -> bool:
+    def _deliver_one(self, notification: Notification) -> bool:
         with self._database.read() as session:
-            alert = alerts.get(session, one.alert_id)
+            alert = alerts.get(session, notification.alert_id)
             station = None if alert.station_id is None else stations.name_of(session, alert.station_id)
-            channel = next((known for known in channels.list_all(session) if known.id == one.channel_id), None)
+            channel = next((known for known in channels.list_all(session) if known.id == notification.channel_id), None)
         if channel is None:
             log.info("notification dropped, its channel was removed", alert=alert.id)
             return False
         try:
             if not channel.enabled:
                 raise NotificationFailed(f"The channel {channel.name} is switched off.")
-            self._send(channel.url, *format_message(alert, one.event, station))
+            self._send(channel.url, *format_message(alert, notification.event, station))
         except NotificationFailed as error:
-            self._failed(one, channel, str(error))
+            self._record_failure(notification, channel, str(error))
             return False
         with self._database.begin() as session:
-            notifications.mark_sent(session, one.id, self._clock())
+            notifications.mark_sent(session, notification.id, self._clock())
         metrics.NOTIFICATIONS.labels(channel.name, "sent").inc()
-        log.info("notification sent", channel=channel.name, alert=alert.id, about=one.event, tries=one.tries)
+        log.info(
+            "notification sent",
+            channel=channel.name,
+            alert=alert.id,
+            about=notification.event,
+            tries=notification.tries,
+        )
         return True
 
-    def _failed(self, one: Notification, channel: Channel, error: str) -> None:
-        next_at = None if one.tries >= MAX_ATTEMPTS else self._clock() + retry_delay(one.tries)
+    def _record_failure(self, notification: Notification, channel: Channel, error: str) -> None:
+        next_at = None if notification.tries >= MAX_ATTEMPTS else self._clock() + retry_delay(notification.tries)
         with self._database.begin() as session:
-            notifications.mark_failed(session, one.id, error, next_at)
+            notifications.mark_failed(session, notification.id, error, next_at)
         metrics.NOTIFICATIONS.labels(channel.name, "failed" if next_at else "given_up").inc()
-        log.warning("notification not sent", channel=channel.name, alert=one.alert_id, tries=one.tries, error=error)
+        log.warning(
+            "notification not sent",
+            channel=channel.name,
+            alert=notification.alert_id,
+            tries=notification.tries,
+            error=error,
+        )
 
 
 def retry_delay(tries: int) -> timedelta:
@@ -183,7 +196,7 @@ def _library() -> Any:
 
 
 @contextmanager
-def _kept_quiet() -> Iterator[None]:
+def _silence_apprise() -> Iterator[None]:
     """Keep apprise's own log lines, which may hold an address, out of our logs."""
     logger = logging.getLogger("apprise")
     before, logger.propagate = logger.propagate, False

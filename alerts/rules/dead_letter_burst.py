@@ -34,10 +34,10 @@ class DeadLetterBurst:
         recent = [letter for letter in view.dead_letters if letter.occurred_at > begin]
         if len(recent) >= self.count:
             reasons = Counter(letter.reason for letter in recent)
-            (commonest, _), *_ = reasons.most_common(1)
+            (most_frequent, _), *_ = reasons.most_common(1)
             return Raised(
                 f"{len(recent)} messages became dead letters within {self.window_s / 60:g} minutes, "
-                f"most often because of {commonest}.",
+                f"most often because of {most_frequent}.",
                 {"letters": len(recent), "reasons": dict(reasons), "window_s": self.window_s},
             )
         return Clear() if len(recent) <= self.count // 5 else Unsure()

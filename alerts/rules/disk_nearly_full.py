@@ -32,11 +32,11 @@ class DiskNearlyFull:
         """Return `Raised` while a disk or spool is filled to `limit`, `Clear` once all are below `clear`."""
         if not view.disk_usages:
             return Unsure()
-        fullest = max(view.disk_usages, key=lambda room: room.share)
+        fullest = max(view.disk_usages, key=lambda usage: usage.share)
         if fullest.share >= self.limit:
-            full = [room for room in view.disk_usages if room.share >= self.limit]
+            full = [usage for usage in view.disk_usages if usage.share >= self.limit]
             return Raised(
-                f"Nearly full: {', '.join(f'{room.name} ({room.share:.0%})' for room in full)}.",
-                {room.name: round(room.share, 4) for room in full},
+                f"Nearly full: {', '.join(f'{usage.name} ({usage.share:.0%})' for usage in full)}.",
+                {usage.name: round(usage.share, 4) for usage in full},
             )
         return Clear() if fullest.share < self.clear else Unsure()

@@ -43,5 +43,5 @@ class FlaggedShare:
                 f"{sum(newest)} of the last {len(newest)} frames were flagged ({found.value:.0%}).",
                 {"flagged": sum(newest), "frames": len(newest), "share": round(found.value, 4), "limit": self.limit},
             )
-        enough = len(newest) >= self.window_frames // 2
-        return Clear() if enough and found.value <= self.clear else Unsure()
+        has_enough = len(newest) >= self.window_frames // 2
+        return Clear() if has_enough and found.value <= self.clear else Unsure()

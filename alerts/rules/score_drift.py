@@ -51,19 +51,19 @@ class ScoreDrift:
         sums = cusum(logs, process, self.cusum_slack, self.cusum_limit)
         average = ewma(logs, process, self.ewma_weight, self.ewma_width)
         factor = float(np.exp(average.points[-1] - process.centre))
-        broken = [*sums.signals[-1], *average.signals[-1]]
+        violations = [*sums.signals[-1], *average.signals[-1]]
         settled = abs(average.points[-1] - process.centre) < (average.upper[-1] - process.centre) / 2
         if view.is_open and settled and len(logs) >= 1 / self.ewma_weight:
             return Clear()
-        if not broken:
+        if not violations:
             return Clear() if settled else Unsure()
         upward = sums.high[-1] > sums.low[-1]
         began = (sums.high_since if upward else sums.low_since)[-1]
         return Raised(
             f"Scores of good parts are {factor:.2f} times what they were, {'rising' if upward else 'falling'} for "
-            f"about {began} good frames ({' and '.join(broken)}).",
+            f"about {began} good frames ({' and '.join(violations)}).",
             {
-                "charts": broken,
+                "charts": violations,
                 "factor": round(factor, 4),
                 "cusum": round(float(max(sums.high[-1], sums.low[-1])), 3),
                 "ewma_sigmas": round(float((average.points[-1] - process.centre) / process.sigma), 3),

@@ -39,9 +39,9 @@ class WesternElectric:
         process = in_control_process(view, self.in_control_frames, self.robust)
         if process is None:
             return Unsure()
-        broken = western_electric(monitored_log_scores(view, self.in_control_frames)[-RECENT_FRAMES:], process)
-        counted = Counter(name for names in broken for name in names)
+        violations = western_electric(monitored_log_scores(view, self.in_control_frames)[-RECENT_FRAMES:], process)
+        counted = Counter(name for names in violations for name in names)
         if not counted:
-            return Clear() if broken else Unsure()
+            return Clear() if violations else Unsure()
         named = ", ".join(sorted(counted))
         return Raised(f"Scores of good parts break {named}.", {"rules": dict(sorted(counted.items()))})

@@ -26,10 +26,12 @@ def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate |
     if trials == 0:
         return None
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = hits / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return Estimate(share, max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < trials else 1.0)
+    proportion = hits / trials
+    middle = (proportion + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(proportion * (1 - proportion) / trials + z**2 / (4 * trials**2))
+    return Estimate(
+        proportion, max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < trials else 1.0
+    )
 
 
 def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:
@@ -54,9 +56,9 @@ def hypergeometric(hits: int, sample: int, population: int, confidence: float = 
     if not hits <= sample <= population:
         raise ValueError(f"{hits} of a sample of {sample} from {population} can't be.")
     tail = (1 - confidence) / 2
-    least, most = hits, population - (sample - hits)
-    low = _first(least, most, lambda total: 1 - _at_most(hits - 1, population, total, sample) > tail)
-    high = _first(least, most, lambda total: _at_most(hits, population, total + 1, sample) <= tail)
+    lower, upper = hits, population - (sample - hits)
+    low = _first(lower, upper, lambda total: 1 - _at_most(hits - 1, population, total, sample) > tail)
+    high = _first(lower, upper, lambda total: _at_most(hits, population, total + 1, sample) <= tail)
     return Estimate(hits / sample, low / population, high / population)
 
 
@@ -66,23 +68,27 @@ def _at_most(hits: int, population: int, total: int, sample: int) -> float:
     Each tail's terms only fall, so few are needed. SciPy's own is exact, too, but takes ten times as long a call, and a
     page of KPIs needs thousands.
     """
-    least, most = max(0, sample - (population - total)), min(total, sample)
-    if total > population or hits < least:
+    lower, upper = max(0, sample - (population - total)), min(total, sample)
+    if total > population or hits < lower:
         return 0.0
-    if hits >= most:
+    if hits >= upper:
         return 1.0
     others = population - total - sample
     if hits <= (sample + 1) * (total + 1) // (population + 2):  # the mode
-        down = (k * (others + k) / ((total - k + 1) * (sample - k + 1)) for k in range(hits, least, -1))
+        down = (k * (others + k) / ((total - k + 1) * (sample - k + 1)) for k in range(hits, lower, -1))
         return min(1.0, _tail(hits, population, total, sample, down))
-    up = ((total - k) * (sample - k) / ((k + 1) * (others + k + 1)) for k in range(hits + 1, most))
+    up = ((total - k) * (sample - k) / ((k + 1) * (others + k + 1)) for k in range(hits + 1, upper))
     return max(0.0, 1.0 - _tail(hits + 1, population, total, sample, up))
 
 
 def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable[float]) -> float:
     """Return P(exactly `first`) plus the further terms, each by its ratio to the one before."""
-    ways = _log_ways(total, first) + _log_ways(population - total, sample - first) - _log_ways(population, sample)
-    term = found = math.exp(ways)
+    log_probability = (
+        _log_binomial(total, first)
+        + _log_binomial(population - total, sample - first)
+        - _log_binomial(population, sample)
+    )
+    term = found = math.exp(log_probability)
     for ratio in ratios:
         term *= ratio
         found += term
@@ -91,17 +97,17 @@ def _tail(first: int, population: int, total: int, sample: int, ratios: Iterable
     return found
 
 
-def _log_ways(population: int, chosen: int) -> float:
+def _log_binomial(population: int, chosen: int) -> float:
     """Return the logarithm of the binomial coefficient."""
     return math.lgamma(population + 1) - math.lgamma(chosen + 1) - math.lgamma(population - chosen + 1)
 
 
-def _first(least: int, most: int, holds: Callable[[int], bool]) -> int:
-    """Return the smallest number in [least, most] for which a monotone condition holds, or `most`."""
-    while least < most:
-        middle = (least + most) // 2
+def _first(lower: int, upper: int, holds: Callable[[int], bool]) -> int:
+    """Return the smallest number in [lower, upper] for which a monotone condition holds, or `upper`."""
+    while lower < upper:
+        middle = (lower + upper) // 2
         if holds(middle):
-            most = middle
+            upper = middle
         else:
-            least = middle + 1
-    return least
+            lower = middle + 1
+    return lower

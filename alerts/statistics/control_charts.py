@@ -63,7 +63,7 @@ class ControlChart:
     @property
     def first_signal(self) -> int | None:
         """The index of the first point out of control, or None."""
-        return next((index for index, broken in enumerate(self.signals) if broken), None)
+        return next((index for index, violations in enumerate(self.signals) if violations), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class CusumChart:
     @property
     def first_signal(self) -> int | None:
         """The index of the first point out of control, or None."""
-        return next((index for index, broken in enumerate(self.signals) if broken), None)
+        return next((index for index, violations in enumerate(self.signals) if violations), None)
 
 
 def log_scores(scores: Values) -> NDArray[np.float64]:
@@ -192,7 +192,7 @@ def western_electric(values: Values, process: InControlProcess) -> tuple[tuple[S
     one side. WE4: eight in a row on one side. A point breaks a rule when it is one of the points counted.
     """
     z = process.standardized(values)
-    broken: list[tuple[Signal, ...]] = []
+    violations: list[tuple[Signal, ...]] = []
     for index in range(len(z)):
         here = z[: index + 1]
         found: list[Signal] = ["WE1"] if abs(here[-1]) > 3 else []
@@ -202,8 +202,8 @@ def western_electric(values: Values, process: InControlProcess) -> tuple[tuple[S
             found.append("WE3")
         if _of_the_last(here, 8, 0.0) >= 8:
             found.append("WE4")
-        broken.append(tuple(found))
-    return tuple(broken)
+        violations.append(tuple(found))
+    return tuple(violations)
 
 
 def _of_the_last(z: NDArray[np.float64], window: int, beyond: float) -> int:

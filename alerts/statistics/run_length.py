@@ -22,10 +22,10 @@ def ewma(shift: float, weight: float, width: float) -> float:
     edge = width * math.sqrt(weight / (2 - weight))
     half = edge / STATES
     centres = -edge + half * (2 * np.arange(STATES) + 1)
-    here, there = centres[:, None], centres[None, :]
-    upper = (there + half - (1 - weight) * here) / weight - shift
-    lower = (there - half - (1 - weight) * here) / weight - shift
-    return _from_state(norm.cdf(upper) - norm.cdf(lower), STATES // 2)
+    old, new = centres[:, None], centres[None, :]
+    upper = (new + half - (1 - weight) * old) / weight - shift
+    lower = (new - half - (1 - weight) * old) / weight - shift
+    return _run_length_from(norm.cdf(upper) - norm.cdf(lower), STATES // 2)
 
 
 def cusum_one_sided(shift: float, slack: float, limit: float, head_start: float = 0.0) -> float:
@@ -34,9 +34,9 @@ def cusum_one_sided(shift: float, slack: float, limit: float, head_start: float 
     sums = step * np.arange(STATES)
     upper = sums[None, :] + step / 2 - sums[:, None] + slack - shift
     lower = upper - step
-    stays = norm.cdf(upper) - norm.cdf(lower)
-    stays[:, 0] = norm.cdf(upper[:, 0])
-    return _from_state(stays, min(round(head_start * limit / step), STATES - 1))
+    transitions = norm.cdf(upper) - norm.cdf(lower)
+    transitions[:, 0] = norm.cdf(upper[:, 0])
+    return _run_length_from(transitions, min(round(head_start * limit / step), STATES - 1))
 
 
 def cusum(shift: float, slack: float, limit: float) -> float:
@@ -49,31 +49,31 @@ def siegmund(shift: float, slack: float, limit: float) -> float:
 
     It is (e^(-2Δb) + 2Δb - 1) / 2Δ² with Δ = shift - k and b = h + 1.166.
     """
-    drift, reach = shift - slack, limit + SIEGMUND_EXCESS
+    drift, barrier = shift - slack, limit + SIEGMUND_EXCESS
     if drift == 0:
-        return reach**2
-    return (math.exp(-2 * drift * reach) + 2 * drift * reach - 1) / (2 * drift**2)
+        return barrier**2
+    return (math.exp(-2 * drift * barrier) + 2 * drift * barrier - 1) / (2 * drift**2)
 
 
-def consecutive(share: float, count: int) -> float:
-    """Return the mean number of frames until `count` in a row are flagged, each with probability `share` (Feller)."""
-    return (1 - share**count) / ((1 - share) * share**count) if share < 1 else float(count)
+def consecutive(probability: float, count: int) -> float:
+    """Return the mean number of frames until `count` in a row are flagged, each with that probability (Feller)."""
+    return (1 - probability**count) / ((1 - probability) * probability**count) if probability < 1 else float(count)
 
 
-def k_of_n(share: float, k: int, n: int) -> float:
+def k_of_n(probability: float, k: int, n: int) -> float:
     """Return the mean number of frames until `k` of the last `n` are flagged, by a chain over the last n - 1 frames.
 
     Patterns with k or more flagged never occur before the signal, which keeps the chain small.
     """
     patterns = [()] if n == 1 else _patterns(n - 1, k)
-    places = {pattern: index for index, pattern in enumerate(patterns)}
-    stays = np.zeros((len(patterns), len(patterns)))
-    for pattern, index in places.items():
-        stays[index, places[_shifted(pattern, n - 1, flagged=False)]] += 1 - share
+    state_of = {pattern: index for index, pattern in enumerate(patterns)}
+    transitions = np.zeros((len(patterns), len(patterns)))
+    for pattern, index in state_of.items():
+        transitions[index, state_of[_shifted(pattern, n - 1, flagged=False)]] += 1 - probability
         flagged = _shifted(pattern, n - 1, flagged=True)
         if len(pattern) + 1 < k:
-            stays[index, places[flagged]] += share
-    return _from_state(stays, places[()])
+            transitions[index, state_of[flagged]] += probability
+    return _run_length_from(transitions, state_of[()])
 
 
 def _patterns(length: int, k: int) -> list[tuple[int, ...]]:
@@ -88,7 +88,7 @@ def _shifted(ages: tuple[int, ...], length: int, *, flagged: bool) -> tuple[int,
     return ((1, *older) if length else ()) if flagged else older
 
 
-def _from_state(stays: np.ndarray, start: int) -> float:
+def _run_length_from(transitions: np.ndarray, start: int) -> float:
     """Return the mean number of steps before a chain leaves its states, from `start`: a row of (I - Q)⁻¹ 1."""
-    size = len(stays)
-    return float(np.linalg.solve(np.eye(size) - stays, np.ones(size))[start])
+    size = len(transitions)
+    return float(np.linalg.solve(np.eye(size) - transitions, np.ones(size))[start])

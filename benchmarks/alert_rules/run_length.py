@@ -123,7 +123,7 @@ def run_length_of_western_electric(streams: int, shift: float) -> NDArray[np.flo
         values = generator.standard_normal(200) + shift
         while not any(signals := western_electric(values, process)):
             values = np.concatenate([values, generator.standard_normal(2 * len(values)) + shift])
-        lengths.append(1 + next(index for index, broken in enumerate(signals) if broken))
+        lengths.append(1 + next(index for index, violations in enumerate(signals) if violations))
     return np.array(lengths, dtype=np.float64)
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 from dashboard import formatting
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
-from storage.line.verdicts import StationSummary
 from storage.line.workers import WorkerStatus
+from storage.rollups.station_summaries import StationSummary
 
 NORMAL_BACKLOG_FRAMES = 50  # busy scorers always have this many before them; only a larger backlog explains silence
 StateKind = Literal["running", "stale", "no_scorer", "scorer_waits", "catching_up", "no_normal_set", "no_frames"]

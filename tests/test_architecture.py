@@ -131,6 +131,36 @@ def test_the_folders_the_user_asked_for_stand_at_the_top() -> None:
     assert [name for name in wanted if not (ROOT / name).exists()] == []
 
 
+def is_threshold(node: ast.expr) -> bool:
+    """Return whether an expression is a threshold by its name: ``threshold``, ``x.threshold`` or its ``.value``."""
+    if isinstance(node, ast.Attribute) and node.attr == "value":
+        node = node.value
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name == "threshold" or name.endswith("_threshold")
+
+
+def threshold_comparisons(path: Path) -> Iterator[int]:
+    """Lines on which a threshold is compared by order with something else than a number."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+            operands = [node.left, *node.comparators]
+            if any(map(is_threshold, operands)) and not any(isinstance(each, ast.Constant) for each in operands):
+                yield node.lineno
+
+
+def test_a_score_meets_a_threshold_in_one_file_only() -> None:
+    decision = ROOT / "storage" / "line" / "decision.py"
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} compares with a threshold; call decide or decide_bin"
+        for room in MAY_IMPORT
+        for path in modules(room)
+        if path != decision
+        for line in threshold_comparisons(path)
+    ]
+    assert wrong == []
+    assert len(list(threshold_comparisons(decision))) == 2
+
+
 def test_foundation_loads_the_standard_library_alone() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"

@@ -10,11 +10,10 @@ from alerts.kpis.kpis import InspectionCounts, KpiRow, compute_kpis, pareto
 from alerts.kpis.shift_report import TREND_BUCKET, ShiftReport, StationTrend
 from alerts.kpis.shifts import CalendarPeriod, PlantCalendar
 from storage.alerts import alerts
-from storage.line import verdicts
 from storage.line.stations import Station
 from storage.review import labels
 from storage.review.labels import LabelCounts
-from storage.rollups import totals
+from storage.rollups import totals, trends
 from storage.rollups.totals import Totals
 
 Grouping = Literal["shift", "day", "station"]
@@ -124,7 +123,7 @@ def build_shift_report(
             and (alert.station_id is None or alert.station_id in names)
         ],
         stations=[
-            StationTrend(station.name, verdicts.trend(session, station.id, shift.since, shift.until, TREND_BUCKET))
+            StationTrend(station.name, trends.trend(session, station.id, shift.since, shift.until, TREND_BUCKET))
             for station in chosen
         ],
     )

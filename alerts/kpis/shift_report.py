@@ -12,7 +12,7 @@ from alerts.kpis.kpis import KpiRow, ParetoBar, escape_estimate_basis
 from alerts.kpis.shifts import CalendarPeriod
 from alerts.statistics.confidence_intervals import Estimate
 from storage.alerts.alerts import Alert
-from storage.line.verdicts import TrendPoint
+from storage.rollups.trends import TrendPoint
 
 CHART_WIDTH, CHART_HEIGHT = 680, 110  # in CSS pixels
 BAR_LABEL_WIDTH = 150  # left of a bar, in CSS pixels

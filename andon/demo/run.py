@@ -24,7 +24,8 @@ from storage.alerts import alerts
 from storage.alerts.alerts import Alert
 from storage.database.engine import Database
 from storage.line import dead_letters, stations, verdicts, workers
-from storage.line.verdicts import StationSummary
+from storage.rollups import station_summaries
+from storage.rollups.station_summaries import StationSummary
 
 WORKER, DASHBOARD, ALERTS = "scorer", "dashboard", "alerts"
 ALERT_INTERVAL_S = 1.0
@@ -190,7 +191,7 @@ def summaries(database: Database) -> list[tuple[str, StationSummary]]:
     with database.read() as session:
         names = {station.id: station.name for station in stations.list_all(session)}
         since = utc_now() - timedelta(hours=1)
-        return [(names[row.station_id], row) for row in verdicts.summaries(session, since, sparkline=40)]
+        return [(names[row.station_id], row) for row in station_summaries.list_all(session, since, sparkline=40)]
 
 
 def is_reachable(address: str) -> bool:

@@ -20,7 +20,8 @@ from dashboard.app.settings import DashboardSettings
 from foundation.clock import utc_now
 from storage.database.engine import Database
 from storage.errors import StorageError
-from storage.line import dead_letters, stations, verdicts
+from storage.line import dead_letters, stations
+from storage.rollups import station_summaries
 from storage.settings import StorageSettings
 
 STOP_TIMEOUT_S = 10.0
@@ -129,7 +130,7 @@ class DatabaseCollector(Collector):
         try:
             with self._database.read() as session:
                 names = {station.id: station.name for station in stations.list_all(session)}
-                for summary in verdicts.summaries(session, since=now - timedelta(minutes=1), sparkline=1):
+                for summary in station_summaries.list_all(session, since=now - timedelta(minutes=1), sparkline=1):
                     parked.add_metric([names[summary.station_id]], summary.parked)
                     if summary.latest is not None:
                         age.add_metric([names[summary.station_id]], (now - summary.latest.captured_at).total_seconds())

@@ -46,7 +46,7 @@ from storage.database.tables import Base as Schema
 from storage.line import accepted_scores, parked_frames, search, verdicts, what_if
 from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter
-from storage.rollups import totals
+from storage.rollups import station_summaries, totals, trends
 
 GOAL_MS = 50.0
 RARE_QUERY_GOAL_MS = 100.0
@@ -136,9 +136,9 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
     batch = iter(range(1_000_000))
     shifts = [(one.since, one.until) for one in AlertsSettings().plant.shifts_between(now - month, now)]
     return {
-        "summaries, 1 h": lambda s: verdicts.summaries(s, now - hour, 40),
-        "summaries, 24 h": lambda s: verdicts.summaries(s, now - day, 40),
-        "summaries, 30 d": lambda s: verdicts.summaries(s, now - month, 40),
+        "summaries, 1 h": lambda s: station_summaries.list_all(s, now - hour, 40),
+        "summaries, 24 h": lambda s: station_summaries.list_all(s, now - day, 40),
+        "summaries, 30 d": lambda s: station_summaries.list_all(s, now - month, 40),
         "count": lambda s: verdicts.count(s),
         "count flagged": lambda s: verdicts.count(s, decision="flag"),
         "count flagged, 24 h": lambda s: verdicts.count(s, since=now - day, decision="flag"),
@@ -154,13 +154,13 @@ def queries(line: SeededLine, station_count: int) -> dict[str, Callable[[Session
         "recent passed of a station, page 20": lambda s: verdicts.recent(
             s, here, until=now, decision="pass", limit=50, offset=950
         ),
-        "trend, 1 h by 1 min": lambda s: verdicts.trend(s, here, now - hour, now, timedelta(minutes=1)),
-        "trend, 24 h by 10 min": lambda s: verdicts.trend(s, here, now - day, now, timedelta(minutes=10)),
-        "trend, 7 d by 1 h": lambda s: verdicts.trend(s, here, now - timedelta(days=7), now, hour),
-        "trend, 30 d by 6 h": lambda s: verdicts.trend(s, here, now - month, now, timedelta(hours=6)),
-        "histogram, 1 h": lambda s: verdicts.histogram(s, here, now - hour, now, 40),
-        "histogram, 24 h": lambda s: verdicts.histogram(s, here, now - day, now, 40),
-        "histogram, 30 d": lambda s: verdicts.histogram(s, here, now - month, now, 40),
+        "trend, 1 h by 1 min": lambda s: trends.trend(s, here, now - hour, now, timedelta(minutes=1)),
+        "trend, 24 h by 10 min": lambda s: trends.trend(s, here, now - day, now, timedelta(minutes=10)),
+        "trend, 7 d by 1 h": lambda s: trends.trend(s, here, now - timedelta(days=7), now, hour),
+        "trend, 30 d by 6 h": lambda s: trends.trend(s, here, now - month, now, timedelta(hours=6)),
+        "histogram, 1 h": lambda s: trends.histogram(s, here, now - hour, now, 40),
+        "histogram, 24 h": lambda s: trends.histogram(s, here, now - day, now, 40),
+        "histogram, 30 d": lambda s: trends.histogram(s, here, now - month, now, 40),
         "get": lambda s: verdicts.get(s, line.frame_id),
         "parked": lambda s: (parked_frames.count(s), parked_frames.stations_ready(s)),
         "queue, newest": lambda s: review_queue.list_queued(s, QueueFilter(), limit=50),

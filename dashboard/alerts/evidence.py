@@ -19,6 +19,7 @@ from dashboard.theme import Palette
 from storage.alerts import alert_rules
 from storage.alerts.alerts import Alert
 from storage.line import verdicts
+from storage.rollups import trends
 
 BEFORE, AFTER, MAX_WINDOW = timedelta(minutes=30), timedelta(minutes=5), timedelta(hours=6)
 BUCKETS = 120
@@ -108,7 +109,7 @@ def with_alert_shaded(option: Option, alert: Alert, until: datetime, palette: Pa
 
 def _scores(session: Session, alert: Alert, station_id: int, now: datetime, palette: Palette) -> Evidence:
     since, until, bucket = window(alert, now)
-    points = verdicts.trend(session, station_id, since, until, bucket)
+    points = trends.trend(session, station_id, since, until, bucket)
     flagged = verdicts.recent(session, station_id, since=since, until=until, decision="flag", limit=MAX_FLAGGED)
     title = "Scores around the alert"
     if not points:
@@ -121,7 +122,7 @@ def _arrivals(session: Session, alert: Alert, station_ids: Sequence[int], now: d
     since, until, bucket = window(alert, now)
     frames: Counter[datetime] = Counter()
     for station_id in station_ids:
-        for point in verdicts.trend(session, station_id, since, until, bucket):
+        for point in trends.trend(session, station_id, since, until, bucket):
             frames[point.started_at] += point.frames
     title = "Frames captured around the alert"
     if not frames:

@@ -8,8 +8,9 @@ from typing import Any
 
 from dashboard import formatting
 from dashboard.theme import Palette
-from storage.line.decision import decide
-from storage.line.verdicts import TrendPoint, Verdict
+from storage.line.decision import decide, decide_bin
+from storage.line.verdicts import Verdict
+from storage.rollups.trends import TrendPoint
 
 Option = dict[str, Any]
 FULL_PRECISION = -1  # of a marked line; by default ECharts rounds its position to two decimals
@@ -149,7 +150,10 @@ def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Opt
                     {
                         "name": f"{formatting.score(low)} to {formatting.score(high)}",
                         "value": [(low + high) / 2, frames],
-                        "itemStyle": {"color": _bar_colour(low, threshold, palette), "borderRadius": [2, 2, 0, 0]},
+                        "itemStyle": {
+                            "color": _bar_colour(low, high, threshold, palette),
+                            "borderRadius": [2, 2, 0, 0],
+                        },
                     }
                     for low, high, frames in bins
                 ],
@@ -266,8 +270,9 @@ def _level(threshold: float, palette: Palette, *, label: bool, axis: str = "yAxi
     }
 
 
-def _bar_colour(low: float, threshold: float | None, palette: Palette) -> str:
-    return palette.flag if threshold is not None and low >= threshold else palette.accent
+def _bar_colour(low: float, high: float, threshold: float | None, palette: Palette) -> str:
+    is_flagged = threshold is not None and decide_bin(low, high, threshold) == "flag"
+    return palette.flag if is_flagged else palette.accent
 
 
 def _score_axis(bins: Histogram, threshold: float | None) -> Option:

@@ -13,10 +13,11 @@ from dashboard.components import elements
 from dashboard.context import PageContext
 from dashboard.normals import normals_html, versions_view
 from storage.actions import thresholds as threshold_actions
-from storage.line import verdicts
+from storage.line.decision import decide_bin
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
+from storage.rollups import trends
 
 DAY = timedelta(days=1)
 BINS = 400
@@ -87,11 +88,11 @@ def decimals(value: float) -> int:
 def frames_above(page: PageContext, session: Session, station: Station, value: float) -> str:
     """Return how many of the last day's frames lie above a value."""
     now = page.now()
-    bins = verdicts.histogram(session, station.id, now - DAY, now, BINS)
+    bins = trends.histogram(session, station.id, now - DAY, now, BINS)
     total = sum(frames for _, _, frames in bins)
     if total == 0:
         return "Nothing was scored in the last day."
-    above = sum(frames for low, _, frames in bins if low >= value)
+    above = sum(frames for low, high, frames in bins if decide_bin(low, high, value) == "flag")
     return (
         f"{formatting.count(above)} of the last day's {formatting.plural(total, 'frame')} "
         f"({formatting.share(above, total)}) lie above {formatting.score(value)}."

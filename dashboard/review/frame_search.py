@@ -15,8 +15,10 @@ from dashboard.review import frame_view, review_html
 from dashboard.review.frame_view import FrameDetails
 from storage.errors import NotFound
 from storage.line import search, verdicts
+from storage.line.decision import decide_bin
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
+from storage.rollups import trends
 
 MAX_RESULTS = 24
 DAY = timedelta(days=1)
@@ -132,8 +134,12 @@ def analyse_miss(session: Session, frame: Verdict) -> MissAnalysis:
     since, until = frame.captured_at - DAY / 2, frame.captured_at + DAY / 2
     passed_above = 0
     if frame.score is not None and frame.threshold is not None:
-        bins = verdicts.histogram(session, frame.station_id, since, until, BINS)
-        counted = sum(frames for low, high, frames in bins if high > frame.score and high <= frame.threshold)
+        bins = trends.histogram(session, frame.station_id, since, until, BINS)
+        counted = sum(
+            frames
+            for low, high, frames in bins
+            if high > frame.score and decide_bin(low, high, frame.threshold) == "pass"
+        )
         passed_above = max(0, counted - 1)  # without the frame itself
     return MissAnalysis(
         flagged=search.nearest_flagged(session, frame.station_id, frame.captured_at),

@@ -21,9 +21,11 @@ from dashboard.station import verdict_view
 from storage.line import stations, verdicts
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
-from storage.line.verdicts import TrendPoint, Verdict
+from storage.line.verdicts import Verdict
 from storage.review import reviews
 from storage.review.reviews import Review
+from storage.rollups import trends
+from storage.rollups.trends import TrendPoint
 
 AROUND = timedelta(minutes=30)
 BUCKET = timedelta(minutes=1)
@@ -55,7 +57,7 @@ def load_details(page: PageContext, session: Session, frame: Verdict) -> FrameDe
         shown=ShownFrame(frame.frame_id, history[0].id if history else 0),
         history=history,
         normal_set=verdict_view.normal_set_of(session, frame),
-        trend=verdicts.trend(session, frame.station_id, since, until, BUCKET),
+        trend=trends.trend(session, frame.station_id, since, until, BUCKET),
         flagged=verdicts.recent(
             session, frame.station_id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         ),

@@ -19,7 +19,9 @@ from dashboard.time_ranges import DEFAULT_RANGE, TIME_RANGES, TimeRange
 from storage.line import normal_sets, parked_frames, stations, verdicts, workers
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from storage.line.verdicts import StationSummary, Verdict
+from storage.line.verdicts import Verdict
+from storage.rollups import trends
+from storage.rollups.station_summaries import StationSummary
 
 MAX_FLAGGED_POINTS = 400  # in the trend; the newest ones
 LATENCY_FRAMES = 50  # newest frames that the latency is computed from
@@ -143,11 +145,11 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
     """Draw the scores over time and their histogram; a click on a flagged frame selects it below."""
     since, until = time_range.window(page.now())
     with page.read() as session:
-        points = verdicts.trend(session, station.id, since, until, time_range.bucket)
+        points = trends.trend(session, station.id, since, until, time_range.bucket)
         flagged = verdicts.recent(
             session, station.id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         )
-        bins = verdicts.histogram(session, station.id, since, until, bins=HISTOGRAM_BINS)
+        bins = trends.histogram(session, station.id, since, until, bins=HISTOGRAM_BINS)
     threshold = next((point.threshold for point in reversed(points) if point.threshold is not None), None)
     st.session_state[POINTS] = [verdict.frame_id for verdict in flagged]
     wide, narrow = st.columns([7, 4], gap="small")

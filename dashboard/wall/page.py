@@ -16,6 +16,7 @@ from storage.alerts import alerts
 from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.line.workers import WorkerStatus
+from storage.rollups import station_summaries
 
 DROPS_SHOWN_FOR = timedelta(hours=24)
 HIGH_LAG_FRAMES = 1000
@@ -42,7 +43,8 @@ def wall(page: PageContext) -> None:
         all_stations = stations.list_all(session)
         since = now - timedelta(minutes=settings.window_minutes)
         summaries = {
-            summary.station_id: summary for summary in verdicts.summaries(session, since, settings.sparkline_scores)
+            summary.station_id: summary
+            for summary in station_summaries.list_all(session, since, settings.sparkline_scores)
         }
         with_active_set = normal_sets.active_ids(session)
         all_workers = workers.list_all(session)

@@ -18,7 +18,7 @@ from dashboard.station_state import StationState
 from storage.alerts.alerts import Alert
 from storage.line.drops import DropTotal
 from storage.line.stations import Station
-from storage.line.verdicts import StationSummary
+from storage.rollups.station_summaries import StationSummary
 
 TEMPLATE = "wall/tile.html"
 MANY_TIMES_EXPECTED = 5  # a flagged share above this multiple of the false-reject rate is marked

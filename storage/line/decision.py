@@ -14,3 +14,15 @@ threshold."""
 def decide(score: float, threshold: float) -> Decision:
     """Return ``flag`` for an anomaly score above the recipe's threshold, else ``pass``."""
     return "flag" if score > threshold else "pass"
+
+
+def decide_bin(low: float, high: float, threshold: float) -> Decision | None:
+    """Return the decision on a histogram's bin of scores in [low, high), low < high; None where it is not the same
+    for all of them.
+
+    A bin that begins at the threshold is flagged, although a score that equals the threshold passes: a bin does not
+    tell the two apart.
+    """
+    if low >= threshold:
+        return "flag"
+    return "pass" if decide(high, threshold) == "pass" else None

@@ -3,16 +3,15 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, bindparam, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of, insert_new, row_of
-from storage.database.sql_functions import bucket_start, json_array_agg
-from storage.database.tables import ParkedFrameRow, StationRow, UtcDateTime, VerdictRow
+from storage.database.tables import VerdictRow
 from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
@@ -53,34 +52,6 @@ class Verdict:
     topic: str
     partition: int
     offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrendPoint:
-    """One time bucket of a station's verdicts; scores are None where no frame was scored."""
-
-    started_at: datetime
-    frames: int
-    flagged: int
-    score_mean: float | None
-    score_max: float | None
-    threshold: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class StationSummary:
-    """A station during a window of time, as the wall shows it.
-
-    `latest` is the newest verdict at any time; the counts and scores are those of the window.
-    """
-
-    station_id: int
-    latest: Verdict | None
-    frames: int
-    flagged: int
-    no_reference: int
-    parked: int
-    recent_scores: tuple[float, ...]  # oldest first, at most `sparkline`
 
 
 def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
@@ -149,106 +120,8 @@ def count(
     return int(frames or 0) if decision is None else int((frames or 0) - (flagged or 0) - (no_reference or 0))
 
 
-def trend(session: Session, station_id: int, since: datetime, until: datetime, bucket: timedelta) -> list[TrendPoint]:
-    """Return the buckets of frames captured in [since, until), oldest first; empty ones are left out.
-
-    Buckets are whole multiples of `bucket` since 1970 (UTC), so that the points of a live chart stay where they are
-    while its window moves; the first and the last bucket hold only what is in the window. Fastest when `bucket` is
-    whole minutes. Raises `InvalidChange` for a bucket of no length.
-    """
-    if bucket <= timedelta(0):
-        raise InvalidChange("A trend's bucket has a length above 0, such as one minute.")
-    cells = verdict_rollups.rollup_rows(since, until, station_id, bucket)
-    started_at = bucket_start(cells.c.started_at, bucket).label("bucket_started_at")
-    scored = func.sum(cells.c.frames - cells.c.no_reference)
-    rows = session.execute(
-        select(
-            started_at,
-            func.sum(cells.c.frames),
-            func.sum(cells.c.flagged),
-            func.sum(cells.c.score_sum) / func.nullif(scored, 0),
-            func.max(cells.c.score_max),
-            func.max(cells.c.threshold_max),
-        )
-        .group_by(started_at)
-        .order_by(started_at)
-    )
-    return [TrendPoint(at, int(frames), int(flagged), *scores) for at, frames, flagged, *scores in rows]
-
-
-def histogram(
-    session: Session, station_id: int, since: datetime, until: datetime, bins: int
-) -> list[tuple[float, float, int]]:
-    """Return (low, high, frames) of score bins of equal width; empty where nothing was scored.
-
-    There are at most `bins` bins, as wide as a number of three digits allows, over frames captured in [since, until). A
-    bin counts scores in [low, high): bins from a threshold on count the frames that it flags, and those that equal it.
-    """
-    if bins < 1:
-        raise InvalidChange("A histogram has at least one bin.")
-    cells = verdict_rollups.rollup_rows(since, until, station_id)
-    low, high = session.execute(select(func.min(cells.c.score_min), func.max(cells.c.score_max))).one()
-    return [] if low is None else score_rollups.histogram(session, station_id, since, until, low, high, bins)
-
-
-def summaries(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
-    """Return one summary per station, in order of station id, also for stations without a verdict.
-
-    The window has no end, so that a camera whose clock runs ahead is included.
-    """
-    cells = verdict_rollups.rollup_rows(since, None)
-    totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
-    by_station = session.execute(select(cells.c.station_id, *totals).group_by(cells.c.station_id))
-    counted = {
-        station_id: (int(frames), int(flagged), int(no_reference))
-        for station_id, frames, flagged, no_reference in by_station
-    }
-    waiting = select(ParkedFrameRow.station_id, func.count().label("frames")).group_by(ParkedFrameRow.station_id)
-    parked = {row.station_id: row.frames for row in session.execute(waiting)}
-    latest = {verdict.station_id: verdict for verdict in (Verdict(*row) for row in session.execute(_LATEST))}
-    scores = session.execute(_RECENT_SCORES, {"since": since, "sparkline": sparkline})
-    return [
-        StationSummary(
-            station_id,
-            latest.get(station_id),
-            *counted.get(station_id, (0, 0, 0)),
-            parked=parked.get(station_id, 0),
-            recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
-        )
-        for station_id, newest_first in scores
-    ]
-
-
 _COLUMNS = columns_of(VerdictRow, Verdict)
 _NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
-_OF_STATION = VerdictRow.station_id == StationRow.id
-
-# Built once, because building such a statement takes longer than executing it.
-_newer = VerdictRow.__table__.alias("newer")
-_LATEST = (
-    select(*_COLUMNS)
-    .select_from(StationRow)
-    .join(
-        VerdictRow,
-        VerdictRow.id
-        == select(_newer.c.id)
-        .where(_newer.c.station_id == StationRow.id)
-        .order_by(_newer.c.captured_at.desc(), _newer.c.id.desc())
-        .limit(1)
-        .scalar_subquery(),
-    )
-)
-_scored = (
-    select(VerdictRow.score)
-    .where(_OF_STATION, VerdictRow.captured_at >= bindparam("since", type_=UtcDateTime), VerdictRow.score.is_not(None))
-    .order_by(*_NEWEST_FIRST)
-    .limit(bindparam("sparkline", type_=Integer))
-    .correlate(StationRow)
-    .subquery("scored")
-)
-_RECENT_SCORES = select(StationRow.id, select(json_array_agg(_scored.c.score)).scalar_subquery()).order_by(
-    StationRow.id
-)
 
 
 def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:

@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 from dashboard.station_state import StationState, alive, station_state
 from storage.line.stations import Station, StationSettings
-from storage.line.verdicts import StationSummary
 from storage.line.workers import WorkerState, WorkerStatus
+from storage.rollups.station_summaries import StationSummary
 from tests.dashboard.seeding import bare
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 
 from ingest.sources import simulated
 from storage.database.engine import Database
-from storage.line import verdicts
+from storage.rollups import station_summaries
 from testing.command_line import free_port, get_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,7 +133,7 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
 
         def decided() -> int:
             with database.begin() as session:
-                (bricks,) = verdicts.summaries(session, datetime.now(UTC) - timedelta(hours=1), sparkline=10)
+                (bricks,) = station_summaries.list_all(session, datetime.now(UTC) - timedelta(hours=1), sparkline=10)
             return bricks.frames - bricks.no_reference
 
         wait_until(lambda: decided() >= 3, "three verdicts on the dashboard's query")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from storage.line.verdicts import StationSummary
+    from storage.rollups.station_summaries import StationSummary
 
     Rows = list[tuple[str, StationSummary]]
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 from dashboard.charts import scores
 from dashboard.theme import LIGHT
-from storage.line.verdicts import TrendPoint
+from storage.rollups.trends import TrendPoint
 from tests.dashboard.seeding import bare
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -13,6 +13,7 @@ from storage.database.engine import Database
 from storage.errors import InvalidChange, NotFound
 from storage.line import parked_frames, verdicts
 from storage.line.verdicts import Verdict
+from storage.rollups import station_summaries
 from tests.storage.examples import NOON, a_parked_frame, a_station, a_verdict, an_active_set
 
 SECOND = timedelta(seconds=1)
@@ -130,7 +131,7 @@ def test_a_summary_a_station_in_order(database: Database) -> None:
         late = replace(first[0], frame_id=uuid4(), captured_at=NOON - SECOND, score=0.99)
         verdicts.record(session, [late])
     with database.read() as session:
-        one, two, empty, waiting = verdicts.summaries(session, NOON + 5 * SECOND, 3)
+        one, two, empty, waiting = station_summaries.list_all(session, NOON + 5 * SECOND, 3)
     assert (one.latest, one.frames, one.flagged, one.no_reference) == (first[9], 5, 2, 0)
     assert one.recent_scores == pytest.approx((0.7, 0.8, 0.9))
     assert (two.latest, two.frames) == (second[9], 5)
@@ -141,7 +142,7 @@ def test_a_summary_a_station_in_order(database: Database) -> None:
 def test_a_station_silent_in_the_window_still_shows_its_latest(database: Database) -> None:
     first, _ = three_stations(database)
     with database.read() as session:
-        summary = verdicts.summaries(session, NOON + timedelta(days=2), 10)[0]
+        summary = station_summaries.list_all(session, NOON + timedelta(days=2), 10)[0]
     assert (summary.latest, summary.frames, summary.recent_scores) == (first[9], 0, ())
 
 

@@ -16,7 +16,7 @@ from storage.errors import InvalidChange
 from storage.line import verdicts
 from storage.line.decision import Decision
 from storage.line.verdicts import Verdict
-from storage.rollups import score_rollups, totals, verdict_rollups
+from storage.rollups import score_rollups, totals, trends, verdict_rollups
 from storage.rollups.score_rollups import rounded_down, step_of
 from storage.rollups.verdict_rollups import WIDTHS, RangePart, split_range
 from tests.storage.examples import a_station, a_verdict, an_active_set
@@ -98,7 +98,7 @@ def test_a_trend_is_the_frames_bucket_by_bucket(
     for each in inside:
         by_bucket.setdefault(EPOCH + (each.captured_at - EPOCH) // bucket * bucket, []).append(each)
     with database.read() as session:
-        points = verdicts.trend(session, batch[0].station_id, since, until, bucket)
+        points = trends.trend(session, batch[0].station_id, since, until, bucket)
     assert [point.started_at for point in points] == sorted(by_bucket)
     for point in points:
         of_bucket = by_bucket[point.started_at]
@@ -119,7 +119,7 @@ def test_a_histogram_holds_every_score_in_its_bin(
     inside = [each for each in batch if since <= each.captured_at < until]
     scores = [Decimal(str(each.score)) for each in inside if each.score is not None]
     with database.read() as session:
-        found = verdicts.histogram(session, batch[0].station_id, since, until, bins)
+        found = trends.histogram(session, batch[0].station_id, since, until, bins)
     assert sum(total for *_, total in found) == len(scores)
     assert len(found) <= max(bins, 2)  # one bin can't hold scores on both sides of 0
     assert bool(found) == bool(scores)
@@ -196,14 +196,14 @@ def test_what_is_cut_off_is_less_than_a_step(score: float) -> None:
 def test_scores_that_are_all_alike_share_one_bin(database: Database) -> None:
     batch = recorded(database, [(START, "pass", 3000), (START + MINUTE, "pass", 3000)])
     with database.read() as session:
-        found = verdicts.histogram(session, batch[0].station_id, START, START + HOUR, 40)
+        found = trends.histogram(session, batch[0].station_id, START, START + HOUR, 40)
         assert found == [(0.3, 0.301, 2)]
-        assert verdicts.histogram(session, batch[0].station_id, START + HOUR, START + DAY, 40) == []
+        assert trends.histogram(session, batch[0].station_id, START + HOUR, START + DAY, 40) == []
 
 
 def test_a_bucket_or_bin_of_nothing_is_refused(database: Database) -> None:
     with database.read() as session:
         with pytest.raises(InvalidChange):
-            verdicts.trend(session, 1, START, START + HOUR, timedelta(0))
+            trends.trend(session, 1, START, START + HOUR, timedelta(0))
         with pytest.raises(InvalidChange):
-            verdicts.histogram(session, 1, START, START + HOUR, 0)
+            trends.histogram(session, 1, START, START + HOUR, 0)

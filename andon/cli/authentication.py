@@ -3,11 +3,18 @@
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
+from andon.cli.context import command_context
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from storage.auth.actors import Actor
     from storage.database.engine import Database
 
@@ -30,6 +37,20 @@ def current_actor(database: "Database") -> "Actor":
         name = name or input("User: ")
         password = password or getpass.getpass("Password: ")
     return identity.actor_of_command(database, _system_name(), name, password, utc_now())
+
+
+@contextmanager
+def authenticated_session(context: typer.Context) -> "Iterator[tuple[Session, Actor]]":
+    """Open the database, authenticate the person, and begin the transaction of a change.
+
+    Yields the session, committed at the end of the block, and the actor. Raises as `current_actor`.
+    """
+    from andon import wiring
+
+    with wiring.open_database(command_context(context).settings()) as database:
+        actor = current_actor(database)
+        with database.begin() as session:
+            yield session, actor
 
 
 def read_new_password(from_stdin: bool) -> str:

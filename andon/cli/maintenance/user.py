@@ -77,14 +77,11 @@ def role(
     role: Annotated[RoleName, typer.Argument(help="What they may do from now on.", show_default=False)],
 ) -> None:
     """Change a user's role."""
-    from andon import wiring
     from storage.actions import users
     from storage.auth.actors import Role
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            changed = users.set_role(session, actor, name, Role(role), utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        changed = users.set_role(session, actor, name, Role(role), utc_now())
     output.print_result(f"User {changed.name} has the role {changed.role}.")
 
 
@@ -105,26 +102,20 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
 @app.command()
 def disable(context: typer.Context, name: Name) -> None:
     """Disable a user, who can no longer log in; what they did stays in the audit log."""
-    from andon import wiring
     from storage.actions import users
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            users.disable(session, actor, name, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        users.disable(session, actor, name, utc_now())
     output.print_result(f"User {name} can't log in any more.")
 
 
 @app.command()
 def enable(context: typer.Context, name: Name) -> None:
     """Let a disabled user log in again."""
-    from andon import wiring
     from storage.actions import users
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            users.enable(session, actor, name, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        users.enable(session, actor, name, utc_now())
     output.print_result(f"User {name} can log in again.")
 
 

@@ -47,15 +47,12 @@ def add(
     ] = "warning",
 ) -> None:
     """Add a channel; its apprise address, a secret, is prompted for or read from stdin."""
-    from andon import wiring
     from andon.cli import authentication
     from storage.actions import channels as actions
 
     url = str(typer.prompt("Address", hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
-    with wiring.open_database(command_context(context).settings()) as database:
-        who = authentication.current_actor(database)
-        with database.begin() as session:
-            made = actions.add(session, who, channel, url, min_severity, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        made = actions.add(session, actor, channel, url, min_severity, utc_now())
     output.print_result(f"Added the channel {made.name}; test it: andon alerts test '{made.name}'")
 
 
@@ -66,28 +63,22 @@ def set_channel(
     on: Annotated[bool, typer.Option("--on/--off", help="Switch it on or off.", show_default=False)],
 ) -> None:
     """Switch a channel on or off."""
-    from andon import wiring
     from andon.cli import authentication
     from storage.actions import channels as actions
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        who = authentication.current_actor(database)
-        with database.begin() as session:
-            made = actions.set_enabled(session, who, channel, on, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        made = actions.set_enabled(session, actor, channel, on, utc_now())
     output.print_result(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
 
 
 @app.command()
 def remove(context: typer.Context, channel: Name) -> None:
     """Delete a channel with its address."""
-    from andon import wiring
     from andon.cli import authentication
     from storage.actions import channels as actions
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        who = authentication.current_actor(database)
-        with database.begin() as session:
-            actions.remove(session, who, channel, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        actions.remove(session, actor, channel, utc_now())
     output.print_result(f"Deleted the channel {channel}.")
 
 

@@ -59,20 +59,17 @@ def next_frames(
     json: Json = False,
 ) -> None:
     """Take the next frames to review; nobody else gets them for five minutes."""
-    from andon import wiring
     from storage.actions import reviews
     from storage.line import stations, verdicts
     from storage.review.review_queue import QueueFilter, QueueOrder
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            station_id = None if station is None else stations.get(session, station).id
-            names = {one.id: one.name for one in stations.list_all(session)}
-            first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
-            wanted = QueueFilter(station_id, first, only_sampled=sample)
-            frames = reviews.claim(session, actor, wanted, utc_now(), limit=count)
-            found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
+    with authentication.authenticated_session(context) as (session, actor):
+        station_id = None if station is None else stations.get(session, station).id
+        names = {one.id: one.name for one in stations.list_all(session)}
+        first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
+        wanted = QueueFilter(station_id, first, only_sampled=sample)
+        frames = reviews.claim(session, actor, wanted, utc_now(), limit=count)
+        found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
         output.write_json([waiting_json_of(names[frame.station_id], frame, verdict) for frame, verdict in found])
         return
@@ -114,7 +111,6 @@ def label_frames(
     ] = None,
 ) -> None:
     """Label frames, flagged or not; all of them or none."""
-    from andon import wiring
     from storage.actions import reviews
     from storage.review.labels import Label
     from storage.review.reviews import LabelSubmission
@@ -125,10 +121,8 @@ def label_frames(
     submissions = [
         LabelSubmission(idempotency_key or uuid4(), frame, value, tuple(tag or ()), note) for frame in frames
     ]
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            recorded = reviews.label(session, actor, submissions, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        recorded = reviews.label(session, actor, submissions, utc_now())
     for one in recorded:
         again = "" if one.is_new else " (recorded before)"
         output.print_result(
@@ -144,15 +138,12 @@ def undo(
     ] = None,
 ) -> None:
     """Undo a label: the one before it counts again, or the frame waits for review again."""
-    from andon import wiring
     from storage.actions import reviews
     from storage.review import labels
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            undone = reviews.undo(session, actor, uuid4(), utc_now(), review).review
-            now = labels.current(session, [undone.frame_id]).get(undone.frame_id)
+    with authentication.authenticated_session(context) as (session, actor):
+        undone = reviews.undo(session, actor, uuid4(), utc_now(), review).review
+        now = labels.current(session, [undone.frame_id]).get(undone.frame_id)
     state = "it waits for review again" if now is None else f"it is {_describe_label(now.label)} again"
     output.print_result(f"Review {undone.retracts_id} is undone: frame {undone.frame_id}, {state}.")
 
@@ -160,13 +151,10 @@ def undo(
 @app.command("add-candidate")
 def add_candidates(context: typer.Context, frames: Frames) -> None:
     """Propose frames for their stations' next normal sets; `andon normals draft` creates the set."""
-    from andon import wiring
     from storage.actions import normal_sets
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            new = sum([normal_sets.propose(session, actor, frame, utc_now()) for frame in frames])
+    with authentication.authenticated_session(context) as (session, actor):
+        new = sum([normal_sets.propose(session, actor, frame, utc_now()) for frame in frames])
     output.print_result(
         f"{new} of {len(frames)} frame{'' if len(frames) == 1 else 's'} added to the normal candidates."
     )

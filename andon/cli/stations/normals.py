@@ -149,15 +149,12 @@ def activate(
     reason: Reason = "",
 ) -> None:
     """Activate a version for all scorers; the one that was active is retired."""
-    from andon import wiring
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            before = normal_sets.active(session, stations.get(session, station).id)
-            now_active = actions.activate(session, actor, station, version, utc_now(), reason)
+    with authentication.authenticated_session(context) as (session, actor):
+        before = normal_sets.active(session, stations.get(session, station).id)
+        now_active = actions.activate(session, actor, station, version, utc_now(), reason)
     if before is not None and before.version == version:
         output.print_result(f"Normal set {version} of {station} is active already.")
         return
@@ -167,15 +164,12 @@ def activate(
 @app.command()
 def rollback(context: typer.Context, station: Station, reason: Reason = "") -> None:
     """Activate the version that was active before this one."""
-    from andon import wiring
     from storage.actions import normal_sets as actions
     from storage.line import normal_sets, stations
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            before = normal_sets.active(session, stations.get(session, station).id)
-            now_active = actions.rollback(session, actor, station, utc_now(), reason)
+    with authentication.authenticated_session(context) as (session, actor):
+        before = normal_sets.active(session, stations.get(session, station).id)
+        now_active = actions.rollback(session, actor, station, utc_now(), reason)
     output.print_result(_activated(station, now_active, before))
 
 
@@ -193,15 +187,12 @@ def draft(
     note: Annotated[str, typer.Option(help="A note on why this set was created.")] = "",
 ) -> None:
     """Create a draft from a normal set and the normal candidates of review."""
-    from andon import wiring
     from storage.actions import normal_sets as actions
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            made = actions.draft_from_candidates(
-                session, actor, station, note, utc_now(), drop=frozenset(drop or ()), base=base
-            )
+    with authentication.authenticated_session(context) as (session, actor):
+        made = actions.draft_from_candidates(
+            session, actor, station, note, utc_now(), drop=frozenset(drop or ()), base=base
+        )
     output.print_result(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
     output.print_result(f"andon normals what-if {station} {made.version} shows what it would change.")
 

@@ -73,17 +73,14 @@ def add(
     sample_one_in: SampleOneIn = None,
 ) -> None:
     """Add a station."""
-    from andon import wiring
     from storage.actions import stations
     from storage.line.stations import StationSettings
 
     chosen = _change(
         StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
     )
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            made = stations.add(session, actor, name, chosen, utc_now())
+    with authentication.authenticated_session(context) as (session, actor):
+        made = stations.add(session, actor, name, chosen, utc_now())
     output.print_result(
         f"Added the station {made.name}; add good images next: andon normals add {made.name} FOLDER --activate"
     )
@@ -102,18 +99,15 @@ def edit(
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
-    from andon import wiring
     from storage.actions import stations as actions
     from storage.line import stations
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            before = stations.get(session, name)
-            chosen = _change(
-                before.settings, object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
-            )
-            actions.edit(session, actor, name, chosen, utc_now(), reason)
+    with authentication.authenticated_session(context) as (session, actor):
+        before = stations.get(session, name)
+        chosen = _change(
+            before.settings, object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
+        )
+        actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
         output.print_result(f"Station {name} is as it was.")
         return

@@ -83,13 +83,10 @@ def set_by_hand(
     ] = None,
 ) -> None:
     """Set the threshold of a station's active normal set by hand."""
-    from andon import wiring
     from storage.actions import thresholds
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        with database.begin() as session:
-            made = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
+    with authentication.authenticated_session(context) as (session, actor):
+        made = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
     output.print_result(
         f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon."
     )

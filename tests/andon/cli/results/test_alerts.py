@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from alerts.errors import InvalidParameters, NotificationFailed, UnknownRule
+from andon.cli.results import alert_rules, channels, kpi
 from andon.cli.results import alerts as commands
-from andon.cli.results import channels, kpi
 from storage.alerts import alerts
 from storage.alerts.mutes import current
 from storage.auth import audit_log, users
@@ -88,7 +88,7 @@ def test_rules_are_shown_and_set_for_one_station(andon: Andon, database: Databas
 
     def shown(*station: str) -> dict[str, dict[str, object]]:
         rows = json.loads(andon("alerts", "rules", *station, "--json").out)
-        assert all(tuple(row) == commands.RULE_KEYS for row in rows)
+        assert all(tuple(row) == alert_rules.KEYS for row in rows)
         return {row["rule"]: row for row in rows}
 
     assert shown("s1")["k_of_n"]["parameters"] == {"k": 4, "n": 10, "clear": 2}

@@ -11,18 +11,18 @@ MIN_IN_CONTROL, MAX_IN_CONTROL = 20, 200
 
 @dataclass(frozen=True, slots=True)
 class DemoStation:
-    """One station of the demo; `trouble` holds the simulated source's options, `story` describes them to a person."""
+    """One station of the demo; `faults` are options of the simulated source, `description` tells a person of them."""
 
     name: str
     simulation: str
     object_name: str
     stale_after_s: float
-    story: str
-    trouble: tuple[tuple[str, float], ...] = ()
+    description: str
+    faults: tuple[tuple[str, float], ...] = ()
 
     def source(self, seed: int) -> str:
         """Return the source of this station's frames for `andon produce`."""
-        options = {"seed": seed, "defect_rate": DEFECT_RATE, **dict(self.trouble)}
+        options = {"seed": seed, "defect_rate": DEFECT_RATE, **dict(self.faults)}
         return f"simulated:{self.simulation}?{urlencode(options)}"
 
 
@@ -39,31 +39,31 @@ class DemoPlan:
     seed: int
     in_control_frames: int
 
-    def share(self, index: int) -> int | None:
+    def frames_of(self, index: int) -> int | None:
         """Return how many of `frames` the station at `index` produces; None without a limit."""
         if self.frames is None:
             return None
-        each, rest = divmod(self.frames, len(self.stations))
-        return each + (1 if index < rest else 0)
+        each, remainder = divmod(self.frames, len(self.stations))
+        return each + (1 if index < remainder else 0)
 
 
 def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan:
     """Return the plan; a run that ends by itself is quicker, and its faults begin sooner."""
-    ends = frames is not None
-    rate = rate_fps if rate_fps is not None else (3.0 if ends else 1.0)
+    is_limited = frames is not None
+    rate = rate_fps if rate_fps is not None else (3.0 if is_limited else 1.0)
     frames_each = frames // 3 if frames is not None else 600
     fades_after, fades_over, silent_from = frames_each // 2, max(frames_each // 4, 1), frames_each // 3
     # Long enough that an idle scorer shows it too: in a short run the other cameras have ended by then, which is no
     # silence of theirs.
-    silent_for_s, silence_told_after_s, others_told_after_s = (32.0, 8.0, 120.0) if ends else (90.0, 30.0, 30.0)
+    silent_for_s, silent_stale_after_s, other_stale_after_s = (32.0, 8.0, 120.0) if is_limited else (90.0, 30.0, 30.0)
     return DemoPlan(
         stations=(
-            DemoStation("coins", "coins", "coin tray", others_told_after_s, "healthy"),
+            DemoStation("coins", "coins", "coin tray", other_stale_after_s, "healthy"),
             DemoStation(
                 "brick",
                 "brick",
                 "brick wall",
-                others_told_after_s,
+                other_stale_after_s,
                 "its lamp fades",
                 (("lamp_fades_after", float(fades_after)), ("lamp_fades_over", float(fades_over))),
             ),
@@ -71,7 +71,7 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
                 "gravel",
                 "gravel",
                 "gravel bed",
-                silence_told_after_s,
+                silent_stale_after_s,
                 "its camera falls silent",
                 (("silent_from", float(silent_from)), ("silent_for_s", silent_for_s)),
             ),

@@ -62,12 +62,12 @@ class DemoHome:
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return the caller's environment with this home's settings in place of the caller's own; failpoints stay."""
-        kept = {
+        inherited_variables = {
             key: value
             for key, value in inherited.items()
             if not key.startswith("ANDON_") or key.startswith("ANDON_TEST_")
         }
-        return {**kept, "ANDON_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
+        return {**inherited_variables, "ANDON_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
@@ -149,8 +149,8 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
             alerts.set_rule(session, DEMO_ACTOR, drift, utc_now(), "the demo's frames are few")
         for station in plan.stations:
             normals = [
-                NormalImage(images.put(picture), f"good part {number}")
-                for number, picture in enumerate(
+                NormalImage(images.put(image), f"good part {number}")
+                for number, image in enumerate(
                     simulated.normals(station.simulation, NORMALS_PER_STATION, plan.seed + NORMALS_SEED_OFFSET), start=1
                 )
             ]

@@ -45,9 +45,9 @@ class StationReport:
         return self.frames_in - self.verdicts
 
 
-def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that at least `share` of the ordered values do not exceed; None without values."""
-    return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else None
+def quantile(ordered: Sequence[float], fraction: float) -> float | None:
+    """Return the smallest value that at least `fraction` of the ordered values do not exceed; None without values."""
+    return ordered[max(ceil(fraction * len(ordered)) - 1, 0)] if ordered else None
 
 
 def report(stations: Sequence[str], frames: Iterable[DemoFrame], verdicts: Iterable[Verdict]) -> list[StationReport]:

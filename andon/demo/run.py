@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from alerts.monitor.monitor import AlertMonitor as AlertWatch
+from alerts.monitor.monitor import AlertMonitor
 from andon.demo.plan import DemoPlan
 from andon.demo.preparation import DemoHome, locked_home, prepare, seed
 from andon.demo.report import DemoFrame, StationReport, report
@@ -34,63 +34,68 @@ STALL_LIMIT_S = 90.0  # without one more verdict, once every frame is published
 POLL_INTERVAL_S = 0.5
 AUDIT_GROUP = "andon-demo-audit"
 
-Say = Callable[[str], None]
-Watch = Callable[[list[tuple[str, StationSummary]]], None]
+PrintStatus = Callable[[str], None]
+OnProgress = Callable[[list[tuple[str, StationSummary]]], None]
 
 
-def andon_command(*words: str) -> list[str]:
+def andon_command(*arguments: str) -> list[str]:
     """Return the argument vector of an `andon` command for this Python."""
-    return [sys.executable, "-m", "andon", *words]
+    return [sys.executable, "-m", "andon", *arguments]
 
 
-def run_headless(home_path: Path, plan: DemoPlan, say: Say, watch: Watch, stop: threading.Event) -> list[StationReport]:
+def run_headless(
+    home_path: Path, plan: DemoPlan, print_status: PrintStatus, on_progress: OnProgress, stop: threading.Event
+) -> list[StationReport]:
     """Produce the plan's frames, wait for their verdicts, and return the report of every station."""
     with locked_home(home_path, first_port=8501) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
-        start_scorer(home, plan, line, say)
+        start_scorer(home, plan, line, print_status)
         wait_for_scorer(home, line, stop)
         start_alerts(line)
-        start_cameras(plan, line, say)
-        say(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
-        wait_for_verdicts(home, plan, line, watch, stop)
+        start_cameras(plan, line, print_status)
+        print_status(f"The line runs: {plan.frames} frames, {plan.rate_fps:g} a second at each station.")
+        wait_for_verdicts(home, plan, line, on_progress, stop)
         line.stop_all()
         run_final_alert_round(home)
-        return account(home, plan)
+        return match_frames(home, plan)
 
 
 def run_until_stopped(
     home_path: Path,
     plan: DemoPlan,
     port: int,
-    say: Say,
-    watch: Watch,
-    opened: Callable[[str], None],
-    runs: Callable[[], None],
+    print_status: PrintStatus,
+    on_progress: OnProgress,
+    on_dashboard: Callable[[str], None],
+    on_running: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Run the line and its dashboard until `stop` is set; `opened` gets the dashboard's URL, then `runs` is called."""
+    """Run the line and its dashboard until `stop` is set.
+
+    `on_dashboard` is called with the dashboard's URL once it is reachable, `on_running` once the cameras have started.
+    """
     with locked_home(home_path, first_port=port) as home, Supervisor(home.path, home.environment(os.environ)) as line:
         prepare(home)
         line.start(ProcessSpec(DASHBOARD, andon_command("dashboard"), restart=True))
-        start_scorer(home, plan, line, say)
+        start_scorer(home, plan, line, print_status)
         address = f"http://127.0.0.1:{home.dashboard_port}"
         wait_until(lambda: is_reachable(f"{address}/_stcore/health"), line, stop, "The dashboard")
-        opened(address)
+        on_dashboard(address)
         wait_for_scorer(home, line, stop)
         start_alerts(line)
-        start_cameras(plan, line, say)
-        runs()
+        start_cameras(plan, line, print_status)
+        on_running()
         with closing(Database(home.database_url)) as database:
             while not stop.wait(POLL_INTERVAL_S):
-                line.tend()
-                watch(summaries(database))
+                line.restart_dead()
+                on_progress(summaries(database))
 
 
-def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, say: Say) -> None:
+def start_scorer(home: DemoHome, plan: DemoPlan, line: Supervisor, print_status: PrintStatus) -> None:
     """Add the stations with their normal sets, then start the scorer, which prepares their references."""
-    say(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
+    print_status(f"Preparing {len(plan.stations)} stations, each with a normal set of good parts, in {home.path}.")
     seed(home, plan)
-    say("Starting the scorer.")
+    print_status("Starting the scorer.")
     line.start(ProcessSpec(WORKER, andon_command("score"), restart=True))
 
 
@@ -107,48 +112,57 @@ def start_alerts(line: Supervisor) -> None:
     )
 
 
-def start_cameras(plan: DemoPlan, line: Supervisor, say: Say) -> None:
+def start_cameras(plan: DemoPlan, line: Supervisor, print_status: PrintStatus) -> None:
     """Start each station's simulated camera."""
     for index, station in enumerate(plan.stations):
-        limit = plan.share(index)
-        words = ["produce", station.name, "--source", station.source(plan.seed + index), "--rate", str(plan.rate_fps)]
+        limit = plan.frames_of(index)
+        arguments = [
+            "produce",
+            station.name,
+            "--source",
+            station.source(plan.seed + index),
+            "--rate",
+            str(plan.rate_fps),
+        ]
         if limit is not None:
-            words += ["--limit", str(limit)]
-        say(f"Starting station {station.name}: {station.story}.")
-        line.start(ProcessSpec(f"camera-{station.name}", andon_command(*words), restart=False))
+            arguments += ["--limit", str(limit)]
+        print_status(f"Starting station {station.name}: {station.description}.")
+        line.start(ProcessSpec(f"camera-{station.name}", andon_command(*arguments), restart=False))
 
 
-def wait_until(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, what: str) -> None:
+def wait_until(condition: Callable[[], bool], line: Supervisor, stop: threading.Event, subject: str) -> None:
     """Supervise the processes until `condition` holds; raises `ProcessFailed` after `START_LIMIT_S`."""
     deadline = time.monotonic() + START_LIMIT_S
     while not condition() and not stop.wait(0.1):
-        line.tend()
+        line.restart_dead()
         if time.monotonic() > deadline:
-            raise ProcessFailed(f"{what} was not ready after {START_LIMIT_S:.0f} s; its log is in {line.logs}.")
+            raise ProcessFailed(f"{subject} was not ready after {START_LIMIT_S:.0f} s; its log is in {line.logs}.")
 
 
-def wait_for_verdicts(home: DemoHome, plan: DemoPlan, line: Supervisor, watch: Watch, stop: threading.Event) -> None:
+def wait_for_verdicts(
+    home: DemoHome, plan: DemoPlan, line: Supervisor, on_progress: OnProgress, stop: threading.Event
+) -> None:
     """Wait until every frame of the plan is decided, or until there has been no progress for `STALL_LIMIT_S`."""
     cameras = [f"camera-{station.name}" for station in plan.stations]
-    decided, moved_at = -1, time.monotonic()
+    decided, progressed_at = -1, time.monotonic()
     with closing(Database(home.database_url)) as database:
         while not stop.wait(POLL_INTERVAL_S):
-            line.tend()
-            watch(summaries(database))
+            line.restart_dead()
+            on_progress(summaries(database))
             with database.read() as session:
                 now_decided = verdicts.count(session) + dead_letters.count(session)
             if now_decided != decided or any(line.running(camera) for camera in cameras):
-                decided, moved_at = now_decided, time.monotonic()
+                decided, progressed_at = now_decided, time.monotonic()
             if decided == plan.frames and not any(line.running(camera) for camera in cameras):
                 return
-            if time.monotonic() - moved_at > STALL_LIMIT_S:
+            if time.monotonic() - progressed_at > STALL_LIMIT_S:
                 return
 
 
 def run_final_alert_round(home: DemoHome) -> None:
     """Evaluate the rules once more, so that the database holds every alert of the run."""
     with closing(Database(home.database_url)) as database:
-        AlertWatch(database, utc_now).run_round()
+        AlertMonitor(database, utc_now).run_round()
 
 
 def alerts_of(home_path: Path) -> list[tuple[str, Alert]]:
@@ -158,7 +172,7 @@ def alerts_of(home_path: Path) -> list[tuple[str, Alert]]:
         return [(names.get(alert.station_id or 0, "the line"), alert) for alert in reversed(alerts.recent(session))]
 
 
-def account(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
+def match_frames(home: DemoHome, plan: DemoPlan) -> list[StationReport]:
     """Read the whole bus again and match each frame on it with its verdict."""
     with closing(Database(home.database_url)) as database, database.read() as session:
         known = {station.id: station.name for station in stations.list_all(session)}

@@ -42,9 +42,9 @@ class Supervisor:
         self._environment = dict(environment)
         self._clock = clock
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._roles: dict[str, ProcessSpec] = {}
+        self._specs: dict[str, ProcessSpec] = {}
         self._started_at: dict[str, float] = {}
-        self._deaths_in_a_row: dict[str, int] = {}
+        self._recent_deaths: dict[str, int] = {}
         self.restarts: dict[str, int] = {}
         self._open_logs = ExitStack()
 
@@ -58,45 +58,45 @@ class Supervisor:
     ) -> None:
         self.stop_all()
 
-    def start(self, role: ProcessSpec) -> None:
+    def start(self, spec: ProcessSpec) -> None:
         """Start a process."""
-        self._roles[role.name] = role
-        self._processes[role.name] = self._spawn(role)
+        self._specs[spec.name] = spec
+        self._processes[spec.name] = self._spawn(spec)
 
-    def _spawn(self, role: ProcessSpec) -> subprocess.Popen[bytes]:
-        output: IO[bytes] = self._open_logs.enter_context((self.logs / f"{role.name}.log").open("ab"))
+    def _spawn(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
+        output: IO[bytes] = self._open_logs.enter_context((self.logs / f"{spec.name}.log").open("ab"))
         # A session of its own: Ctrl-C reaches the demo alone, which then stops the others in order.
         process = subprocess.Popen(
-            role.argv,
+            spec.argv,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        (self._run / f"{role.name}.pid").write_text(str(process.pid))
-        self._started_at[role.name] = self._clock()
+        (self._run / f"{spec.name}.pid").write_text(str(process.pid))
+        self._started_at[spec.name] = self._clock()
         return process
 
-    def tend(self) -> None:
+    def restart_dead(self) -> None:
         """Check every process once: restart those that died, or raise `ProcessFailed` where a restart does not help."""
         for name, process in list(self._processes.items()):
             code = process.poll()
             if code is None:
                 continue
-            role = self._roles[name]
-            if not role.restart:
+            spec = self._specs[name]
+            if not spec.restart:
                 if code != 0:
                     raise ProcessFailed(f"{name} ended with exit code {code}; its log is {self._log(name)}")
                 continue
             lived_s = self._clock() - self._started_at[name]
-            deaths = self._deaths_in_a_row.get(name, 0) + 1 if lived_s < HEALTHY_AFTER_S else 1
+            deaths = self._recent_deaths.get(name, 0) + 1 if lived_s < HEALTHY_AFTER_S else 1
             if deaths >= MAX_RESTARTS:
                 raise ProcessFailed(f"{name} died {deaths} times in a row; its log is {self._log(name)}")
-            self._deaths_in_a_row[name] = deaths
+            self._recent_deaths[name] = deaths
             self.restarts[name] = self.restarts.get(name, 0) + 1
             log.warning("process died, starting it again", process=name, exit_code=code)
-            self._processes[name] = self._spawn(role)
+            self._processes[name] = self._spawn(spec)
 
     def running(self, name: str) -> bool:
         """Return whether a process is still running."""

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from andon.demo.plan import DemoPlan
     from storage.rollups.station_summaries import StationSummary
 
     Rows = list[tuple[str, StationSummary]]
 
+HEADLESS_FRAMES = 300
 FINISH = "the scorer finishes and commits its batch"
 
 
@@ -42,10 +44,10 @@ def demo(
     exits with 1 if a frame got no verdict.
     """
     from rich.console import Console
-    from rich.live import Live
 
     from andon import logging_setup
     from andon.cli.stop_signal import stop_on_signal
+    from andon.demo.plan import demo_plan
     from andon.extras import require_extra
 
     if frames is not None and not headless:
@@ -55,11 +57,20 @@ def demo(
     require_extra("andon demo", "streamlit", "torch", "scipy", "skimage")
     logging_setup.configure("debug" if command_context(context).debug else "warning", "auto")
     console = Console(highlight=False)
-    if headless:
-        with stop_on_signal(FINISH) as stop:
-            _run_headless(console, home, frames or 300, rate, seed, stop)
-        return
-    from andon.demo.plan import demo_plan
+    plan = demo_plan((frames or HEADLESS_FRAMES) if headless else None, rate, seed)
+    with stop_on_signal(FINISH) as stop:
+        if headless:
+            _run_headless(console, home, plan, stop)
+        else:
+            _run_with_dashboard(console, home, plan, port, browser, stop)
+
+
+def _run_with_dashboard(
+    console: "Console", home: Path, plan: "DemoPlan", port: int, browser: bool, stop: threading.Event
+) -> None:
+    """Run the demo with its dashboard until `stop` is set, showing a live table of the stations."""
+    from rich.live import Live
+
     from andon.demo.run import run_until_stopped
 
     def on_dashboard(url: str) -> None:
@@ -71,33 +82,21 @@ def demo(
         console.print("[bold green]The line is running.[/] Ctrl-C stops everything.\n")
         live.start()
 
-    with (
-        stop_on_signal(FINISH) as stop,
-        Live(_summary_table([]), console=console, auto_refresh=False, transient=False) as live,
-    ):
+    def on_progress(rows: "Rows") -> None:
+        live.update(_summary_table(rows), refresh=True)
+
+    with Live(_summary_table([]), console=console, auto_refresh=False, transient=False) as live:
         live.stop()
-        run_until_stopped(
-            home,
-            demo_plan(None, rate, seed),
-            port,
-            console.print,
-            lambda rows: live.update(_summary_table(rows), refresh=True),
-            on_dashboard,
-            on_running,
-            stop,
-        )
+        run_until_stopped(home, plan, port, console.print, on_progress, on_dashboard, on_running, stop)
     console.print("\nStopped. The data stay until the next demo starts.")
 
 
-def _run_headless(
-    console: "Console", home: Path, frames: int, rate: float | None, seed: int, stop: threading.Event
-) -> None:
+def _run_headless(console: "Console", home: Path, plan: "DemoPlan", stop: threading.Event) -> None:
     """Run the demo without its dashboard and print its report; raises `typer.Exit` when a frame got no verdict."""
-    from andon.demo.plan import demo_plan
     from andon.demo.report import alert_lines, as_table
     from andon.demo.run import alerts_of, run_headless
 
-    printed = 0
+    frames, printed = plan.frames or 0, 0
 
     def on_progress(rows: "Rows") -> None:
         nonlocal printed
@@ -106,7 +105,7 @@ def _run_headless(
             printed = decided
             console.print(f"{decided} of {frames} frames have a verdict.")
 
-    rows = run_headless(home, demo_plan(frames, rate, seed), console.print, on_progress, stop)
+    rows = run_headless(home, plan, console.print, on_progress, stop)
     console.print()
     console.print(as_table(rows))
     for line in alert_lines(alerts_of(home)):

@@ -20,7 +20,7 @@ def ends_with(code: int) -> list[str]:
 
 def tend_until(line: Supervisor, condition: Callable[[], bool]) -> None:
     while not condition():
-        line.tend()
+        line.restart_dead()
 
 
 def pid_of(home: Path, name: str) -> int:
@@ -41,7 +41,7 @@ def test_a_process_that_ends_well_may_end(tmp_path: Path) -> None:
     with Supervisor(tmp_path, os.environ) as line:
         line.start(ProcessSpec("camera", ends_with(0), restart=False))
         tend_until(line, lambda: not line.running("camera"))
-        line.tend()
+        line.restart_dead()
         assert line.restarts == {}
 
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import track
 
 from alerts.monitor.monitor import AlertMonitor
-from benchmarks.storage.seeded_database import CHUNK, describe_engine, empty_database, load, random_verdict
+from benchmarks.storage.random_rows import random_verdict
+from benchmarks.storage.seeded_database import CHUNK, describe_engine, empty_database, load
 from foundation.clock import utc_now
 from storage.database.engine import Database
 from storage.line import normal_sets, stations, verdicts

@@ -8,7 +8,8 @@ from itertools import count
 from sqlalchemy.orm import Session
 
 from alerts.settings import AlertsSettings
-from benchmarks.storage.seeded_database import SeededLine, random_verdict
+from benchmarks.storage.random_rows import random_verdict
+from benchmarks.storage.seeded_database import SeededLine
 from dashboard.charts import in_control
 from dashboard.charts.in_control import InControlPeriod
 from storage.alerts import alerts

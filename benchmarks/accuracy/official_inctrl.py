@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from scorer.backbones.openclip import Architecture, OpenClip
+from scorer.backbones.clip_architecture import Architecture
+from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights import checkpoints
 from scorer.backbones.weights.import_openclip import split_official
 from scorer.detectors.inctrl.heads import InCtrlHeads

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import report_results
 from scorer.backbones.block_selection import select_blocks
-from scorer.backbones.openclip import OpenClip, OpenClipPatches, build_network, find_architecture
+from scorer.backbones.clip_architecture import build_network, find_architecture
+from scorer.backbones.openclip import OpenClip, OpenClipPatches
 from scorer.backbones.preprocessing import Preprocessor, pixel_batch
 from scorer.backbones.protocol import PatchBackbone
 from scorer.engines.devices import resolve_device

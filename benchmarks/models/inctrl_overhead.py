@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from imaging.rgb import RgbImage
-from scorer.backbones.openclip import OpenClip, build_network, find_architecture
+from scorer.backbones.clip_architecture import build_network, find_architecture
+from scorer.backbones.openclip import OpenClip
 from scorer.detectors.inctrl.heads import InCtrlHeads
 from scorer.detectors.inctrl.method import InCtrl
 from scorer.detectors.inctrl.model import InCtrlModel

@@ -14,9 +14,10 @@ from benchmarks.peers.anomalib_process import Anomalib
 from benchmarks.peers.dataset import NOUN, STRETCH, PeerDataset, write_images
 from benchmarks.peers.methods import CPU, anomalib_options, build_detectors, worker_settings
 from imaging.rgb import RgbImage
+from scorer.backbones.clip_architecture import build_network, find_architecture, image_size_of
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.image_resize import frame_image
-from scorer.backbones.openclip import OpenClip, build_network, find_architecture, image_size_of
+from scorer.backbones.openclip import OpenClip
 from scorer.backbones.teacher_networks import WeightArrays
 from scorer.backbones.weights.store import StoredWeights, WeightsCard
 from scorer.detectors.clip.winclip import WinClip, WinClipModel

@@ -7,14 +7,8 @@ from weakref import WeakValueDictionary
 import torch
 
 from scorer.backbones.block_selection import select_blocks
-from scorer.backbones.openclip import (
-    OPTIONAL_TENSORS,
-    Architecture,
-    OpenClip,
-    OpenClipPatches,
-    build_network,
-    image_size_of,
-)
+from scorer.backbones.clip_architecture import OPTIONAL_TENSORS, Architecture, build_network, image_size_of
+from scorer.backbones.openclip import OpenClip, OpenClipPatches
 from scorer.backbones.weights import checkpoints
 from scorer.backbones.weights.store import StoredWeights, WeightsStore
 from scorer.engines.measurements import EngineConfig

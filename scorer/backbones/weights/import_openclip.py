@@ -11,7 +11,7 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import nn
 
-from scorer.backbones.openclip import OPTIONAL_TENSORS, Architecture, build_network, find_architecture, grid_of
+from scorer.backbones.clip_architecture import OPTIONAL_TENSORS, Architecture, build_network, find_architecture, grid_of
 from scorer.backbones.weights import checkpoints
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash, read_card
 from scorer.detectors.inctrl.heads import UNUSED_TENSORS, InCtrlHeads

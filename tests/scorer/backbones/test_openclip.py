@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scorer.backbones.openclip import Architecture, OpenClip, OpenClipPatches, build_network, find_architecture
+from scorer.backbones.clip_architecture import Architecture, build_network, find_architecture
+from scorer.backbones.openclip import OpenClip, OpenClipPatches
 from scorer.backbones.protocol import PatchBackbone
 from scorer.detectors.nearest_patch import NearestPatch
 from scorer.detectors.patch_based.detector import PatchDetector

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from scorer.backbones.openclip import Architecture, OpenClip, build_network
+from scorer.backbones.clip_architecture import Architecture, build_network
+from scorer.backbones.openclip import OpenClip
 from scorer.detectors.inctrl.heads import InCtrlHeads
 from scorer.detectors.inctrl.model import InCtrlModel
 

@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 import torch
 
-from scorer.backbones.openclip import OpenClip, build_network
+from scorer.backbones.clip_architecture import build_network
+from scorer.backbones.openclip import OpenClip
 from scorer.backbones.timm_vit import TimmVit
 from scorer.backbones.tiny import TinyBackbone, read_tiny
 from scorer.engines import onnx_graph, openvino

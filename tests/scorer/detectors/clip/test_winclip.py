@@ -12,9 +12,10 @@ from safetensors import torch as safetensors_torch
 
 from imaging.rgb import RgbImage
 from scorer.backbones import clip_windows
+from scorer.backbones.clip_architecture import Architecture, build_network
 from scorer.backbones.clip_loader import LoadedClip
 from scorer.backbones.clip_windows import ClipWindows, window_cells
-from scorer.backbones.openclip import Architecture, OpenClip, build_network
+from scorer.backbones.openclip import OpenClip
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 from scorer.backbones.weights.store import StoredWeights, WeightsCard, WeightsStore, content_hash
 from scorer.detectors import registry

@@ -54,11 +54,11 @@ class RecipeLoader:
         self._load = load
         self._detectors: dict[stations.FramingKind, Detector] = {}
         self._references: ReferenceStore | None = None
-        self._alone = threading.RLock()
+        self._lock = threading.RLock()
 
     def detector(self, framing: stations.FramingKind) -> Detector:
         """Return the detector that the settings name, for this framing; raises `ModelUnavailable`."""
-        with self._alone:
+        with self._lock:
             if framing not in self._detectors:
                 self._detectors[framing] = self._load(self._settings, Framing(framing))
             return self._detectors[framing]
@@ -78,7 +78,7 @@ class RecipeLoader:
             InvalidNormalSet: The set allows no references or no threshold.
             ModelUnavailable: The detector can't be loaded.
         """
-        with self._alone:
+        with self._lock:
             detector = self.detector(station.settings.framing)
             references = self._store().get(
                 ReferencesKey(detector.model_id, normal_set.id, _digest(station, normal_set)),
@@ -122,16 +122,20 @@ class RecipeLoader:
         if found is not None and found.false_reject_rate == rate:
             return found
         calibration = calibrate(references.normal_scores, rate)
-        made = Threshold(*key, calibration.value, rate, calibration.guarantee, self._clock(), self._name)
+        calibrated = Threshold(*key, calibration.value, rate, calibration.guarantee, self._clock(), self._name)
         with self._database.begin() as session:
             found = thresholds.current(session, *key)
             if found is not None and found.false_reject_rate == rate:
                 return found
-            thresholds.record(session, made)
+            thresholds.record(session, calibrated)
         log.info(
-            "threshold made", station=station.name, set=normal_set.version, value=made.value, guarantee=made.guarantee
+            "threshold calibrated",
+            station=station.name,
+            set=normal_set.version,
+            value=calibrated.value,
+            guarantee=calibrated.guarantee,
         )
-        return made
+        return calibrated
 
 
 def references_budget_bytes(settings: ScorerSettings) -> int:

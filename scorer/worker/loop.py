@@ -50,7 +50,7 @@ from scorer.worker.heartbeat import Heartbeat
 from scorer.worker.lag import LagReport
 from scorer.worker.lookup import StationLookup, has_releasable_frames, take_releasable_frames
 from scorer.worker.persist import BatchWriter
-from scorer.worker.pipeline import Stage, StagePipeline
+from scorer.worker.pipeline import StagePipeline
 from scorer.worker.progress import Progress
 from scorer.worker.score import MicroBatchScorer
 from scorer.worker.stages import BatchStages
@@ -62,9 +62,9 @@ log = structlog.get_logger()
 KEEPALIVE_INTERVAL_S = 1.0
 BUSY_POLL_TIMEOUT_S = 0.01
 MAX_SMALL_BATCHES = 2
-"""The most batches in flight while the last has fewer than `model_batch_frames` frames: frames that come meanwhile make
-the next batch. One batch of two frames costs less than two of one, which near the limit of a machine decides how long
-all of them wait."""
+"""The most batches in flight while the last has fewer than `model_batch_frames` frames: frames that arrive meanwhile
+make the next batch. One batch of two frames costs less than two batches of one, which near a machine's capacity decides
+the latency."""
 STALLED_AFTER_S = 120.0
 
 ReportProgress = Callable[[Progress], None]
@@ -116,12 +116,9 @@ class ScoringWorker:
             self._scorer,
             BatchWriter(database, store, name, clock, self._storing, settings.decode_threads),
         )
-        stages = (
-            Stage("decode", steps.decode),
-            Stage("score", steps.score, score_threads),  # a batch of one frame leaves the other cores idle
-            Stage("persist", steps.persist),
+        self._pipeline: StagePipeline[Source, Progress] = StagePipeline(
+            steps.pipeline_stages(score_threads), settings.max_batches_in_flight
         )
-        self._pipeline: StagePipeline[Source, Progress] = StagePipeline(stages, settings.max_batches_in_flight)
         self._jobs = JobRunner(database, store, settings, name, clock, recipes)
         detector = registry.resolve_name(settings)
         self._heartbeat = Heartbeat(database, name, detector, settings.heartbeat_interval_s, clock)
@@ -154,19 +151,19 @@ class ScoringWorker:
             closing.callback(self._decoding.shutdown)
             closing.callback(self._storing.shutdown)
             closing.callback(self._scorer.close)
-            closing.callback(self._leave)
+            closing.callback(self._close_consumer)
             closing.callback(self._pipeline.close)
             closing.enter_context(self._heartbeat.running())
             closing.enter_context(self._jobs.running())
             while not stop.is_set():
                 try:
-                    worked = self._step(progress)
+                    has_work = self._step(progress)
                     if not (self._backoff.is_failing and self._pipeline.in_flight):  # else a batch must succeed first
                         self._backoff.recovered()
-                    if drain and not worked and self._is_drained():
+                    if drain and not has_work and self._is_drained():
                         break
                 except Retriable as error:
-                    self._wait_out(error, stop)
+                    self._back_off(error, stop)
             self._finish(progress)
         return replace(self._progress, lag=self._lag.frames)
 
@@ -179,9 +176,9 @@ class ScoringWorker:
         return reasons
 
     def _step(self, progress: ReportProgress) -> bool:
-        """Take out a batch that is done, or let one in; return whether anything was done or is in flight."""
+        """Commit a batch that is persisted, or start another; return whether anything was done or is in flight."""
         consumer = self._ready_consumer()
-        if self._take_out(consumer, progress):
+        if self._commit_oldest(consumer, progress):
             return True
         if not self._may_enter():
             self._wait_for_batch(consumer)
@@ -197,7 +194,7 @@ class ScoringWorker:
         """Persist and commit the batches in flight; a batch that fails stays uncommitted and is read again."""
         try:
             while self._consumer is not None and self._pipeline.in_flight:
-                if not self._take_out(self._consumer, progress):
+                if not self._commit_oldest(self._consumer, progress):
                     self._wait_for_batch(self._consumer)
         except Retriable as error:
             log.warning("stopped before all was committed, nothing is lost", cause=error.cause, error=str(error))
@@ -212,7 +209,7 @@ class ScoringWorker:
             self._pipeline.enter(Polled(records), len(records))  # 2 to 7
 
     def _enter_released(self) -> bool:
-        """Let in parked frames whose station has a normal set now; return whether there were any."""
+        """Start a batch of parked frames whose station has a normal set now; return whether there were any."""
         now_s = time.monotonic()
         if now_s - self._released_at_s < self._settings.change_poll_interval_s:
             return False
@@ -222,7 +219,7 @@ class ScoringWorker:
             self._pipeline.enter(released, len(released.frames))  # 2 to 7
         return released is not None
 
-    def _take_out(self, consumer: Consumer, progress: ReportProgress) -> bool:
+    def _commit_oldest(self, consumer: Consumer, progress: ReportProgress) -> bool:
         """Commit the oldest batch in flight if it is persisted; raise what stopped it."""
         finished = self._pipeline.take()
         if finished is None:
@@ -270,7 +267,7 @@ class ScoringWorker:
         return self._consumer
 
     def _keep_alive(self, consumer: Consumer) -> None:
-        """Poll the paused consumer, so that the group does not take it for dead."""
+        """Poll the paused consumer, so that the group does not expel it."""
         self._polled_at_s = time.monotonic()
         try:
             consumer.poll(1, 0.0)
@@ -278,12 +275,12 @@ class ScoringWorker:
             log.debug("the bus is unavailable while scoring", error=str(error))
 
     def _is_drained(self) -> bool:
-        """Return whether nothing is left for anybody: a dead member's frames become ours once its lease is over."""
+        """Return whether no member of the group has frames left; a dead one's are reassigned when its lease ends."""
         consumer = self._ready_consumer()
         self._lag.measure(consumer)
         return consumer.group_lag() == 0 and not has_releasable_frames(self._database)
 
-    def _wait_out(self, error: Retriable, stop: threading.Event) -> None:
+    def _back_off(self, error: Retriable, stop: threading.Event) -> None:
         """Abandon the batches in flight, which will be read again, and wait without losing the membership."""
         self._pipeline.abandon()
         self._must_rewind = self._consumer is not None
@@ -298,6 +295,6 @@ class ScoringWorker:
         if self._consumer is not None:
             self._consumer.resume()
 
-    def _leave(self) -> None:
+    def _close_consumer(self) -> None:
         if self._consumer is not None:
             self._consumer.close()

@@ -21,6 +21,7 @@ from scorer.worker.decode import FrameDecoder
 from scorer.worker.lookup import StationLookup
 from scorer.worker.parse import parse_all
 from scorer.worker.persist import BatchWriter
+from scorer.worker.pipeline import Stage
 from scorer.worker.progress import Progress
 from scorer.worker.score import MicroBatchScorer
 
@@ -33,11 +34,19 @@ class BatchStages:
     def __init__(
         self, lookup: StationLookup, decoder: FrameDecoder, scorer: MicroBatchScorer, writer: BatchWriter
     ) -> None:
-        """Put the steps together."""
+        """Join the steps that the stages consist of."""
         self._lookup = lookup
         self._decoder = decoder
         self._scorer = scorer
         self._writer = writer
+
+    def pipeline_stages(self, score_threads: int) -> tuple[Stage, ...]:
+        """Return the stages in order; several threads score at once, as a batch of one frame occupies only one core."""
+        return (
+            Stage("decode", self.decode),
+            Stage("score", self.score, score_threads),
+            Stage("persist", self.persist),
+        )
 
     def decode(self, source: Source) -> DecodedBatch:
         """Parse, look up and decode the frames of a batch; from one thread at a time."""

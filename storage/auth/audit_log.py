@@ -1,7 +1,7 @@
 """The audit log: who changed what, when, from what to what, and why. Rows are added and never changed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,8 @@ from storage.database.tables import AuditRow
 from storage.database.truncate import truncate, truncate_or_none
 
 PAGE_SIZE = 100
+FORMER_ACTIONS: Mapping[str, Action] = {"review.say": "review.label", "normal_set.pick": "normal_set.propose"}
+"""Codes in entries from before migration 0005 → today's; entries are never changed, so reading translates them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,20 @@ def record(
 def list_entries(
     session: Session, wanted: AuditFilter = ALL_ENTRIES, *, after: AuditEntry | None = None, limit: int = PAGE_SIZE
 ) -> list[AuditEntry]:
-    """Return entries, newest first; for the next page, `after` is the last entry of this one."""
+    """Return entries, newest first; for the next page, `after` is the last entry of this one.
+
+    A former code of an action (`FORMER_ACTIONS`) is returned and found as today's.
+    """
     query = _filtered(select(*_COLUMNS), wanted)
     if after is not None:
         query = query.where(AuditRow.at <= after.at, or_(AuditRow.at < after.at, AuditRow.id < after.id))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit)
-    return [AuditEntry(*row) for row in session.execute(query)]
+    if wanted.action is None:
+        return [_entry(row) for row in session.execute(query)]
+    codes = [wanted.action, *(former for former, action in FORMER_ACTIONS.items() if action == wanted.action)]
+    # One query per code: each reads its index in order, where a query for several codes may sort all their entries.
+    found = [_entry(row) for code in codes for row in session.execute(query.where(AuditRow.action == code))]
+    return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:limit]
 
 
 def export(session: Session, wanted: AuditFilter = ALL_ENTRIES) -> Iterator[AuditEntry]:
@@ -121,15 +131,19 @@ _SEARCHED = (
 )
 
 
+def _entry(row: Any) -> AuditEntry:
+    entry = AuditEntry(*row)
+    return replace(entry, action=FORMER_ACTIONS.get(entry.action, entry.action))
+
+
 def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
+    """Add the conditions of a filter, except that on the action."""
     if wanted.since is not None:
         query = query.where(AuditRow.at >= wanted.since)
     if wanted.until is not None:
         query = query.where(AuditRow.at < wanted.until)
     if wanted.actor is not None:
         query = query.where(AuditRow.actor == wanted.actor)
-    if wanted.action is not None:
-        query = query.where(AuditRow.action == wanted.action)
     if wanted.station is not None:
         query = query.where(AuditRow.station == wanted.station)
     if wanted.text:

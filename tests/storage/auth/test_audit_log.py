@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from storage.auth.actors import Actor, Role
 from storage.auth.audit_log import AuditFilter
 from storage.auth.rights import Action
 from storage.database.engine import Database
+from storage.database.tables import AuditRow
 from storage.line.stations import StationSettings
 from tests.storage.examples import NOON
 
@@ -65,6 +66,28 @@ def test_nor_can_all_be_emptied_at_once(postgres_url: str) -> None:
     with pytest.raises(IntegrityError, match="append-only"), database.begin() as session:
         session.execute(text("TRUNCATE audit"))
     database.close()
+
+
+def test_entries_under_an_action_s_former_code_are_found_under_today_s(database: Database) -> None:
+    with database.begin() as session:
+        entered(session, LEO, "review.label", 0)
+        session.execute(
+            insert(AuditRow).values(
+                at=NOON + timedelta(minutes=1),
+                actor="leo",
+                role="inspector",
+                action="review.say",
+                station="s1",
+                subject="at 1",
+                reason="",
+            )
+        )
+        entered(session, LEO, "review.label", 2)
+        first, second = audit_log.list_entries(session, AuditFilter(action="review.label"), limit=2)
+        (last,) = audit_log.list_entries(session, AuditFilter(action="review.label"), after=second)
+        every = [(entry.subject, entry.action) for entry in audit_log.export(session)]
+    assert [entry.subject for entry in (first, second, last)] == ["at 2", "at 1", "at 0"]
+    assert every == [("at 2", "review.label"), ("at 1", "review.label"), ("at 0", "review.label")]
 
 
 def test_entries_are_found_by_each_filter_newest_first(database: Database) -> None:

@@ -60,9 +60,9 @@ def write_content_addressed(path: str, content: bytes) -> None:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(written_path, _NEW_FILE, 0o600)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
         os.replace(written_path, path)
         written_path = path
         os.fsync(descriptor)

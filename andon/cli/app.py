@@ -128,12 +128,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with 0 (success), 1 (failure), 2 (wrong usage) or 130 (interrupted).
 
     Args:
-        arguments: The words after `andon`; by default those of the command line.
+        arguments: The arguments after `andon`; by default those of the command line.
     """
     options = CommandContext()
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = get_command(app).main(words, prog_name="andon", standalone_mode=False, obj=options)
+        code = get_command(app).main(arguments, prog_name="andon", standalone_mode=False, obj=options)
     except Exception as error:  # the outermost boundary: a person gets one sentence instead of a traceback
         if options.debug:
             raise

@@ -12,28 +12,28 @@ LINE_INTERVAL_S = 5.0
 
 @contextmanager
 def progress_counter(
-    what: str, total: int | None = None, now: Callable[[], float] = time.monotonic
+    description: str, total: int | None = None, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
     """Show progress for as long as the block lasts, and give the function that reports the count so far.
 
     Args:
-        what: What is counted, such as ``frames published``.
+        description: What is counted, such as ``frames published``.
         total: The final count, if it is known.
         now: A monotonic clock in seconds.
     """
     if sys.stderr.isatty():
-        with _bar(what, total) as advance:
+        with _bar(description, total) as advance:
             yield advance
         return
-    lines = _ProgressLines(what, total, now)
+    lines = _ProgressLines(description, total, now)
     yield lines.advance
 
 
 class _ProgressLines:
     """Writes at most one line per `LINE_INTERVAL_S`; the command itself reports the end."""
 
-    def __init__(self, what: str, total: int | None, now: Callable[[], float]) -> None:
-        self._what = what
+    def __init__(self, description: str, total: int | None, now: Callable[[], float]) -> None:
+        self._description = description
         self._of = "" if total is None else f" of {total}"
         self._now = now
         self._last_at_s = now()
@@ -41,11 +41,11 @@ class _ProgressLines:
     def advance(self, count: int) -> None:
         if self._now() - self._last_at_s >= LINE_INTERVAL_S:
             self._last_at_s = self._now()
-            output.print_message(f"{count}{self._of} {self._what}")
+            output.print_message(f"{count}{self._of} {self._description}")
 
 
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = [
@@ -56,5 +56,5 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
     ]
     with Progress(*columns, console=output.stderr(), redirect_stdout=False) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(description, total=total)
         yield lambda count: bar.update(task, completed=count)

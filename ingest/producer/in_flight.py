@@ -85,23 +85,25 @@ class InFlight:
     def discard_spooled(self, is_dropped: Callable[[int], bool]) -> None:
         """Remove waiting messages that the spool has dropped; those in flight stay."""
         for station, queue in list(self._queues.items()):
-            kept = deque(each for each in queue if each.spool_number is None or not is_dropped(each.spool_number))
-            self._bytes_from_spool -= sum(each.size_bytes for each in queue) - sum(each.size_bytes for each in kept)
-            if kept:
-                self._queues[station] = kept
+            remaining = deque(each for each in queue if each.spool_number is None or not is_dropped(each.spool_number))
+            self._bytes_from_spool -= sum(each.size_bytes for each in queue) - sum(
+                each.size_bytes for each in remaining
+            )
+            if remaining:
+                self._queues[station] = remaining
             else:
                 del self._queues[station]
 
-    def withdraw(self, stays: Callable[[PendingMessage], bool]) -> list[PendingMessage]:
-        """Remove and return every message, in order per station, except those in flight for which `stays` is true."""
-        staying = {station: each for station, each in self._in_flight.items() if stays(each)}
-        taken = {station: each for station, each in self._in_flight.items() if station not in staying}
-        stations = dict.fromkeys([*taken, *self._queues])
+    def withdraw(self, exclude: Callable[[PendingMessage], bool]) -> list[PendingMessage]:
+        """Remove and return every message, in order per station, except those in flight for which `exclude` is true."""
+        excluded = {station: each for station, each in self._in_flight.items() if exclude(each)}
+        included = {station: each for station, each in self._in_flight.items() if station not in excluded}
+        stations = dict.fromkeys([*included, *self._queues])
         withdrawn = [
             pending
             for station in stations
-            for pending in (*filter(None, [taken.get(station)]), *self._queues.get(station, ()))
+            for pending in (*filter(None, [included.get(station)]), *self._queues.get(station, ()))
         ]
-        self._queues, self._in_flight = {}, staying
-        self._bytes_from_spool = sum(each.size_bytes for each in staying.values())
+        self._queues, self._in_flight = {}, excluded
+        self._bytes_from_spool = sum(each.size_bytes for each in excluded.values())
         return withdrawn

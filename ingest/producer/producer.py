@@ -136,7 +136,7 @@ class Producer:
                 self._spool_incoming()
                 self._fill_in_flight()
                 self._publish_next()
-            self._spool_the_rest()
+            self._spool_remaining()
         except Exception as error:
             log.exception("the producer has stopped")
             self._buffer.fail(error)
@@ -254,7 +254,7 @@ class Producer:
         for pending in filter(self._is_dropped_from_spool, not_sent):
             log.error("a frame that the spool has dropped did not reach the bus", station=pending.message.key)
             metrics.count_dropped([pending.message.key], "spool-full")
-        withdrawn = [*not_sent, *self._in_flight.withdraw(stays=self._is_dropped_from_spool)]
+        withdrawn = [*not_sent, *self._in_flight.withdraw(exclude=self._is_dropped_from_spool)]
         self._buffer.put_back([pending for pending in withdrawn if pending.spool_number is None])
         self._backlog.rewind()
 
@@ -285,15 +285,15 @@ class Producer:
         self._finish(oldest, is_durable=False)
         return True
 
-    def _spool_the_rest(self) -> None:
+    def _spool_remaining(self) -> None:
         """At the end, spool the unpublished frames; count those that do not fit as dropped."""
         self._take_outcomes()
         self._withdraw()
-        for pending in self._in_flight.withdraw(stays=lambda _: False):  # the spool dropped them; it is tried again
+        for pending in self._in_flight.withdraw(exclude=lambda _: False):  # the spool dropped them; it is tried again
             self._buffer.put_unbounded(PendingMessage(pending.message, pending.size_bytes))
         self._bus_error = self._bus_error or "the producer is closed"
         self._spool_incoming()
         if self._buffer.has_incoming:
-            rest = self._buffer.peek(self._buffer.frames)
-            log.error("frames are neither on the bus nor in the spool and are dropped", frames=len(rest))
-            metrics.count_dropped([pending.message.key for pending in rest], "closed")
+            remaining = self._buffer.peek(self._buffer.frames)
+            log.error("frames are neither on the bus nor in the spool and are dropped", frames=len(remaining))
+            metrics.count_dropped([pending.message.key for pending in remaining], "closed")

@@ -69,10 +69,10 @@ def repair_segment(path: Path) -> tuple[int, int]:
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:
     """Write all of `data` at `offset` of an open file; raises `OSError`."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[written:], offset + written
+    remaining = memoryview(data)
+    while remaining:
+        written = os.pwrite(descriptor, remaining, offset)
+        remaining, offset = remaining[written:], offset + written
 
 
 def _unpack_body(body: bytes) -> Message:

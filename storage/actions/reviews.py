@@ -20,11 +20,11 @@ from storage.review.reviews import LabelSubmission, Review, SubmissionResult
 
 
 def claim(
-    session: Session, actor: Actor, wanted: QueueFilter, at: datetime, *, limit: int = 1, skip: Sequence[UUID] = ()
+    session: Session, actor: Actor, filters: QueueFilter, at: datetime, *, limit: int = 1, skip: Sequence[UUID] = ()
 ) -> list[QueuedFrame]:
     """Return the next frames to review, at most `limit`, claimed by the actor for `review_queue.CLAIM_DURATION`."""
     reviewer = authorize(session, actor, "review.claim")
-    return review_queue.claim(session, reviewer.name, wanted, at, limit=limit, skip=skip)
+    return review_queue.claim(session, reviewer.name, filters, at, limit=limit, skip=skip)
 
 
 def renew(session: Session, actor: Actor, frame_ids: Sequence[UUID], at: datetime) -> set[UUID]:

@@ -80,28 +80,28 @@ def record(
 
 
 def list_entries(
-    session: Session, wanted: AuditFilter = ALL_ENTRIES, *, after: AuditEntry | None = None, limit: int = PAGE_SIZE
+    session: Session, filters: AuditFilter = ALL_ENTRIES, *, after: AuditEntry | None = None, limit: int = PAGE_SIZE
 ) -> list[AuditEntry]:
     """Return entries, newest first; for the next page, `after` is the last entry of this one.
 
     A former code of an action (`FORMER_ACTIONS`) is returned and found as today's.
     """
-    query = _filtered(select(*_COLUMNS), wanted)
+    query = _filtered(select(*_COLUMNS), filters)
     if after is not None:
         query = query.where(AuditRow.at <= after.at, or_(AuditRow.at < after.at, AuditRow.id < after.id))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit)
-    if wanted.action is None:
+    if filters.action is None:
         return [_entry(row) for row in session.execute(query)]
-    codes = [wanted.action, *(former for former, action in FORMER_ACTIONS.items() if action == wanted.action)]
+    codes = [filters.action, *(former for former, action in FORMER_ACTIONS.items() if action == filters.action)]
     # One query per code: each reads its index in order, where a query for several codes may sort all their entries.
     found = [_entry(row) for code in codes for row in session.execute(query.where(AuditRow.action == code))]
     return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)[:limit]
 
 
-def export(session: Session, wanted: AuditFilter = ALL_ENTRIES) -> Iterator[AuditEntry]:
+def export(session: Session, filters: AuditFilter = ALL_ENTRIES) -> Iterator[AuditEntry]:
     """Yield all entries, newest first, read page by page."""
     last: AuditEntry | None = None
-    while page := list_entries(session, wanted, after=last, limit=1000):
+    while page := list_entries(session, filters, after=last, limit=1000):
         yield from page
         last = page[-1]
 
@@ -136,16 +136,16 @@ def _entry(row: Any) -> AuditEntry:
     return replace(entry, action=FORMER_ACTIONS.get(entry.action, entry.action))
 
 
-def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
+def _filtered(query: Select[Any], filters: AuditFilter) -> Select[Any]:
     """Add the conditions of a filter, except that on the action."""
-    if wanted.since is not None:
-        query = query.where(AuditRow.at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(AuditRow.at < wanted.until)
-    if wanted.actor is not None:
-        query = query.where(AuditRow.actor == wanted.actor)
-    if wanted.station is not None:
-        query = query.where(AuditRow.station == wanted.station)
-    if wanted.text:
-        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in _SEARCHED)))
+    if filters.since is not None:
+        query = query.where(AuditRow.at >= filters.since)
+    if filters.until is not None:
+        query = query.where(AuditRow.at < filters.until)
+    if filters.actor is not None:
+        query = query.where(AuditRow.actor == filters.actor)
+    if filters.station is not None:
+        query = query.where(AuditRow.station == filters.station)
+    if filters.text:
+        query = query.where(or_(*(column.icontains(filters.text, autoescape=True) for column in _SEARCHED)))
     return query

@@ -121,8 +121,8 @@ def by_names(session: Session, names: Collection[str]) -> list[Station]:
 @cache
 def _by_names() -> Select[Any]:
     """Build the statement once, of plain rows: it is executed for every batch of frames."""
-    wanted = StationRow.name.in_(bindparam("names", expanding=True))
-    return select(*StationRow.__table__.columns).where(wanted).order_by(StationRow.name)
+    has_name = StationRow.name.in_(bindparam("names", expanding=True))
+    return select(*StationRow.__table__.columns).where(has_name).order_by(StationRow.name)
 
 
 def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str]:

@@ -93,14 +93,14 @@ def remove(session: Session, frame_ids: Sequence[UUID]) -> None:
 def claim(
     session: Session,
     reviewer: str,
-    wanted: QueueFilter,
+    filters: QueueFilter,
     at: datetime,
     *,
     limit: int = 1,
     skip: Sequence[UUID] = (),
     duration: timedelta = CLAIM_DURATION,
 ) -> list[QueuedFrame]:
-    """Claim at most `limit` frames until `at` + `duration` and return them, in the order that `wanted` names.
+    """Claim at most `limit` frames until `at` + `duration` and return them, in the order that `filters` names.
 
     Frames that the reviewer has claimed already come first, so that a reloaded page shows the same ones. Frames in
     `skip` are left out. Two calls at the same time return different frames, on both databases.
@@ -109,7 +109,7 @@ def claim(
     own = and_(ReviewQueueRow.claimed_by == reviewer, ReviewQueueRow.claimed_until > at)
     chosen: list[UUID] = []
     for claimable in (own, free):
-        query = _ordered(_filtered(select(ReviewQueueRow.frame_id), wanted), wanted).where(claimable)
+        query = _ordered(_filtered(select(ReviewQueueRow.frame_id), filters), filters).where(claimable)
         if skip:
             query = query.where(ReviewQueueRow.frame_id.not_in(skip))
         missing = limit - len(chosen)
@@ -154,33 +154,33 @@ def release(session: Session, reviewer: str, frame_ids: Sequence[UUID] | None = 
     session.execute(change.values(claimed_by=None, claimed_until=None))
 
 
-def list_queued(session: Session, wanted: QueueFilter, *, limit: int = 100, offset: int = 0) -> list[QueuedFrame]:
-    """Return queued frames, claimed or not, in the order that `wanted` names, without claiming them."""
-    query = _ordered(_filtered(select(*_COLUMNS), wanted), wanted).limit(limit).offset(offset)
+def list_queued(session: Session, filters: QueueFilter, *, limit: int = 100, offset: int = 0) -> list[QueuedFrame]:
+    """Return queued frames, claimed or not, in the order that `filters` names, without claiming them."""
+    query = _ordered(_filtered(select(*_COLUMNS), filters), filters).limit(limit).offset(offset)
     return [QueuedFrame(*row) for row in session.execute(query)]
 
 
-def count(session: Session, wanted: QueueFilter) -> int:
+def count(session: Session, filters: QueueFilter) -> int:
     """Return the number of queued frames, claimed or not."""
-    return session.scalar(_filtered(select(func.count()).select_from(ReviewQueueRow), wanted)) or 0
+    return session.scalar(_filtered(select(func.count()).select_from(ReviewQueueRow), filters)) or 0
 
 
 _COLUMNS = columns_of(ReviewQueueRow, QueuedFrame)
 
 
-def _filtered(query: Select[*Ts], wanted: QueueFilter) -> Select[*Ts]:
-    if wanted.station_id is not None:
-        query = query.where(ReviewQueueRow.station_id == wanted.station_id)
-    if wanted.only_sampled:
+def _filtered(query: Select[*Ts], filters: QueueFilter) -> Select[*Ts]:
+    if filters.station_id is not None:
+        query = query.where(ReviewQueueRow.station_id == filters.station_id)
+    if filters.only_sampled:
         query = query.where(ReviewQueueRow.sampled)
-    elif wanted.borderline < BORDERLINE_MARGIN:
-        query = query.where(or_(ReviewQueueRow.decision == "flag", ReviewQueueRow.margin <= wanted.borderline))
+    elif filters.borderline < BORDERLINE_MARGIN:
+        query = query.where(or_(ReviewQueueRow.decision == "flag", ReviewQueueRow.margin <= filters.borderline))
     return query
 
 
-def _ordered(query: Select[*Ts], wanted: QueueFilter) -> Select[*Ts]:
+def _ordered(query: Select[*Ts], filters: QueueFilter) -> Select[*Ts]:
     order: tuple[ColumnElement[Any], ...]
-    if wanted.order == "newest":
+    if filters.order == "newest":
         order = (ReviewQueueRow.captured_at.desc(), ReviewQueueRow.frame_id.desc())
     else:
         order = (ReviewQueueRow.margin.asc(), ReviewQueueRow.frame_id.asc())

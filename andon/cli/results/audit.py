@@ -46,10 +46,10 @@ def audit(
 
     if json and as_csv:
         raise typer.BadParameter("write JSON or CSV, not both", param_hint="--csv")
-    which = AuditFilter(_moment(since, "--since"), _moment(until, "--until"), actor, action, station, text)
-    most = limit if limit is not None or as_csv else 50
+    filters = AuditFilter(_moment(since, "--since"), _moment(until, "--until"), actor, action, station, text)
+    max_entries = limit if limit is not None or as_csv else 50
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
-        found = islice(export(session, which), most)
+        found = islice(export(session, filters), max_entries)
         if as_csv:
             _write_csv(found)
             return

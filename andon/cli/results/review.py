@@ -67,8 +67,8 @@ def next_frames(
         station_id = None if station is None else stations.get(session, station).id
         names = {one.id: one.name for one in stations.list_all(session)}
         first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
-        wanted = QueueFilter(station_id, first, only_sampled=sample)
-        frames = reviews.claim(session, actor, wanted, utc_now(), limit=count)
+        filters = QueueFilter(station_id, first, only_sampled=sample)
+        frames = reviews.claim(session, actor, filters, utc_now(), limit=count)
         found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
         output.write_json([waiting_json_of(names[frame.station_id], frame, verdict) for frame, verdict in found])

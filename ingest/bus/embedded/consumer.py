@@ -57,10 +57,10 @@ class EmbeddedConsumer:
             if has_renewed or version != seen_version:
                 records = self._fetch(0 if self._paused else max_records)
                 seen_version = version
-            rest_s = deadline - time.monotonic()
-            if records or rest_s <= 0:
+            remaining_s = deadline - time.monotonic()
+            if records or remaining_s <= 0:
                 return records
-            time.sleep(min(rest_s, _POLL_INTERVAL_S))
+            time.sleep(min(remaining_s, _POLL_INTERVAL_S))
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Commit the offsets to read next, per (topic, partition); raise `BusUnavailable` when nothing was."""
@@ -144,7 +144,7 @@ class EmbeddedConsumer:
     def _fetch(self, max_records: int) -> list[Record]:
         """Read the assignment, and up to `max_records` next records, starting with another partition each time."""
         records: list[Record] = []
-        rest_bytes = _MAX_POLL_BYTES
+        remaining_bytes = _MAX_POLL_BYTES
         with read_transaction(self._file, self._log.path):
             self._read_assignment()
             ends = self._ends()
@@ -152,13 +152,13 @@ class EmbeddedConsumer:
             for partition in assigned[self._first :] + assigned[: self._first]:
                 first_offset, next_offset = ends[partition]
                 self._skip_deleted(partition, first_offset)
-                if len(records) >= max_records or rest_bytes <= 0 or self._next[partition] >= next_offset:
+                if len(records) >= max_records or remaining_bytes <= 0 or self._next[partition] >= next_offset:
                     continue
                 for row in self._rows(partition, max_records - len(records)):
                     records.append(to_record(self._log.topic, partition, row))
                     self._next[partition] = row[0] + 1
-                    rest_bytes -= len(row[4])
-                    if rest_bytes <= 0:
+                    remaining_bytes -= len(row[4])
+                    if remaining_bytes <= 0:
                         break
         self._first = (self._first + 1) % max(len(assigned), 1)
         return records
@@ -176,7 +176,7 @@ class EmbeddedConsumer:
         if self._next[partition] < first_offset:
             log.warning(
                 "records were deleted before they were read; continuing at the oldest",
-                topic=self._log.topic, partition=partition, wanted=self._next[partition], oldest=first_offset,
+                topic=self._log.topic, partition=partition, requested=self._next[partition], oldest=first_offset,
             )  # fmt: skip
             self._next[partition] = first_offset
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.errors import BusMisconfigured, BusUnavailable
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 PAGE_BYTES = 16_384  # an image of 200 kB takes 13 pages, not 50
 LOCK_TIMEOUT_S = 10.0  # how long another process may lock the file before it counts as unavailable
 _WAL_BYTES = 64_000_000
@@ -33,7 +33,7 @@ CREATE TABLE members (
     id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL, name TEXT NOT NULL, lease_until REAL NOT NULL,
     UNIQUE (group_id, name)
 );
-CREATE TABLE shares (
+CREATE TABLE assignments (
     group_id INTEGER NOT NULL, partition INTEGER NOT NULL, member TEXT NOT NULL, generation INTEGER NOT NULL,
     PRIMARY KEY (group_id, partition)
 ) WITHOUT ROWID;

@@ -39,7 +39,7 @@ def leave_group(file: sqlite3.Connection, group: int, member: str, partitions: i
 def assigned_partitions(file: sqlite3.Connection, group: int, member: str) -> dict[int, int]:
     """Return the partitions of `member`, each with the generation of its assignment."""
     return dict(
-        file.execute("SELECT partition, generation FROM shares WHERE group_id = ? AND member = ?", (group, member))
+        file.execute("SELECT partition, generation FROM assignments WHERE group_id = ? AND member = ?", (group, member))
     )
 
 
@@ -78,18 +78,18 @@ def commit_offsets(
 
 def _rebalance(file: sqlite3.Connection, group: int, partitions: int) -> None:
     members = [name for (name,) in file.execute("SELECT name FROM members WHERE group_id = ? ORDER BY id", (group,))]
-    owners = dict(file.execute("SELECT partition, member FROM shares WHERE group_id = ?", (group,)))
+    owners = dict(file.execute("SELECT partition, member FROM assignments WHERE group_id = ?", (group,)))
     assignment = assign_partitions(partitions, members, owners)
     if assignment == owners:
         return
     file.execute("UPDATE groups SET generation = generation + 1 WHERE id = ?", (group,))
     (generation,) = file.execute("SELECT generation FROM groups WHERE id = ?", (group,)).fetchone()
     file.executemany(
-        "DELETE FROM shares WHERE group_id = ? AND partition = ?",
+        "DELETE FROM assignments WHERE group_id = ? AND partition = ?",
         [(group, partition) for partition in owners if partition not in assignment],
     )
     file.executemany(
-        "INSERT INTO shares VALUES (?, ?, ?, ?)"
+        "INSERT INTO assignments VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET member = excluded.member, generation = excluded.generation",
         [
             (group, partition, member, generation)

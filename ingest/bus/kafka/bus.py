@@ -40,7 +40,7 @@ class KafkaBus:
         if topic in self._ensured:
             return
         replication = self._settings.kafka_replication_factor
-        wanted = {
+        topic_settings = {
             "num_partitions": partitions,
             "replication_factor": replication,
             "configs": {
@@ -53,7 +53,7 @@ class KafkaBus:
             exists = any(found["error_code"] == 0 for found in admin.describe_topics([topic]))
             if not exists:  # looked up first, because a user of a topic often may not create one
                 try:
-                    admin.create_topics({topic: wanted}, wait_for_metadata=True)
+                    admin.create_topics({topic: topic_settings}, wait_for_metadata=True)
                     log.info("topic created", topic=topic, partitions=partitions, replication=replication)
                 except kafka_errors.TopicAlreadyExistsError:
                     admin.wait_for_topics([topic])

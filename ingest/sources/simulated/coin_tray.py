@@ -45,17 +45,17 @@ def draw(rng: np.random.Generator, defect: str | None) -> tuple[FloatImage, Mask
         recesses[damaged] = replace(recess, degrees=recess.degrees + float(rng.uniform(60, 300)))
     elif defect == "swapped_part":
         recesses[damaged] = replace(recess, coin=(damaged + int(rng.integers(1, len(COINS)))) % len(COINS))
-    picture = _tray(recesses, foam)
+    image = _tray(recesses, foam)
     x, y = np.array([recess.x, recess.y]) + rng.uniform(-0.3, 0.3, 2) * RADIUS
     on_coin = distance_from((HEIGHT, WIDTH), recess.x, recess.y) < RADIUS
     if defect == "scratch":
-        scratched, mask = scratch(picture, DefectRegion(float(x), float(y), float(rng.uniform(34, 44))), rng)
-        return np.where(on_coin[..., None], scratched, picture), mask & on_coin
+        scratched, mask = scratch(image, DefectRegion(float(x), float(y), float(rng.uniform(34, 44))), rng)
+        return np.where(on_coin[..., None], scratched, image), mask & on_coin
     if defect == "stain":
-        return stain(picture, DefectRegion(float(x), float(y), float(rng.uniform(32, 46))), rng)
+        return stain(image, DefectRegion(float(x), float(y), float(rng.uniform(32, 46))), rng)
     if defect == "dent":
-        return dent(picture, DefectRegion(float(x), float(y), float(rng.uniform(22, 30))), rng)
-    return picture, on_coin & (defect is not None)
+        return dent(image, DefectRegion(float(x), float(y), float(rng.uniform(22, 30))), rng)
+    return image, on_coin & (defect is not None)
 
 
 def _recesses(rng: np.random.Generator) -> list[_Recess]:
@@ -82,15 +82,15 @@ def _foam(rng: np.random.Generator) -> FloatImage:
 
 
 def _tray(recesses: list[_Recess], foam: FloatImage) -> FloatImage:
-    picture = foam.copy()
+    image = foam.copy()
     for recess in recesses:
         top, left = max(0, int(recess.y) - REACH), max(0, int(recess.x) - REACH)
-        window = picture[top : top + 2 * REACH, left : left + 2 * REACH]  # a view: drawing into it changes the image
+        window = image[top : top + 2 * REACH, left : left + 2 * REACH]  # a view: drawing into it changes the image
         x, y = recess.x - left, recess.y - top
         _draw_recess(window, x, y)
         if recess.coin is not None:
             _draw_coin(window, x, y, COINS[recess.coin], recess.degrees)
-    return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
+    return np.asarray(np.clip(image, 0, 1), dtype=np.float32)
 
 
 def _disc(distance: FloatImage, radius: float, softness: float) -> FloatImage:

@@ -76,19 +76,19 @@ def _light(shape: tuple[int, int], rng: np.random.Generator) -> FloatImage:
     return np.asarray(gradient * vignetting * rng.normal(1, 0.015), dtype=np.float32)
 
 
-def blur(picture: FloatImage, sigma: float) -> FloatImage:
+def blur(image: FloatImage, sigma: float) -> FloatImage:
     """Return an image blurred by a Gaussian of `sigma` pixels along height and width, with mirrored edges."""
     radius = max(1, round(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
     taps /= taps.sum()
     for axis in (0, 1):
-        padding = [(radius, radius) if axis == padded else (0, 0) for padded in range(picture.ndim)]
-        padded = np.pad(picture, padding, mode="symmetric")
-        picture = np.zeros_like(picture, dtype=np.float32)
+        padding = [(radius, radius) if axis == padded else (0, 0) for padded in range(image.ndim)]
+        padded = np.pad(image, padding, mode="symmetric")
+        image = np.zeros_like(image, dtype=np.float32)
         for start, tap in enumerate(taps):
-            shifted = slice(start, start + picture.shape[axis])
-            picture += tap * (padded[shifted] if axis == 0 else padded[:, shifted])
-    return picture
+            shifted = slice(start, start + image.shape[axis])
+            image += tap * (padded[shifted] if axis == 0 else padded[:, shifted])
+    return image
 
 
 def smooth_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> FloatImage:

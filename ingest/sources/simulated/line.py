@@ -75,8 +75,8 @@ class SimulatedLine:
         rng = _generator(self._name, "line", self._options.seed, number)
         defective = rng.uniform() < self._options.defect_rate
         defect = str(rng.choice(self._scene.defects)) if defective else None
-        picture, mask = self._scene.draw(rng, defect)
-        return SimulatedImage(photograph(picture, rng, self.lamp(number)), defect or GOOD, mask)
+        image, mask = self._scene.draw(rng, defect)
+        return SimulatedImage(photograph(image, rng, self.lamp(number)), defect or GOOD, mask)
 
     def lamp(self, number: int) -> float:
         """Return the lamp's brightness for image `number`: 1, and down to 0.35 once it fades."""

@@ -85,13 +85,13 @@ def show(
         except OSError as error:
             raise CommandFailed(f"The payload can't be written to {save}: {error.strerror}.") from None
         output.print_message(f"{len(payload)} bytes were written to {save}.")
-    answer = json_of(letter)
+    fields = json_of(letter)
     if json:
-        output.write_json(answer)
+        output.write_json(fields)
         return
-    headers = answer.pop("headers")
+    headers = fields.pop("headers")
     assert isinstance(headers, list)
-    output.write_pairs(answer)
+    output.write_pairs(fields)
     output.write_table(
         ["header", "value"], [(one["name"], one["value"]) for one in headers], empty="It has no headers."
     )

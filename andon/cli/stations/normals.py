@@ -66,17 +66,17 @@ def add(
         actor = authentication.current_actor(database)
         with database.read() as session:
             station_id = stations.get(session, station).id
-        gathered = _gather(paths, limit, settings)
+        collected = _collect(paths, limit, settings)
         store = wiring.open_image_store(settings)
-        kept = [NormalImage(store.put(image.data), image.name) for image in gathered.images]
+        images = [NormalImage(store.put(image.data), image.name) for image in collected.images]
         now = utc_now()
         with database.begin() as session:
             before = normal_sets.active(session, station_id)
-            made = actions.add(session, actor, station, kept, note, now)
+            made = actions.add(session, actor, station, images, note, now)
             if activate:
                 made = actions.activate(session, actor, station, made.version, now, note)
-    for left_out, same in gathered.duplicates:
-        output.print_message(f"{left_out} is the same image as {same}; it was left out.")
+    for duplicate, same in collected.duplicates:
+        output.print_message(f"{duplicate} is the same image as {same}; it was left out.")
     output.print_result(f"Normal set {made.version} of {station} has {len(made.images)} images.")
     if activate:
         output.print_result(_activated(station, made, before))
@@ -197,7 +197,7 @@ def draft(
     output.print_result(f"andon normals what-if {station} {made.version} shows what it would change.")
 
 
-@app.command("what-if", epilog=json_keys_help("the answer", WHAT_IF_KEYS))
+@app.command("what-if", epilog=json_keys_help("the result", WHAT_IF_KEYS))
 def what_if(
     context: typer.Context,
     station: Station,
@@ -228,23 +228,23 @@ def what_if(
     if json:
         output.write_json({"job": done.id, "station": station, **done.result})
         return
-    _tell(station, WhatIfResult.from_json(done.result))
+    _print_what_if(station, WhatIfResult.from_json(done.result))
 
 
-def _tell(station: str, answer: "WhatIfResult") -> None:
-    missing = f" ({answer.not_rescored} could not be)" if answer.not_rescored else ""
-    output.print_result(f"Normal set {answer.version} of {station}, {answer.rescored} frames scored again{missing}.")
-    output.print_result(f"Threshold {answer.threshold:.6g}: {answer.guarantee}")
-    before, after = answer.before, answer.after
+def _print_what_if(station: str, result: "WhatIfResult") -> None:
+    missing = f" ({result.not_rescored} could not be)" if result.not_rescored else ""
+    output.print_result(f"Normal set {result.version} of {station}, {result.rescored} frames scored again{missing}.")
+    output.print_result(f"Threshold {result.threshold:.6g}: {result.guarantee}")
+    before, after = result.before, result.after
     output.write_table(
         ["of the frames", "before", "after"],
         [
-            (f"false rejects among {answer.good} reviewed as good", before.false_rejects, after.false_rejects),
-            (f"escapes among {answer.defects} reviewed as defects", before.escapes, after.escapes),
+            (f"false rejects among {result.good} reviewed as good", before.false_rejects, after.false_rejects),
+            (f"escapes among {result.defects} reviewed as defects", before.escapes, after.escapes),
         ],
         empty="",
     )
-    flips = [("flag → pass", flip) for flip in answer.to_pass] + [("pass → flag", flip) for flip in answer.to_flag]
+    flips = [("flag → pass", flip) for flip in result.to_pass] + [("pass → flag", flip) for flip in result.to_flag]
     output.write_table(
         ["captured at (UTC)", "change", "score before", "score after", "review", "frame"],
         [
@@ -255,7 +255,7 @@ def _tell(station: str, answer: "WhatIfResult") -> None:
     )
 
 
-def _gather(paths: list[Path], limit: int | None, settings: "Settings") -> "CollectedImages":
+def _collect(paths: list[Path], limit: int | None, settings: "Settings") -> "CollectedImages":
     from andon import good_images
     from andon.cli.progress import progress_counter
     from imaging.decode import decode

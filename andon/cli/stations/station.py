@@ -160,12 +160,12 @@ def show(context: typer.Context, name: Name, json: Json = False) -> None:
             "flagged": verdicts.count(session, station.id, decision="flag"),
             "parked": parked_frames.count(session, station.id),
         }
-    answer = _json_of(station, active.version if active else None) | counts
+    fields = _json_of(station, active.version if active else None) | counts
     if json:
-        output.write_json(answer)
+        output.write_json(fields)
         return
     output.write_pairs(
-        {key.replace("_", " "): value for key, value in answer.items()} | {"added at": station.created_at}
+        {key.replace("_", " "): value for key, value in fields.items()} | {"added at": station.created_at}
     )
 
 

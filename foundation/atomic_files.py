@@ -1,4 +1,4 @@
-"""Files that are whole or absent: a reader never meets half a file, and what was written survives a power cut."""
+"""Atomic file writes: a reader never sees a partial file, and a written file survives a power cut."""
 
 import os
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ def write_content_addressed(path: str, content: bytes) -> None:
     """Write a file whose name is a digest of its content, with one sync; raises `OSError`.
 
     The file is renamed first and synced afterwards: on every common journalling file system that syncs the new name
-    with it. A power cut in between may leave a torn file, of which no caller was told that it is written; because the
-    name tells the content, the next write of the same content finds it torn and replaces it. A file that already has
+    with it. A power cut in between may leave a torn file, whose write no caller saw succeed; because the name is a
+    digest of the content, the next write of the same content finds it torn and replaces it. A file that already has
     this content is synced and left as it is.
 
     Only the system calls that are needed are made: each releases the GIL and has to acquire it again.

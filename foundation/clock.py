@@ -1,4 +1,4 @@
-"""The clock: how code asks for the time, and how a time becomes an integer and back."""
+"""The clock: reading the time, and converting times to integers and back."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

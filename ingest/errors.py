@@ -16,7 +16,7 @@ class BusUnavailable(IngestError, Retriable):
 
 
 class BusMisconfigured(IngestError):
-    """The bus refuses for good, because of wrong credentials, a missing library or a message over its limit."""
+    """The bus refuses permanently, because of wrong credentials, a missing library or a message over its limit."""
 
 
 class MessageTooLarge(BusMisconfigured):
@@ -36,7 +36,7 @@ class BadFrame(IngestError):
 
 
 class SourceError(IngestError):
-    """A source can't be opened or has ended for good; the message names it and the remedy."""
+    """A source can't be opened or has ended permanently; the message names it and the remedy."""
 
 
 class SpoolFull(IngestError):

@@ -36,4 +36,4 @@ class LoginFailed(StorageError):
 
 
 class TooManyAttempts(LoginFailed):
-    """The name was tried too often, and is refused for a while whatever the password."""
+    """The name was tried too often, and is refused temporarily whatever the password."""

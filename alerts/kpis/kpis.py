@@ -192,7 +192,8 @@ def escape_ppm(counts: InspectionCounts) -> Estimate | None:
 def false_reject_rate(counts: InspectionCounts) -> Estimate | None:
     """Return the share of the good parts that were flagged (overkill).
 
-    Without a sample of the passed frames the escapes among them are taken to be none; they are few beside the good.
+    Without a sample of the passed frames the escapes among them are taken to be none, as they
+    are few compared with the good ones.
     """
     flagged_good = false_alarm_share(counts, BONFERRONI_CONFIDENCE)
     if flagged_good is None:

@@ -79,7 +79,7 @@ def mask_secrets(text: str, url: str) -> str:
     host, _, port = address.partition(":")
     secret_parts = [login, parts.path, parts.query]
     if "." not in host and host != "localhost":
-        secret_parts.append(host)  # as in slack://TokenA/TokenB, where a token stands for a host
+        secret_parts.append(host)  # as in slack://TokenA/TokenB, where a token takes the place of a host
     if not port.isdigit():
         secret_parts.append(port)
     texts = [spelling for part in secret_parts for spelling in (part, unquote(part))]

@@ -13,7 +13,8 @@ from storage.alerts.alerts import Severity
 class SilentCamera:
     """Raises when a station has published nothing for longer than its stale_after_s; a slow scorer does not count.
 
-    Clears when `clear_frames` frames were published within that time. An `after_s` of 0 stands for stale_after_s.
+    Clears when `clear_frames` frames were published within that time. An `after_s` of 0 means
+    stale_after_s.
     """
 
     after_s: float = 0.0

@@ -18,7 +18,7 @@ Signal = Literal["WE1", "WE2", "WE3", "WE4", "EWMA", "CUSUM"]
 D2 = 1.128  # mean range of two normal values, in sigmas (Montgomery, appendix VI)
 D4 = 3.267  # upper limit of a moving range of two, in mean ranges
 MEDIAN_RANGE = 0.9539  # median range of two normal values, in sigmas: √2 · Φ⁻¹(0.75)
-SCORE_FLOOR = 1e-9  # stands for a score of 0, which has no logarithm
+SCORE_FLOOR = 1e-9  # used in place of a score of 0, which has no logarithm
 MIN_VALUES = 2  # values from which a centre and a moving range can be taken
 
 SAMPLE_SIZE_CORRECTION = (

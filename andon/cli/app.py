@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _describe(error: Exception, command: str) -> tuple[str, int]:
-    """Return the sentence that tells a person of an error, and the exit code; no sentence where help was shown."""
+    """Return the sentence that describes an error to a person, and the exit code; no sentence where help was shown."""
     match error:
         case typer.TyperException():
             context = getattr(error, "ctx", None)

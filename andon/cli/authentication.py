@@ -1,4 +1,4 @@
-"""Who runs a command: the user of this machine until Andon has users, then whoever name and password identify."""
+"""Who runs a command: the user of this machine until Andon has users, then the user that logs in."""
 
 import getpass
 import os

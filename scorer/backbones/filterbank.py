@@ -68,7 +68,7 @@ class Filterbank:
         texture = torch.cat([*self._textures(planes[:, :1])], dim=1)
         colour = self._colours(planes[:, 1:]) * self.bank.colour_gain**2
         answers = torch.cat([texture, colour], dim=1).flatten(2).transpose(1, 2)
-        return answers.sqrt()[None]  # the root keeps a few strong responses from deciding the angle alone
+        return answers.sqrt()[None]  # the root limits the effect of a few strong responses
 
     def _textures(self, luma: torch.Tensor) -> Iterator[torch.Tensor]:
         for first in range(self.bank.first_scales):

@@ -34,7 +34,7 @@ class PatchBackbone(Protocol):
 
     @property
     def configuration(self) -> Mapping[str, float]:
-        """All that its values depend on beside the weights."""
+        """Everything besides the weights that its values depend on."""
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode images (B, 3, H, W), uint8 RGB of `size`: (L, B, P, D) float32, patches row by row."""

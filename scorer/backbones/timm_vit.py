@@ -99,7 +99,7 @@ class TimmVit:
 
     @property
     def configuration(self) -> Mapping[str, float]:
-        """All that its values depend on beside the weights."""
+        """Everything besides the weights that its values depend on."""
         layers = {f"layer {index}": float(block) for index, block in enumerate(self.blocks)}
         return {**self._rounding, "normed": 1.0, **layers}
 

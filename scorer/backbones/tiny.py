@@ -46,7 +46,7 @@ class TinyConfig:
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions beside a shortcut, the first to a narrow middle."""
+    """Two 3 × 3 convolutions with a shortcut, the first to a narrow middle."""
 
     def __init__(self, width: int, middle: int, out: int, stride: int) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class TinyBackbone:
 
     @property
     def configuration(self) -> dict[str, float]:
-        """All that its values depend on beside the weights."""
+        """Everything besides the weights that its values depend on."""
         return {"side_px": IMAGE_SIDE_PX, "stride_px": STRIDE_PX, **self._rounding}
 
     @torch.inference_mode()

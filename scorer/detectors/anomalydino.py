@@ -1,4 +1,4 @@
-"""AnomalyDINO: the nearest patch by cosine, in rotated copies of the normals, on the part alone where it stands out.
+"""AnomalyDINO: the nearest patch by cosine, in rotated copies of the normals, on the part without its background.
 
 Damm, Laszkiewicz, Lederer and Fischer, "AnomalyDINO: Boosting Patch-based Few-shot Anomaly Detection with DINOv2",
 WACV 2025, arXiv 2405.14529.

@@ -1,4 +1,4 @@
-"""Nearest patch: how far each patch of an image lies from the nearest patch of the normals.
+"""Nearest patch: the distance of each patch of an image to the nearest patch of the normals.
 
 The memory bank of PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022), with
 cosine distance, without coreset and re-weighting:
@@ -65,7 +65,7 @@ class NearestPatch:
         return _leave_one_out_scores(replace(bank, layer_weights=fitted_bank.layer_weights, window=fitted_bank.window))
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """Score images of one station; the component beside the score itself is the farthest patch."""
+        """Score images of one station; the component is the distance of the farthest patch."""
         return self.score_groups(queries, [(queries.image_count, fitted)])
 
     def score_groups(self, queries: Patches, groups: Sequence[tuple[int, Mapping[str, torch.Tensor]]]) -> ScoreTensors:

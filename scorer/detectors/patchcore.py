@@ -1,4 +1,4 @@
-"""PatchCore: a memory of the normals' patches, thinned to a coreset; how far an image's farthest patch lies from it.
+"""PatchCore: a coreset of the normals' patches as memory bank; the score is the largest distance to it.
 
 Roth, Pemula, Zepeda, Schölkopf, Brox and Gehler, "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022,
 arXiv 2106.08265.
@@ -77,7 +77,7 @@ class PatchCore:
         }
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """Score images; the component beside the score is the largest distance before it is weighed."""
+        """Score images; the component is the largest distance before re-weighting."""
         by_image = locally_aware_patches(queries, fitted["channels"].tolist(), self._neighbourhood)
         maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
         image = torch.empty(queries.image_count, device=maps.device)

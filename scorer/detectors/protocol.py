@@ -1,4 +1,4 @@
-"""The model seam: everything that scores stands behind `Detector`, and its callers see numpy alone."""
+"""The model seam: every method is a `Detector`, and its callers see numpy only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class Spade:
         return {"means": mean_features(normals), "patches": patches, "valid_mask": normals.valid_mask}
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """Score images; the component beside the score is the farthest patch."""
+        """Score images; the component is the distance of the farthest patch."""
         maps = torch.zeros_like(queries.valid_mask, dtype=torch.float32)
         image = torch.empty(queries.image_count, device=maps.device)
         images = zip(mean_features(queries), concat_layers(queries.tokens), queries.valid_mask, strict=True)

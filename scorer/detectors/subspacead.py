@@ -76,7 +76,7 @@ class SubspaceAD:
         return _to_tensors(subspaces)
 
     def score(self, queries: Patches, fitted: Mapping[str, torch.Tensor]) -> ScoreTensors:
-        """Score images; the component beside the score is the farthest patch."""
+        """Score images; the component is the distance of the farthest patch."""
         subspaces = _subspaces(fitted)
         maps = torch.stack([_residuals(tokens, subspaces) for tokens in queries.tokens.unbind(dim=1)])
         maps = maps.masked_fill(~queries.valid_mask, 0)

@@ -47,7 +47,7 @@ def greedy_coreset(tokens: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _project(tokens: torch.Tensor) -> torch.Tensor:
-    """Project (N, D) to at most `PROJECTED_WIDTH` dimensions, float32, which about keeps distances."""
+    """Project (N, D) to at most `PROJECTED_WIDTH` dimensions, float32, which approximately preserves distances."""
     if tokens.shape[1] <= PROJECTED_WIDTH:
         return tokens.float()
     seeded = torch.Generator().manual_seed(0)

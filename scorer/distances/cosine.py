@@ -1,4 +1,4 @@
-"""Cosine residuals: how far each patch token lies from the nearest patch token of the normals, by direction."""
+"""Cosine residuals: the cosine distance of each patch token to the nearest patch token of the normals."""
 
 import torch
 from torch.nn import functional

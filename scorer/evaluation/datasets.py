@@ -83,7 +83,7 @@ def read_dataset(folder: Path, limit: int | None = None) -> Dataset:
     defects = sorted(path for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good")
     bad = subset(sorted(image for defect in defects for image in list_images(defect)))
     if not bad:
-        raise EvaluationError(f"{folder}/test has no images beside good; put anomalies into test/DEFECT.")
+        raise EvaluationError(f"{folder}/test has no images but good ones; put anomalies into test/DEFECT.")
     return Dataset(folder.name, folder, tuple(pool), good, bad, _digest(folder, [*pool, *good, *bad]))
 
 

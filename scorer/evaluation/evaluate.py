@@ -54,7 +54,7 @@ class EvaluationConfig:
         shots: Numbers of normals to compute references from.
         seeds: How many draws of the shots, with seeds from 0.
         limit: The most normals and the most anomalies to test per dataset; None for all.
-        tokens: A folder that keeps patch tokens for later evaluations; None for memory alone.
+        tokens: A folder that caches patch tokens for later evaluations; None for memory alone.
     """
 
     folders: tuple[Path, ...]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class ByteBudget:
-    """Lets threads hold at most `limit_bytes` between them; a larger piece is let through while nobody holds any."""
+    """Limits what threads hold together to `limit_bytes`; a larger piece is admitted while none is held."""
 
     def __init__(self, limit_bytes: int) -> None:
         """Start with nothing held."""

@@ -15,7 +15,7 @@ SHAPE_CACHE_SIZE = 256
 """The number of image shapes whose masks and matrices are cached."""
 
 TILES = {"tiles_2": 2, "tiles_3": 3}
-CELL_PX = 16  # stands for the size of a cell where only proportions matter
+CELL_PX = 16  # the size of a cell where only proportions matter
 MAX_MAP_SIDE = 256
 """Maximum rows or columns of a map over a very long image, whose cells then cover more pixels each."""
 

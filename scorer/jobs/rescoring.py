@@ -1,4 +1,4 @@
-"""Score stored images again, in small chunks beside the line."""
+"""Score stored images again, in small chunks while the line runs."""
 
 from collections.abc import Sequence
 

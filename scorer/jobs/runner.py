@@ -1,4 +1,4 @@
-"""Run the jobs that users request of a scorer beside the line: what-ifs, golden frames, thresholds that follow reviews.
+"""Run the jobs that users request while the line runs: what-ifs, golden frames, thresholds that follow reviews.
 
 A job is claimed from the database, done in small steps, each with a heartbeat, and stopped once it is cancelled.
 """
@@ -93,7 +93,7 @@ class JobRunner:
                 if time.monotonic() - recalibrated_at_s > self._settings.recalibration_interval_s:
                     self._recalibration.run()
                     recalibrated_at_s = time.monotonic()
-            except StorageError as error:  # the line meets this too, and reports it
+            except StorageError as error:  # the worker's loop has the same error, and reports it
                 log.debug("no job can be run now", error=str(error))
                 has_run = False
             if not has_run:

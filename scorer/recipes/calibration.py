@@ -12,7 +12,7 @@ PRIOR_LOG_STD = 0.25
 """Usual standard deviation of the logarithm of good parts' scores at real stations, which few normals can't show."""
 
 PRIOR_DEGREES_OF_FREEDOM = 4.0
-"""Degrees of freedom that the usual spread counts for, beside those of the normals."""
+"""Degrees of freedom that the usual spread counts for, added to those of the normals."""
 
 MIN_SCORE = 1e-6
 """Smaller scores count as this one, because their logarithm is taken."""

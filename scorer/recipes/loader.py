@@ -146,7 +146,7 @@ def references_budget_bytes(settings: ScorerSettings) -> int:
 
 
 def _digest(station: Station, normal_set: NormalSet) -> str:
-    """Return a digest of all that references depend on beside the model."""
+    """Return a digest of everything besides the model that references depend on."""
     digest = hashlib.sha256(station.settings.object_name.encode())
     for reference in sorted(image.reference for image in normal_set.images):
         digest.update(f"\n{reference}".encode())

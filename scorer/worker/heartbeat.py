@@ -57,7 +57,7 @@ class Heartbeat:
             try:
                 with self._database.begin() as session:
                     workers.heartbeat(session, replace(self._status, seen_at=self._clock()))
-            except StorageError as error:  # the worker itself meets this too, and reports it
+            except StorageError as error:  # the worker's loop has the same error, and reports it
                 log.debug("no heartbeat written", error=str(error))
             if is_last:
                 return

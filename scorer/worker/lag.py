@@ -8,7 +8,7 @@ from scorer.worker.heartbeat import Heartbeat
 
 
 class LagReport:
-    """Measures the lag of a consumer now and then, for the metrics and the heartbeat; used from one thread."""
+    """Measures the lag of a consumer periodically, for the metrics and the heartbeat; used from one thread."""
 
     def __init__(self, interval_s: float, heartbeat: Heartbeat) -> None:
         """Measure at most every `interval_s` seconds, but for `measure`."""

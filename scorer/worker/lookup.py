@@ -111,7 +111,7 @@ def has_releasable_frames(database: Database) -> bool:
 def take_releasable_frames(database: Database, limit: int) -> Released | None:
     """Return the oldest parked frames, up to `limit`, of a station that has a normal set now; None if none exist.
 
-    Their lock ends with this transaction, because on SQLite it would keep everybody from writing while they are
+    Their lock ends with this transaction, because on SQLite it would keep all others from writing while they are
     scored. A second worker may score them too; one of the two verdicts is then discarded.
     """
     with database.read() as session:

@@ -239,7 +239,7 @@ class ScoringWorker:
         return True
 
     def _may_enter(self) -> bool:
-        """Return whether another batch may enter; none does beside parked frames."""
+        """Return whether another batch may enter; none does while parked frames are in flight."""
         in_flight = self._pipeline.in_flight
         if self._pipeline.is_full or any(isinstance(source, Released) for source in in_flight):
             return False
@@ -271,7 +271,7 @@ class ScoringWorker:
         self._polled_at_s = time.monotonic()
         try:
             consumer.poll(1, 0.0)
-        except BusUnavailable as error:  # the next poll or commit meets it too, once the batch is done
+        except BusUnavailable as error:  # the next poll or commit raises it again, once the batch is done
             log.debug("the bus is unavailable while scoring", error=str(error))
 
     def _is_drained(self) -> bool:

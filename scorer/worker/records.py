@@ -1,4 +1,4 @@
-"""Turn frames and rejected messages into the records that storage keeps."""
+"""Turn frames and rejected messages into the records that storage writes."""
 
 from datetime import datetime
 

@@ -28,7 +28,7 @@ def resolve(session: Session, actor: Actor, alert_id: int, at: datetime, note: s
 
 
 def mute(session: Session, actor: Actor, station: str, until: datetime, reason: str, at: datetime) -> Mute:
-    """Notify nobody of this station's alerts until `until`; raises `NotFound`, `InvalidChange` without a reason."""
+    """Mute this station's alerts until `until`; raises `NotFound`, `InvalidChange` without a reason."""
     with audited(session, actor, "alert.mute", at, f"station {station}", station=station, reason=reason) as change:
         if not reason.strip():
             raise InvalidChange("A mute needs a reason, such as 'lamp is being changed'.")

@@ -45,8 +45,8 @@ def draft(
         station_id = stations.get(session, station).id
         before = normal_sets.active(session, station_id) if base is None else normal_sets.get(session, station_id, base)
         old = before.images if before else ()
-        kept = [image for image in old if image.reference not in drop]
-        new = {image.reference: image for image in (*kept, *images)}
+        unchanged = [image for image in old if image.reference not in drop]
+        new = {image.reference: image for image in (*unchanged, *images)}
         if before and list(new) == [image.reference for image in old]:
             raise InvalidChange(f"The draft would equal normal set {before.version}: add or drop an image.")
         drafted = normal_sets.add(session, station_id, list(new.values()), note, at)

@@ -39,7 +39,7 @@ def set_password(session: Session, actor: Actor, name: str, password: str, at: d
 
 
 def disable(session: Session, actor: Actor, name: str, at: datetime) -> User:
-    """Let nobody log in by this name; raises as `users.disable`."""
+    """Disable logins by this name; raises as `users.disable`."""
     with audited(session, actor, "user.disable", at, f"user {name}") as change:
         change.before = _access(users.get(session, name))
         disabled = users.disable(session, name, at)

@@ -1,4 +1,4 @@
-"""Logins: names and passwords are checked at a limited rate, and a browser then holds a token for a while."""
+"""Logins: names and passwords are checked at a limited rate, and a browser then holds a token of limited lifetime."""
 
 import hashlib
 import secrets

@@ -28,7 +28,7 @@ def verify(password: str, stored: str | None) -> bool:
 
 
 def needs_rehash(stored: str) -> bool:
-    """Return whether the hash was made at another cost than today's."""
+    """Return whether the hash was made with other cost parameters than the current ones."""
     return _hasher().check_needs_rehash(stored)
 
 

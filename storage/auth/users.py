@@ -1,4 +1,4 @@
-"""Users: people with a role. While no user exists, whoever runs a page or a command may do everything."""
+"""Users: people with a role. While no user exists, anyone who opens a page or runs a command may do everything."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -132,7 +132,7 @@ def _require_postgres_15(connection: Connection, database: str) -> None:
 
 
 def _use_write_ahead_log(engine: Engine) -> None:
-    """Switch the file to WAL for good.
+    """Switch the file to WAL permanently.
 
     Two processes that switch at the same moment fail as locked, without SQLite's own wait, so it is tried again here.
     """

@@ -1,4 +1,4 @@
-"""SQL expressions that SQLite and PostgreSQL spell differently, and periods as a table to join with."""
+"""SQL expressions that differ between SQLite and PostgreSQL, and periods as a table to join with."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,14 +20,14 @@ class _BucketStart(FunctionElement[datetime]):
     type = UtcDateTime()
 
 
-class _Whole(FunctionElement[int]):
-    name = "whole"
+class _IntegerPart(FunctionElement[int]):
+    name = "integer_part"
     inherit_cache = True
     type = Integer()
 
 
-class _Gathered(FunctionElement[list[float]]):
-    name = "gathered"
+class _JsonArrayAgg(FunctionElement[list[float]]):
+    name = "json_array_agg"
     inherit_cache = True
     type = JSON()
 
@@ -45,12 +45,12 @@ def periods_table(periods: Sequence[tuple[int, datetime, datetime]], name: str) 
 
 def integer_part(number: ColumnElement[Any]) -> ColumnElement[int]:
     """Return a number of at least 0 without its fraction."""
-    return _Whole(number)
+    return _IntegerPart(number)
 
 
 def json_array_agg(numbers: ColumnElement[Any]) -> ColumnElement[list[float]]:
     """Aggregate all numbers to one list, in the order of the rows; SQLite keeps 15 digits of each."""
-    return _Gathered(numbers)
+    return _JsonArrayAgg(numbers)
 
 
 @compiles(_BucketStart, "sqlite")
@@ -65,21 +65,21 @@ def _bucket_start_postgres(element: _BucketStart, compiler: SQLCompiler, **kw: A
     return f"date_bin({width} * interval '1 microsecond', {at}, timestamptz '1970-01-01 00:00:00+00')"
 
 
-@compiles(_Whole, "sqlite")
-def _whole_sqlite(element: _Whole, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_IntegerPart, "sqlite")
+def _integer_part_sqlite(element: _IntegerPart, compiler: SQLCompiler, **kw: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **kw)} AS INTEGER)"
 
 
-@compiles(_Whole, "postgresql")
-def _whole_postgres(element: _Whole, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_IntegerPart, "postgresql")
+def _integer_part_postgres(element: _IntegerPart, compiler: SQLCompiler, **kw: Any) -> str:
     return f"floor({compiler.process(element.clauses, **kw)})::integer"
 
 
-@compiles(_Gathered, "sqlite")
-def _gathered_sqlite(element: _Gathered, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_JsonArrayAgg, "sqlite")
+def _json_array_agg_sqlite(element: _JsonArrayAgg, compiler: SQLCompiler, **kw: Any) -> str:
     return f"json_group_array({compiler.process(element.clauses, **kw)})"
 
 
-@compiles(_Gathered, "postgresql")
-def _gathered_postgres(element: _Gathered, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_JsonArrayAgg, "postgresql")
+def _json_array_agg_postgres(element: _JsonArrayAgg, compiler: SQLCompiler, **kw: Any) -> str:
     return f"json_agg({compiler.process(element.clauses, **kw)})"

@@ -14,7 +14,7 @@ from storage.database.truncate import truncate
 
 @dataclass(frozen=True, slots=True)
 class NormalCandidate:
-    """A proposed image; `name` tells people where it came from."""
+    """A proposed image; `name` describes its origin to people."""
 
     station_id: int
     image_reference: str

@@ -20,7 +20,7 @@ State = Literal["draft", "active", "retired"]
 
 @dataclass(frozen=True, slots=True)
 class NormalImage:
-    """A good image in the image store; `name` tells people where it came from."""
+    """A good image in the image store; `name` describes its origin to people."""
 
     reference: str
     name: str

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from storage.auth.users import User
 
 app = typer.Typer(
-    help="Add and list users, change their roles and passwords. While there is none, everybody may do everything.",
+    help="Add and list users, change their roles and passwords. While there are none, nobody has to log in.",
     no_args_is_help=True,
 )
 

@@ -53,7 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 
 @app.command()
 def fetch(context: typer.Context, name: Name = "ViT-B-16-plus-240:laion400m_e32") -> None:
-    """Get weights from the hub; without a network it says which file to bring."""
+    """Download weights from the hub; without a network, the error names the file to copy."""
     from scorer.backbones.weights.fetch import fetch as fetch_weights
 
     folder = _folder(context)

@@ -56,13 +56,15 @@ def verdicts(
     """List verdicts, newest captured first."""
     from andon import wiring
     from storage.line import stations
-    from storage.line import verdicts as kept
+    from storage.line import verdicts as stored_verdicts
 
     start = _since(since)
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         names = {one.id: one.name for one in stations.list_all(session)}
-        found = kept.recent(session, station_id, since=start, decision="flag" if flagged else None, limit=limit)
+        found = stored_verdicts.recent(
+            session, station_id, since=start, decision="flag" if flagged else None, limit=limit
+        )
     if json:
         output.write_json([json_of(names[one.station_id], one) for one in found])
         return

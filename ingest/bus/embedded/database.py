@@ -114,8 +114,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def write_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Run the block in a write transaction, which its end commits and an exception rolls back.
 
-    SQLite's own wait for a lock sleeps up to 100 ms between attempts, and starves beside a busy writer; this one tries
-    every millisecond.
+    SQLite's own wait for a lock sleeps up to 100 ms between attempts, and starves while another process writes; this
+    one tries every millisecond.
 
     Raises:
         BusUnavailable: The transaction can't begin within `LOCK_TIMEOUT_S`, or can't commit.

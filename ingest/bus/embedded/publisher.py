@@ -199,7 +199,7 @@ class EmbeddedPublisher:
             with translate_errors(self._log.path):
                 self._file.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except (BusUnavailable, BusMisconfigured) as error:
-            log.debug("the checkpoint failed; the next write meets the same error", error=str(error))
+            log.debug("the checkpoint failed; the next write fails in the same way", error=str(error))
 
     def _report(
         self, batch: Sequence[_Handover], positions: list[RecordPosition] | None, error: Exception | None

@@ -62,7 +62,7 @@ class KafkaConnection:
 
         Raises:
             BusUnavailable: No broker can be reached.
-            BusMisconfigured: The brokers refuse for good.
+            BusMisconfigured: The brokers refuse permanently.
         """
         self._require_broker()
         networks: list[KafkaNetClient] = []

@@ -38,7 +38,7 @@ class KafkaPublisher:
         Raises:
             MessageTooLarge: The message is over `MAX_MESSAGE_BYTES`.
             BusUnavailable: No broker can be reached, or this publisher is closed.
-            BusMisconfigured: The brokers refuse for good.
+            BusMisconfigured: The brokers refuse permanently.
         """
         if message.size_bytes > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(
@@ -117,7 +117,7 @@ class KafkaPublisher:
 
 
 def _close(producer: Any, timeout_s: float) -> None:
-    """Close kafka-python's producer for certain: its own close leaves its threads running when a flush times out."""
+    """Close kafka-python's producer and end its threads: its own close leaves them running when a flush times out."""
     try:
         producer.close(timeout=timeout_s)
     except kafka_errors.KafkaTimeoutError:

@@ -33,7 +33,7 @@ class WatchedFolder(FolderEvents):
         self._early: set[Path] = set()
 
     def __enter__(self) -> "WatchedFolder":
-        """Start to watch."""
+        """Start watching."""
         self._changes = watch(
             self._root,
             watch_filter=None,
@@ -48,7 +48,7 @@ class WatchedFolder(FolderEvents):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop to watch."""
+        """Stop watching."""
         if self._changes is not None:
             self._changes.close()
             self._changes = None

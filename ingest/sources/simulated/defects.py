@@ -33,7 +33,7 @@ DrawDefect = Callable[[FloatImage, DefectRegion, np.random.Generator], tuple[Flo
 
 
 def scratch(scene: FloatImage, region: DefectRegion, rng: np.random.Generator) -> tuple[FloatImage, Mask]:
-    """Draw a tool's scratch: a thin bent groove, bright where its side faces the light and dark beside it."""
+    """Draw a tool's scratch: a thin bent groove, bright on the side that faces the light and dark on the other."""
     shape = (scene.shape[0], scene.shape[1])
     angle = rng.uniform(0, np.pi)
     along = np.array([np.cos(angle), np.sin(angle)])

@@ -1,4 +1,4 @@
-"""The weights folder: safetensors files that describe themselves, each with its sha256 beside it."""
+"""The weights folder: safetensors files that describe themselves, each with a .sha256 file."""
 
 import json
 import re

@@ -118,7 +118,7 @@ class Coop:
 
     name = "coop"
     normal_batch_size = 1
-    """A normal's score must not depend, in its last bit, on which normals go through the tower beside it."""
+    """A normal's score must not depend, in its last bit, on which other normals are in its batch."""
 
     def __init__(self, model: CoopModel) -> None:
         towers = model.towers

@@ -1,4 +1,4 @@
-"""InCTRL's learned parts beside its backbone: an adapter and two heads, named as in the official checkpoint."""
+"""InCTRL's learned parts, without its backbone: an adapter and two heads, named as in the official checkpoint."""
 
 from dataclasses import dataclass
 

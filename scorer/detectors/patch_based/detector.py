@@ -151,7 +151,7 @@ class PatchDetector:
 
 
 def crops_padding(backbone: PatchBackbone, framing: Framing) -> bool:
-    """Return whether the backbone is spared the framing's padding; tokens beside it then have other values."""
+    """Return whether the backbone computes no padding; tokens next to padding then have other values."""
     return framing.has_padding and isinstance(backbone, CropsPadding)
 
 

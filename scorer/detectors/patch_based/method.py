@@ -26,7 +26,7 @@ class PatchMethod(Protocol):
 
     @property
     def configuration(self) -> MethodConfig:
-        """All that its scores depend on beside tokens: part of the model id."""
+        """Everything besides the tokens that its scores depend on: part of the model id."""
 
     @property
     def rotations(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from storage.database.tables.base import Base, UtcDateTime
 
 
 class WorkerRow(Base):
-    """The last heartbeat of one scoring process, which tells a quiet line from a dead scorer."""
+    """The last heartbeat of one scoring process, which distinguishes an idle line from a dead scorer."""
 
     __tablename__ = "workers"
 

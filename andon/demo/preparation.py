@@ -163,5 +163,5 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
                     sample_one_in=SAMPLE_ONE_IN,
                 )
                 stations.add(session, DEMO_ACTOR, station.name, settings, now)
-                made = normal_sets.add(session, DEMO_ACTOR, station.name, normals, "the demo's good parts", now)
-                normal_sets.activate(session, DEMO_ACTOR, station.name, made.version, now)
+                normal_set = normal_sets.add(session, DEMO_ACTOR, station.name, normals, "the demo's good parts", now)
+                normal_sets.activate(session, DEMO_ACTOR, station.name, normal_set.version, now)

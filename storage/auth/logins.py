@@ -43,9 +43,9 @@ def authenticate(database: Database, name: str, password: str, at: datetime) -> 
     with database.begin() as session:
         session.execute(delete(LoginAttemptRow).where(LoginAttemptRow.name == _stored_name(name)))
         if passwords.needs_rehash(user.password_hash):
-            fresh = passwords.hash_password(password)
+            new_hash = passwords.hash_password(password)
             unchanged = (UserRow.id == user.id, UserRow.password_hash == user.password_hash)
-            session.execute(update(UserRow).where(*unchanged).values(password_hash=fresh))
+            session.execute(update(UserRow).where(*unchanged).values(password_hash=new_hash))
     return Actor(name, Role(user.role))
 
 

@@ -140,12 +140,12 @@ def _counted(verdict: Verdict) -> verdict_rollups.RollupInput:
     )
 
 
-def _sampled(session: Session, made: Collection[Verdict]) -> set[UUID]:
+def _sampled(session: Session, verdicts: Collection[Verdict]) -> set[UUID]:
     """Return the passed frames that belong to their station's random sample."""
-    one_in = stations.sample_rates(session, {verdict.station_id for verdict in made})
+    one_in = stations.sample_rates(session, {verdict.station_id for verdict in verdicts})
     return {
         verdict.frame_id
-        for verdict in made
+        for verdict in verdicts
         if verdict.decision == "pass" and is_sampled(verdict.frame_id, one_in.get(verdict.station_id, 0))
     }
 

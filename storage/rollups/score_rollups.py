@@ -77,7 +77,7 @@ def histogram(
     width = max(1, math.ceil((high - low) / bins / step - _TOLERANCE)) * step
     while (last := _bin_number(high, width)) - (first := _bin_number(low, width)) >= bins > 1:
         width += step
-    parts = [_rows(piece, station_id) for piece in split_range(since, until, WIDTHS)]
+    parts = [_rows(part, station_id) for part in split_range(since, until, WIDTHS)]
     found = union_all(*parts).subquery("found")
     number = integer_part((found.c.score - first * width) / width + _TOLERANCE).label("number")
     frames = [0] * (last - first + 1)
@@ -103,9 +103,9 @@ def _bin_number(score: float, width: float) -> int:
     return math.floor(score / width + _TOLERANCE)
 
 
-def _rows(piece: RangePart, station_id: int) -> Select[*tuple[Any, ...]]:
+def _rows(part: RangePart, station_id: int) -> Select[*tuple[Any, ...]]:
     rows: Select[*tuple[Any, ...]]
-    if piece.width is None:
+    if part.width is None:
         at = VerdictRow.captured_at
         rows = select(VerdictRow.score, literal(1).label("frames")).where(
             VerdictRow.station_id == station_id, VerdictRow.score.is_not(None)
@@ -113,6 +113,6 @@ def _rows(piece: RangePart, station_id: int) -> Select[*tuple[Any, ...]]:
     else:
         at = ScoreRollupRow.started_at
         rows = select(ScoreRollupRow.score, ScoreRollupRow.frames).where(
-            ScoreRollupRow.station_id == station_id, ScoreRollupRow.width_s == int(piece.width.total_seconds())
+            ScoreRollupRow.station_id == station_id, ScoreRollupRow.width_s == int(part.width.total_seconds())
         )
-    return rows.where(at >= piece.since, at < piece.until)
+    return rows.where(at >= part.since, at < part.until)

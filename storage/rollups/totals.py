@@ -66,10 +66,10 @@ def _by_width(
     """Return the periods' range parts by width, each with its period's number."""
     found: dict[timedelta | None, list[tuple[int, datetime, datetime]]] = defaultdict(list)
     for number, (since, until) in enumerate(periods):
-        for piece in verdict_rollups.split_range(since, until):
-            assert piece.since is not None
-            assert piece.until is not None
-            found[piece.width].append((number, piece.since, piece.until))
+        for part in verdict_rollups.split_range(since, until):
+            assert part.since is not None
+            assert part.until is not None
+            found[part.width].append((number, part.since, part.until))
     return found
 
 

@@ -72,7 +72,7 @@ def rollup_rows(
     """
     widths = [width for width in WIDTHS if bucket is None or bucket % width == timedelta(0)]
     parts = split_range(since, until, widths) or [RangePart(None, EPOCH, EPOCH)]  # the second is an empty range
-    return union_all(*(_rows(piece, station_id) for piece in parts)).subquery("cells")
+    return union_all(*(_rows(part, station_id) for part in parts)).subquery("cells")
 
 
 def add(session: Session, verdicts: Iterable[RollupInput]) -> None:
@@ -131,8 +131,8 @@ def rebuild(session: Session) -> None:
         session.execute(insert_into(session, VerdictRollupRow).from_select(names, counted))
 
 
-def _rows(piece: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
-    if piece.width is None:
+def _rows(part: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
+    if part.width is None:
         rows = select(
             VerdictRow.station_id,
             VerdictRow.captured_at.label("started_at"),
@@ -144,7 +144,7 @@ def _rows(piece: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
             VerdictRow.score.label("score_max"),
             VerdictRow.threshold.label("threshold_max"),
         )
-        return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, piece, station_id)
+        return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, part, station_id)
     rows = select(
         VerdictRollupRow.station_id,
         VerdictRollupRow.started_at,
@@ -155,19 +155,19 @@ def _rows(piece: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
         VerdictRollupRow.score_min,
         VerdictRollupRow.score_max,
         VerdictRollupRow.threshold_max,
-    ).where(VerdictRollupRow.width_s == int(piece.width.total_seconds()))
+    ).where(VerdictRollupRow.width_s == int(part.width.total_seconds()))
     if station_id is None:  # the key begins with the station, so the ranges are looked up station by station
         rows = rows.where(VerdictRollupRow.station_id.in_(select(StationRow.id)))
-    return _within(rows, VerdictRollupRow.started_at, VerdictRollupRow.station_id, piece, station_id)
+    return _within(rows, VerdictRollupRow.started_at, VerdictRollupRow.station_id, part, station_id)
 
 
-def _within(rows: Select[*Ts], at: Any, station: Any, piece: RangePart, station_id: int | None) -> Select[*Ts]:
+def _within(rows: Select[*Ts], at: Any, station: Any, part: RangePart, station_id: int | None) -> Select[*Ts]:
     if station_id is not None:
         rows = rows.where(station == station_id)
-    if piece.since is not None:
-        rows = rows.where(at >= piece.since)
-    if piece.until is not None:
-        rows = rows.where(at < piece.until)
+    if part.since is not None:
+        rows = rows.where(at >= part.since)
+    if part.until is not None:
+        rows = rows.where(at < part.until)
     return rows
 
 

@@ -45,8 +45,8 @@ def add(
         actor = authentication.current_actor(database)
         password = None if without_password else authentication.read_new_password(password_stdin)
         with database.begin() as session:
-            made = users.add(session, actor, name, Role(role), password, utc_now())
-    output.print_result(f"Added user {made.name} with the role {made.role}.")
+            added = users.add(session, actor, name, Role(role), password, utc_now())
+    output.print_result(f"Added user {added.name} with the role {added.role}.")
 
 
 @app.command("list", epilog=json_keys_help("each user", KEYS))

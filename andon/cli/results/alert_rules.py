@@ -80,10 +80,10 @@ def set_rule(
         merged = {**(before.parameters if before else {}), **named}
         registry.create_rule(rule, merged)
         was_enabled = before.enabled if before else known is not None and known.on_by_default
-        made = AlertRule(station_id, rule, merged, was_enabled if on is None else on)
-        actions.set_rule(session, actor, made, utc_now(), reason)
+        changed = AlertRule(station_id, rule, merged, was_enabled if on is None else on)
+        actions.set_rule(session, actor, changed, utc_now(), reason)
     output.print_result(
-        f"The rule {rule} is set and {'on' if made.enabled else 'off'}; the monitor applies it in its next round."
+        f"The rule {rule} is set and {'on' if changed.enabled else 'off'}; the monitor applies it in its next round."
     )
 
 

@@ -122,8 +122,8 @@ def mute(
     now = utc_now()
     until = now + _span(span)
     with authentication.authenticated_session(context) as (session, actor):
-        made = actions.mute(session, actor, station, until, reason, now)
-    output.print_result(f"{station} is muted until {output.cell(made.until_at)} UTC.")
+        muted = actions.mute(session, actor, station, until, reason, now)
+    output.print_result(f"{station} is muted until {output.cell(muted.until_at)} UTC.")
 
 
 @app.command()

@@ -52,8 +52,8 @@ def add(
 
     url = str(typer.prompt("Address", hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
     with authentication.authenticated_session(context) as (session, actor):
-        made = actions.add(session, actor, channel, url, min_severity, utc_now())
-    output.print_result(f"Added the channel {made.name}; test it: andon alerts test '{made.name}'")
+        added = actions.add(session, actor, channel, url, min_severity, utc_now())
+    output.print_result(f"Added the channel {added.name}; test it: andon alerts test '{added.name}'")
 
 
 @app.command("set")
@@ -67,8 +67,8 @@ def set_channel(
     from storage.actions import channels as actions
 
     with authentication.authenticated_session(context) as (session, actor):
-        made = actions.set_enabled(session, actor, channel, on, utc_now())
-    output.print_result(f"The channel {made.name} is {'on' if made.enabled else 'off'}.")
+        changed = actions.set_enabled(session, actor, channel, on, utc_now())
+    output.print_result(f"The channel {changed.name} is {'on' if changed.enabled else 'off'}.")
 
 
 @app.command()

@@ -72,16 +72,16 @@ def add(
         now = utc_now()
         with database.begin() as session:
             before = normal_sets.active(session, station_id)
-            made = actions.add(session, actor, station, images, note, now)
+            new_set = actions.add(session, actor, station, images, note, now)
             if activate:
-                made = actions.activate(session, actor, station, made.version, now, note)
+                new_set = actions.activate(session, actor, station, new_set.version, now, note)
     for duplicate, same in collected.duplicates:
         output.print_message(f"{duplicate} is the same image as {same}; it was left out.")
-    output.print_result(f"Normal set {made.version} of {station} has {len(made.images)} images.")
+    output.print_result(f"Normal set {new_set.version} of {station} has {len(new_set.images)} images.")
     if activate:
-        output.print_result(_activated(station, made, before))
+        output.print_result(_activated(station, new_set, before))
     else:
-        output.print_result(f"It is a draft; andon normals activate {station} {made.version} activates it.")
+        output.print_result(f"It is a draft; andon normals activate {station} {new_set.version} activates it.")
 
 
 @app.command("list", epilog=json_keys_help("each normal set", KEYS))
@@ -190,11 +190,11 @@ def draft(
     from storage.actions import normal_sets as actions
 
     with authentication.authenticated_session(context) as (session, actor):
-        made = actions.draft_from_candidates(
+        new_set = actions.draft_from_candidates(
             session, actor, station, note, utc_now(), drop=frozenset(drop or ()), base=base
         )
-    output.print_result(f"Normal set {made.version} of {station} is a draft of {len(made.images)} images.")
-    output.print_result(f"andon normals what-if {station} {made.version} shows what it would change.")
+    output.print_result(f"Normal set {new_set.version} of {station} is a draft of {len(new_set.images)} images.")
+    output.print_result(f"andon normals what-if {station} {new_set.version} shows what it would change.")
 
 
 @app.command("what-if", epilog=json_keys_help("the result", WHAT_IF_KEYS))

@@ -80,9 +80,9 @@ def add(
         StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
     )
     with authentication.authenticated_session(context) as (session, actor):
-        made = stations.add(session, actor, name, chosen, utc_now())
+        added = stations.add(session, actor, name, chosen, utc_now())
     output.print_result(
-        f"Added the station {made.name}; add good images next: andon normals add {made.name} FOLDER --activate"
+        f"Added the station {added.name}; add good images next: andon normals add {added.name} FOLDER --activate"
     )
 
 

@@ -86,9 +86,9 @@ def set_by_hand(
     from storage.actions import thresholds
 
     with authentication.authenticated_session(context) as (session, actor):
-        made = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
+        new_threshold = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
     output.print_result(
-        f"Frames of {station} that score above {made.value:.6g} are flagged; running scorers take it up soon."
+        f"Frames of {station} that score above {new_threshold.value:.6g} are flagged; running scorers apply it within seconds."
     )
 
 

@@ -113,9 +113,9 @@ def load_settings(file: Path | None = None) -> LoadedSettings:
 def known_settings() -> Mapping[str, FieldInfo]:
     """Return every setting by its dotted name, such as ``ingest.bus``, in the order of the classes and fields."""
     return {
-        f"{room}.{name}": field
-        for room, info in Settings.model_fields.items()
-        for name, field in _room_fields(info).items()
+        f"{section}.{name}": field
+        for section, info in Settings.model_fields.items()
+        for name, field in _section_fields(info).items()
     }
 
 
@@ -136,16 +136,16 @@ def display_value(value: object) -> str | int | float | bool | None:
 
 def setting_value(settings: Settings, name: str) -> object:
     """Return the value of a setting by its dotted name."""
-    room, _, field = name.partition(".")
-    value: object = getattr(getattr(settings, room), field)
+    section, _, field = name.partition(".")
+    value: object = getattr(getattr(settings, section), field)
     return value
 
 
-def _room_fields(info: FieldInfo) -> Mapping[str, FieldInfo]:
-    room = info.annotation
-    assert isinstance(room, type)
-    assert issubclass(room, BaseModel)
-    return room.model_fields
+def _section_fields(info: FieldInfo) -> Mapping[str, FieldInfo]:
+    section = info.annotation
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    return section.model_fields
 
 
 def _file_to_read(file: Path | None) -> Path | None:
@@ -170,15 +170,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _names_in(path: Path, tables: Mapping[str, Any]) -> Iterator[str]:
     names = known_settings()
-    for room, table in tables.items():
-        if room not in Settings.model_fields:
+    for section, table in tables.items():
+        if section not in Settings.model_fields:
             raise InvalidSettings(
-                f"{path} has an unknown key {room}; the nearest known one is {closest_name(room, names)}."
+                f"{path} has an unknown key {section}; the nearest known one is {closest_name(section, names)}."
             )
         if not isinstance(table, dict):
-            raise InvalidSettings(f"{path} gives {room} a value, but it is a section: write [{room}] above its keys.")
+            raise InvalidSettings(
+                f"{path} gives {section} a value, but it is a section: write [{section}] above its keys."
+            )
         for key in table:
-            name = f"{room}.{key}"
+            name = f"{section}.{key}"
             if name not in names:
                 raise InvalidSettings(
                     f"{path} has an unknown key {name}; the nearest known one is {closest_name(name, names)}."

@@ -36,8 +36,8 @@ def extras() -> list[str]:
     return [name for name in project["optional-dependencies"] if name != "dev"]
 
 
-def _run(*words: object) -> None:
-    subprocess.run([str(word) for word in words], check=True, cwd=ROOT)
+def _run(*arguments: object) -> None:
+    subprocess.run([str(argument) for argument in arguments], check=True, cwd=ROOT)
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ _times_reached: Counter[str] = Counter()
 
 def failpoint(name: str) -> None:
     """End the process here if ``ANDON_TEST_FAILPOINT`` names this failpoint."""
-    wanted, _, times = os.environ.get("ANDON_TEST_FAILPOINT", "").partition(":")
-    if wanted != name:
+    active, _, times = os.environ.get("ANDON_TEST_FAILPOINT", "").partition(":")
+    if active != name:
         return
     _times_reached[name] += 1
     if _times_reached[name] == int(times or "1"):

@@ -119,10 +119,10 @@ def get(port: int, path: str) -> tuple[int, str]:
             connection.close()
 
 
-def get_until(port: int, path: str, wanted: str) -> str:
-    """Return the text of a response once it contains `wanted`."""
+def get_until(port: int, path: str, expected: str) -> str:
+    """Return the text of a response once it contains `expected`."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while wanted not in (text := get(port, path)[1]):
-        assert time.monotonic() < deadline, f"{wanted!r} is not in the last response: {text}"
+    while expected not in (text := get(port, path)[1]):
+        assert time.monotonic() < deadline, f"{expected!r} is not in the last response: {text}"
         time.sleep(0.05)
     return text

@@ -211,10 +211,10 @@ class ProgressWaiter:
             self.latest = progress
             self._changed.notify_all()
 
-    def wait_for(self, enough: Callable[[Progress], bool]) -> None:
-        """Wait until the progress is enough; fail after `PATIENCE_S`."""
+    def wait_for(self, condition: Callable[[Progress], bool]) -> None:
+        """Wait until the progress meets `condition`; fail after `PATIENCE_S`."""
         with self._changed:
-            assert self._changed.wait_for(lambda: enough(self.latest), PATIENCE_S), self.latest
+            assert self._changed.wait_for(lambda: condition(self.latest), PATIENCE_S), self.latest
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def running_openid_provider(people: Sequence[Mapping[str, object]]) -> Iterator[
     if find_spec("oidc_provider_mock") is None or find_spec("authlib") is None:
         skip_unavailable("oidc-provider-mock or Authlib is missing, pip install -e '.[dev,oidc]'")
     port = free_port()
-    known = [word for claims in people for word in ("--user-claims", json.dumps(claims))]
+    known = [argument for claims in people for argument in ("--user-claims", json.dumps(claims))]
     process = subprocess.Popen(
         [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *known],
         stdout=subprocess.DEVNULL,

@@ -36,17 +36,19 @@ class KOfN:
         newest = sum(flags[-self.n :])
         if view.is_open and len(flags) >= self.n and newest <= self.clear:
             return Clear()
-        worst = self._worst(view, flags)
-        if worst >= self.k:
-            return Raised(f"{worst} of {self.n} neighbouring frames were flagged.", {"flagged": worst, "n": self.n})
+        most_flagged = self._max_flagged(view, flags)
+        if most_flagged >= self.k:
+            return Raised(
+                f"{most_flagged} of {self.n} neighbouring frames were flagged.", {"flagged": most_flagged, "n": self.n}
+            )
         return Unsure() if len(flags) < self.n else Clear() if newest <= self.clear else Unsure()
 
-    def _worst(self, view: StationView, flags: list[bool]) -> int:
+    def _max_flagged(self, view: StationView, flags: list[bool]) -> int:
         """Return the largest number of flagged frames in a window of n that ends within `ALERT_HORIZON`."""
         begin = view.now - ALERT_HORIZON
-        worst = flagged = 0
+        most_flagged = flagged = 0
         for end, is_flagged in enumerate(flags):
             flagged += is_flagged - (flags[end - self.n] if end >= self.n else 0)
-            if flagged > worst and view.frames[end].captured_at >= begin:
-                worst = flagged
-        return worst
+            if flagged > most_flagged and view.frames[end].captured_at >= begin:
+                most_flagged = flagged
+        return most_flagged

@@ -35,6 +35,6 @@ class ScorerDown:
         begin = view.now - timedelta(seconds=self.for_s)
         during = [sample for sample in view.samples if sample.at >= begin]
         if view.samples[0].at < begin and not any(sample.running for sample in during):
-            why = f" {newest.message}" if newest.message else ""
-            return Raised(f"No scorer has been running for {self.for_s:g} s.{why}", {"for_s": self.for_s})
+            reason = f" {newest.message}" if newest.message else ""
+            return Raised(f"No scorer has been running for {self.for_s:g} s.{reason}", {"for_s": self.for_s})
         return Unsure()

@@ -68,10 +68,10 @@ def differences_of(folder: Path) -> dict[str, dict[str, float]]:
     for case in json.loads((folder / "cases.json").read_text()):
         name = f"case{case['case']}"
         context = model.context(model.encode(tensors[f"{name}.normals"]), case["category"])
-        for way, readings in _both_ways(model, tensors[f"{name}.queries"], context).items():
+        for mode, readings in _one_by_one_and_batched(model, tensors[f"{name}.queries"], context).items():
             for output, values in readings.items():
                 found = _difference(values, tensors[f"{name}.{output}"])
-                largest[output][way] = max(largest[output][way], found)
+                largest[output][mode] = max(largest[output][mode], found)
     return largest
 
 
@@ -79,15 +79,15 @@ def official_model(folder: Path) -> InCtrlModel:
     """Return the model of a folder of official outputs, on the CPU in fp32."""
     config: Mapping[str, Any] = json.loads((folder / "model_config.json").read_text())
     tower, learned = split_official(checkpoints.read_checkpoint(folder / "checkpoint.pyth"))
-    called = str(folder / "checkpoint.pyth")
-    backbone = OpenClip.of(Architecture("of this folder", config), tower, called, torch.device("cpu"), "fp32")
+    description = str(folder / "checkpoint.pyth")
+    backbone = OpenClip.of(Architecture("of this folder", config), tower, description, torch.device("cpu"), "fp32")
     rows, columns = backbone.grid
     heads = InCtrlHeads(backbone.embedding_width, rows * columns)
-    checkpoints.load_into(heads, learned, called)
+    checkpoints.load_into(heads, learned, description)
     return InCtrlModel(backbone, heads)
 
 
-def _both_ways(model: InCtrlModel, queries: torch.Tensor, context: NormalContext) -> dict[str, Readings]:
+def _one_by_one_and_batched(model: InCtrlModel, queries: torch.Tensor, context: NormalContext) -> dict[str, Readings]:
     singles = [_outputs(model, query[None], context) for query in queries]
     return {
         "single": {output: torch.cat([single[output] for single in singles]) for output in OUTPUTS},
@@ -100,10 +100,10 @@ def _outputs(model: InCtrlModel, pixels: torch.Tensor, context: NormalContext) -
     return {output: getattr(reading, output) for output in OUTPUTS}
 
 
-def _difference(ours: torch.Tensor, official: torch.Tensor) -> float:
-    if ours.shape != official.shape:
-        raise ValueError(f"An output has shape {tuple(ours.shape)} here and {tuple(official.shape)} in the folder")
-    difference = float((ours - official).abs().max())
+def _difference(actual: torch.Tensor, official: torch.Tensor) -> float:
+    if actual.shape != official.shape:
+        raise ValueError(f"An output has shape {tuple(actual.shape)} here and {tuple(official.shape)} in the folder")
+    difference = float((actual - official).abs().max())
     return float("inf") if math.isnan(difference) else difference
 
 

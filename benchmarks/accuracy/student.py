@@ -53,22 +53,22 @@ def read_split(folder: Path, limit: int, seed: int = 0) -> TestSplit:
     return TestSplit(pool, good + bad, np.array([0] * len(good) + [1] * len(bad)))
 
 
-def read_pictures(paths: Sequence[Path]) -> torch.Tensor:
+def read_images(paths: Sequence[Path]) -> torch.Tensor:
     """Read images stretched to 256 × 256, (N, 3, 256, 256), uint8."""
-    pictures = []
+    images = []
     for path in paths:
         with Image.open(path) as opened:
             squared = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        pictures.append(torch.from_numpy(np.array(squared)).permute(2, 0, 1))
-    return torch.stack(pictures)
+        images.append(torch.from_numpy(np.array(squared)).permute(2, 0, 1))
+    return torch.stack(images)
 
 
 @torch.inference_mode()
-def tokens_of(network: Network, pictures: torch.Tensor, batch: int = 8) -> list[torch.Tensor]:
+def tokens_of(network: Network, images: torch.Tensor, batch: int = 8) -> list[torch.Tensor]:
     """Return unit tokens (N, P, depth) of every output of a network."""
     parts = [
         network(chunk.float().div(255).contiguous(memory_format=torch.channels_last))
-        for chunk in torch.split(pictures, batch)
+        for chunk in torch.split(images, batch)
     ]
     return [functional.normalize(torch.cat(output), dim=-1) for output in zip(*parts, strict=True)]
 
@@ -120,13 +120,13 @@ def measure(
 
 def time_networks(networks: dict[str, Network], rounds: int = 40) -> dict[str, float]:
     """Return milliseconds per image of each network at batch 1: the fastest of rounds in turns."""
-    picture = torch.rand(1, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
+    image = torch.rand(1, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
     took: dict[str, list[float]] = {name: [] for name in networks}
     with torch.inference_mode():
         for _ in range(rounds):
             for name, network in networks.items():
                 started_s = time.perf_counter()
-                network(picture)
+                network(image)
                 took[name].append(1000 * (time.perf_counter() - started_s))
     return {name: min(times) for name, times in took.items()}
 
@@ -149,7 +149,7 @@ def compare(
 ) -> StudentComparison:
     """Score one set with the teachers and with the student on the same images and the same shots."""
     split = read_split(folder, limit)
-    pool, tested = read_pictures(split.pool), read_pictures(split.tested)
+    pool, tested = read_images(split.pool), read_images(split.tested)
     networks: tuple[Network, ...] = (lambda x: _flat([teacher(x) for teacher in teachers]), lambda x: _flat(student(x)))
     means = []
     for network in networks:

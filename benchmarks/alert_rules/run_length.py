@@ -211,20 +211,22 @@ def flag_rows(quick: bool) -> list[RunLengthRow]:
     """Return rows of the rules that count flags."""
     rows = []
     in_a_row, several = Consecutive(), KOfN()
-    judged: list[tuple[Consecutive | KOfN, Callable[[float], float]]] = [
-        (in_a_row, lambda share: run_length.consecutive(share, in_a_row.count)),
-        (several, lambda share: run_length.k_of_n(share, several.k, several.n)),
+    rules: list[tuple[Consecutive | KOfN, Callable[[float], float]]] = [
+        (in_a_row, lambda probability: run_length.consecutive(probability, in_a_row.count)),
+        (several, lambda probability: run_length.k_of_n(probability, several.k, several.n)),
     ]
-    for rule, theory in judged:
-        for share in (FLAGGED, 0.3, FLAGGED_FAULTY):
-            generator = np.random.default_rng([SEED, round(100 * share)])
-            streams, longest = (30 if quick else 150), (300 if share == FLAGGED else 3000)
+    for rule, theory in rules:
+        for probability in (FLAGGED, 0.3, FLAGGED_FAULTY):
+            generator = np.random.default_rng([SEED, round(100 * probability)])
+            streams, longest = (30 if quick else 150), (300 if probability == FLAGGED else 3000)
 
-            def stream(number: int, generator: np.random.Generator = generator, share: float = share) -> VerdictEvent:
-                return frame(number, flagged=bool(generator.uniform() < share), log_score=MEAN)
+            def stream(
+                number: int, generator: np.random.Generator = generator, probability: float = probability
+            ) -> VerdictEvent:
+                return frame(number, flagged=bool(generator.uniform() < probability), log_score=MEAN)
 
             lengths = np.array([simulate_until_alarm(rule, stream, longest) for _ in range(streams)])
-            rows.append(row(rule.kind, f"{share:.0%} flagged", lengths, longest, theory(share)))
+            rows.append(row(rule.kind, f"{probability:.0%} flagged", lengths, longest, theory(probability)))
     return rows
 
 

@@ -81,9 +81,9 @@ def measure(device: torch.device, precision: Precision, rounds: int) -> Iterator
     backbone = OpenClip(build_network(chosen), chosen, device, precision)
     heads = InCtrlHeads(backbone.embedding_width, prod(backbone.grid))
     detector = WholeImageDetector(InCtrl(InCtrlModel(backbone, heads)), Framing("centre_crop"))
-    references = detector.references(pictures(NORMALS, backbone.image_size, seed=1), "bolt")
+    references = detector.references(random_images(NORMALS, backbone.image_size, seed=1), "bolt")
     for batch, goal in GOALS.items():
-        queries = pictures(batch, backbone.image_size, seed=2)
+        queries = random_images(batch, backbone.image_size, seed=2)
         images = backbone.normalised(torch.from_numpy(np.stack(queries)).permute(0, 3, 1, 2)).contiguous()
         timed = []
         for _ in range(rounds + 1):  # in turns, so that other load affects both alike
@@ -118,7 +118,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return perf_counter() - started_s
 
 
-def pictures(count: int, size: tuple[int, int], seed: int) -> list[RgbImage]:
+def random_images(count: int, size: tuple[int, int], seed: int) -> list[RgbImage]:
     """Return images of noise at the tower's size."""
     noise = np.random.default_rng(seed)
     return [noise.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]

@@ -48,8 +48,8 @@ class Anomalib:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"anomalib's process ended with code {self._process.wait()}; its error is above.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        return response
 
 
 def prepare_environment(folder: Path) -> Path:

@@ -91,7 +91,7 @@ def few_shot_winclip(folder: Path, normals: torch.Tensor, request: Request) -> n
 METHODS = {"patchcore": patchcore, "padim": padim, "winclip": few_shot_winclip}
 
 
-def answer(folder: Path, request: Request, state: dict[str, Any]) -> Request:
+def respond(folder: Path, request: Request, state: dict[str, Any]) -> Request:
     """Fit on the set's normals, score its images, or time one."""
     method = request["method"]
     images = load_file(folder / f"{request['set']}.safetensors")
@@ -115,15 +115,15 @@ def answer(folder: Path, request: Request, state: dict[str, Any]) -> Request:
 
 
 def main() -> None:
-    """Answer requests until standard input ends; only answers go to standard output."""
+    """Answer requests until standard input ends; only the responses go to standard output."""
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(threads)
-    answers, sys.stdout = sys.stdout, sys.stderr
+    responses, sys.stdout = sys.stdout, sys.stderr
     state: dict[str, Any] = {}
     with torch.inference_mode():
         for line in sys.stdin:
-            answers.write(json.dumps(answer(folder, json.loads(line), state)) + "\n")
-            answers.flush()
+            responses.write(json.dumps(respond(folder, json.loads(line), state)) + "\n")
+            responses.flush()
 
 
 if __name__ == "__main__":

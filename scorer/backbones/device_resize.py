@@ -45,10 +45,10 @@ def resize_on_device(images: torch.Tensor, resize: DeviceResize) -> torch.Tensor
     below, right = height - resize.top - resize.height, width - resize.left - resize.width
     across = _interpolate(images.float(), (images.shape[2], resize.width))  # (B, 3, h, W)
     scaled = _interpolate(across, (resize.height, resize.width))
-    whole = functional.pad(scaled, (resize.left, right, resize.top, below), mode="replicate")
+    padded = functional.pad(scaled, (resize.left, right, resize.top, below), mode="replicate")
     if resize.shown is not None:
-        whole = whole[:, :, resize.shown.rows, resize.shown.columns]
-    tiles = rearrange(whole, "b rgb (r h) (c w) -> (b r c) rgb h w", r=resize.tiles, c=resize.tiles)
+        padded = padded[:, :, resize.shown.rows, resize.shown.columns]
+    tiles = rearrange(padded, "b rgb (r h) (c w) -> (b r c) rgb h w", r=resize.tiles, c=resize.tiles)
     return tiles.to(torch.uint8)
 
 

@@ -67,8 +67,8 @@ class Filterbank:
         planes = torch.einsum("kc,bchw->bkhw", self._opponent, pixels.to(self.device).float() / 255)
         texture = torch.cat([*self._textures(planes[:, :1])], dim=1)
         colour = self._colours(planes[:, 1:]) * self.bank.colour_gain**2
-        answers = torch.cat([texture, colour], dim=1).flatten(2).transpose(1, 2)
-        return answers.sqrt()[None]  # the root limits the effect of a few strong responses
+        responses = torch.cat([texture, colour], dim=1).flatten(2).transpose(1, 2)
+        return responses.sqrt()[None]  # the root limits the effect of a few strong responses
 
     def _textures(self, luma: torch.Tensor) -> Iterator[torch.Tensor]:
         for first in range(self.bank.first_scales):
@@ -102,8 +102,8 @@ class Filterbank:
 def _strengths(plane: torch.Tensor, pairs: torch.Tensor, stride: int = 2) -> torch.Tensor:
     """Return the local strength of each wavelet pair: (N, 1, H, W) to (N, orientations, H / stride, W / stride)."""
     margin = pairs.shape[-1] // 2
-    answers = functional.conv2d(functional.pad(plane, (margin,) * 4, mode="reflect"), pairs, stride=stride)
-    even, odd = answers[:, 0::2], answers[:, 1::2]
+    responses = functional.conv2d(functional.pad(plane, (margin,) * 4, mode="reflect"), pairs, stride=stride)
+    even, odd = responses[:, 0::2], responses[:, 1::2]
     return (even * even + odd * odd + EPSILON).sqrt()
 
 

@@ -169,7 +169,7 @@ class OpenClip:
             return embedding
         # A causal tower's embedding is read at the text's last token and sees nothing after it: padding isn't computed.
         ends = tokens.argmax(dim=1)
-        return self.embed_words(network.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
+        return self.embed_token_embeddings(network.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
 
     @property
     def has_clip_text_tower(self) -> bool:
@@ -185,14 +185,14 @@ class OpenClip:
         tokens = self._tokenizer()(list(texts)).to(self.device)
         return network.token_embedding(tokens), tokens.argmax(dim=1)
 
-    def embed_words(self, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    def embed_token_embeddings(self, token_embeddings: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
         """Embed token embeddings (N, T, W) without positions, each text read at its index in `ends` (N,): (N, E).
 
         Gradients flow to the token embeddings.
         """
         network: Any = self.network
-        length = words.shape[1]
-        states = words + network.positional_embedding[:length]
+        length = token_embeddings.shape[1]
+        states = token_embeddings + network.positional_embedding[:length]
         states = network.transformer(states, attn_mask=network.attn_mask[:length, :length])
         embedded: torch.Tensor = network.ln_final(states)[torch.arange(len(ends)), ends] @ network.text_projection
         return embedded

@@ -62,13 +62,13 @@ def scatter_to_grid(layers: Sequence[torch.Tensor], box: CellBox | None, grid: t
     """
     box = box or CellBox(0, grid[0], 0, grid[1])
     images, width = len(layers[0]), max(layer.shape[2] for layer in layers)
-    whole = layers[0].new_empty(len(layers), images, *grid, width)  # (L, B, rows, columns, D)
-    whole[:, :, : box.top] = 0
-    whole[:, :, box.bottom :] = 0
-    whole[:, :, box.rows, : box.left] = 0
-    whole[:, :, box.rows, box.right :] = 0
+    full_grid = layers[0].new_empty(len(layers), images, *grid, width)  # (L, B, rows, columns, D)
+    full_grid[:, :, : box.top] = 0
+    full_grid[:, :, box.bottom :] = 0
+    full_grid[:, :, box.rows, : box.left] = 0
+    full_grid[:, :, box.rows, box.right :] = 0
     for number, layer in enumerate(layers):
-        inside = whole[number, :, box.rows, box.columns]  # a view
+        inside = full_grid[number, :, box.rows, box.columns]  # a view
         inside[..., : layer.shape[2]] = rearrange(layer, "b (r c) d -> b r c d", r=inside.shape[1])
         inside[..., layer.shape[2] :] = 0
-    return whole.flatten(2, 3)
+    return full_grid.flatten(2, 3)

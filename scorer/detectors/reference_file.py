@@ -38,13 +38,13 @@ def read_references(path: Path, device: str) -> tuple[References, dict[str, str]
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             found: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        ours = _metadata(found[MODEL_ID], found[NORMAL_SCORES], tensors)
+        expected = _metadata(found[MODEL_ID], found[NORMAL_SCORES], tensors)
         scores = tuple(float(score) for score in json.loads(found[NORMAL_SCORES]))
     except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise InvalidReferences(f"{path} is not a whole file of references: {type(error).__name__}: {error}") from error
-    if {name: found.get(name) for name in ours} != ours:
+    if {name: found.get(name) for name in expected} != expected:
         raise InvalidReferences(f"{path} is of another format or was changed since it was written.")
-    metadata = {name: value for name, value in found.items() if name not in ours}
+    metadata = {name: value for name, value in found.items() if name not in expected}
     on_device = {name: tensor.to(device) for name, tensor in tensors.items()}
     return References(found[MODEL_ID], on_device, scores), metadata
 

@@ -88,11 +88,11 @@ def _draw_figure(rows: Sequence[SummaryRow]) -> "Figure":
 def _draw_panel(panel: "Axes", rows: Sequence[SummaryRow], entries: Sequence[MethodOnBackbone]) -> None:
     shots = sorted({row.shots for row in rows})
     for index, entry in enumerate(entries):
-        own = sorted((row for row in rows if row.entry == entry), key=lambda row: row.shots)
+        selected = sorted((row for row in rows if row.entry == entry), key=lambda row: row.shots)
         panel.errorbar(
-            [row.shots * MARKER_SPACING ** (index - len(entries) / 2) for row in own],
-            [100 * row.auroc.mean for row in own],
-            [100 * row.auroc.std for row in own],
+            [row.shots * MARKER_SPACING ** (index - len(entries) / 2) for row in selected],
+            [100 * row.auroc.mean for row in selected],
+            [100 * row.auroc.std for row in selected],
             label=entry.method,
             color=PALETTE[index % len(PALETTE)],
             marker=MARKERS[index % len(MARKERS)],

@@ -102,15 +102,15 @@ def _summary_table(title: str, rows: Sequence[SummaryRow]) -> TextTable:
         "score ms",
     )
     cells = []
-    for entry, own in _by_entry(rows):
-        most_shots = own[-1]
+    for entry, selected in _by_entry(rows):
+        most_shots = selected[-1]
         cells.append(
             (
                 entry.method,
                 entry.backbone,
-                *_cells_by_shots(own, shots, IMAGE_COLUMNS[0][1]),
-                *((f"**{_percent(_mean_auroc(own))}**",) if len(shots) > 1 else ()),
-                *(_mean_over_shots(own, column) for _, column in mean_columns),
+                *_cells_by_shots(selected, shots, IMAGE_COLUMNS[0][1]),
+                *((f"**{_percent(_mean_auroc(selected))}**",) if len(shots) > 1 else ()),
+                *(_mean_over_shots(selected, column) for _, column in mean_columns),
                 f"{most_shots.encode_ms:.1f}",
                 f"{most_shots.fit_ms:.0f}",
                 f"{most_shots.score_ms:.1f}",
@@ -129,8 +129,12 @@ def _dataset_table(name: str, rows: Sequence[SummaryRow]) -> TextTable:
     metrics = (*IMAGE_COLUMNS, *(PIXEL_COLUMNS if any(row.aupro for row in rows) else ()))
     columns = ("method", "backbone", *(f"{title} {count}" for title, _ in metrics for count in shots))
     cells = [
-        (entry.method, entry.backbone, *(cell for _, column in metrics for cell in _cells_by_shots(own, shots, column)))
-        for entry, own in _by_entry(rows)
+        (
+            entry.method,
+            entry.backbone,
+            *(cell for _, column in metrics for cell in _cells_by_shots(selected, shots, column)),
+        )
+        for entry, selected in _by_entry(rows)
     ]
     return TextTable(name, columns, tuple(cells))
 
@@ -148,11 +152,11 @@ def _threshold_table(title: str, rows: Sequence[SummaryRow]) -> TextTable:
         (
             entry.method,
             entry.backbone,
-            *_cells_by_shots(own, shots, lambda row: row.false_reject_rate),
-            *_cells_by_shots(own, shots, lambda row: row.detection_rate),
-            "" if own[-1].log_score_std is None else f"{own[-1].log_score_std:.2f}",
+            *_cells_by_shots(selected, shots, lambda row: row.false_reject_rate),
+            *_cells_by_shots(selected, shots, lambda row: row.detection_rate),
+            "" if selected[-1].log_score_std is None else f"{selected[-1].log_score_std:.2f}",
         )
-        for entry, own in _by_entry(rows)
+        for entry, selected in _by_entry(rows)
     ]
     note = (
         "Good images and anomalies above the threshold, in percent of their kind; the threshold is calibrated on the "
@@ -165,9 +169,9 @@ def _choice_tables(auroc: Mapping[MethodOnBackbone, Mapping[str, float]]) -> Ite
     """Yield a table per backbone with several methods, and one over all backbones if there are several."""
     backbones = list(dict.fromkeys(entry.backbone for entry in auroc))
     for backbone in backbones:
-        own = {entry: by_dataset for entry, by_dataset in auroc.items() if entry.backbone == backbone}
-        if len(own) > 1:
-            yield _choice_table(backbone, choose_leaving_one_out(own))
+        selected = {entry: by_dataset for entry, by_dataset in auroc.items() if entry.backbone == backbone}
+        if len(selected) > 1:
+            yield _choice_table(backbone, choose_leaving_one_out(selected))
     if len(backbones) > 1:
         yield _choice_table("any backbone", choose_leaving_one_out(auroc))
 

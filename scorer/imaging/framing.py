@@ -184,8 +184,8 @@ class Framing:
         rows, columns = _cells(height / CELL_PX), _cells(width / CELL_PX)
         y = (top + (np.arange(rows) + 0.5) / rows * height) / CELL_PX
         x = (left + (np.arange(columns) + 0.5) / columns * width) / CELL_PX
-        seen = _inside(y, 0, grid[0])[:, None] & _inside(x, 0, grid[1])[None, :]
-        return _interpolation(grid[0], y), _interpolation(grid[1], x), ~seen
+        visible = _inside(y, 0, grid[0])[:, None] & _inside(x, 0, grid[1])[None, :]
+        return _interpolation(grid[0], y), _interpolation(grid[1], x), ~visible
 
     def placement(self, height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return top, left, height and width, in pixels, of the whole scaled image within a frame of `size`.

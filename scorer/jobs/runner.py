@@ -110,8 +110,8 @@ class JobRunner:
 
     def _report(self, job: Job, done: int, total: int) -> None:
         with self._database.begin() as session:
-            is_ours = jobs.heartbeat(session, job.id, self._name, self._clock(), done, total)
-        if not is_ours or self._stop.is_set():
+            is_claimed = jobs.heartbeat(session, job.id, self._name, self._clock(), done, total)
+        if not is_claimed or self._stop.is_set():
             raise JobCancelled
 
     def _finish(self, job: Job, result: dict[str, object]) -> None:

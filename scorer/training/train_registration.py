@@ -38,7 +38,7 @@ STEPS_PER_LOG = 100
 SMOOTHING_PASSES = 2
 """How often patches are averaged over 3 × 3 cells before they are compared."""
 
-ALIKE_EVERY = 4
+FOLDER_EVERY = 4
 """Every fourth category comes from a folder of --alike, if there are any."""
 
 
@@ -149,8 +149,8 @@ def make_categories(
     categories = []
     for number in range(config.categories):
         generator = np.random.default_rng([config.seed, number])
-        if folders and number % ALIKE_EVERY == 0:
-            paths = folders[number // ALIKE_EVERY % len(folders)]
+        if folders and number % FOLDER_EVERY == 0:
+            paths = folders[number // FOLDER_EVERY % len(folders)]
             chosen = generator.choice(len(paths), config.views, replace=False)
             images = [pad_edges(Image.open(paths[index]), side, padded_side) for index in chosen]
         else:

@@ -88,8 +88,8 @@ class BatchWriter:
 
     def _store_map(self, scored: Scored) -> str:
         """Store the anomaly map over the whole image as PNG, and return its reference."""
-        whole = scored.recipe.framing.map_to_image(scored.anomaly_map, scored.height, scored.width)
-        return self._images.put(encode_map(whole))
+        full_map = scored.recipe.framing.map_to_image(scored.anomaly_map, scored.height, scored.width)
+        return self._images.put(encode_map(full_map))
 
     def _dead_letters(self, batch: DecidedBatch) -> list[DeadLetter]:
         payloads = self._in_threads(self._images.put, [rejected.message.value for rejected in batch.rejected])

@@ -19,7 +19,7 @@ MAX_ATTEMPTS = 5  # consecutive failures, after which a name is refused
 ATTEMPT_WINDOW = timedelta(minutes=15)
 IDLE_TIMEOUT = timedelta(hours=12)  # a token that is not used for this long expires
 MAX_AGE = timedelta(days=7)  # after creation, used or not
-_SEEN_EVERY = timedelta(minutes=1)
+_SEEN_UPDATE_INTERVAL = timedelta(minutes=1)
 
 
 def authenticate(database: Database, name: str, password: str, at: datetime) -> Actor:
@@ -82,7 +82,7 @@ def touch(session: Session, token: str, at: datetime) -> None:
         update(LoginRow)
         .where(
             LoginRow.token_sha256 == _hash(token),
-            LoginRow.seen_at <= at - _SEEN_EVERY,
+            LoginRow.seen_at <= at - _SEEN_UPDATE_INTERVAL,
             LoginRow.seen_at > at - IDLE_TIMEOUT,
         )
         .values(seen_at=at)

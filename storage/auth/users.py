@@ -108,17 +108,17 @@ def find_actor(session: Session, name: str) -> Actor | None:
     return None if row is None else _user(row).actor
 
 
-def _require_another_admin(session: Session, leaving: User) -> None:
+def _require_another_admin(session: Session, excluded: User) -> None:
     """Raise `InvalidChange` for the last admin.
 
     The admins are locked first, so that of two who remove each other at the same time one fails.
     """
-    if leaving.role is not Role.ADMIN or leaving.disabled_at is not None:
+    if excluded.role is not Role.ADMIN or excluded.disabled_at is not None:
         return
     active_admins = (UserRow.role == str(Role.ADMIN), UserRow.disabled_at.is_(None))
     session.execute(select(UserRow.id).where(*active_admins).order_by(UserRow.id).with_for_update())
     if (session.scalar(select(func.count()).select_from(UserRow).where(*active_admins)) or 0) < 2:
-        raise InvalidChange(f"The last admin is {leaving.name}: make somebody else an admin first.")
+        raise InvalidChange(f"The last admin is {excluded.name}: make somebody else an admin first.")
 
 
 def _user(row: UserRow) -> User:

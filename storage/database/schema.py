@@ -97,9 +97,11 @@ def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
 
 def _require_foreign_keys(connection: Connection, database: str) -> None:
     if connection.dialect.name == "sqlite":
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-        if broken is not None:
-            raise StorageError(f"Migrating {database} would break a reference of its table {broken[0]}: it was undone.")
+        violation = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if violation is not None:
+            raise StorageError(
+                f"Migrating {database} would break a reference of its table {violation[0]}: it was undone."
+            )
 
 
 def _revision(connection: Connection, database: str) -> str | None:

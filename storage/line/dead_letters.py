@@ -54,13 +54,13 @@ def get(session: Session, letter_id: int) -> DeadLetter:
 
 def recent(session: Session, *, replayed: bool | None = None, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
     """Return dead letters, newest first; `replayed` selects those that were or were not replayed."""
-    query = _which(select(*_COLUMNS), replayed).order_by(DeadLetterRow.occurred_at.desc(), DeadLetterRow.id.desc())
+    query = _filtered(select(*_COLUMNS), replayed).order_by(DeadLetterRow.occurred_at.desc(), DeadLetterRow.id.desc())
     return [_letter(row) for row in session.execute(query.limit(limit).offset(offset))]
 
 
 def count(session: Session, *, replayed: bool | None = None) -> int:
     """Return the number of dead letters; `replayed` selects as in `recent`."""
-    return session.scalar(_which(select(func.count()).select_from(DeadLetterRow), replayed)) or 0
+    return session.scalar(_filtered(select(func.count()).select_from(DeadLetterRow), replayed)) or 0
 
 
 def mark_replayed(session: Session, letter_id: int, at: datetime) -> None:
@@ -72,7 +72,7 @@ def mark_replayed(session: Session, letter_id: int, at: datetime) -> None:
 _COLUMNS = columns_of(DeadLetterRow, DeadLetter)
 
 
-def _which(query: Select[Any], replayed: bool | None) -> Select[Any]:
+def _filtered(query: Select[Any], replayed: bool | None) -> Select[Any]:
     if replayed is None:
         return query
     return query.where(DeadLetterRow.replayed_at.is_not(None) if replayed else DeadLetterRow.replayed_at.is_(None))

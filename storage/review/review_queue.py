@@ -106,9 +106,9 @@ def claim(
     `skip` are left out. Two calls at the same time return different frames, on both databases.
     """
     free = or_(ReviewQueueRow.claimed_until.is_(None), ReviewQueueRow.claimed_until <= at)
-    own = and_(ReviewQueueRow.claimed_by == reviewer, ReviewQueueRow.claimed_until > at)
+    own_claim = and_(ReviewQueueRow.claimed_by == reviewer, ReviewQueueRow.claimed_until > at)
     chosen: list[UUID] = []
-    for claimable in (own, free):
+    for claimable in (own_claim, free):
         query = _ordered(_filtered(select(ReviewQueueRow.frame_id), filters), filters).where(claimable)
         if skip:
             query = query.where(ReviewQueueRow.frame_id.not_in(skip))

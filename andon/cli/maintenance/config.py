@@ -53,10 +53,10 @@ def config(
 
 def describe(measurement: EngineMeasurement) -> str:
     """Return one sentence about a measurement of engines."""
-    running = str(measurement.chosen)
-    others = ", ".join(f"{name} {rate:g}" for name, rate in measurement.images_per_s.items() if name != running)
-    beside = f" ({others})" if others else ""
+    chosen = str(measurement.chosen)
+    others = ", ".join(f"{name} {rate:g}" for name, rate in measurement.images_per_s.items() if name != chosen)
+    comparison = f" ({others})" if others else ""
     return (
-        f"{measurement.backbone} on this machine ({measurement.machine}): {running}, "
-        f"{measurement.images_per_s[running]:g} images per second{beside}; measured {measurement.measured_at}."
+        f"{measurement.backbone} on this machine ({measurement.machine}): {chosen}, "
+        f"{measurement.images_per_s[chosen]:g} images per second{comparison}; measured {measurement.measured_at}."
     )

@@ -83,7 +83,7 @@ def kpi(
 
 def json_of(row: "KpiRow") -> dict[str, object]:
     """Return a row as a JSON object; an estimate is three numbers, None where it is unknown."""
-    figures, counted = row.kpis, row.kpis.counts
+    kpis, counted = row.kpis, row.kpis.counts
     flat: dict[str, object] = {
         "group": row.group,
         "station": row.station,
@@ -97,12 +97,12 @@ def json_of(row: "KpiRow") -> dict[str, object]:
         "escaped": counted.escaped,
         "sampled_good": counted.sampled_good,
         "sampled_defects": counted.sampled_defects,
-        "first_pass_yield": figures.first_pass_yield,
-        "flagged_ppm": figures.flagged_ppm,
-        "dpmo": figures.dpmo,
+        "first_pass_yield": kpis.first_pass_yield,
+        "flagged_ppm": kpis.flagged_ppm,
+        "dpmo": kpis.dpmo,
     }
     for name in ESTIMATES:
-        estimate: Estimate | None = getattr(figures, name)
+        estimate: Estimate | None = getattr(kpis, name)
         flat[name] = None if estimate is None else estimate.value
         flat[f"{name}_low"] = None if estimate is None else estimate.low
         flat[f"{name}_high"] = None if estimate is None else estimate.high
@@ -121,16 +121,16 @@ def write_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def _cells(row: "KpiRow") -> tuple[object, ...]:
-    figures = row.kpis
+    kpis = row.kpis
     return (
         row.group,
-        figures.counts.frames,
-        figures.counts.flagged,
-        None if figures.first_pass_yield is None else f"{figures.first_pass_yield:.2%}",
-        None if figures.flagged_ppm is None else f"{figures.flagged_ppm:,.0f}",
-        None if figures.dpmo is None else f"{figures.dpmo:,.0f}",
-        percent(figures.false_reject_rate),
-        percent(figures.escape_rate),
+        kpis.counts.frames,
+        kpis.counts.flagged,
+        None if kpis.first_pass_yield is None else f"{kpis.first_pass_yield:.2%}",
+        None if kpis.flagged_ppm is None else f"{kpis.flagged_ppm:,.0f}",
+        None if kpis.dpmo is None else f"{kpis.dpmo:,.0f}",
+        percent(kpis.false_reject_rate),
+        percent(kpis.escape_rate),
     )
 
 

@@ -88,7 +88,8 @@ def set_by_hand(
     with authentication.authenticated_session(context) as (session, actor):
         new_threshold = thresholds.set_manually(session, actor, station, value, reason, utc_now(), model)
     output.print_result(
-        f"Frames of {station} that score above {new_threshold.value:.6g} are flagged; running scorers apply it within seconds."
+        f"Frames of {station} that score above {new_threshold.value:.6g} are flagged; running scorers apply it "
+        "within seconds."
     )
 
 

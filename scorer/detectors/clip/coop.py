@@ -47,8 +47,9 @@ class LearnablePrompts:
         opening = f"{PLACEHOLDER} " * length
         texts = [opening + template.format(name) for name in names for template in CLASS_TEMPLATES]
         with torch.no_grad():
-            words, self._ends = towers.embed_tokens(texts)
-        self._words = words[:, : int(self._ends.max()) + 1]  # (2 N, T, W); tokens after a text's end have no effect
+            token_embeddings, self._ends = towers.embed_tokens(texts)
+        # (2 N, T, W); tokens after a text's end have no effect
+        self._token_embeddings = token_embeddings[:, : int(self._ends.max()) + 1]
         self._towers = towers
         self._length = length
 
@@ -64,10 +65,12 @@ class LearnablePrompts:
         """
         classes = len(CLASS_TEMPLATES)
         rows = torch.tensor([classes * noun + number for noun in nouns for number in range(classes)])
-        fixed = self._words[rows]  # (2 n, T, W)
+        fixed = self._token_embeddings[rows]  # (2 n, T, W)
         learned = context.expand(classes, -1, -1).repeat(len(nouns), 1, 1)  # (2 n, M, W)
-        words = torch.cat([fixed[:, :1], learned, fixed[:, 1 + self._length :]], dim=1)
-        return to_unit_length(self._towers.embed_words(words, self._ends[rows])).view(len(nouns), classes, -1)
+        token_embeddings = torch.cat([fixed[:, :1], learned, fixed[:, 1 + self._length :]], dim=1)
+        return to_unit_length(self._towers.embed_token_embeddings(token_embeddings, self._ends[rows])).view(
+            len(nouns), classes, -1
+        )
 
 
 @dataclass(frozen=True, slots=True)

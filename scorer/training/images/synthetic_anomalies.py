@@ -57,7 +57,7 @@ def cut_paste(generator: np.random.Generator, image: RgbImage) -> SyntheticAnoma
         layer, stencil = layer.rotate(degrees, expand=True), stencil.rotate(degrees, expand=True)
     row = int(generator.integers(0, max(1, height - layer.height)))
     column = int(generator.integers(0, max(1, width - layer.width)))
-    mask = np.asarray(_place(stencil, (height, width), row, column)) > 0
+    mask = np.asarray(_paste_at(stencil, (height, width), row, column)) > 0
     pasted = Image.fromarray(image)
     pasted.paste(layer, (column, row), stencil)
     return SyntheticAnomaly(np.array(pasted), mask)
@@ -82,11 +82,11 @@ def scratch(generator: np.random.Generator, image: RgbImage) -> SyntheticAnomaly
     height, width, _ = image.shape
     side = min(height, width)
     layer = Image.new("L", (width, height), 0)
-    pencil = ImageDraw.Draw(layer)
+    draw = ImageDraw.Draw(layer)
     for _ in range(int(generator.integers(1, 4))):
         start = generator.uniform(0, width), generator.uniform(0, height)
         path = random_path(generator, start, side, max_bend=0.5, min_step=0.02, max_segments=13)
-        pencil.line(path, fill=255, width=max(1, round(generator.uniform(0.004, 0.02) * side)))
+        draw.line(path, fill=255, width=max(1, round(generator.uniform(0.004, 0.02) * side)))
     softened = layer.filter(ImageFilter.GaussianBlur(float(generator.uniform(0, 1.5))))
     strength = np.asarray(softened, np.float32)[..., None] / 255
     tone = generator.uniform(0, 255, 3 if generator.random() < 0.3 else 1)
@@ -128,14 +128,14 @@ def perlin_noise(generator: np.random.Generator, size: tuple[int, int], cells: i
     return noise
 
 
-def _ease(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return share**3 * (share * (share * 6 - 15) + 10)
+def _ease(fraction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return fraction**3 * (fraction * (fraction * 6 - 15) + 10)
 
 
-def _place(stencil: Image.Image, size: tuple[int, int], row: int, column: int) -> Image.Image:
-    whole = Image.new("L", (size[1], size[0]), 0)
-    whole.paste(stencil, (column, row))
-    return whole
+def _paste_at(stencil: Image.Image, size: tuple[int, int], row: int, column: int) -> Image.Image:
+    canvas = Image.new("L", (size[1], size[0]), 0)
+    canvas.paste(stencil, (column, row))
+    return canvas
 
 
 def _invert_middle(image: RgbImage) -> SyntheticAnomaly:

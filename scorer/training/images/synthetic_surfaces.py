@@ -62,17 +62,17 @@ def repeated_motif(generator: np.random.Generator, side: int) -> GreyField:
     """Return one motif repeated in rows and columns: pins, pads, holes, tablets in a blister."""
     across, down = int(generator.integers(1, 9)), int(generator.integers(1, 9))
     image = Image.new("L", (side, side), int(generator.integers(0, 256)))
-    pencil = ImageDraw.Draw(image)
+    draw = ImageDraw.Draw(image)
     width, height = side / across, side / down
     left, top = generator.uniform(0.05, 0.4, 2)
     shape, fill, inner = generator.random() < 0.5, int(generator.integers(0, 256)), int(generator.integers(0, 256))
     for row in range(down):
         for column in range(across):
             box = [(column + left) * width, (row + top) * height, (column + 1 - left) * width, (row + 1 - top) * height]
-            (pencil.ellipse if shape else pencil.rectangle)(box, fill=fill, outline=inner)
+            (draw.ellipse if shape else draw.rectangle)(box, fill=fill, outline=inner)
             if generator.random() < 0.9:
                 x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-                pencil.ellipse([x - width / 9, y - height / 9, x + width / 9, y + height / 9], fill=inner)
+                draw.ellipse([x - width / 9, y - height / 9, x + width / 9, y + height / 9], fill=inner)
     return np.asarray(image, np.float32) / np.float32(255)
 
 
@@ -124,14 +124,14 @@ def add_blemishes(generator: np.random.Generator, image: Image.Image) -> Image.I
     side = min(image.size)
     for _ in range(int(generator.integers(_MIN_BLEMISHES, _MAX_BLEMISHES + 1))):
         layer = Image.new("L", image.size, 0)
-        pencil = ImageDraw.Draw(layer)
+        draw = ImageDraw.Draw(layer)
         x, y = generator.uniform(0, image.size[0]), generator.uniform(0, image.size[1])
         if generator.random() < 0.6:
             path = random_path(generator, (x, y), side, max_bend=0.6, min_step=0.01, max_segments=14)
-            pencil.line(path, fill=255, width=int(generator.integers(1, 5)))
+            draw.line(path, fill=255, width=int(generator.integers(1, 5)))
         else:
             across, down = np.exp(generator.uniform(np.log(0.01), np.log(0.15), 2)) * side
-            pencil.ellipse([x - across, y - down, x + across, y + down], fill=255)
+            draw.ellipse([x - across, y - down, x + across, y + down], fill=255)
         soft = layer.filter(ImageFilter.GaussianBlur(float(generator.uniform(0, 2))))
         strength = generator.uniform(0.15, 1)
         colour = (

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from benchmarks.accuracy.student import measure, read_pictures, read_split, tokens_of
+from benchmarks.accuracy.student import measure, read_images, read_split, tokens_of
 from scorer.backbones.teacher_networks import MOBILENET_FILE, RESNET_FILE, load_teachers, pad_same
 from scorer.backbones.tiny import TinyNetwork, load_tiny
 from scorer.training.distillation.pool import DistillationPool, write_shard
@@ -255,7 +255,7 @@ def test_the_real_teachers_reach_their_known_auroc_on_aliens() -> None:
     def network(images: torch.Tensor) -> list[torch.Tensor]:
         return [teacher(images).flatten(2).transpose(1, 2) for teacher in teachers]
 
-    tokens = [tokens_of(network, read_pictures(paths)) for paths in (split.pool, split.tested)]
+    tokens = [tokens_of(network, read_images(paths)) for paths in (split.pool, split.tested)]
     by_shots = measure(tokens[0], tokens[1], split.labels, draws=4)
 
     resnet, mobilenet, both = np.mean([np.mean(draws, axis=0) for draws in by_shots.values()], axis=0)

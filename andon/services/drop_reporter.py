@@ -1,7 +1,7 @@
 """Reports the frames that a producer dropped to the database, so that the dashboard shows them; no count is lost.
 
 The producer counts dropped frames in a metric. The reporter turns the metric's growth into rows, one per station,
-reason and hour. Rows that the database does not have yet are also in a file beside the spool, for the next start.
+reason and hour. Rows that the database does not have yet are also in a file next to the spool, for the next start.
 """
 
 import json

@@ -63,7 +63,7 @@ def _load(folder: WeightsStore, stored: StoredWeights, settings: ScorerSettings,
     options = engine_options(settings, card.model, stored.sha256)
 
     def build(config: EngineConfig) -> OpenClip:
-        copied = deepcopy(network) if config.precision == "bf16" else network  # which becomes another network
+        copied = deepcopy(network) if config.precision == "bf16" else network  # it is converted in place
         return OpenClip(copied, chosen, device, config.precision, config.engine, options)
 
     def tokens_of(config: EngineConfig) -> Tokens:

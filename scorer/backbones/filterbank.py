@@ -1,7 +1,7 @@
 """A backbone without learned weights: oriented wavelets, twice, as in a scattering transform (Bruna and Mallat 2013).
 
 The strength of each orientation at each scale, and how that strength itself varies in orientation and scale, are
-averaged over every patch; a little opponent colour goes beside it. Nothing is trained and nothing is downloaded.
+averaged over every patch, with a few opponent-colour features. Nothing is trained and nothing is downloaded.
 """
 
 import math

@@ -129,7 +129,7 @@ def load_timm(settings: ScorerSettings, device: torch.device) -> TimmVit:
     options = engine_options(settings, stored.card.name, contents)
 
     def build(config: EngineConfig) -> TimmVit:
-        copied = deepcopy(network) if config.precision == "bf16" else network  # which becomes another network
+        copied = deepcopy(network) if config.precision == "bf16" else network  # it is converted in place
         return TimmVit(
             copied, stored.card.name, blocks, device, config.precision, stored.sha256, config.engine, options
         )

@@ -4,7 +4,7 @@ Defard, Setkov, Loesch and Audigier, "PaDiM: a Patch Distribution Modeling Frame
 Localization", ICPR 2020, arXiv 2011.08785.
 
 Layers stand side by side, and a random choice of all their channels is used. The covariance of K normals has at most
-K − 1 directions, beside the constant that keeps it invertible; so no matrix is inverted: a distance is how far a patch
+K − 1 directions, besides the constant that keeps it invertible; so no matrix is inverted: a distance is how far a patch
 deviates along those directions, each divided by its own variance, and off them, divided by the constant. The distance
 of each normal to the Gaussians of the others follows in closed form (docs/adr/0022). The map is smoothed slightly; the
 image score is its largest value.

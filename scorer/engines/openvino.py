@@ -98,7 +98,7 @@ class _InferRequests:
 def run_requests(requests: Sequence[Any], buffers: Sequence[Sequence[Any]]) -> None:
     """Let each request read an image from its first buffer and write its outputs to the others.
 
-    All are started before the first is waited for, so that no core waits for Python between two of them. All that were
+    All are started before the first is waited for, so that no core is idle between two of them. All that were
     started are waited for even after an error: they write to memory that belongs to the caller again after this.
 
     Raises:

@@ -1,7 +1,7 @@
 """Anomaly maps as small PNG files that any viewer shows and that are decoded to numbers.
 
 An 8-bit greyscale PNG: level 0 marks pixels without a value, levels 1 to 255 are evenly spaced from `andon-map-low` to
-`andon-map-high`, two decimal numbers in tEXt chunks beside `andon-map` = ``1``, the version of this format.
+`andon-map-high`, two decimal numbers in tEXt chunks next to `andon-map` = ``1``, the version of this format.
 """
 
 import io

@@ -1,7 +1,7 @@
 """Train `andon-tiny` from its two teachers: `python -m scorer.training.distillation.train --photos DIR --teachers DIR
 --out FILE`.
 
-It resumes from the checkpoint beside FILE, and writes FILE (safetensors, fp16, averaged weights) at every checkpoint.
+It resumes from the checkpoint next to FILE, and writes FILE (safetensors, fp16, averaged weights) at every checkpoint.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def main() -> None:
         "--branch-only", type=float, default=_DEFAULTS.branch_only, help="fraction of them for the branch alone, 0 to 1"
     )
     parser.add_argument(
-        "--pool", type=Path, help="folder of images and maps, 100 MB per shard; beside --out by default"
+        "--pool", type=Path, help="folder of images and maps, 100 MB per shard; next to --out by default"
     )
     parser.add_argument("--shards", type=int, default=_DEFAULTS.shards, help="shards of 256 images to make in all")
     parser.add_argument("--threads", type=int, default=1, help="cores for the student; the teachers take one more")

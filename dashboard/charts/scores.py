@@ -271,8 +271,7 @@ def _level(threshold: float, palette: Palette, *, label: bool, axis: str = "yAxi
 
 
 def _bar_colour(low: float, high: float, threshold: float | None, palette: Palette) -> str:
-    is_flagged = threshold is not None and decide_bin(low, high, threshold) == "flag"
-    return palette.flag if is_flagged else palette.accent
+    return palette.flag if threshold is not None and decide_bin(low, high, threshold) == "flag" else palette.accent
 
 
 def _score_axis(bins: Histogram, threshold: float | None) -> Option:

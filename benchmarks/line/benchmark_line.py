@@ -20,7 +20,7 @@ from ingest.bus.protocol import Bus, Message
 from ingest.bus.registry import open_bus
 from ingest.frame import Frame, mint_frame_id
 from ingest.settings import IngestSettings
-from scorer.backbones import clip_loader, openclip
+from scorer.backbones import clip_architecture, clip_loader
 from scorer.backbones.weights.import_openclip import ImportOptions, import_file
 from scorer.backbones.weights.store import WeightsStore
 from scorer.detectors import registry
@@ -183,7 +183,7 @@ def random_clip_weights(settings: ScorerSettings) -> Iterator[ScorerSettings]:
     with TemporaryDirectory() as temporary:
         torch.manual_seed(0)
         checkpoint = Path(temporary) / "random.pt"
-        torch.save(openclip.build_network(openclip.find_architecture(model)).state_dict(), checkpoint)
+        torch.save(clip_architecture.build_network(clip_architecture.find_architecture(model)).state_dict(), checkpoint)
         import_file(WeightsStore(Path(temporary) / "weights"), checkpoint, ImportOptions(model, "random", None))
         checkpoint.unlink()
         yield settings.model_copy(update={"weights_path": Path(temporary) / "weights"})

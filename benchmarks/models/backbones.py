@@ -145,11 +145,11 @@ def load_with_random_weights(
         network = build_timm(name.removeprefix("timm/"))
         return TimmVit(network, name, select_blocks("", depth_of(network), name), device, precision), network
     if name.startswith("openclip/"):
-        from scorer.backbones import openclip
+        from scorer.backbones import clip_architecture, openclip
         from scorer.backbones.block_selection import select_blocks
 
-        chosen = openclip.find_architecture(*name.removeprefix("openclip/").split(":"))
-        towers = openclip.OpenClip(openclip.build_network(chosen), chosen, device, precision)
+        chosen = clip_architecture.find_architecture(*name.removeprefix("openclip/").split(":"))
+        towers = openclip.OpenClip(clip_architecture.build_network(chosen), chosen, device, precision)
         visual: torch.nn.Module = towers.network.visual  # type: ignore[assignment]
         return openclip.OpenClipPatches(towers, select_blocks("", towers.blocks, name), None), visual
     from scorer.backbones.tiny import NAME, load_tiny

@@ -63,7 +63,7 @@ class WeightsStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def listed(self) -> list[StoredWeights]:
+    def list_all(self) -> list[StoredWeights]:
         """Return every file with a card, sorted by name; raises `InvalidWeights` for a file cut short."""
         found = [
             stored for path in sorted(self.path.glob("*.safetensors")) if (stored := _read_stored(path)) is not None

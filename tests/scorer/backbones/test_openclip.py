@@ -78,7 +78,7 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor_are_named() -> None:
 
 
 def test_an_unknown_model_is_told_with_those_near_it() -> None:
-    with pytest.raises(ModelUnavailable, match=r"knows no model ViT-B-16-plus-24; near it are .*ViT-B-16-plus-240"):
+    with pytest.raises(ModelUnavailable, match=r"no model ViT-B-16-plus-24; similar names are .*ViT-B-16-plus-240"):
         find_architecture("ViT-B-16-plus-24")
 
 

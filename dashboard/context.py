@@ -75,7 +75,7 @@ class PageContext:
         with self.database.read() as session:
             yield session
 
-    def may(self, action: Action) -> bool:
+    def is_allowed(self, action: Action) -> bool:
         """Return whether to enable the control of an action; storage alone enforces the permission."""
         return rights.is_allowed(self.actor, action)
 

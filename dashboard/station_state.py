@@ -51,7 +51,7 @@ def station_state(
     if silence_s <= station.settings.stale_after_s:
         if has_active_set:
             return StationState("running", "good", "check_circle", "Running")
-        return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames pass without a verdict.")
+        return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames are not scored.")
     if not workers:
         return StationState(
             "no_scorer", "bad", "power_off", "No scorer running", "Frames may be waiting, but no scorer reads them."

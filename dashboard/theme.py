@@ -16,60 +16,57 @@ class Palette:
     name: str
     background: str
     surface: str
-    well: str  # behind images
+    image_background: str
     border: str
-    ink: str
-    quiet: str
+    text: str
+    secondary_text: str
     accent: str
-    band: str
     good: str
-    good_wash: str
+    good_tint: str
     flag: str
-    flag_wash: str
+    flag_tint: str
     bad: str
-    bad_wash: str
+    bad_tint: str
     idle: str
-    idle_wash: str
+    idle_tint: str
 
 
 LIGHT = Palette(
     name="light",
     background="#f3f5f7",
     surface="#ffffff",
-    well="#e6eaee",
+    image_background="#e6eaee",
     border="#d8dee5",
-    ink="#17212b",
-    quiet="#5a6876",
+    text="#17212b",
+    secondary_text="#5a6876",
     accent="#1f6aa5",
-    band="#1f6aa522",
     good="#09726d",
-    good_wash="#e0f3f1",
+    good_tint="#e0f3f1",
     flag="#a25000",
-    flag_wash="#fdeedb",
+    flag_tint="#fdeedb",
     bad="#b3202c",
-    bad_wash="#fbe3e4",
+    bad_tint="#fbe3e4",
     idle="#5a6876",
-    idle_wash="#e9edf1",
+    idle_tint="#e9edf1",
 )
 
 DARK = Palette(
     name="dark",
     background="#0d1217",
     surface="#151c23",
-    well="#0a0e12",
+    image_background="#0a0e12",
     border="#27323d",
-    ink="#e6ebf0",
-    quiet="#93a1af",
+    text="#e6ebf0",
+    secondary_text="#93a1af",
     accent="#62aee6",
-    band="#62aee626",
     good="#3cc4b6",
-    good_wash="#10302f",
+    good_tint="#10302f",
     flag="#f5a742",
-    flag_wash="#38280f",
+    flag_tint="#38280f",
     bad="#ff7b7b",
-    bad_wash="#41191d",
+    bad_tint="#41191d",
     idle="#93a1af",
-    idle_wash="#212a33",
+    idle_tint="#212a33",
 )
 
 

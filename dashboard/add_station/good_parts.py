@@ -62,7 +62,7 @@ def good_parts_step(page: PageContext, station: Station) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         is_valid = MIN_IMAGES <= total <= MAX_IMAGES
         if st.button(
-            "Continue", type="primary", icon=":material/arrow_forward:", disabled=not is_valid, key="parts-done"
+            "Continue", type="primary", icon=":material/arrow_forward:", disabled=not is_valid, key="store-good-parts"
         ):
             store(page, station, uploads, frames)
         st.caption(describe_total(total))
@@ -121,7 +121,7 @@ def choose_frames(page: PageContext, station: Station) -> list[NormalImage]:
     if not newest:
         st.markdown("No frame has arrived yet. Frames sent to this station wait here. Send some with:")
         st.code(f"andon produce {station.name} --source folder:PATH", language="bash", wrap_lines=True)
-        st.button("Refresh", icon=":material/refresh:", key="look-again")
+        st.button("Refresh", icon=":material/refresh:", key="refresh-frames")
         return []
     verb = "is" if waiting == 1 else "are"
     st.caption(

@@ -36,7 +36,7 @@ REFRESH_EVERY_S = 2.0
 def add_station_page(page: PageContext) -> None:
     """Draw the current step."""
     st.title("Add a station")
-    if not page.may("station.add"):
+    if not page.is_allowed("station.add"):
         st.info("Adding a station needs the role engineer.", icon=":material/lock:")
         return
     mutations.show_outcome()
@@ -93,7 +93,7 @@ def name_step(page: PageContext) -> None:
             st.markdown("Or continue with a station that has no normal set yet:")
             with st.container(horizontal=True):
                 for other in unfinished:
-                    st.button(other, key=f"go-on-{other}", on_click=continue_with, args=(other,))
+                    st.button(other, key=f"continue-with-{other}", on_click=continue_with, args=(other,))
 
 
 def add(page: PageContext, name: str, object_name: str) -> None:
@@ -117,7 +117,9 @@ def rate_step(page: PageContext, station: Station, draft: NormalSet) -> None:
     with st.container(border=True, key="card-wizard"):
         st.html(elements.heading(f"{station.name}: {formatting.plural(len(draft.images), 'good part')}"))
         with st.grid("auto", min_column_width=88, gap="xxsmall", key="images-chosen"):
-            image_grid.bare_images(page, [(image.reference, f"Good part {image.name}") for image in draft.images])
+            image_grid.images_without_captions(
+                page, [(image.reference, f"Good part {image.name}") for image in draft.images]
+            )
         rate = st.select_slider(
             "False-reject rate: how many good parts may be flagged?",
             RATES,
@@ -130,7 +132,7 @@ def rate_step(page: PageContext, station: Station, draft: NormalSet) -> None:
             if st.button("Back", icon=":material/arrow_back:", key="back"):
                 good_parts.request()
                 st.rerun()
-            if st.button("Start inspection", type="primary", icon=":material/play_arrow:", key="begin"):
+            if st.button("Start inspection", type="primary", icon=":material/play_arrow:", key="start-inspection"):
                 start(page, station, draft, rate)
 
 

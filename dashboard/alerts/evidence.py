@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from alerts.statistics.control_charts import ewma, individuals
 from dashboard import formatting
 from dashboard.alerts import effective_rules
-from dashboard.charts import in_control, quality, scores
+from dashboard.charts import control_charts, echarts, in_control, kpi_charts, scores
+from dashboard.charts.echarts import Option
 from dashboard.charts.in_control import InControlPeriod
-from dashboard.charts.scores import Option
 from dashboard.theme import Palette
 from storage.alerts import alert_rules
 from storage.alerts.alerts import Alert
@@ -52,34 +52,34 @@ def read(
     if alert.rule in DRIFT_RULES and alert.station_id is not None:
         return _drift(session, alert, alert.station_id, zone, now, palette)
     settings = alert_rules.list_all(session)
-    return numbers(alert, effective_rules.parameters(settings, alert.station_id, alert.rule), palette)
+    return bar_evidence(alert, effective_rules.parameters(settings, alert.station_id, alert.rule), palette)
 
 
-def numbers(alert: Alert, parameters: Mapping[str, Any], palette: Palette) -> Evidence:
+def bar_evidence(alert: Alert, parameters: Mapping[str, Any], palette: Palette) -> Evidence:
     """Return the numbers of an alert as bars against the rule's limit."""
-    facts, limit, unit = alert.evidence, None, ""
+    evidence, limit, unit = alert.evidence, None, ""
     if alert.rule == "dead_letter_burst":
-        values = {str(reason): float(count) for reason, count in dict(facts.get("reasons", {})).items()}
-        title = f"Dead letters in {formatting.duration(float(facts.get('window_s', 0)))}, by reason"
+        values = {str(reason): float(count) for reason, count in dict(evidence.get("reasons", {})).items()}
+        title = f"Dead letters in {formatting.duration(float(evidence.get('window_s', 0)))}, by reason"
     elif alert.rule == "growing_lag":
-        values = {"before": float(facts.get("lag_before", 0)), "now": float(facts.get("lag", 0))}
+        values = {"before": float(evidence.get("lag_before", 0)), "now": float(evidence.get("lag", 0))}
         title, limit = "Frames that wait for a scorer", parameters.get("frames")
     elif alert.rule == "disk_nearly_full":
-        values = {str(name): round(100 * float(share), 1) for name, share in facts.items()}
+        values = {str(name): round(100 * float(share), 1) for name, share in evidence.items()}
         title, unit, limit = "Disk usage", "%", 100 * float(parameters.get("limit", 1.0))
     elif alert.rule == "old_normal_set":
-        values = {"age": float(facts.get("days", 0))}
+        values = {"age": float(evidence.get("days", 0))}
         title, unit, limit = "Age of the active normal set", "days", parameters.get("days")
     else:
         values = {
             str(name): float(value)
-            for name, value in facts.items()
+            for name, value in evidence.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         title = "Values that raised the alert"
     if not values:
         return Evidence(title, None, "This alert has no numbers.")
-    return Evidence(title, quality.bars(values, unit, limit, palette), f"{title}: {values}")
+    return Evidence(title, kpi_charts.bars(values, unit, limit, palette), f"{title}: {values}")
 
 
 def window(alert: Alert, now: datetime) -> tuple[datetime, datetime, timedelta]:
@@ -99,9 +99,9 @@ def with_alert_shaded(option: Option, alert: Alert, until: datetime, palette: Pa
     end = min(alert.resolved_at or until, until)
     area = {
         "silent": True,
-        "itemStyle": {"color": palette.flag_wash, "opacity": 0.55},
+        "itemStyle": {"color": palette.flag_tint, "opacity": 0.55},
         "label": {"show": True, "position": "insideTopLeft", "formatter": "alert", "color": palette.flag},
-        "data": [[{"xAxis": scores.milliseconds(alert.opened_at)}, {"xAxis": scores.milliseconds(end)}]],
+        "data": [[{"xAxis": echarts.milliseconds(alert.opened_at)}, {"xAxis": echarts.milliseconds(end)}]],
     }
     first, *others = option["series"]
     return option | {"series": [first | {"markArea": area}, *others]}
@@ -142,10 +142,10 @@ def _drift(session: Session, alert: Alert, station_id: int, zone: tzinfo, now: d
         return Evidence(title, None, data)
     times = [formatting.clock(frame.captured_at, now, zone) for frame in data.frames]
     if is_individuals:
-        option = quality.individuals(individuals(data.log_scores, data.process), data.process, times, palette)
+        option = control_charts.individuals(individuals(data.log_scores, data.process), data.process, times, palette)
     else:
         process = data.process.corrected_for_sample_size()  # the limits that the drift rule uses
         average = ewma(data.log_scores, process, float(parameters["ewma_weight"]), float(parameters["ewma_width"]))
-        option = quality.ewma(average, times, palette)
+        option = control_charts.ewma(average, times, palette)
     index = bisect_left(data.frames, alert.opened_at, key=lambda frame: frame.captured_at)
-    return Evidence(title, quality.with_alert_at(option, min(index, len(times) - 1), palette), title)
+    return Evidence(title, control_charts.with_alert_at(option, min(index, len(times) - 1), palette), title)

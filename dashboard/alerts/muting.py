@@ -33,7 +33,7 @@ def active_mutes(page: PageContext, by_name: Mapping[str, Station], mutes: Mappi
             st.button(
                 "End mute",
                 key=f"unmute-{station.id}",
-                disabled=not page.may("alert.unmute"),
+                disabled=not page.is_allowed("alert.unmute"),
                 on_click=unmute,
                 args=(page, name),
             )
@@ -58,7 +58,7 @@ def mute_form(page: PageContext, stations: Sequence[str]) -> None:
         duration = st.selectbox("For", list(DURATIONS), width=170)
         reason = st.text_input("Reason", placeholder="lamp replacement", max_chars=500)
         submitted = st.form_submit_button(
-            "Mute", icon=":material/notifications_paused:", disabled=not page.may("alert.mute")
+            "Mute", icon=":material/notifications_paused:", disabled=not page.is_allowed("alert.mute")
         )
     if submitted:
         mute(page, station, reason, page.now() + DURATIONS[duration])

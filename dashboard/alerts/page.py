@@ -24,7 +24,7 @@ ALL_STATIONS, LINE = "All stations", "The line itself"
 OPEN = "Open"
 FILTERS: Mapping[str, Sequence[AlertState]] = {OPEN: ("opened", "acknowledged"), "Resolved": ("resolved",), "All": ()}
 REFRESH_EVERY_S = 4.0
-MAX_OF_LINE = 1000  # newest alerts among which those of the line are searched
+MAX_LINE_ALERTS = 1000  # newest alerts among which those of the line are searched
 
 
 def alerts_page(page: PageContext) -> None:
@@ -39,7 +39,7 @@ def alerts_page(page: PageContext) -> None:
             list(FILTERS),
             default=OPEN,
             required=True,
-            key="alerts",
+            key="state",
             bind="query-params",
             label_visibility="collapsed",
             on_change=back_to_first_page,
@@ -47,7 +47,7 @@ def alerts_page(page: PageContext) -> None:
         scope = st.selectbox(
             "Station",
             [ALL_STATIONS, LINE, *by_name],
-            key="of",
+            key="scope",
             bind="query-params",
             label_visibility="collapsed",
             width=260,
@@ -56,10 +56,10 @@ def alerts_page(page: PageContext) -> None:
     mutations.show_outcome()
     muting.active_mutes(page, by_name, active_mutes)
     draw_live(page, list_and_detail, REFRESH_EVERY_S, states or OPEN, scope or ALL_STATIONS, by_name)
-    if page.may("alert.mute") and by_name:
+    if page.is_allowed("alert.mute") and by_name:
         with st.expander("Mute a station during maintenance", icon=":material/notifications_paused:"):
             muting.mute_form(page, list(by_name))
-    if page.may("channel.test"):
+    if page.is_allowed("channel.test"):
         with st.expander("Notification channels", icon=":material/send:"):
             channel_settings.channel_list(page)
 
@@ -76,23 +76,23 @@ def list_and_detail(page: PageContext, states: str, scope: str, by_name: Mapping
     mutations.show_outcome()
     with page.read() as session:
         station_id = by_name[scope].id if scope in by_name else None
-        total, listed = list_alerts(session, states, station_id, only_line=scope == LINE)
-        selected = selected_alert(session, listed)
+        total, listed_alerts = list_alerts(session, states, station_id, only_line=scope == LINE)
+        selected = selected_alert(session, listed_alerts)
         if selected is not None:
             sent = notifications.recent(session, alert_id=selected.id)
             channel_names = {channel.id: channel.name for channel in channels.list_all(session)}
             shown = evidence.read(session, selected, list(names), now, page.time_zone, page.palette)
-    if not listed and selected is None:
-        st.success(nothing_listed(states, scope), icon=":material/notifications_off:")
+    if not listed_alerts and selected is None:
+        st.info(nothing_listed(states, scope), icon=":material/notifications_off:")
         return
     left, right = st.columns([5, 8], gap="small")
     with left, st.container(key="alerts-list", gap="xsmall"):
-        for alert in listed:
+        for alert in listed_alerts:
             with st.container(key=f"alert-item-{alert.id}"):
                 alert_scope = names.get(alert.station_id or 0, alert_html.LINE)
                 is_selected = selected is not None and alert.id == selected.id
                 st.html(alert_html.list_item(alert, alert_scope, now, selected=is_selected))
-                st.button(f"Show alert {alert.id}", key=f"look-{alert.id}", on_click=select, args=(alert.id,))
+                st.button(f"Show alert {alert.id}", key=f"show-alert-{alert.id}", on_click=select, args=(alert.id,))
         if total > PAGE_SIZE:
             st.pagination(-(-total // PAGE_SIZE), key=PAGE, max_visible_pages=5)
         st.caption(formatting.plural(total, "alert"))
@@ -122,7 +122,7 @@ def list_alerts(session: Session, states: str, station_id: int | None, *, only_l
         unresolved = alert_html.by_urgency(alerts.unresolved(session, station_id))
         return page_of([alert for alert in unresolved if not only_line or alert.station_id is None])
     if only_line:
-        newest = alerts.recent(session, states=FILTERS[states], limit=MAX_OF_LINE)
+        newest = alerts.recent(session, states=FILTERS[states], limit=MAX_LINE_ALERTS)
         return page_of([alert for alert in newest if alert.station_id is None])
     total = alerts.count(session, station_id, states=FILTERS[states])
     offset = (page_number(total) - 1) * PAGE_SIZE
@@ -140,15 +140,15 @@ def page_number(total: int) -> int:
     return min(int(st.session_state.get(PAGE, 1)), max(1, -(-total // PAGE_SIZE)))
 
 
-def selected_alert(session: Session, listed: Sequence[Alert]) -> Alert | None:
-    """Return the alert that the address names, listed or not, else the first of the list."""
+def selected_alert(session: Session, listed_alerts: Sequence[Alert]) -> Alert | None:
+    """Return the alert that the address names, on this page of the list or not, else the first of the list."""
     named = st.query_params.get(ALERT, "")
     if named.isdecimal() and len(named) < 10:
         try:
             return alerts.get(session, int(named))
         except NotFound:
             pass  # an old link: the first alert of the list is shown
-    return listed[0] if listed else None
+    return listed_alerts[0] if listed_alerts else None
 
 
 def select(alert_id: int) -> None:
@@ -158,20 +158,22 @@ def select(alert_id: int) -> None:
 
 def nothing_listed(states: str, scope: str) -> str:
     """Return why the list is empty."""
-    where = "" if scope == ALL_STATIONS else f" for {'the line' if scope == LINE else scope}"
-    return f"There is no open alert{where}." if states == OPEN else f"There is no alert{where} so far."
+    scope_text = "" if scope == ALL_STATIONS else f" for {'the line' if scope == LINE else scope}"
+    if states == OPEN:
+        return f"There is no open alert{scope_text}. The rules are checked while `andon alerts watch` runs."
+    return f"There is no alert{scope_text} so far."
 
 
 def acknowledge_or_resolve(page: PageContext, alert: Alert) -> None:
     """Draw the buttons that acknowledge and resolve an alert, with a note."""
     if alert.state == "resolved":
         return
-    may_resolve = page.may("alert.resolve")
-    if not page.may("alert.acknowledge"):
+    may_resolve = page.is_allowed("alert.resolve")
+    if not page.is_allowed("alert.acknowledge"):
         st.caption("Inspectors can acknowledge alerts; engineers can also resolve them.")
         return
     note_key = f"note-{alert.id}"
-    with st.container(horizontal=True, vertical_alignment="bottom", key="settle"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="alert-actions"):
         st.text_input("Note", key=note_key, placeholder="cause, or what is being done", max_chars=500)
         if alert.state == "opened":
             st.button(

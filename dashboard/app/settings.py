@@ -24,8 +24,8 @@ class DashboardSettings(BaseModel):
     worker_timeout_s: float = Field(
         30.0,
         gt=0,
-        description="a scorer without a heartbeat for this many seconds counts as gone; well above its heartbeat "
-        "period, e.g. 30",
+        description="a scorer without a heartbeat for this many seconds counts as not running; well above its "
+        "heartbeat period, e.g. 30",
     )
     login_file: Path | None = Field(
         None,

@@ -86,20 +86,20 @@ def choose_filter(page: PageContext) -> AuditFilter:
             people,
             index=None,
             placeholder="any",
-            key="who",
+            key="person",
             accept_new_options=True,
             width=170,
             on_change=show_newest,
         )
         action = st.selectbox(
-            "Action", rights.ACTIONS, index=None, placeholder="any", key="what", width=190, on_change=show_newest
+            "Action", rights.ACTIONS, index=None, placeholder="any", key="action", width=190, on_change=show_newest
         )
         station = st.selectbox(
             "Station",
             station_names,
             index=None,
             placeholder="any",
-            key="where",
+            key="audit_station",
             accept_new_options=True,
             width=170,
             on_change=show_newest,

@@ -102,4 +102,4 @@ def explain_unknown_user(claim: str) -> None:
 
 def escape_markdown(text: str) -> str:
     """Return the text with every character that Markdown gives a meaning escaped."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()#+-.!<>|~$:&" else sign for sign in text)
+    return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!<>|~$:&" else character for character in text)

@@ -1,19 +1,16 @@
 """Charts as pure functions of rows: each returns an ECharts option that `st.echarts_chart` draws."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from dashboard import formatting
+from dashboard.charts.echarts import FULL_PRECISION, Option, axis_range, milliseconds, round_significant
 from dashboard.theme import Palette
 from storage.line.decision import decide, decide_bin
 from storage.line.verdicts import Verdict
 from storage.rollups.trends import TrendPoint
 
-Option = dict[str, Any]
-FULL_PRECISION = -1  # of a marked line; by default ECharts rounds its position to two decimals
 Histogram = Sequence[tuple[float, float, int]]
 """Bins of (low, high, number of frames), in order."""
 
@@ -63,7 +60,6 @@ def trend(
 
     The first series holds the flagged frames in the order given, so that the index of a click identifies one.
     """
-    rows = _with_gaps([point for point in points if point.score_mean is not None], bucket)
     return {
         "animation": False,
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
@@ -96,26 +92,7 @@ def trend(
             "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
         },
         "tooltip": {"trigger": "axis", "valueFormatter": "%.3f", "axisPointer": {"type": "line"}},
-        "series": [
-            {
-                "name": "flagged frame",
-                "type": "scatter",
-                "data": [[milliseconds(verdict.captured_at), verdict.score] for verdict in flagged],
-                "symbol": "diamond",
-                "symbolSize": 11,
-                "z": 5,
-                "selectedMode": "single",
-                "itemStyle": {"color": palette.flag, "borderColor": palette.surface, "borderWidth": 1},
-                "select": {"itemStyle": {"borderColor": palette.ink, "borderWidth": 2}},
-            },
-            _line("maximum", [[at, high] for at, _, high, _ in rows], palette.quiet, width=1, opacity=0.7),
-            _line("mean score", [[at, mean] for at, mean, _, _ in rows], palette.accent, width=2.5),
-            {
-                **_line("threshold", [[at, level] for at, _, _, level in rows], palette.flag, width=1.5),
-                "step": "end",
-                "lineStyle": {"color": palette.flag, "width": 1.5, "type": "dashed"},
-            },
-        ],
+        "series": [_flagged_points(flagged, palette), *_trend_lines(points, bucket, palette)],
     }
 
 
@@ -208,7 +185,7 @@ def with_frame_marked(option: Option, frame: Verdict, palette: Palette) -> Optio
         "symbolSize": 20,
         "z": 6,
         "silent": True,
-        "itemStyle": {"color": "transparent", "borderColor": palette.ink, "borderWidth": 2.5},
+        "itemStyle": {"color": "transparent", "borderColor": palette.text, "borderWidth": 2.5},
     }
     legend = {**option["legend"], "itemGap": 10, "data": [{"name": "mean score"}, {"name": "threshold"}]}
     return {**option, "series": [*option["series"], ring], "legend": legend}
@@ -230,21 +207,34 @@ def components(parts: Mapping[str, float], palette: Palette) -> Option:
                 "silent": True,
                 "data": [round_significant(parts[name]) for name in names],
                 "itemStyle": {"color": palette.accent, "borderRadius": 2},
-                "label": {"show": True, "position": "right", "formatter": "{c}", "color": palette.ink},
+                "label": {"show": True, "position": "right", "formatter": "{c}", "color": palette.text},
             }
         ],
     }
 
 
-def round_significant(value: float) -> float:
-    """Return the value rounded to four significant digits."""
-    return float(f"{value:.4g}")
+def _flagged_points(flagged: Sequence[Verdict], palette: Palette) -> Option:
+    return {
+        "name": "flagged frame",
+        "type": "scatter",
+        "data": [[milliseconds(verdict.captured_at), verdict.score] for verdict in flagged],
+        "symbol": "diamond",
+        "symbolSize": 11,
+        "z": 5,
+        "selectedMode": "single",
+        "itemStyle": {"color": palette.flag, "borderColor": palette.surface, "borderWidth": 1},
+        "select": {"itemStyle": {"borderColor": palette.text, "borderWidth": 2}},
+    }
 
 
-def axis_range(low: float, high: float) -> Option:
-    """Return the ends of an axis, rounded to a thousandth of its length so that their labels are short."""
-    digits = 3 - math.floor(math.log10(high - low)) if high > low else 3
-    return {"min": round(low, digits), "max": round(high, digits)}
+def _trend_lines(points: Sequence[TrendPoint], bucket: timedelta, palette: Palette) -> list[Option]:
+    rows = _with_gaps([point for point in points if point.score_mean is not None], bucket)
+    threshold = _line("threshold", [[at, level] for at, _, _, level in rows], palette.flag, width=1.5)
+    return [
+        _line("maximum", [[at, high] for at, _, high, _ in rows], palette.secondary_text, width=1, opacity=0.7),
+        _line("mean score", [[at, mean] for at, mean, _, _ in rows], palette.accent, width=2.5),
+        threshold | {"step": "end", "lineStyle": {"color": palette.flag, "width": 1.5, "type": "dashed"}},
+    ]
 
 
 def _line(name: str, data: Sequence[Sequence[float | None]], colour: str, width: float, opacity: float = 1) -> Option:
@@ -294,8 +284,3 @@ def _with_gaps(
         if following is not None and following.started_at - point.started_at > 2 * bucket:
             rows.append((milliseconds(point.started_at + bucket), None, None, None))
     return rows
-
-
-def milliseconds(at: datetime) -> float:
-    """Return a time as ECharts counts it: milliseconds since 1970."""
-    return at.timestamp() * 1000

@@ -11,7 +11,7 @@ TEMPLATE = "components/elements.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """One number of a strip; `tone` is ``warn`` or ``bad`` for one that needs attention."""
 
     name: str
@@ -25,9 +25,9 @@ def heading(text: str, note: str = "") -> Markup:
     return render(TEMPLATE, "heading", text, note)
 
 
-def strip(*figures: Figure) -> Markup:
+def metrics(*values: Metric) -> Markup:
     """Return a row of large numbers."""
-    return render(TEMPLATE, "strip", figures)
+    return render(TEMPLATE, "metrics", values)
 
 
 def placeholder(symbol: str, text: str, *commands: str) -> Markup:
@@ -40,6 +40,6 @@ def no_thumbnail() -> Markup:
     return render(TEMPLATE, "no_thumbnail")
 
 
-def facts(rows: Sequence[tuple[str, str | None]]) -> Markup:
+def description_list(rows: Sequence[tuple[str, str | None]]) -> Markup:
     """Return a list of names and values; a missing value is shown as a dash."""
-    return render(TEMPLATE, "facts", rows)
+    return render(TEMPLATE, "description_list", rows)

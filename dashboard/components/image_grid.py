@@ -38,7 +38,7 @@ def captioned_image(page: PageContext, image: CaptionedImage, width: int = SIZE,
     st.html(image.caption)
 
 
-def bare_images(page: PageContext, images: Sequence[tuple[str, str]]) -> None:
+def images_without_captions(page: PageContext, images: Sequence[tuple[str, str]]) -> None:
     """Draw images without captions, skipping those that can't be shown; each is (reference, alt)."""
     for reference, alt in images:
         if thumbnail := page.thumbnail(reference, SIZE, SIZE):

@@ -13,7 +13,7 @@ MAX_PIXELS = 100_000_000  # the scorer's default limit
 MAX_DAMPING = 10.0
 
 # Black, purple, red, orange, pale yellow: brightness rises monotonically, so the map is readable without colour vision.
-_HEAT = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
+_COLOUR_MAP = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
 
 
 def thumbnail(data: bytes, max_width: int, max_height: int) -> bytes:
@@ -47,10 +47,10 @@ def heat_layer(anomaly_map: AnomalyMap, damping: float = 1.0) -> bytes:
         damping: How many times the map's own range the colour scale spans, 1 or more: see `heat_damping`.
     """
     heat = normalized(anomaly_map) / damping
-    stops = np.linspace(0, 1, len(_HEAT))
+    stops = np.linspace(0, 1, len(_COLOUR_MAP))
     layer = np.empty((*heat.shape, 4), dtype=np.uint8)
     for channel in range(3):
-        layer[..., channel] = np.interp(heat, stops, _HEAT[:, channel])
+        layer[..., channel] = np.interp(heat, stops, _COLOUR_MAP[:, channel])
     layer[..., 3] = np.rint(255 * np.clip(1.25 * heat, 0, 1))
     buffer = io.BytesIO()
     Image.fromarray(layer, "RGBA").save(buffer, "PNG")

@@ -38,7 +38,7 @@ def job_under_way(page: PageContext, job: Job, *, scorer_alive: bool) -> None:
         "Cancel",
         key=f"cancel-{job.id}",
         icon=":material/cancel:",
-        disabled=not page.may("job.cancel"),
+        disabled=not page.is_allowed("job.cancel"),
         on_click=cancel,
         args=(page, job.id),
     )

@@ -34,7 +34,7 @@ DECISIONS: Mapping[Decision, DecisionStyle] = {
 
 
 def headline(verdict: Verdict, zone: tzinfo) -> Markup:
-    """Return the decision in large type, the time of capture, the part and, where it is known, the truth."""
+    """Return the decision in large type, the time of capture, the part and, where it is known, the ground truth."""
     captured = formatting.timestamp(verdict.captured_at, zone)
     return render(TEMPLATE, "headline", verdict, DECISIONS[verdict.decision], captured)
 
@@ -46,10 +46,12 @@ def score_bar(verdict: Verdict) -> Markup:
     fill = THRESHOLD_AT_PERCENT
     if verdict.threshold > 0:
         fill = min(100.0, max(0.0, THRESHOLD_AT_PERCENT * verdict.score / verdict.threshold))
-    return render(TEMPLATE, "score_bar", verdict, DECISIONS[verdict.decision].tone, fill, relation(verdict))
+    return render(
+        TEMPLATE, "score_bar", verdict, DECISIONS[verdict.decision].tone, fill, distance_from_threshold(verdict)
+    )
 
 
-def relation(verdict: Verdict) -> str:
+def distance_from_threshold(verdict: Verdict) -> str:
     """Return as text how far a score is from its threshold, relative to the threshold, and the decision."""
     if verdict.score is None or verdict.threshold is None:
         return ""
@@ -73,7 +75,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
     """Return everything that the verdict was made with, and where its frame came from."""
     latency_ms = (verdict.decided_at - verdict.captured_at).total_seconds() * 1000
     after_publishing_ms = (verdict.decided_at - verdict.published_at).total_seconds() * 1000
-    return elements.facts(
+    return elements.description_list(
         [
             ("Captured", formatting.timestamp(verdict.captured_at, zone)),
             ("Published", formatting.timestamp(verdict.published_at, zone)),
@@ -81,7 +83,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             ("Latency", f"{latency_ms:,.0f} ms from capture to verdict, {after_publishing_ms:,.0f} ms from publishing"),
             ("Score", formatting.score(verdict.score)),
             ("Threshold", formatting.score(verdict.threshold)),
-            ("Truth", verdict.truth or "unknown"),
+            *([("Ground truth", verdict.truth)] if verdict.truth else []),
             ("Part", verdict.part_id),
             ("Normal set", f"version {normal_set.version}, {len(normal_set.images)} images" if normal_set else None),
             ("Detector", verdict.detector),

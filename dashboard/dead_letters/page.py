@@ -8,12 +8,12 @@ from markupsafe import Markup
 from dashboard import formatting
 from dashboard.components import elements
 from dashboard.context import PageContext, draw_live
-from storage.line import dead_letters
+from storage.line import dead_letters, verdicts
 from storage.line.dead_letters import DeadLetter
 
 PAGE_SIZE = 50
 PAGE = "letters_page"
-DEFAULT_FILTER = "Waiting"
+DEFAULT_FILTER = "Not replayed"
 FILTERS: Mapping[str, bool | None] = {DEFAULT_FILTER: False, "Replayed": True, "All": None}
 
 
@@ -29,25 +29,29 @@ def dead_letters_page(page: PageContext) -> None:
         list(FILTERS),
         default=DEFAULT_FILTER,
         required=True,
-        key="letters",
+        key="replay_state",
         bind="query-params",
         label_visibility="collapsed",
     )
-    draw_live(page, letters, None, filter_name or DEFAULT_FILTER)
+    draw_live(page, dead_letter_list, None, filter_name or DEFAULT_FILTER)
 
 
-def letters(page: PageContext, filter_name: str) -> None:
+def dead_letter_list(page: PageContext, filter_name: str) -> None:
     """Draw a page of dead letters and the selected one in full."""
     replayed, number = FILTERS[filter_name], int(st.session_state.get(PAGE, 1))
     with page.read() as session:
         total = dead_letters.count(session, replayed=replayed)
         pages = max(1, -(-total // PAGE_SIZE))
         number = min(number, pages)
-        listed = dead_letters.recent(session, replayed=replayed, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
-    if not listed:
+        letters = dead_letters.recent(session, replayed=replayed, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
+        has_verdicts = bool(verdicts.recent(session, limit=1))
+    if not letters and not has_verdicts and filter_name == DEFAULT_FILTER:
+        st.info("No frame was inspected so far.", icon=":material/hourglass_empty:")
+        return
+    if not letters:
         st.success(nothing_listed(filter_name), icon=":material/mark_email_read:")
         return
-    selected = table(page, listed)
+    selected = table(page, letters)
     if total > PAGE_SIZE:
         if number != st.session_state.get(PAGE, 1):
             st.session_state[PAGE] = number
@@ -60,11 +64,11 @@ def letters(page: PageContext, filter_name: str) -> None:
 def nothing_listed(filter_name: str) -> str:
     """Return why the list is empty."""
     if filter_name == DEFAULT_FILTER:
-        return "No dead letter is waiting: every message became a verdict or was replayed."
+        return "There is no dead letter to replay: every message became a verdict or was replayed."
     return "No dead letter was replayed so far." if filter_name == "Replayed" else "There are no dead letters."
 
 
-def table(page: PageContext, listed: list[DeadLetter]) -> DeadLetter | None:
+def table(page: PageContext, letters: list[DeadLetter]) -> DeadLetter | None:
     """Draw dead letters as a table and return the selected one, or None."""
     now = page.now()
     rows = [
@@ -78,7 +82,7 @@ def table(page: PageContext, listed: list[DeadLetter]) -> DeadLetter | None:
             "Bus position": bus_position(letter),
             "Replayed": formatting.ago(letter.replayed_at, now) if letter.replayed_at else "no",
         }
-        for letter in listed
+        for letter in letters
     ]
     event = st.dataframe(
         rows,
@@ -94,7 +98,7 @@ def table(page: PageContext, listed: list[DeadLetter]) -> DeadLetter | None:
         alt="Dead letters, newest first",
     )
     selected = event.selection.rows
-    return listed[selected[0]] if selected and selected[0] < len(listed) else None
+    return letters[selected[0]] if selected and selected[0] < len(letters) else None
 
 
 def detail(page: PageContext, letter: DeadLetter) -> None:
@@ -104,7 +108,7 @@ def detail(page: PageContext, letter: DeadLetter) -> None:
         st.markdown(letter.error.replace("`", "'"))
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            st.html(facts(page, letter))
+            st.html(origin(page, letter))
         with right:
             st.markdown("Inspect the message, and replay it once the cause is corrected:")
             st.code(
@@ -114,11 +118,11 @@ def detail(page: PageContext, letter: DeadLetter) -> None:
             )
 
 
-def facts(page: PageContext, letter: DeadLetter) -> Markup:
+def origin(page: PageContext, letter: DeadLetter) -> Markup:
     """Return where a dead letter came from, with its headers."""
     headers = "; ".join(f"{name}: {as_text(value)}" for name, value in letter.headers)
     replayed = formatting.timestamp(letter.replayed_at, page.time_zone) if letter.replayed_at else "no"
-    return elements.facts(
+    return elements.description_list(
         [
             ("Time", formatting.timestamp(letter.occurred_at, page.time_zone)),
             ("Bus position", bus_position(letter)),

@@ -1,4 +1,4 @@
-"""A draft: the images taken over from a version, candidates from the review, and uploads."""
+"""A draft: the images added_candidates over from a version, candidates from the review, and uploads."""
 
 from collections.abc import Sequence
 
@@ -18,28 +18,32 @@ from storage.line.stations import Station
 
 NOTE, UPLOADS, UPLOADS_VERSION = "draft_note", "draft_uploads", "draft_uploads_version"
 EXTENSIONS = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp"]
-KEEP, TAKE = "keep", "take"
+BASE, CANDIDATE = "base", "candidate"
 
 
 def draft_view(
     page: PageContext, station: Station, versions: Sequence[NormalSet], candidates: Sequence[NormalCandidate]
 ) -> None:
     """Draw the images that a draft can be made of, and the button that creates it."""
-    may = page.may("normal_set.add")
+    allowed = page.is_allowed("normal_set.add")
     base = choose_base(versions)
-    with st.container(border=True, key="card-kept"):
+    with st.container(border=True, key="card-base"):
         st.html(elements.heading("Images of the base version", "untick an image to leave it out"))
         base_images = [(image.reference, image.name) for image in base.images] if base else []
-        checkboxes(page, base_images, KEEP, enabled=may)
+        checkboxes(page, base_images, BASE, enabled=allowed)
         if base is None:
             st.caption("There is no version yet: the draft starts empty.")
     with st.container(border=True, key="card-candidates"):
         number = formatting.plural(len(candidates), "candidate")
         st.html(elements.heading("Candidates from the review", f"{number} labelled false reject or good part"))
-        checkboxes(page, [(candidate.image_reference, candidate.name) for candidate in candidates], TAKE, enabled=may)
+        checkboxes(
+            page, [(candidate.image_reference, candidate.name) for candidate in candidates], CANDIDATE, enabled=allowed
+        )
         if not candidates:
             st.caption("There are no candidates. Press G on a false reject on the page Review to add one.")
-        elif st.button("Remove unticked candidates", key="withdraw", disabled=not page.may("normal_set.propose")):
+        elif st.button(
+            "Remove unticked candidates", key="withdraw", disabled=not page.is_allowed("normal_set.propose")
+        ):
             withdraw_unticked(page, station, candidates)
     with st.container(border=True, key="card-uploads"):
         st.html(elements.heading("Uploads", "images of good parts as the station's camera captures them"))
@@ -49,9 +53,9 @@ def draft_view(
             accept_multiple_files=True,
             key=uploads_key(),
             label_visibility="collapsed",
-            disabled=not may,
+            disabled=not allowed,
         )
-    draft_summary(page, station, base, candidates, may=may)
+    draft_summary(page, station, base, candidates, allowed=allowed)
 
 
 def choose_base(versions: Sequence[NormalSet]) -> NormalSet | None:
@@ -65,7 +69,7 @@ def choose_base(versions: Sequence[NormalSet]) -> NormalSet | None:
         list(by_name),
         index=list(by_name).index(default),
         key="draft_base",
-        format_func=lambda each: versions_view.described(by_name[each]),
+        format_func=lambda each: versions_view.version_label(by_name[each]),
         width=260,
     )
     return by_name[name]
@@ -89,7 +93,7 @@ def ticked(references: Sequence[str], kind: str) -> list[str]:
 
 def ticked_candidates(candidates: Sequence[NormalCandidate]) -> list[NormalCandidate]:
     """Return the candidates whose checkbox is ticked."""
-    references = ticked([candidate.image_reference for candidate in candidates], TAKE)
+    references = ticked([candidate.image_reference for candidate in candidates], CANDIDATE)
     return [candidate for candidate in candidates if candidate.image_reference in references]
 
 
@@ -99,30 +103,31 @@ def draft_summary(
     base: NormalSet | None,
     candidates: Sequence[NormalCandidate],
     *,
-    may: bool,
+    allowed: bool,
 ) -> None:
     """Draw how many images the draft would have, and the button that creates it."""
     base_references = [image.reference for image in base.images] if base else []
-    kept, taken = ticked(base_references, KEEP), ticked_candidates(candidates)
+    kept_references, added_candidates = ticked(base_references, BASE), ticked_candidates(candidates)
     uploads = st.session_state.get(uploads_key()) or []
-    total = len({*kept, *(candidate.image_reference for candidate in taken)}) + len(uploads)
-    removed = len(base_references) - len(kept)
+    total = len({*kept_references, *(candidate.image_reference for candidate in added_candidates)}) + len(uploads)
+    removed = len(base_references) - len(kept_references)
     is_valid = MIN_IMAGES <= total <= MAX_IMAGES
-    is_changed = base is None or removed or taken or uploads
+    is_changed = base is None or removed or added_candidates or uploads
     st.markdown(
-        f"The draft would have **{formatting.plural(total, 'image')}**: {len(kept)} kept, {removed} removed, "
-        f"{formatting.plural(len(taken), 'candidate')}, {formatting.plural(len(uploads), 'upload')}."
+        f"The draft would have **{formatting.plural(total, 'image')}**: {len(kept_references)} kept, "
+        f"{removed} removed, {formatting.plural(len(added_candidates), 'candidate')}, "
+        f"{formatting.plural(len(uploads), 'upload')}."
     )
     if not is_valid:
         st.warning(f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts.", icon=":material/rule:")
-    with st.container(horizontal=True, vertical_alignment="bottom", key="make-draft"):
-        st.text_input("Note", key=NOTE, placeholder="e.g. parts of the new supplier", disabled=not may)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="draft-form"):
+        st.text_input("Note", key=NOTE, placeholder="e.g. parts of the new supplier", disabled=not allowed)
         st.button(
             "Create draft",
-            key="make",
+            key="create-draft",
             type="primary",
             icon=":material/add_photo_alternate:",
-            disabled=not (may and is_valid and is_changed),
+            disabled=not (allowed and is_valid and is_changed),
             on_click=create_draft,
             args=(page, station, base, base_references, candidates),
         )
@@ -136,11 +141,11 @@ def create_draft(
     candidates: Sequence[NormalCandidate],
 ) -> None:
     """Store the uploads and create the draft of the images ticked at this moment, then show it."""
-    if not page.may("normal_set.add"):
+    if not page.is_allowed("normal_set.add"):
         mutations.refuse("Creating a draft of a normal set needs the role engineer.")
         return
-    removed = set(base_references) - set(ticked(base_references, KEEP))
-    taken = ticked_candidates(candidates)
+    removed = set(base_references) - set(ticked(base_references, BASE))
+    added_candidates = ticked_candidates(candidates)
     try:
         uploaded = [
             store_upload(page, upload.name, upload.getvalue()) for upload in st.session_state.get(uploads_key()) or []
@@ -148,7 +153,7 @@ def create_draft(
     except (StorageError, ValueError) as error:
         mutations.refuse(str(error))
         return
-    added = [*(NormalImage(candidate.image_reference, candidate.name) for candidate in taken), *uploaded]
+    added = [*(NormalImage(candidate.image_reference, candidate.name) for candidate in added_candidates), *uploaded]
     note = str(st.session_state.get(NOTE) or "").strip()
     drafts: list[NormalSet] = []
 
@@ -157,15 +162,15 @@ def create_draft(
         drafts.append(
             normal_set_actions.draft(session, actor, station.name, added, note, at, drop=removed, base=version)
         )
-        if taken:
-            references = [candidate.image_reference for candidate in taken]
+        if added_candidates:
+            references = [candidate.image_reference for candidate in added_candidates]
             normal_set_actions.withdraw(session, actor, station.name, references, at)
 
     if mutations.apply(page, change, "The draft was created. Check what it would change, then activate it."):
         st.session_state[NOTE] = ""
         st.session_state[UPLOADS_VERSION] = st.session_state.get(UPLOADS_VERSION, 0) + 1
         st.session_state[versions_view.selection_key(station)] = versions_view.version_name(drafts[0])
-        st.session_state["what"] = "Versions"
+        st.session_state["view"] = "Versions"
 
 
 def store_upload(page: PageContext, name: str, data: bytes) -> NormalImage:
@@ -185,7 +190,7 @@ def store_upload(page: PageContext, name: str, data: bytes) -> NormalImage:
 def withdraw_unticked(page: PageContext, station: Station, candidates: Sequence[NormalCandidate]) -> None:
     """Remove the candidates whose checkbox is not ticked."""
     references = [candidate.image_reference for candidate in candidates]
-    unticked = [reference for reference in references if reference not in ticked(references, TAKE)]
+    unticked = [reference for reference in references if reference not in ticked(references, CANDIDATE)]
     if unticked and mutations.apply(
         page,
         lambda session, actor: normal_set_actions.withdraw(session, actor, station.name, unticked, page.now()),

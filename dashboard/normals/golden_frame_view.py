@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from dashboard import formatting, mutations
 from dashboard.components import elements, image_grid, job_progress, verdict_html
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.components.image_grid import CaptionedImage
 from dashboard.context import PageContext
 from dashboard.review import frame_search
@@ -17,8 +17,8 @@ from storage.line import golden_frames, verdicts
 from storage.line.golden_frames import GoldenFrame
 from storage.line.stations import Station
 
-CHOICES = 12
-FIELD = "golden_id"
+FRAMES_OFFERED = 12
+FRAME_ID_FIELD = "golden_id"
 
 
 def golden_frame_view(page: PageContext, station: Station) -> None:
@@ -39,7 +39,7 @@ def golden_frame_view(page: PageContext, station: Station) -> None:
                 key=f"golden-{job.id if job else 0}",
                 type="primary",
                 icon=":material/speed:",
-                disabled=running is not None or not page.may("job.start"),
+                disabled=running is not None or not page.is_allowed("job.start"),
                 on_click=score_again,
                 args=(page, station),
             )
@@ -59,23 +59,23 @@ def comparison(page: PageContext, frame: GoldenFrame) -> None:
         if thumbnail := page.thumbnail(frame.image_reference, 320, 320):
             st.image(thumbnail, width="stretch", alt="The golden frame")
     with numbers:
-        st.html(figures(page, frame))
+        st.html(metrics(page, frame))
         st.caption(f"Chosen by {frame.chosen_by}, {formatting.ago(frame.chosen_at, page.now())}.")
 
 
-def figures(page: PageContext, frame: GoldenFrame) -> Markup:
+def metrics(page: PageContext, frame: GoldenFrame) -> Markup:
     """Return both scores of the golden frame and whether they agree."""
     latest = "–" if frame.latest_score is None else f"{frame.latest_score:.4f}"
-    when = f"{formatting.ago(frame.scored_at, page.now())}, by {frame.scored_by}" if frame.scored_at else ""
+    scored_note = f"{formatting.ago(frame.scored_at, page.now())}, by {frame.scored_by}" if frame.scored_at else ""
     if frame.agrees is None:
-        result = Figure("Result", "unknown", "press Score again")
+        result = Metric("Result", "unknown", "press Score again")
     elif frame.agrees:
-        result = Figure("Result", "the same", f"within {golden_frames.TOLERANCE:g} of the score")
+        result = Metric("Result", "the same", f"within {golden_frames.TOLERANCE:g} of the score")
     else:
-        result = Figure("Result", "differs", "check model, weights and settings of the scorers", "bad")
-    return elements.strip(
-        Figure("Score when chosen", f"{frame.expected_score:.4f}", frame.model_id),
-        Figure("Latest score", latest, when),
+        result = Metric("Result", "differs", "check model, weights and settings of the scorers", "bad")
+    return elements.metrics(
+        Metric("Score when chosen", f"{frame.expected_score:.4f}", frame.model_id),
+        Metric("Latest score", latest, scored_note),
         result,
     )
 
@@ -95,19 +95,23 @@ def score_again(page: PageContext, station: Station) -> None:
 
 def choose_frame(page: PageContext, station: Station) -> None:
     """Draw the newest frames that passed to choose from, and a field for the id of any other one."""
-    may = page.may("golden_frame.set")
+    allowed = page.is_allowed("golden_frame.set")
     with page.read() as session:
-        frames = verdicts.recent(session, station.id, decision="pass", limit=CHOICES)
+        frames = verdicts.recent(session, station.id, decision="pass", limit=FRAMES_OFFERED)
     with st.container(border=True, key="card-choose"):
         st.html(elements.heading("Choose a golden frame", "one of the newest that passed, or any frame by its id"))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
-                "Frame id", key=FIELD, placeholder="from the provenance of a frame", width=330, disabled=not may
+                "Frame id",
+                key=FRAME_ID_FIELD,
+                placeholder="from the provenance of a frame",
+                width=330,
+                disabled=not allowed,
             )
             st.button(
                 "Set golden frame",
                 key="golden-by-id",
-                disabled=not may,
+                disabled=not allowed,
                 on_click=set_by_id,
                 args=(page, station),
             )
@@ -121,7 +125,7 @@ def choose_frame(page: PageContext, station: Station) -> None:
                         "Choose",
                         key=f"choose-{frame.frame_id}",
                         type="tertiary",
-                        disabled=not may,
+                        disabled=not allowed,
                         on_click=set_golden_frame,
                         args=(page, frame.frame_id),
                     )
@@ -129,7 +133,7 @@ def choose_frame(page: PageContext, station: Station) -> None:
 
 def set_by_id(page: PageContext, station: Station) -> None:
     """Make the frame whose id was typed the golden frame."""
-    text = str(st.session_state.get(FIELD) or "").strip()
+    text = str(st.session_state.get(FRAME_ID_FIELD) or "").strip()
     with page.read() as session:
         frame = frame_search.verdict_by_id(session, text)
     if frame is None or frame.station_id != station.id:

@@ -36,8 +36,8 @@ def version_summary(version: NormalSet, zone: tzinfo) -> str:
 def station_settings(station: Station, zone: tzinfo) -> Markup:
     """Return the settings of a station as a list."""
     settings = station.settings
-    without = "frames wait" if settings.without_normals == "wait" else "frames pass without a verdict"
-    return elements.facts(
+    without = "frames wait" if settings.without_normals == "wait" else "frames are not scored"
+    return elements.description_list(
         [
             ("Without a normal set", without),
             ("Framing", settings.framing.replace("_", " ")),

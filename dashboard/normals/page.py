@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import formatting, mutations
 from dashboard.components import elements
+from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext
 from dashboard.normals import (
     draft_view,
@@ -31,26 +32,17 @@ def normals_page(page: PageContext) -> None:
         no_stations(page)
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="choices"):
-        name = st.selectbox(
-            "Station",
-            list(by_name),
-            index=0,
-            placeholder=next(iter(by_name)),  # another page of this visit may have chosen all stations
-            key="station",
-            bind="query-params",
-            label_visibility="collapsed",
-            width=240,
-        )
+        name = choose_station_or_first(by_name)
         view = st.segmented_control(
             "View",
             [VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN],
             default=VERSIONS,
             required=True,
-            key="what",
+            key="view",
             bind="query-params",
             label_visibility="collapsed",
         )
-    station_view(page, by_name.get(name or "") or next(iter(by_name.values())), view or VERSIONS)
+    station_view(page, by_name[name], view or VERSIONS)
 
 
 def no_stations(page: PageContext) -> None:
@@ -66,7 +58,7 @@ def station_view(page: PageContext, station: Station, view: str) -> None:
     """Draw one view of a station's normal sets."""
     with page.read() as session:
         versions = normal_sets.list_all(session, station.id)
-        made = thresholds.history(session, station.id)
+        threshold_history = thresholds.history(session, station.id)
         waiting = parked_frames.count(session, station.id)
         candidates = normal_candidates.list_all(session, station.id)
         what_ifs = jobs.recent(session, station.id, kind="what_if", limit=WHAT_IFS_READ)
@@ -74,7 +66,7 @@ def station_view(page: PageContext, station: Station, view: str) -> None:
     if not versions and view != DRAFT:
         no_normal_set(station, waiting)
     elif view == VERSIONS:
-        versions_view.versions_view(page, station, versions, made, what_ifs)
+        versions_view.versions_view(page, station, versions, threshold_history, what_ifs)
         with st.expander("Station settings", icon=":material/info:"):
             st.html(normals_html.station_settings(station, page.time_zone))
     elif view == DRAFT:
@@ -82,7 +74,7 @@ def station_view(page: PageContext, station: Station, view: str) -> None:
     elif view == WHAT_IF:
         what_if_view.what_if_view(page, station, versions)
     elif view == THRESHOLD:
-        thresholds_view.thresholds_view(page, station, versions, made)
+        thresholds_view.thresholds_view(page, station, versions, threshold_history)
     else:
         golden_frame_view.golden_frame_view(page, station)
 

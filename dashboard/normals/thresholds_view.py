@@ -8,7 +8,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations
-from dashboard.charts import scores
+from dashboard.charts import echarts
 from dashboard.components import elements
 from dashboard.context import PageContext
 from dashboard.normals import normals_html, versions_view
@@ -30,11 +30,13 @@ VALUE, REASON, RATE, RATE_REASON = "threshold_value", "threshold_reason", "rate_
 
 
 def thresholds_view(
-    page: PageContext, station: Station, versions: Sequence[NormalSet], made: Sequence[Threshold]
+    page: PageContext, station: Station, versions: Sequence[NormalSet], threshold_history: Sequence[Threshold]
 ) -> None:
-    """Draw the current threshold, the false-reject rate, and all thresholds; `made` is newest first."""
+    """Draw the current threshold, the false-reject rate, and all thresholds; `threshold_history` is newest first."""
     active = versions_view.active_of(versions)
-    current = next((threshold for threshold in made if active and threshold.normal_set_id == active.id), None)
+    current = next(
+        (threshold for threshold in threshold_history if active and threshold.normal_set_id == active.id), None
+    )
     left, right = st.columns([7, 5], gap="small")
     with left, st.container(border=True, key="card-threshold"):
         note = f"of version {active.version}" if active else "no version is active"
@@ -50,12 +52,12 @@ def thresholds_view(
         false_reject_rate(page, station)
     with st.container(border=True, key="card-history"):
         st.html(elements.heading("History", "newest first"))
-        history(page, versions, made)
+        history_table(page, versions, threshold_history)
 
 
 def manual_threshold(page: PageContext, station: Station, current: Threshold) -> None:
     """Draw the form that sets another threshold, with the share of the last day's frames that lie above it."""
-    may, digits, value_key = page.may("threshold.set"), decimals(current.value), f"{VALUE}-{station.id}"
+    allowed, digits, value_key = page.is_allowed("threshold.set"), decimals(current.value), f"{VALUE}-{station.id}"
     st.html(elements.heading("Set manually", "valid until the normal set or the false-reject rate changes"))
     value = st.number_input(
         "Threshold",
@@ -63,18 +65,18 @@ def manual_threshold(page: PageContext, station: Station, current: Threshold) ->
         step=5 * 10.0**-digits,
         format=f"%.{digits}f",
         key=value_key,
-        disabled=not may,
+        disabled=not allowed,
         width=200,
     )
     with page.read() as session:
         st.caption(frames_above(page, session, station, value))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Reason", key=REASON, placeholder="e.g. glare since the new lamp", disabled=not may)
+        st.text_input("Reason", key=REASON, placeholder="e.g. glare since the new lamp", disabled=not allowed)
         st.button(
             "Set threshold",
             key=f"set-{current.made_at.timestamp()}",
             icon=":material/tune:",
-            disabled=not may or value == current.value,
+            disabled=not allowed or value == current.value,
             on_click=set_threshold,
             args=(page, station, value_key),
         )
@@ -105,14 +107,14 @@ def set_threshold(page: PageContext, station: Station, value_key: str) -> None:
     if mutations.apply(
         page,
         lambda session, actor: threshold_actions.set_manually(session, actor, station.name, value, reason, page.now()),
-        f"The threshold is {formatting.score(value)}. {versions_view.FOLLOW}",
+        f"The threshold is {formatting.score(value)}. {versions_view.APPLIED_SOON}",
     ):
         st.session_state[REASON] = ""
 
 
 def false_reject_rate(page: PageContext, station: Station) -> None:
     """Draw the form that sets the false-reject rate that thresholds are calibrated for."""
-    may = page.may("threshold.set")
+    allowed = page.is_allowed("threshold.set")
     st.html(elements.heading("False-reject rate", "running scorers calibrate a new threshold for it"))
     st.number_input(
         "Good parts that may be flagged, in percent",
@@ -122,15 +124,15 @@ def false_reject_rate(page: PageContext, station: Station) -> None:
         step=0.1,
         format="%.2f",
         key=f"{RATE}-{station.id}",
-        disabled=not may,
+        disabled=not allowed,
         width=280,
     )
-    st.text_input("Reason", key=RATE_REASON, placeholder="e.g. rejects are cheap here", disabled=not may)
+    st.text_input("Reason", key=RATE_REASON, placeholder="e.g. rejects are cheap here", disabled=not allowed)
     st.button(
         "Set rate",
         key="set-rate",
         icon=":material/target:",
-        disabled=not may,
+        disabled=not allowed,
         on_click=set_rate,
         args=(page, station),
     )
@@ -148,28 +150,28 @@ def set_rate(page: PageContext, station: Station) -> None:
         lambda session, actor: threshold_actions.set_false_reject_rate(
             session, actor, station.name, rate, reason, page.now()
         ),
-        f"The false-reject rate is {100 * rate:g} %. {versions_view.FOLLOW}",
+        f"The false-reject rate is {100 * rate:g} %. {versions_view.APPLIED_SOON}",
     ):
         st.session_state[RATE_REASON] = ""
 
 
-def history(page: PageContext, versions: Sequence[NormalSet], made: Sequence[Threshold]) -> None:
+def history_table(page: PageContext, versions: Sequence[NormalSet], threshold_history: Sequence[Threshold]) -> None:
     """Draw all thresholds as a table."""
-    if not made:
+    if not threshold_history:
         st.caption("No threshold was set so far.")
         return
     version_numbers = {version.id: version.version for version in versions}
     rows = [
         {
             "Time": formatting.date_and_time(threshold.made_at, page.time_zone),
-            "Threshold": scores.round_significant(threshold.value),
+            "Threshold": echarts.round_significant(threshold.value),
             "Origin": KINDS[threshold.kind],
             "Version": version_numbers.get(threshold.normal_set_id),
             "False-reject rate": f"{100 * threshold.false_reject_rate:g} %",
             "By": threshold.made_by,
             "Reason or guarantee": threshold.reason or threshold.guarantee,
         }
-        for threshold in made
+        for threshold in threshold_history
     ]
     st.dataframe(
         rows,

@@ -21,14 +21,14 @@ from storage.line.thresholds import Threshold
 
 BADGE_COLOURS: Mapping[str, Literal["green", "blue", "gray"]] = {"active": "green", "draft": "blue", "retired": "gray"}
 REASON = "activation_reason"
-FOLLOW = "Running scorers follow within seconds."
+APPLIED_SOON = "Running scorers apply it within seconds."
 
 
 def versions_view(
     page: PageContext,
     station: Station,
     versions: Sequence[NormalSet],
-    made: Sequence[Threshold],
+    threshold_history: Sequence[Threshold],
     what_ifs: Sequence[Job],
 ) -> None:
     """Draw the selected version in full, and its difference from another one."""
@@ -52,7 +52,7 @@ def versions_view(
             summary = normals_html.version_summary(selected, page.time_zone)
             st.html(elements.heading(f"Version {selected.version}", summary), width="content")
             st.badge(selected.state, color=BADGE_COLOURS[selected.state])
-        threshold = next((threshold for threshold in made if threshold.normal_set_id == selected.id), None)
+        threshold = next((threshold for threshold in threshold_history if threshold.normal_set_id == selected.id), None)
         if threshold:
             st.html(normals_html.guarantee(threshold))
         else:
@@ -80,12 +80,12 @@ def version_name(version: NormalSet) -> str:
     return f"v{version.version}"
 
 
-def described(version: NormalSet) -> str:
+def version_label(version: NormalSet) -> str:
     """Return a version's name, state and number of images, for a list to choose from."""
     return f"{version_name(version)} · {version.state} · {formatting.plural(len(version.images), 'image')}"
 
 
-def previous(versions: Sequence[NormalSet]) -> NormalSet | None:
+def rollback_target(versions: Sequence[NormalSet]) -> NormalSet | None:
     """Return the version that a rollback activates again: the one that was retired last."""
     retired = [version for version in versions if version.state == "retired" and version.retired_at is not None]
     return max(retired, key=lambda version: (version.retired_at, version.id), default=None)
@@ -93,7 +93,7 @@ def previous(versions: Sequence[NormalSet]) -> NormalSet | None:
 
 def roll_back(page: PageContext, station: Station, versions: Sequence[NormalSet], active: NormalSet | None) -> None:
     """Draw which version is active, and the button that rolls back to the one before."""
-    before = previous(versions)
+    before = rollback_target(versions)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="roll-back"):
         if active:
             summary = normals_html.version_summary(active, page.time_zone)
@@ -104,8 +104,8 @@ def roll_back(page: PageContext, station: Station, versions: Sequence[NormalSet]
             f"Roll back to version {before.version}" if before else "Nothing to roll back to",
             key=f"roll-back-{active.id if active else 0}-{before.id if before else 0}",
             icon=":material/history:",
-            disabled=before is None or active is None or not page.may("normal_set.rollback"),
-            help=f"Activates the previously active version again. {FOLLOW}",
+            disabled=before is None or active is None or not page.is_allowed("normal_set.rollback"),
+            help=f"Activates the previously active version again. {APPLIED_SOON}",
             on_click=confirm_roll_back,
             args=(page, station, active.id if active else 0),
         )
@@ -121,7 +121,7 @@ def confirm_roll_back(page: PageContext, station: Station, active_id: int) -> No
     mutations.apply(
         page,
         lambda session, actor: normal_set_actions.rollback(session, actor, station.name, page.now()),
-        f"Rolled back. {FOLLOW}",
+        f"Rolled back. {APPLIED_SOON}",
     )
 
 
@@ -130,7 +130,7 @@ def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, f
     checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version.images), scores)
     if warnings := image_checks.describe_warnings(checks):
         st.warning(warnings, icon=":material/warning:")
-    image_grid(page, [captioned(check) for check in checks], f"version-{version.version}")
+    image_grid(page, [check_image(check) for check in checks], f"version-{version.version}")
     st.caption(
         "The number is the image's leave-one-out score: its anomaly score against the others of the set."
         if scores
@@ -138,22 +138,22 @@ def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, f
     )
 
 
-def captioned(check: ImageCheck) -> CaptionedImage:
+def check_image(check: ImageCheck) -> CaptionedImage:
     """Return an image of a version with its line of text."""
     return CaptionedImage(check.image.reference, image_checks.image_line(check), f"Good part {check.image.name}")
 
 
 def activation(page: PageContext, station: Station, version: NormalSet) -> None:
     """Draw the button that activates a version, with a reason."""
-    may, reason_key = page.may("normal_set.activate"), f"{REASON}-{version.id}"
+    allowed, reason_key = page.is_allowed("normal_set.activate"), f"{REASON}-{version.id}"
     with st.container(horizontal=True, vertical_alignment="bottom", key="activate"):
-        st.text_input("Reason", key=reason_key, placeholder="e.g. two false rejects added", disabled=not may)
+        st.text_input("Reason", key=reason_key, placeholder="e.g. two false rejects added", disabled=not allowed)
         st.button(
             f"Activate version {version.version}",
             key=f"activate-{version.id}",
             type="primary",
             icon=":material/check_circle:",
-            disabled=not may,
+            disabled=not allowed,
             on_click=activate,
             args=(page, station, version.version, reason_key),
         )
@@ -168,7 +168,7 @@ def activate(page: PageContext, station: Station, version: int, reason_key: str)
     mutations.apply(
         page,
         lambda session, actor: normal_set_actions.activate(session, actor, station.name, version, page.now(), reason),
-        f"Version {version} is active. {FOLLOW}",
+        f"Version {version} is active. {APPLIED_SOON}",
     )
 
 
@@ -201,4 +201,4 @@ def comparison(page: PageContext, selected: NormalSet, others: Sequence[NormalSe
 def images_only_in(page: PageContext, title: str, images: Sequence[NormalImage], key: str) -> None:
     """Draw the images that only one of two versions has."""
     st.html(elements.heading(title, formatting.plural(len(images), "image")))
-    image_grid(page, [captioned(ImageCheck(image)) for image in images], key)
+    image_grid(page, [check_image(ImageCheck(image)) for image in images], key)

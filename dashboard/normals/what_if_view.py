@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations
 from dashboard.components import elements, job_progress
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.components.image_grid import CaptionedImage, image_grid
 from dashboard.context import PageContext
 from dashboard.normals import normals_html, versions_view
@@ -33,7 +33,7 @@ def what_if_view(page: PageContext, station: Station, versions: Sequence[NormalS
         scorer_alive = job_progress.any_scorer_alive(page, session)
         has_labels = bool(labels.counts(session, station.id))
     running = next((job for job in found if not job.is_over), None)
-    with st.container(border=True, key="card-ask"):
+    with st.container(border=True, key="card-what-if"):
         note = "the newest frames are scored again, reviewed ones first"
         st.html(elements.heading("What if another version were active?", note))
         if not has_labels:
@@ -64,7 +64,7 @@ def start_form(
             "Version",
             list(by_name),
             key="what_if_version",
-            format_func=lambda each: versions_view.described(by_name[each]),
+            format_func=lambda each: versions_view.version_label(by_name[each]),
             width=260,
         )
         frames = st.selectbox("Frames", FRAME_COUNTS, index=1, key="what_if_last", width=110)
@@ -73,7 +73,7 @@ def start_form(
             key=f"start-{running.id if running else 0}",
             type="primary",
             icon=":material/science:",
-            disabled=not page.may("job.start") or running is not None or name is None,
+            disabled=not page.is_allowed("job.start") or running is not None or name is None,
             on_click=start,
             args=(page, station, by_name[name].version if name else 0, frames),
         )
@@ -111,8 +111,8 @@ def show_result(page: PageContext, station: Station, versions: Sequence[NormalSe
     with page.read() as session:
         images = images_of(session, [*result.to_pass[:FLIPS_SHOWN], *result.to_flag[:FLIPS_SHOWN]])
     with st.container(border=True, key="card-result"):
-        st.html(elements.heading(f"If version {result.version} were active", rescored(result)))
-        st.html(figures(result))
+        st.html(elements.heading(f"If version {result.version} were active", rescored_note(result)))
+        st.html(metrics(result))
         st.markdown(result.guarantee)
         left, right = st.columns(2, gap="small")
         with left:
@@ -124,32 +124,32 @@ def show_result(page: PageContext, station: Station, versions: Sequence[NormalSe
             versions_view.activation(page, station, version)
 
 
-def rescored(result: WhatIfResult) -> str:
+def rescored_note(result: WhatIfResult) -> str:
     """Return how many frames were scored again, and how many could not be."""
     missing = f", {result.not_rescored} could not be" if result.not_rescored else ""
     return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}"
 
 
-def figures(result: WhatIfResult) -> Markup:
+def metrics(result: WhatIfResult) -> Markup:
     """Return the threshold, both errors on reviewed frames before and after, and how many decisions change."""
     before, after = result.before, result.after
-    return elements.strip(
-        Figure("Threshold", formatting.score(result.threshold), "of this version"),
-        Figure(
+    return elements.metrics(
+        Metric("Threshold", formatting.score(result.threshold), "of this version"),
+        Metric(
             "False rejects",
             f"{before.false_rejects} → {after.false_rejects}",
             f"of {formatting.plural(result.good, 'reviewed good part')}",
             tone(before.false_rejects, after.false_rejects),
         ),
-        Figure(
+        Metric(
             "Escapes",
             f"{before.escapes} → {after.escapes}",
             f"of {formatting.plural(result.defects, 'reviewed defect')}",
             tone(before.escapes, after.escapes),
         ),
-        Figure("Would pass", formatting.count(len(result.to_pass)), "flagged now"),
-        Figure("Would be flagged", formatting.count(len(result.to_flag)), "passed now"),
-        Figure("Overall", overall(result), "on reviewed frames"),
+        Metric("Would pass", formatting.count(len(result.to_pass)), "flagged now"),
+        Metric("Would be flagged", formatting.count(len(result.to_flag)), "passed now"),
+        Metric("Overall", overall(result), "on reviewed frames"),
     )
 
 

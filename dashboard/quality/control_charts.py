@@ -7,10 +7,11 @@ import streamlit as st
 
 from alerts.statistics.control_charts import CusumChart, Signal, cusum, ewma, individuals
 from dashboard import formatting
-from dashboard.charts import in_control, quality
+from dashboard.charts import control_charts, in_control
+from dashboard.charts.echarts import Option
 from dashboard.charts.in_control import ControlData, InControlPeriod
-from dashboard.charts.scores import Option
 from dashboard.components import elements
+from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext, draw_live
 from storage.line import stations
 from storage.line.stations import Station
@@ -38,7 +39,7 @@ def panel(page: PageContext) -> None:
         st.caption("There is no station yet.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
-        name = st.selectbox("Station", list(by_name), key="station", bind="query-params", width=220)
+        name = choose_station_or_first(by_name, width=220)
         kind = st.segmented_control(
             "Chart", list(DESCRIPTIONS), default=INDIVIDUALS, required=True, key="chart", bind="query-params"
         )
@@ -123,12 +124,12 @@ def compute(page: PageContext, data: ControlData, kind: str, shown: int) -> tupl
             sums.limit,
             sums.signals[-shown:],
         )
-        return newest.signals, quality.cusum(newest, times, page.palette)
+        return newest.signals, control_charts.cusum(newest, times, page.palette)
     if kind == EWMA:
         average = in_control.last_points(ewma(data.log_scores, data.process), shown)
-        return average.signals, quality.ewma(average, times, page.palette)
+        return average.signals, control_charts.ewma(average, times, page.palette)
     points = in_control.last_points(individuals(data.log_scores, data.process), shown)
-    return points.signals, quality.individuals(points, data.process, times, page.palette)
+    return points.signals, control_charts.individuals(points, data.process, times, page.palette)
 
 
 def limits_note(page: PageContext, data: ControlData) -> str:
@@ -147,7 +148,7 @@ def out_of_control(page: PageContext, station: Station, broken: Sequence[tuple[V
         {
             "Time": formatting.date_and_time(frame.captured_at, page.time_zone),
             "Score": formatting.score(frame.score),
-            "Rules broken": "; ".join(f"{rule}: {quality.RULES[rule][1]}" for rule in rules),
+            "Rules broken": "; ".join(f"{rule}: {control_charts.RULES[rule][1]}" for rule in rules),
             "Frame": f"/station?station={station.name}&frame={frame.frame_id}&show=All",
         }
         for frame, rules in reversed(broken)

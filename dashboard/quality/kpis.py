@@ -11,9 +11,9 @@ from alerts.kpis.shift_report import render_shift_report
 from alerts.kpis.shifts import CalendarPeriod
 from alerts.statistics.confidence_intervals import Estimate
 from dashboard import csv_export, formatting
-from dashboard.charts import quality
+from dashboard.charts import kpi_charts
 from dashboard.components import elements
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.context import PageContext
 from storage.line import stations
 from storage.line.stations import Station
@@ -88,13 +88,13 @@ def summary(total: Kpis) -> None:
     reviewed = counts.caught + counts.false_alarms + counts.confirmed + counts.escaped
     flagged = formatting.plural(counts.flagged, "frame")
     st.html(
-        elements.strip(
-            Figure("First-pass yield", percent(total.first_pass_yield), formatting.plural(counts.frames, "frame")),
-            Figure("Flagged ppm", number(total.flagged_ppm), f"{flagged} flagged"),
-            Figure("DPMO", number(total.dpmo), "defects per million opportunities"),
-            Figure("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
-            Figure("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
-            Figure(
+        elements.metrics(
+            Metric("First-pass yield", percent(total.first_pass_yield), formatting.plural(counts.frames, "frame")),
+            Metric("Flagged ppm", number(total.flagged_ppm), f"{flagged} flagged"),
+            Metric("DPMO", number(total.dpmo), "defects per million opportunities"),
+            Metric("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
+            Metric("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
+            Metric(
                 "Reviewed",
                 formatting.count(reviewed),
                 f"{counts.confirmed + counts.escaped:,} passed, {counts.drawn:,} sampled",
@@ -144,7 +144,7 @@ def rates(page: PageContext, rows: Sequence[KpiRow]) -> None:
         st.caption("No flagged frame was reviewed in that time.")
         return
     st.echarts_chart(
-        quality.rates([row.group for row in rows], estimates, page.palette),
+        kpi_charts.rates([row.group for row in rows], estimates, page.palette),
         height=280,
         key="rates",
         alt="False-reject rate of each group with its interval",
@@ -161,7 +161,7 @@ def defect_types(page: PageContext, chosen: Sequence[Station], since: datetime, 
         st.caption("No defect was labelled in that time.")
         return
     st.echarts_chart(
-        quality.pareto(bars, page.palette), height=280, key="pareto", alt="Pareto chart of the defect types"
+        kpi_charts.pareto(bars, page.palette), height=280, key="pareto", alt="Pareto chart of the defect types"
     )
 
 

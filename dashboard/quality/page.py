@@ -19,7 +19,7 @@ def quality_page(page: PageContext) -> None:
         list(PARTS),
         default=DEFAULT_PART,
         required=True,
-        key="show",
+        key="panel",
         bind="query-params",
         label_visibility="collapsed",
     )

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-COMMON = ("scratch", "dent", "crack", "stain", "hole", "missing part", "wrong part", "deformed", "foreign body")
-KEYS = 9
+COMMON_TYPES = ("scratch", "dent", "crack", "stain", "hole", "missing part", "wrong part", "deformed", "foreign body")
+MAX_TYPES = 9
 
 
-def offered(counts: Counter[str]) -> list[str]:
+def suggested(counts: Counter[str]) -> list[str]:
     """Return nine types: those used at the station, most frequent first, then common ones."""
-    own = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if name]
-    return list(dict.fromkeys([*own, *COMMON]))[:KEYS]
+    station_types = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if name]
+    return list(dict.fromkeys([*station_types, *COMMON_TYPES]))[:MAX_TYPES]

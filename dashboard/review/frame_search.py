@@ -41,7 +41,7 @@ class FrameQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class MissAnalysis:
+class PassAnalysis:
     """Why a frame passed: `passed_above` other frames of `frames` scored as high and passed; `flagged` are near it."""
 
     flagged: list[Verdict]
@@ -129,7 +129,7 @@ def selected_id() -> UUID | None:
         return None
 
 
-def analyse_miss(session: Session, frame: Verdict) -> MissAnalysis:
+def analyse_pass(session: Session, frame: Verdict) -> PassAnalysis:
     """Count the frames of the day around a frame that scored as high and passed, too."""
     since, until = frame.captured_at - DAY / 2, frame.captured_at + DAY / 2
     passed_above = 0
@@ -141,14 +141,14 @@ def analyse_miss(session: Session, frame: Verdict) -> MissAnalysis:
             if high > frame.score and decide_bin(low, high, frame.threshold) == "pass"
         )
         passed_above = max(0, counted - 1)  # without the frame itself
-    return MissAnalysis(
+    return PassAnalysis(
         flagged=search.nearest_flagged(session, frame.station_id, frame.captured_at),
         passed_above=passed_above,
         frames=verdicts.count(session, frame.station_id, since=since, until=until),
     )
 
 
-def explain_miss(page: PageContext, frame: Verdict, analysis: MissAnalysis) -> None:
+def explain_pass(page: PageContext, frame: Verdict, analysis: PassAnalysis) -> None:
     """Draw why a frame passed, and the flagged frames nearest to it; nothing for a flagged one."""
     if frame.decision == "flag":
         return

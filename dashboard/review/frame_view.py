@@ -27,7 +27,7 @@ from storage.review.reviews import Review
 from storage.rollups import trends
 from storage.rollups.trends import TrendPoint
 
-AROUND = timedelta(minutes=30)
+HALF_WINDOW = timedelta(minutes=30)
 BUCKET = timedelta(minutes=1)
 MAX_FLAGGED_POINTS = 200
 NORMALS_SHOWN = 8
@@ -49,7 +49,7 @@ class FrameDetails:
 
 def load_details(page: PageContext, session: Session, frame: Verdict) -> FrameDetails:
     """Read everything that is shown of a frame."""
-    since, until = frame.captured_at - AROUND, frame.captured_at + AROUND
+    since, until = frame.captured_at - HALF_WINDOW, frame.captured_at + HALF_WINDOW
     history = reviews.history(session, frame.frame_id)
     return FrameDetails(
         frame=frame,
@@ -65,8 +65,8 @@ def load_details(page: PageContext, session: Session, frame: Verdict) -> FrameDe
     )
 
 
-def head(page: PageContext, details: FrameDetails, queued: int | None, *, sampled: bool = False) -> None:
-    """Draw the station, the length of the queue, and the verdict; without its truth, so that labels are independent."""
+def header(page: PageContext, details: FrameDetails, queued: int | None, *, sampled: bool = False) -> None:
+    """Draw the station, the length of the queue, and the verdict; without ground truth, which would bias the label."""
     st.html(
         review_html.queue_line(details.station.name, queued, sampled=sampled)
         + verdict_html.headline(replace(details.frame, truth=None), page.time_zone)
@@ -74,13 +74,13 @@ def head(page: PageContext, details: FrameDetails, queued: int | None, *, sample
 
 
 def controls(
-    page: PageContext, bar: DeltaGenerator, details: FrameDetails, undoable: Sequence[Review], *, queued: bool
+    page: PageContext, toolbar: DeltaGenerator, details: FrameDetails, undoable: Sequence[Review], *, queued: bool
 ) -> None:
-    """Draw the labels and the defect types into `bar`.
+    """Draw the labels and the defect types into `toolbar`.
 
     Call it after the frame was drawn, so that no key applies to a frame that is not on the screen yet.
     """
-    with bar:
+    with toolbar:
         label_buttons.label_buttons(page, details.shown, details.frame.decision, undoable, queued=queued)
         label_buttons.defect_types(page, details.shown, details.station.id, details.types)
 
@@ -101,7 +101,8 @@ def body(page: PageContext, details: FrameDetails) -> None:
         lines = Markup("").join(review_html.review_line(review, now) for review in details.history)
         st.html(elements.heading("Reviews of this frame") + lines)
     with st.expander("Provenance", icon=":material/receipt_long:"):
-        st.html(verdict_html.provenance(frame, details.normal_set, page.time_zone))
+        without_truth = replace(frame, truth=None)  # which would bias the label
+        st.html(verdict_html.provenance(without_truth, details.normal_set, page.time_zone))
 
 
 def good_parts(page: PageContext, details: FrameDetails) -> None:
@@ -114,16 +115,16 @@ def good_parts(page: PageContext, details: FrameDetails) -> None:
     note = f"normal set v{version.version}, {len(version.images)} images, most similar first"
     st.html(elements.heading("Good parts", note))
     with st.grid(min_column_width=105, gap="xxsmall", key="normals"):
-        image_grid.bare_images(page, [(image.reference, f"Good part {image.name}") for image in images])
+        image_grid.images_without_captions(page, [(image.reference, f"Good part {image.name}") for image in images])
 
 
 def by_similarity(page: PageContext, frame: Verdict, version: NormalSet) -> list[NormalImage]:
     """Sort the images of a normal set by similarity to a frame, without the detector, which pages do not load."""
-    of_frame = stored_fingerprint(page, frame.image_reference)
+    frame_fingerprint = stored_fingerprint(page, frame.image_reference)
     fingerprints = stored_fingerprints(page, version.images)
-    if of_frame is None or not fingerprints:
+    if frame_fingerprint is None or not fingerprints:
         return list(version.images)
-    ranks = {reference: rank for rank, reference in enumerate(similar_images.nearest(of_frame, fingerprints))}
+    ranks = {reference: rank for rank, reference in enumerate(similar_images.nearest(frame_fingerprint, fingerprints))}
     return sorted(version.images, key=lambda image: ranks.get(image.reference, len(ranks)))
 
 
@@ -148,7 +149,7 @@ def _fingerprint(reference: str, _thumbnail: bytes) -> Fingerprint:
 def scores_around(page: PageContext, details: FrameDetails) -> None:
     """Draw the station's scores half an hour before and after the frame."""
     frame = details.frame
-    since, until = frame.captured_at - AROUND, frame.captured_at + AROUND
+    since, until = frame.captured_at - HALF_WINDOW, frame.captured_at + HALF_WINDOW
     st.html(elements.heading("Scores around this frame", "half an hour before and after"))
     trend = scores.trend(details.trend, details.flagged, since, until, BUCKET, page.palette)
     st.echarts_chart(
@@ -160,21 +161,21 @@ def scores_around(page: PageContext, details: FrameDetails) -> None:
 
 
 def recent_labels(
-    page: PageContext, own: Sequence[Review], frames: Mapping[UUID, Verdict], current_ids: Collection[int]
+    page: PageContext, own_reviews: Sequence[Review], frames: Mapping[UUID, Verdict], current_ids: Collection[int]
 ) -> None:
     """Draw a person's newest reviews, each with buttons to undo it and to propose a false reject as a good part.
 
     Args:
         page: The page's context.
-        own: The reviews.
+        own_reviews: The reviews.
         frames: Verdicts by frame id; one that was deleted is missing.
         current_ids: Ids of the reviews that still are the newest of their frame.
     """
-    if not own:
+    if not own_reviews:
         return
     st.html(elements.heading("Your recent labels", "newest first"))
     with st.grid(min_column_width=150, gap="xsmall", key="recent-labels"):
-        for review in own:
+        for review in own_reviews:
             frame = frames.get(review.frame_id)
             with st.container(key=f"review-{review.id}", gap="xxsmall"):
                 if frame and (thumbnail := page.thumbnail(frame.image_reference, 240, 180)):
@@ -191,7 +192,7 @@ def review_buttons(page: PageContext, review: Review) -> None:
             "Undo",
             key=f"undo-review-{review.id}",
             type="tertiary",
-            disabled=not page.may("review.undo"),
+            disabled=not page.is_allowed("review.undo"),
             on_click=review_session.undo,
             args=(page, [review.id]),
         )
@@ -200,7 +201,7 @@ def review_buttons(page: PageContext, review: Review) -> None:
                 "Add to normal set",
                 key=f"propose-{review.id}",
                 type="tertiary",
-                disabled=not page.may("normal_set.propose"),
+                disabled=not page.is_allowed("normal_set.propose"),
                 on_click=review_session.propose_as_normal,
                 args=(page, review.frame_id),
             )

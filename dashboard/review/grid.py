@@ -33,7 +33,7 @@ def grid(
         names: Station id → name.
         undoable: The reviews that the undo button undoes.
     """
-    bar = st.container(horizontal=True, gap="xsmall", key="labels", vertical_alignment="center")
+    toolbar = st.container(horizontal=True, gap="xsmall", key="labels", vertical_alignment="center")
     thumbnails(page, frames, names)
     number = len(selected_of(shown))
     key, all_selected = f"{shown[0].frame_id}-{len(shown)}", number == len(shown)
@@ -42,7 +42,7 @@ def grid(
         ("False reject", "F", "false_alarm"),
         ("Unsure", "U", "unsure"),
     )
-    with bar:  # drawn last, so that no key applies to a frame that is not on the screen yet
+    with toolbar:  # drawn last, so that no key applies to a frame that is not on the screen yet
         for text, shortcut, label in buttons:
             label_buttons.label_button(
                 page,
@@ -51,7 +51,7 @@ def grid(
                 f"{label}-{key}",
                 shown,
                 label,
-                enabled=page.may("review.label") and number > 0,
+                enabled=page.is_allowed("review.label") and number > 0,
                 on_click=label_selected,
             )
         st.button(

@@ -22,19 +22,19 @@ def label_buttons(
     page: PageContext, shown: ShownFrame, decision: str, undoable: Sequence[Review], *, queued: bool
 ) -> None:
     """Draw the labels for one frame, and the buttons next and undo; a frame that was searched can't be skipped."""
-    frames, may = [shown], page.may("review.label")
-    seen = f"{shown.frame_id}-{shown.last_review_id}"
+    frames, allowed = [shown], page.is_allowed("review.label")
+    shown_key = f"{shown.frame_id}-{shown.last_review_id}"
     good = review_html.label_style("false_alarm", decision).text
     with st.container(horizontal=True, gap="xsmall", key="labels"):
-        label_button(page, "Defect", "D", f"defect-{seen}", frames, "defect", enabled=may)
-        label_button(page, good, "F", f"false_alarm-{seen}", frames, "false_alarm", enabled=may)
-        label_button(page, "Unsure", "U", f"unsure-{seen}", frames, "unsure", enabled=may)
+        label_button(page, "Defect", "D", f"defect-{shown_key}", frames, "defect", enabled=allowed)
+        label_button(page, good, "F", f"false_alarm-{shown_key}", frames, "false_alarm", enabled=allowed)
+        label_button(page, "Unsure", "U", f"unsure-{shown_key}", frames, "unsure", enabled=allowed)
         st.button(
             "Good, add to normal set",
-            key=f"label-propose-{seen}",
+            key=f"label-propose-{shown_key}",
             icon=":material/add_photo_alternate:",
             shortcut="G",
-            disabled=not (may and page.may("normal_set.propose")),
+            disabled=not (allowed and page.is_allowed("normal_set.propose")),
             help=f"Labels the frame like F ({good.lower()}), and proposes its image for the next normal set.",
             on_click=review_session.label_and_propose,
             args=(page, frames),
@@ -96,7 +96,7 @@ def undo_button(page: PageContext, undoable: Sequence[Review]) -> None:
         key=f"undo-{ids[0] if ids else 0}",
         icon=":material/undo:",
         shortcut="Z",
-        disabled=not ids or not page.may("review.undo"),
+        disabled=not ids or not page.is_allowed("review.undo"),
         on_click=review_session.undo_offered,
         args=(page, ids),
     )
@@ -104,7 +104,7 @@ def undo_button(page: PageContext, undoable: Sequence[Review]) -> None:
 
 def defect_types(page: PageContext, shown: ShownFrame, station_id: int, types: Sequence[str]) -> None:
     """Draw the defect types with the keys 1 to 9, and a field for another one."""
-    may, marked = page.may("review.label"), review_session.marked_types(shown.frame_id)
+    allowed, marked = page.is_allowed("review.label"), review_session.marked_types(shown.frame_id)
     with st.container(horizontal=True, gap="xsmall", key="types", vertical_alignment="center"):
         for number, name in enumerate(types, start=1):
             st.button(
@@ -112,7 +112,7 @@ def defect_types(page: PageContext, shown: ShownFrame, station_id: int, types: S
                 key=f"type-{number}-{shown.frame_id}-{shown.last_review_id}",
                 shortcut=str(number),
                 type="primary" if name in marked else "secondary",
-                disabled=not may,
+                disabled=not allowed,
                 on_click=review_session.toggle_type,
                 args=(page, shown.frame_id, name),
             )
@@ -123,7 +123,7 @@ def defect_types(page: PageContext, shown: ShownFrame, station_id: int, types: S
             max_chars=64,
             label_visibility="collapsed",
             width=130,
-            disabled=not may,
+            disabled=not allowed,
             on_change=review_session.add_type,
             args=(page, station_id, shown.frame_id, ANOTHER_TYPE),
         )

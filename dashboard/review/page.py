@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import mutations
 from dashboard.components import elements
 from dashboard.components.shortcuts import forward_shortcuts
+from dashboard.components.station_choice import choose_station
 from dashboard.context import PageContext
 from dashboard.review import frame_search, frame_view, label_buttons, labelling, review_html, review_session
 from dashboard.review import grid as review_grid
@@ -25,7 +26,7 @@ from storage.review.reviews import Review
 SAMPLE = "Random sample"
 ORDERS: Mapping[str, QueueOrder] = {"Newest": "newest", "Most uncertain": "most_uncertain", SAMPLE: "newest"}
 DEFAULT_ORDER = "Newest"
-ONE, GRID, FIND = "One by one", "Grid", "Find a frame"
+ONE_BY_ONE, GRID, FIND_A_FRAME = "One by one", "Grid", "Find a frame"
 RECENT_LABELS = 8
 QUEUE_NOTE = "flagged and borderline frames are queued by themselves, and a random sample of the frames that pass"
 SAMPLE_NOTE = "frames that pass are sampled at random; the setting of each station gives the rate"
@@ -42,10 +43,10 @@ def review_page(page: PageContext) -> None:
         st.markdown("There is nothing to review until a station has scored its first frames.")
         return
     mode, queue = choices(page, by_name)
-    if not page.may("review.label"):
+    if not page.is_allowed("review.label"):
         st.info("You can look at this page. Labelling frames needs the role inspector.", icon=":material/visibility:")
     try:
-        if mode == FIND:
+        if mode == FIND_A_FRAME:
             review_session.release_claims(page)
             searched_frame(page, by_name)
         else:
@@ -62,31 +63,22 @@ def choices(page: PageContext, by_name: Mapping[str, Station]) -> tuple[str, Que
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="choices"):
         mode = st.segmented_control(
             "Mode",
-            [ONE, GRID, FIND],
-            default=ONE,
+            [ONE_BY_ONE, GRID, FIND_A_FRAME],
+            default=ONE_BY_ONE,
             required=True,
-            key="how",
+            key="mode",
             bind="query-params",
             label_visibility="collapsed",
         )
         name, order = None, DEFAULT_ORDER
-        if mode != FIND:
-            name = st.selectbox(
-                "Station",
-                list(by_name),
-                index=None,
-                key="station",
-                bind="query-params",
-                placeholder="All stations",
-                label_visibility="collapsed",
-                width=220,
-            )
+        if mode != FIND_A_FRAME:
+            name = choose_station(by_name, placeholder="All stations", width=220)
             chosen = st.segmented_control(
                 "Order",
                 list(ORDERS),
                 default=DEFAULT_ORDER,
                 required=True,
-                key="first",
+                key="order",
                 bind="query-params",
                 label_visibility="collapsed",
             )
@@ -94,7 +86,7 @@ def choices(page: PageContext, by_name: Mapping[str, Station]) -> tuple[str, Que
         with st.container(key="today", width="content"):
             labels_today(page)
     station_id = by_name[name].id if name else None
-    return mode or ONE, QueueFilter(station_id, ORDERS[order], only_sampled=order == SAMPLE)
+    return mode or ONE_BY_ONE, QueueFilter(station_id, ORDERS[order], only_sampled=order == SAMPLE)
 
 
 def labels_today(page: PageContext) -> None:
@@ -102,8 +94,8 @@ def labels_today(page: PageContext) -> None:
     since = page.start_of_day(page.now())
     with page.read() as session:
         counts = labels.counts(session, since=since)
-        own = reviews.count_labelled_since(session, page.actor.name, since)
-    st.html(review_html.today(own, counts))
+        own_count = reviews.count_labelled_since(session, page.actor.name, since)
+    st.html(review_html.today(own_count, counts))
 
 
 def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[int, str]) -> None:
@@ -124,10 +116,10 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
         review_grid.grid(page, frames, shown, names, undoable)
         return
     with st.container(border=True, key="card-review"):
-        frame_view.head(page, details, length, sampled=queued[0].sampled)
-        bar = st.container(key="bar")
+        frame_view.header(page, details, length, sampled=queued[0].sampled)
+        toolbar = st.container(key="toolbar")
         frame_view.body(page, details)
-        frame_view.controls(page, bar, details, undoable, queued=True)
+        frame_view.controls(page, toolbar, details, undoable, queued=True)
 
 
 def empty_queue(page: PageContext, queue: QueueFilter) -> None:
@@ -160,7 +152,7 @@ def searched_frame(page: PageContext, by_name: dict[str, Station]) -> None:
     with page.read() as session:
         frames = frame_search.run_query(page, session, query) if query else []
         details = frame_search.find_details(page, session, selected) if selected else None
-        analysis = frame_search.analyse_miss(session, details.frame) if details else None
+        analysis = frame_search.analyse_pass(session, details.frame) if details else None
         undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)
     if query and not frames:
         st.info(frame_search.nothing_found(query), icon=":material/search_off:")
@@ -170,29 +162,29 @@ def searched_frame(page: PageContext, by_name: dict[str, Station]) -> None:
     if details is None or analysis is None:
         return
     with st.container(border=True, key="card-review"):
-        frame_view.head(page, details, None)
-        bar = st.container(key="bar")
-        frame_search.explain_miss(page, details.frame, analysis)
+        frame_view.header(page, details, None)
+        toolbar = st.container(key="toolbar")
+        frame_search.explain_pass(page, details.frame, analysis)
         frame_view.body(page, details)
-        frame_view.controls(page, bar, details, undoable, queued=False)
+        frame_view.controls(page, toolbar, details, undoable, queued=False)
 
 
 def recent_labels(page: PageContext) -> None:
     """Draw the person's recent labels, so that they can be checked and undone."""
     with page.read() as session:
-        own = without_undone(reviews.recent(session, by=page.actor.name, limit=2 * RECENT_LABELS))
+        own_reviews = without_undone(reviews.recent(session, by=page.actor.name, limit=2 * RECENT_LABELS))
         frames: dict[UUID, Verdict] = {}
-        for review in own:
+        for review in own_reviews:
             try:
                 frames[review.frame_id] = verdicts.get(session, review.frame_id)
             except NotFound:  # retention deletes verdicts, never reviews
                 continue
-        current = labels.current(session, [review.frame_id for review in own])
-    frame_view.recent_labels(page, own, frames, {labelled.review_id for labelled in current.values()})
+        current = labels.current(session, [review.frame_id for review in own_reviews])
+    frame_view.recent_labels(page, own_reviews, frames, {labelled.review_id for labelled in current.values()})
 
 
 def without_undone(recent: Sequence[Review]) -> list[Review]:
     """Return the newest reviews without those that were undone."""
     undone = {review.retracts_id for review in recent}
-    kept = [review for review in recent if review.label != "retracted" and review.id not in undone]
-    return kept[:RECENT_LABELS]
+    remaining = [review for review in recent if review.label != "retracted" and review.id not in undone]
+    return remaining[:RECENT_LABELS]

@@ -61,7 +61,7 @@ def selection(selected: int, shown: int) -> Markup:
     return render(TEMPLATE, "selection", selected, shown)
 
 
-def today(own: int, counts: Sequence[LabelCounts]) -> Markup:
+def today(own_count: int, counts: Sequence[LabelCounts]) -> Markup:
     """Return how many labels were given today: by this person, and by everybody on all stations."""
     caught = sum(station.flagged_defect for station in counts)
     false_rejects = sum(station.flagged_false_alarm for station in counts)
@@ -70,7 +70,7 @@ def today(own: int, counts: Sequence[LabelCounts]) -> Markup:
         TEMPLATE,
         "today",
         [
-            (own, "labelled by you"),
+            (own_count, "labelled by you"),
             (caught, "defect caught" if caught == 1 else "defects caught"),
             (false_rejects, "false reject" if false_rejects == 1 else "false rejects"),
             (escapes, "escape" if escapes == 1 else "escapes"),

@@ -37,7 +37,7 @@ TYPES_COUNTED_FOR = timedelta(days=365)
 def claim_frames(page: PageContext, queue: QueueFilter, count: int) -> list[QueuedFrame]:
     """Return the next frames, claimed for this person; somebody without the right to review sees them unclaimed."""
     now = page.now()
-    if not page.may("review.claim"):
+    if not page.is_allowed("review.claim"):
         with page.read() as session:
             queued = review_queue.list_queued(session, queue, limit=count + len(skipped()))
         return [frame for frame in queued if frame.frame_id not in skipped()][:count]
@@ -56,7 +56,7 @@ def renew_claims(page: PageContext) -> None:
     """Renew the claims on the frames on the screen; draws nothing."""
     claimed, now = st.session_state.get(CLAIMED, []), page.now()
     is_idle = now - st.session_state.get(CLAIMED_SINCE, now) > IDLE_LIMIT
-    if not claimed or is_idle or not page.may("review.claim"):
+    if not claimed or is_idle or not page.is_allowed("review.claim"):
         return
     try:
         with page.database.begin() as session:
@@ -68,7 +68,7 @@ def renew_claims(page: PageContext) -> None:
 def release_claims(page: PageContext) -> None:
     """Give back the claimed frames when the person turns to something else."""
     claimed = st.session_state.pop(CLAIMED, [])
-    if claimed and page.may("review.claim"):
+    if claimed and page.is_allowed("review.claim"):
         with page.database.begin() as session:
             review_actions.release(session, page.actor, claimed)
 
@@ -164,7 +164,7 @@ def types_of_station(page: PageContext, session: Session, station_id: int) -> li
     known: dict[int, list[str]] = st.session_state.setdefault(TYPES, {})
     if station_id not in known:
         counts = labels.tag_counts(session, station_id, since=page.now() - TYPES_COUNTED_FOR)
-        known[station_id] = defect_types.offered(counts)
+        known[station_id] = defect_types.suggested(counts)
     return known[station_id]
 
 
@@ -177,7 +177,7 @@ def add_type(page: PageContext, station_id: int, frame_id: UUID, field: str) -> 
     known: dict[int, list[str]] = st.session_state.setdefault(TYPES, {})
     types = known.get(station_id, [])
     if name not in types:
-        known[station_id] = [*types[: defect_types.KEYS - 1], name]
+        known[station_id] = [*types[: defect_types.MAX_TYPES - 1], name]
     if name not in marked_types(frame_id):
         toggle_type(page, frame_id, name)
 

@@ -18,6 +18,7 @@ from storage.auth.actors import Actor
 from storage.line import stations
 
 EVERY_STATION, LINE = "Every station", "The line itself"
+ABBREVIATIONS = ("cusum", "ewma")
 ORIGINS: Mapping[Origin, str] = {
     "defaults": "defaults",
     "line": "set for every station",
@@ -39,7 +40,7 @@ def panel(page: PageContext) -> None:
 
 def rule_form(page: PageContext, rule: EffectiveRule, station_id: int | None) -> None:
     """Draw a rule with a form that sets it; `station_id` is None for every station and for the line."""
-    may, key = page.may("alert_rule.set"), f"{rule.kind}-{station_id or 0}"
+    allowed, key = page.is_allowed("alert_rule.set"), f"{rule.kind}-{station_id or 0}"
     icon = ":material/notifications_active:" if rule.enabled else ":material/notifications_off:"
     is_own = rule.origin == ("line" if station_id is None else "station")
     origin = "set here" if is_own and station_id is None else ORIGINS[rule.origin]
@@ -47,29 +48,36 @@ def rule_form(page: PageContext, rule: EffectiveRule, station_id: int | None) ->
     with st.expander(title, icon=icon, key=f"rule-{rule.kind}"):
         st.markdown(rule.description)
         with st.form(f"form-{key}", border=False):
-            enabled = st.toggle("Enabled", value=rule.enabled, key=f"on-{key}", disabled=not may)
+            enabled = st.toggle("Enabled", value=rule.enabled, key=f"on-{key}", disabled=not allowed)
             with st.grid(min_column_width=190, gap="small"):
                 values = {
-                    name: parameter_field(f"{name}-{key}", name, value, enabled=may)
+                    name: parameter_field(f"{name}-{key}", name, value, enabled=allowed)
                     for name, value in rule.parameters.items()
                 }
-            reason = st.text_input("Reason", key=f"reason-{key}", max_chars=500, disabled=not may)
-            submitted = st.form_submit_button("Save", icon=":material/save:", disabled=not may)
+            reason = st.text_input("Reason", key=f"reason-{key}", max_chars=500, disabled=not allowed)
+            submitted = st.form_submit_button("Save", icon=":material/save:", disabled=not allowed)
         if submitted:
             save(page, station_id, rule, values, reason, enabled=enabled)
             st.rerun()
-        if is_own and may:
+        if is_own and allowed:
             st.button("Reset to defaults", key=f"defaults-{key}", on_click=reset, args=(page, station_id, rule))
 
 
 def parameter_field(key: str, name: str, value: Any, *, enabled: bool) -> Any:
     """Draw a field that fits the parameter's type, and return its value."""
-    text = name.replace("_", " ")
+    text = parameter_label(name)
     if isinstance(value, bool):
         return st.toggle(text, value=value, key=key, disabled=not enabled)
     if isinstance(value, int):
         return st.number_input(text, value=value, step=1, key=key, disabled=not enabled)
     return st.number_input(text, value=float(value), step=None, format="%g", key=key, disabled=not enabled)
+
+
+def parameter_label(name: str) -> str:
+    """Return a parameter's name in words: ``ewma_weight`` as ``EWMA weight``, ``for_s`` as ``For, in seconds``."""
+    words = name.removesuffix("_s").split("_")
+    text = " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
+    return text[0].upper() + text[1:] + (", in seconds" if name.endswith("_s") else "")
 
 
 def save(

@@ -23,26 +23,26 @@ def panel(page: PageContext) -> None:
         "resolved."
     )
     channel_list(page)
-    if page.may("channel.add"):
+    if page.is_allowed("channel.add"):
         add_form(page)
 
 
 def channel_list(page: PageContext) -> None:
     """Draw the channels with their controls, and how many notifications wait to be sent."""
     with page.read() as session:
-        listed, pending = channels.list_all(session), notifications.count_pending(session)
+        all_channels, pending = channels.list_all(session), notifications.count_pending(session)
     if pending:
         waiting = formatting.plural(pending, "notification")
         st.caption(f"{waiting} to send; `andon alerts watch` sends them.")
-    if not listed:
+    if not all_channels:
         st.caption("There is no channel: nobody is notified of alerts.")
-    for channel in listed:
+    for channel in all_channels:
         channel_row(page, channel)
 
 
 def channel_row(page: PageContext, channel: Channel) -> None:
     """Draw one channel with its switch and the buttons that test and remove it."""
-    may_set, switch_key = page.may("channel.set"), f"channel-on-{channel.id}"
+    may_set, switch_key = page.is_allowed("channel.set"), f"channel-on-{channel.id}"
     name, service = escape_markdown(channel.name), escape_markdown(channel.url.partition("://")[0])
     with st.container(
         horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"card-channel-{channel.id}"
@@ -56,7 +56,9 @@ def channel_row(page: PageContext, channel: Channel) -> None:
             on_change=set_enabled,
             args=(page, channel.name, switch_key),
         )
-        if st.button("Test", icon=":material/send:", key=f"test-{channel.id}", disabled=not page.may("channel.test")):
+        if st.button(
+            "Test", icon=":material/send:", key=f"test-{channel.id}", disabled=not page.is_allowed("channel.test")
+        ):
             with st.spinner("sending"):
                 send_test(page, channel.name)
             mutations.show_outcome()

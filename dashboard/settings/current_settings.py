@@ -22,15 +22,18 @@ from storage.urls import masked_url, parse_database_url
 def panel(page: PageContext) -> None:
     """Draw three tables: stations, scorers, and the settings of this dashboard."""
     with page.read() as session:
-        listed = stations.list_all(session)
-        active = {station.id: normal_sets.active(session, station.id) for station in listed}
-        made = {station.id: thresholds.history(session, station.id) for station in listed}
+        all_stations = stations.list_all(session)
+        active = {station.id: normal_sets.active(session, station.id) for station in all_stations}
+        histories = {station.id: thresholds.history(session, station.id) for station in all_stations}
         muted = mutes.in_force(session, page.now())
         rules = alert_rules.list_all(session)
         scorers = workers.list_all(session)
     st.html(elements.heading("Stations"))
-    if listed:
-        rows = [station_row(page, station, active[station.id], made[station.id], rules, muted) for station in listed]
+    if all_stations:
+        rows = [
+            station_row(page, station, active[station.id], histories[station.id], rules, muted)
+            for station in all_stations
+        ]
         st.dataframe(rows, hide_index=True, key="stations_table", alt="Current settings of each station")
     else:
         st.caption("There is no station yet.")
@@ -49,12 +52,12 @@ def station_row(
     page: PageContext,
     station: Station,
     active: NormalSet | None,
-    made: Sequence[Threshold],
+    history: Sequence[Threshold],
     rules: Sequence[AlertRule],
     muted: Mapping[int, Mute],
 ) -> dict[str, str]:
     """Return column → value of a station: normal set, threshold, settings, rules, mute and model."""
-    threshold = next((each for each in made if active and each.normal_set_id == active.id), None)
+    threshold = next((each for each in history if active and each.normal_set_id == active.id), None)
     enabled = [rule.name for rule in effective_rules.for_scope(rules, station.id, "station") if rule.enabled]
     mute = muted.get(station.id)
     return {

@@ -8,7 +8,8 @@ import streamlit as st
 
 from dashboard import formatting, mutations
 from dashboard.components import elements
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
+from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext
 from storage.actions import stations as station_actions
 from storage.line import normal_sets, stations, thresholds
@@ -24,7 +25,7 @@ FRAMINGS: Mapping[FramingKind, str] = {
 }
 WITHOUT_NORMALS: Mapping[WithoutNormals, str] = {
     "wait": "frames wait for the first normal set",
-    "no_reference": "frames pass without a verdict",
+    "no_reference": "frames are not scored: their verdict is “no reference”",
 }
 THRESHOLD_KINDS = {"calibrated": "from the normal set", "reviewed": "with reviewed frames", "manual": "set manually"}
 MIN_STALE_AFTER_S = 0.1
@@ -36,12 +37,11 @@ def panel(page: PageContext) -> None:
     with page.read() as session:
         by_name = {station.name: station for station in stations.list_all(session)}
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        name = st.selectbox(
-            "Station", list(by_name), key="station", bind="query-params", width=280, placeholder="No station yet"
-        )
-        if page.may("station.add"):
+        name = choose_station_or_first(by_name, width=280) if by_name else None
+        if page.is_allowed("station.add"):
             st.page_link(page.pages["add-station"], label="Add a station", icon=":material/add_a_photo:")
     if name is None:
+        st.caption("There is no station yet.")
         return
     left, right = st.columns([3, 2], gap="small")
     with left, st.container(border=True, key="card-station-settings"):
@@ -52,65 +52,74 @@ def panel(page: PageContext) -> None:
 
 def settings_form(page: PageContext, station: Station) -> None:
     """Draw the form that changes a station's settings."""
-    current, disabled = station.settings, not page.may("station.edit")
+    enabled = page.is_allowed("station.edit")
     st.html(elements.heading(station.name, f"added {formatting.date_and_time(station.created_at, page.time_zone)}"))
     with st.form(f"station-{station.id}", border=False):
-        object_name = st.text_input("Object", value=current.object_name, max_chars=120, disabled=disabled)
-        percent = st.number_input(
-            "False-reject rate: good parts that may be flagged, in percent",
-            min_value=0.01,
-            max_value=50.0,
-            value=100 * current.false_reject_rate,
-            format="%g",
-            disabled=disabled,
-            key=f"rate-{station.id}",
-            help="Scorers calibrate a new threshold for it, which also replaces one that was set manually.",
-        )
-        framings, withouts = get_args(FramingKind), get_args(WithoutNormals)
-        framing: FramingKind = st.selectbox(
-            "Framing",
-            framings,
-            index=framings.index(current.framing),
-            format_func=lambda kind: f"{kind.replace('_', ' ')}: {FRAMINGS[kind]}",
-            disabled=disabled,
-            help="Scorers compute new references and a new threshold for another framing.",
-        )
-        without: WithoutNormals = st.selectbox(
-            "Without a normal set",
-            withouts,
-            index=withouts.index(current.without_normals),
-            format_func=lambda choice: WITHOUT_NORMALS[choice],
-            disabled=disabled,
-        )
-        stale_after_s = st.number_input(
-            "Silent after, in seconds",
-            min_value=MIN_STALE_AFTER_S,
-            value=current.stale_after_s,
-            format="%g",
-            disabled=disabled,
-        )
-        sample_one_in = st.number_input(
-            "Random sample: review one in this many frames that pass",
-            min_value=0,
-            max_value=stations.MAX_SAMPLE_ONE_IN,
-            value=current.sample_one_in,
-            disabled=disabled,
-            help="Escapes are estimated from the sample. 0 turns it off, and then escapes can't be estimated.",
-        )
-        reason = st.text_input("Reason", max_chars=500, disabled=disabled)
-        submitted = st.form_submit_button("Save", icon=":material/save:", type="primary", disabled=disabled)
+        changed = monitoring_fields(inspection_fields(station, enabled=enabled), enabled=enabled)
+        reason = st.text_input("Reason", max_chars=500, disabled=not enabled)
+        submitted = st.form_submit_button("Save", icon=":material/save:", type="primary", disabled=not enabled)
     if submitted:
-        changed = replace(
-            current,
-            object_name=object_name.strip(),
-            false_reject_rate=round(percent / 100, 6),
-            framing=framing,
-            without_normals=without,
-            stale_after_s=float(stale_after_s),
-            sample_one_in=int(sample_one_in),
-        )
         save(page, station, changed, reason)
         st.rerun()
+
+
+def inspection_fields(station: Station, *, enabled: bool) -> StationSettings:
+    """Draw the fields for what is inspected and how, and return the station's settings with their values."""
+    current = station.settings
+    object_name = st.text_input("Object", value=current.object_name, max_chars=120, disabled=not enabled)
+    percent = st.number_input(
+        "False-reject rate: good parts that may be flagged, in percent",
+        min_value=0.01,
+        max_value=50.0,
+        value=100 * current.false_reject_rate,
+        format="%g",
+        disabled=not enabled,
+        key=f"rate-{station.id}",
+        help="Scorers calibrate a new threshold for it, which also replaces one that was set manually.",
+    )
+    framings = get_args(FramingKind)
+    framing: FramingKind = st.selectbox(
+        "Framing",
+        framings,
+        index=framings.index(current.framing),
+        format_func=lambda kind: f"{kind.replace('_', ' ')}: {FRAMINGS[kind]}",
+        disabled=not enabled,
+        help="Scorers compute new references and a new threshold for another framing.",
+    )
+    return replace(current, object_name=object_name.strip(), false_reject_rate=round(percent / 100, 6), framing=framing)
+
+
+def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSettings:
+    """Draw the fields for a missing normal set, a silent camera and the random sample; return the new settings."""
+    choices = get_args(WithoutNormals)
+    without_normals: WithoutNormals = st.selectbox(
+        "Without a normal set",
+        choices,
+        index=choices.index(current.without_normals),
+        format_func=lambda choice: WITHOUT_NORMALS[choice],
+        disabled=not enabled,
+    )
+    stale_after_s = st.number_input(
+        "Silent after, in seconds",
+        min_value=MIN_STALE_AFTER_S,
+        value=current.stale_after_s,
+        format="%g",
+        disabled=not enabled,
+    )
+    sample_one_in = st.number_input(
+        "Random sample: review one in this many frames that pass",
+        min_value=0,
+        max_value=stations.MAX_SAMPLE_ONE_IN,
+        value=current.sample_one_in,
+        disabled=not enabled,
+        help="Escapes are estimated from the sample. 0 turns it off, and then escapes can't be estimated.",
+    )
+    return replace(
+        current,
+        without_normals=without_normals,
+        stale_after_s=float(stale_after_s),
+        sample_one_in=int(sample_one_in),
+    )
 
 
 def save(page: PageContext, station: Station, changed: StationSettings, reason: str) -> None:
@@ -118,7 +127,7 @@ def save(page: PageContext, station: Station, changed: StationSettings, reason: 
     mutations.apply(
         page,
         lambda session, actor: station_actions.edit(session, actor, station.name, changed, page.now(), reason),
-        f"{station.name} was saved. Running scorers follow within seconds.",
+        f"{station.name} was saved. Running scorers apply it within seconds.",
     )
 
 
@@ -126,14 +135,16 @@ def threshold_history(page: PageContext, station: Station) -> None:
     """Draw the current threshold of the active normal set and earlier ones."""
     with page.read() as session:
         active = normal_sets.active(session, station.id)
-        made = thresholds.history(session, station.id)
+        recorded = thresholds.history(session, station.id)
     st.html(elements.heading("Threshold", f"normal set v{active.version}" if active else "no normal set yet"))
-    of_active = [threshold for threshold in made if active is not None and threshold.normal_set_id == active.id]
-    if not of_active:
+    active_thresholds = [
+        threshold for threshold in recorded if active is not None and threshold.normal_set_id == active.id
+    ]
+    if not active_thresholds:
         st.caption("No threshold yet: a scorer calibrates one when it first uses a normal set.")
         return
-    current = of_active[0]
-    st.html(elements.strip(Figure("Current", formatting.score(current.value), origin(current))))
+    current = active_thresholds[0]
+    st.html(elements.metrics(Metric("Current", formatting.score(current.value), threshold_origin(current))))
     if current.guarantee:
         st.markdown(current.guarantee.replace("`", "'"))
     st.dataframe(
@@ -141,11 +152,11 @@ def threshold_history(page: PageContext, station: Station) -> None:
             {
                 "Time": formatting.date_and_time(threshold.made_at, page.time_zone),
                 "Threshold": formatting.score(threshold.value),
-                "Origin": origin(threshold),
+                "Origin": threshold_origin(threshold),
                 "By": threshold.made_by,
                 "Reason": threshold.reason,
             }
-            for threshold in of_active[:THRESHOLDS_SHOWN]
+            for threshold in active_thresholds[:THRESHOLDS_SHOWN]
         ],
         hide_index=True,
         key="thresholds_table",
@@ -154,6 +165,6 @@ def threshold_history(page: PageContext, station: Station) -> None:
     st.page_link(page.pages["normals"], label="Normal sets and thresholds", query_params={"station": station.name})
 
 
-def origin(threshold: Threshold) -> str:
+def threshold_origin(threshold: Threshold) -> str:
     """Return how a threshold was made."""
     return f"{THRESHOLD_KINDS[threshold.kind]}, {100 * threshold.false_reject_rate:g} % false rejects"

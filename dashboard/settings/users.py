@@ -26,23 +26,23 @@ ROLE_DESCRIPTIONS = {
 def panel(page: PageContext) -> None:
     """Draw the users, and for an admin the forms that add and change them."""
     with page.read() as session:
-        listed = users.list_all(session)
-    if not listed:
+        all_users = users.list_all(session)
+    if not all_users:
         st.warning(account.SINGLE_USER_WARNING, icon=":material/lock_open:")
     roles = "; ".join(f"**{role}** {description}" for role, description in ROLE_DESCRIPTIONS.items())
     st.markdown(f"{roles}. Each role includes the ones before it.")
-    if listed:
-        table(page, listed)
-    if page.may("user.add"):
+    if all_users:
+        table(page, all_users)
+    if page.is_allowed("user.add"):
         left, right = st.columns(2, gap="small")
         with left, st.container(border=True, key="card-add-user"):
-            add_form(page, is_first=not listed)
-        if listed:
+            add_form(page, is_first=not all_users)
+        if all_users:
             with right, st.container(border=True, key="card-edit-user"):
-                edit_form(page, listed)
+                edit_form(page, all_users)
 
 
-def table(page: PageContext, listed: Sequence[User]) -> None:
+def table(page: PageContext, all_users: Sequence[User]) -> None:
     """Draw the users as a table."""
     now = page.now()
     rows = [
@@ -53,7 +53,7 @@ def table(page: PageContext, listed: Sequence[User]) -> None:
             "Added": formatting.ago(user.created_at, now),
             "Disabled": formatting.ago(user.disabled_at, now) if user.disabled_at else "",
         }
-        for user in listed
+        for user in all_users
     ]
     st.dataframe(rows, hide_index=True, key="users_table", alt="Users by name")
 
@@ -96,10 +96,10 @@ def add(page: PageContext, name: str, role: Role, password: str, *, is_first: bo
             mutations.refuse(str(error))
 
 
-def edit_form(page: PageContext, listed: Sequence[User]) -> None:
+def edit_form(page: PageContext, all_users: Sequence[User]) -> None:
     """Draw the forms that change the role and the password of a user, and disable and enable them."""
     st.html(elements.heading("Change a user"))
-    by_name = {user.name: user for user in listed}
+    by_name = {user.name: user for user in all_users}
     user = by_name[st.selectbox("User", list(by_name), key="user-chosen")]
     roles = list(Role)
     with st.container(horizontal=True, vertical_alignment="bottom"):

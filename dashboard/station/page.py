@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from dashboard import formatting, station_state
 from dashboard.charts import scores
 from dashboard.components import elements
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.components.shortcuts import forward_shortcuts
+from dashboard.components.station_choice import choose_station
 from dashboard.context import PageContext, draw_live
 from dashboard.html import render
 from dashboard.station import pagination, verdict_pages, verdict_view
@@ -39,16 +40,7 @@ def station_page(page: PageContext) -> None:
         no_stations()
         return
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="choices"):
-        name = st.selectbox(
-            "Station",
-            list(by_name),
-            index=None,
-            key="station",
-            bind="query-params",
-            placeholder="Choose a station",
-            label_visibility="collapsed",
-            width=280,
-        )
+        name = choose_station(by_name, width=280)
         range_name = st.pills(
             "Time range",
             list(TIME_RANGES),
@@ -96,12 +88,12 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
     last_frame = f"last frame {formatting.ago(latest.captured_at, now)}" if latest else "no verdict so far"
     st.html(
         render("station/station.html", "title", station, state, last_frame)
-        + elements.strip(
-            Figure("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
-            Figure("Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")),
-            Figure("Threshold", formatting.score(newest_threshold(newest)), "flagged above it"),
+        + elements.metrics(
+            Metric("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
+            Metric("Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")),
+            Metric("Threshold", formatting.score(newest_threshold(newest)), "flagged above it"),
             latency(newest),
-            Figure("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
+            Metric("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
         )
     )
 
@@ -125,13 +117,13 @@ def newest_threshold(newest: Sequence[Verdict]) -> float | None:
     return next((verdict.threshold for verdict in newest if verdict.threshold is not None), None)
 
 
-def latency(newest: Sequence[Verdict]) -> Figure:
+def latency(newest: Sequence[Verdict]) -> Metric:
     """Return the median and the maximum time from capture to verdict."""
     latencies_s = sorted((verdict.decided_at - verdict.captured_at).total_seconds() for verdict in newest)
     if not latencies_s:
-        return Figure("Latency", "–", "no frames in this range")
+        return Metric("Latency", "–", "no frames in this range")
     median, maximum = latencies_s[len(latencies_s) // 2], latencies_s[-1]
-    return Figure("Latency", formatting.latency(median), f"median; max {formatting.latency(maximum)}")
+    return Metric("Latency", formatting.latency(median), f"median; max {formatting.latency(maximum)}")
 
 
 def normal_set_note(active: NormalSet | None, waiting: int) -> str:
@@ -208,71 +200,90 @@ def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
     since = page.now() - time_range.length
     with st.container(border=True, key="card-frames"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            filter_name = (
-                st.segmented_control(
-                    "Show",
-                    list(FILTERS),
-                    default=DEFAULT_FILTER,
-                    required=True,
-                    key="show",
-                    bind="query-params",
-                    label_visibility="collapsed",
-                    on_change=pagination.resume_live,
-                )
-                or DEFAULT_FILTER
-            )
+            filter_name = choose_filter()
             live_state = st.container(width="content")
         with page.read() as session:
             pagination.restore(session, verdict_pages.read_page(session, station.id, filter_name, since, None, 1))
-            listed = verdict_pages.read_page(
+            listing = verdict_pages.read_page(
                 session, station.id, filter_name, since, pagination.frozen_at(), pagination.page_number()
             )
-            selected = verdict_pages.selected_frame(session, listed, pagination.selected_frame_id())
-            newer, older = verdict_view.neighbours(session, listed, selected) if selected else (None, None)
+            selected = verdict_pages.selected_frame(session, listing, pagination.selected_frame_id())
+            newer, older = verdict_view.neighbours(session, listing, selected) if selected else (None, None)
             normal_set = verdict_view.normal_set_of(session, selected) if selected else None
-        if listed.frozen_at:
-            live_state.button(
-                f"Back to live, {formatting.plural(listed.newer, 'newer frame')}" if listed.newer else "Back to live",
-                icon=":material/vertical_align_top:",
-                key="back-to-live",
-                on_click=pagination.resume_live,
-            )
-        else:
-            live_state.badge("live", icon=":material/sensors:", color="green")
+            has_frames = bool(verdicts.recent(session, station.id, since=since, limit=1))
+        with live_state:
+            live_or_frozen(listing)
         st.page_link(
             page.pages["review"],
             label="Find the frame of a part that was found defective later",
             icon=":material/search:",
-            query_params={"how": "Find a frame", "station": station.name},
+            query_params={"mode": "Find a frame", "station": station.name},
         )
         if selected is None:
-            st.html(elements.placeholder("verified", nothing_listed(filter_name, time_range)))
+            symbol = "verified" if has_frames else "hourglass_empty"
+            st.html(elements.placeholder(symbol, nothing_listed(filter_name, time_range, has_frames=has_frames)))
             return
         left, right = st.columns([5, 9], gap="medium")
         with left:
-            verdict_view.gallery(page, listed, selected)
-            if listed.pages > 1:
-                st.pagination(
-                    listed.pages,
-                    default=listed.number,
-                    key=pagination.pager_key(),
-                    on_change=pagination.page_changed,
-                    max_visible_pages=5,
-                )
-            st.caption(total_note(listed))
+            verdict_view.gallery(page, listing, selected)
+            pager(listing)
         with right:
             verdict_view.verdict_view(page, selected, normal_set, newer, older)
 
 
-def total_note(listed: VerdictPage) -> str:
+def choose_filter() -> str:
+    """Draw the choice of the frames that the list holds, and return a key of `FILTERS`."""
+    chosen = st.segmented_control(
+        "Show",
+        list(FILTERS),
+        default=DEFAULT_FILTER,
+        required=True,
+        key="show",
+        bind="query-params",
+        label_visibility="collapsed",
+        on_change=pagination.resume_live,
+    )
+    return chosen or DEFAULT_FILTER
+
+
+def live_or_frozen(listing: VerdictPage) -> None:
+    """Draw that the list is live, or the button that resumes a frozen one."""
+    if not listing.frozen_at:
+        st.badge("live", icon=":material/sensors:", color="green")
+        return
+    newer = f", {formatting.plural(listing.newer, 'newer frame')}" if listing.newer else ""
+    st.button(
+        f"Back to live{newer}",
+        icon=":material/vertical_align_top:",
+        key="back-to-live",
+        on_click=pagination.resume_live,
+    )
+
+
+def pager(listing: VerdictPage) -> None:
+    """Draw the choice of a page of the list, and how many frames the list holds."""
+    if listing.pages > 1:
+        st.pagination(
+            listing.pages,
+            default=listing.number,
+            key=pagination.pager_key(),
+            on_change=pagination.page_changed,
+            max_visible_pages=5,
+        )
+    st.caption(total_note(listing))
+
+
+def total_note(listing: VerdictPage) -> str:
     """Return how many frames the list holds, and how many of them can be opened."""
-    if listed.reachable < listed.total:
-        reachable, total = formatting.count(listed.reachable), formatting.count(listed.total)
+    if listing.reachable < listing.total:
+        reachable, total = formatting.count(listing.reachable), formatting.count(listing.total)
         return f"the newest {reachable} of {total} frames; choose a shorter time range to see older ones"
-    return formatting.plural(listed.total, "frame")
+    return formatting.plural(listing.total, "frame")
 
 
-def nothing_listed(filter_name: str, time_range: TimeRange) -> str:
-    """Return why the list is empty."""
+def nothing_listed(filter_name: str, time_range: TimeRange, *, has_frames: bool) -> str:
+    """Return why the list is empty: no frame has a verdict, or none the verdict that is shown."""
+    if not has_frames:
+        return f"No frame was inspected in the last {time_range.name}."
     verbs = {"Flagged": "Nothing was flagged", "Passed": "Nothing passed"}
     return f"{verbs.get(filter_name, 'No frames')} in the last {time_range.name}."

@@ -20,11 +20,11 @@ Neighbour = tuple[Verdict, int] | None
 """A frame with the number of its page, or None at an end of the list."""
 
 
-def gallery(page: PageContext, listed: VerdictPage, selected: Verdict | None) -> None:
+def gallery(page: PageContext, listing: VerdictPage, selected: Verdict | None) -> None:
     """Draw the frames of a page as thumbnails; a click selects one."""
     now = page.now()
     with st.grid(min_column_width=130, gap="xsmall", key="gallery"):
-        for number, frame in enumerate(listed.frames):
+        for number, frame in enumerate(listing.frames):
             captured = formatting.clock(frame.captured_at, now, page.time_zone)
             is_selected = selected is not None and frame.frame_id == selected.frame_id
             caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=is_selected)
@@ -36,16 +36,16 @@ def gallery(page: PageContext, listed: VerdictPage, selected: Verdict | None) ->
                     f"Show the frame of {captured}",
                     key=f"select-{frame.frame_id}",
                     on_click=pagination.select_frame,
-                    args=(frame.frame_id, listed.number),
+                    args=(frame.frame_id, listing.number),
                 )
 
 
-def neighbours(session: Session, listed: VerdictPage, selected: Verdict) -> tuple[Neighbour, Neighbour]:
+def neighbours(session: Session, listing: VerdictPage, selected: Verdict) -> tuple[Neighbour, Neighbour]:
     """Return the next newer and the next older frame of the list."""
-    index = verdict_pages.index_of(session, listed, selected)
+    index = verdict_pages.index_of(session, listing, selected)
     if index is None:
         return None, None
-    newer, older = (verdict_pages.frame_at(session, listed, other) for other in (index - 1, index + 1))
+    newer, older = (verdict_pages.frame_at(session, listing, other) for other in (index - 1, index + 1))
     return (
         (newer, verdict_pages.page_of_index(index - 1)) if newer else None,
         (older, verdict_pages.page_of_index(index + 1)) if older else None,
@@ -93,7 +93,7 @@ def review_link(page: PageContext, frame: Verdict) -> None:
         page.pages["review"],
         label="Missed defect? See why this frame passed" if passed else "Label this frame",
         icon=":material/troubleshoot:" if passed else ":material/rate_review:",
-        query_params={"how": "Find a frame", "frame": str(frame.frame_id)},
+        query_params={"mode": "Find a frame", "frame": str(frame.frame_id)},
     )
 
 
@@ -120,7 +120,7 @@ def compared_with(page: PageContext, normal_set: NormalSet | None) -> None:
     st.html(elements.heading("Compared with", f"normal set v{normal_set.version}, {number} good parts"))
     with st.grid(4, min_column_width=64, gap="xxsmall", key="normals"):
         shown = normal_set.images[:NORMALS_SHOWN]
-        image_grid.bare_images(page, [(image.reference, f"Good part {image.name}") for image in shown])
+        image_grid.images_without_captions(page, [(image.reference, f"Good part {image.name}") for image in shown])
     if number > NORMALS_SHOWN:
         st.caption(f"and {number - NORMALS_SHOWN} more")
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dashboard import formatting, station_state
 from dashboard.alerts import effective_rules
 from dashboard.components import elements
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.context import PageContext, draw_live
 from dashboard.wall.tile import TileData, draw_tile
 from storage.alerts import alerts
@@ -50,21 +50,21 @@ def wall(page: PageContext) -> None:
         all_workers = workers.list_all(session)
         frames_today = verdicts.count(session, since=today)
         flagged_today = verdicts.count(session, since=today, decision="flag")
-        letters = dead_letters.count(session, replayed=False)
+        letter_count = dead_letters.count(session, replayed=False)
         unresolved = alerts.unresolved(session)
         dropped = drops.totals_since(session, now - DROPS_SHOWN_FOR)
     running = station_state.alive(all_workers, now, timedelta(seconds=settings.worker_timeout_s))
     st.html(
-        elements.strip(
-            Figure("Frames today", formatting.count(frames_today), "since midnight"),
-            Figure(
+        elements.metrics(
+            Metric("Frames today", formatting.count(frames_today), "since midnight"),
+            Metric(
                 "Flagged today",
                 formatting.share(flagged_today, frames_today),
                 formatting.plural(flagged_today, "frame"),
             ),
-            *scorer_figures(running, len(all_workers) - len(running)),
-            alerts_figure(unresolved),
-            Figure("Dead letters", formatting.count(letters), "not replayed", "warn" if letters else ""),
+            *scorer_metrics(running, len(all_workers) - len(running)),
+            alerts_metric(unresolved),
+            Metric("Dead letters", formatting.count(letter_count), "not replayed", "warn" if letter_count else ""),
         )
     )
     if not all_stations:
@@ -81,30 +81,30 @@ def wall(page: PageContext) -> None:
         draw_tile(page, grid, TileData(station, summary, state, own_alerts, dropped.get(station.name)), now)
 
 
-def scorer_figures(running: Sequence[WorkerStatus], gone: int) -> tuple[Figure, Figure]:
+def scorer_metrics(running: Sequence[WorkerStatus], not_running: int) -> tuple[Metric, Metric]:
     """Return the number of scorers alive, with their problems, and their lag in frames."""
     waiting = next((worker for worker in running if worker.state == "waiting"), None)
     lag = sum(worker.lag for worker in running)
     if waiting is not None:
         note = waiting.message
     else:
-        note = f"{formatting.plural(gone, 'scorer')} gone" if gone else "all running"
+        note = f"{formatting.plural(not_running, 'scorer')} not running" if not_running else "all running"
     tone = "bad" if not running else "warn" if waiting is not None else ""
     return (
-        Figure("Scorers", str(len(running)) if running else "none", note if running or gone else "", tone),
-        Figure("Lag", formatting.count(lag), "frames to score", "warn" if lag > HIGH_LAG_FRAMES else ""),
+        Metric("Scorers", str(len(running)) if running else "none", note if running or not_running else "", tone),
+        Metric("Lag", formatting.count(lag), "frames to score", "warn" if lag > HIGH_LAG_FRAMES else ""),
     )
 
 
-def alerts_figure(unresolved: Sequence[Alert]) -> Figure:
+def alerts_metric(unresolved: Sequence[Alert]) -> Metric:
     """Return the number of alerts with how many are not acknowledged; alerts of the whole line are named."""
     if not unresolved:
-        return Figure("Alerts", "none", "no open alert")
-    of_line = [effective_rules.name(alert.rule) for alert in unresolved if alert.station_id is None]
+        return Metric("Alerts", "none", "no open alert")
+    line_alerts = [effective_rules.name(alert.rule) for alert in unresolved if alert.station_id is None]
     opened = sum(alert.state == "opened" for alert in unresolved)
-    note = "; ".join([*of_line, f"{opened} not acknowledged" if opened else "acknowledged"])
+    note = "; ".join([*line_alerts, f"{opened} not acknowledged" if opened else "acknowledged"])
     critical = any(alert.severity == "critical" and alert.state == "opened" for alert in unresolved)
-    return Figure("Alerts", str(len(unresolved)), note, "bad" if critical else "warn")
+    return Metric("Alerts", str(len(unresolved)), note, "bad" if critical else "warn")
 
 
 def tile_width(number: int) -> int:

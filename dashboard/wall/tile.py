@@ -85,5 +85,5 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
 def numbers(summary: StationSummary, window: str, false_reject_rate: float) -> str:
     """Return the flagged share, marked where it is far above the false-reject rate, and the counts of frames."""
     scored = summary.frames - summary.no_reference
-    many = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * false_reject_rate
-    return render(TEMPLATE, "numbers", summary, formatting.share(summary.flagged, scored), many, window)
+    is_far_above = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * false_reject_rate
+    return render(TEMPLATE, "numbers", summary, formatting.share(summary.flagged, scored), is_far_above, window)

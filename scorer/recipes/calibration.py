@@ -58,8 +58,8 @@ def calibrate(normal_scores: Sequence[float], false_reject_rate: float) -> Calib
         )
     return Calibration(
         max(scores[-1], _prediction_limit(scores, false_reject_rate)),
-        f"{count} normals can promise at most {_percent(1 / (count + 1))} false rejects; {_percent(false_reject_rate)} "
-        f"is an estimate that takes the scores' logarithms as normally distributed. A promise of "
+        f"{count} normals guarantee a false-reject rate of at most {_percent(1 / (count + 1))}; "
+        f"{_percent(false_reject_rate)} is an estimate that assumes log-normally distributed scores. A guarantee of "
         f"{_percent(false_reject_rate)} needs {_needed(false_reject_rate)} normals.",
     )
 

@@ -22,7 +22,7 @@ from storage.review import review_queue
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
 from testing.chromium import CHROMIUM_OPTIONS, TIMEOUT_MS, executable, running_dashboard
-from tests.dashboard.seeding import MODEL, PLANS, Line, seed_day
+from tests.dashboard.seeding import MODEL, PLANS, SeededLine, seed_day
 from tests.dashboard.seeding_activity import ADMIN, seed_activity
 
 COLOURS = 256
@@ -49,44 +49,44 @@ def choose_three(page: Page) -> None:
 PICTURES = {
     "wall": Picture("/", (1440, 900)),
     "station": Picture(f"/station?station={STATION}&range=24+h", (1440, 1240)),
-    "review": Picture(f"/review?station={STATION}&first=Most+uncertain"),
-    "review-grid": Picture(f"/review?how=Grid&station={STATION}", (1400, 900), choose_three),
-    "review-missed": Picture("/review?how=Find+a+frame&frame={missed}", (1400, 1500)),
+    "review": Picture(f"/review?station={STATION}&order=Most+uncertain"),
+    "review-grid": Picture(f"/review?mode=Grid&station={STATION}", (1400, 900), choose_three),
+    "review-missed": Picture("/review?mode=Find+a+frame&frame={missed}", (1400, 1500)),
     "alerts": Picture("/alerts?alert={drift}", (1400, 1180)),
     "control-chart": Picture(f"/quality?station={STATION}", (1400, 1000)),
-    "kpis": Picture("/quality?show=KPIs&kpi_time=24+h", (1400, 1240)),
+    "kpis": Picture("/quality?panel=KPIs&kpi_time=24+h", (1400, 1240)),
     "audit": Picture("/audit", (1400, 900)),
-    "normals-what-if": Picture(f"/normals?station={STATION}&what=What+if", (1400, 1100)),
+    "normals-what-if": Picture(f"/normals?station={STATION}&view=What+if", (1400, 1100)),
 }
 
 
 def main() -> None:
     folder, wanted = Path(sys.argv[1]), sys.argv[2:] or list(PICTURES)
     with tempfile.TemporaryDirectory(prefix="andon-pictures-") as home:
-        line, now = Line.new(Path(home)), datetime.now(UTC)
+        line, now = SeededLine.new(Path(home)), datetime.now(UTC)
         seed_day(line, now)
         seed_activity(line, now)
         label_sample(line, now)
         finish_what_if(line, now)
-        found = places(line)
+        ids = frame_and_alert_ids(line)
         with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
-            take(folder, address, wanted, found, line)
+            take(folder, address, wanted, ids, line)
         line.database.close()
 
 
-def label_sample(line: Line, now: datetime) -> None:
-    """Label all frames drawn at random as good but two."""
+def label_sample(line: SeededLine, now: datetime) -> None:
+    """Label all sampled frames as good but two."""
     with line.database.begin() as session:
         drawn = review_queue.list_queued(session, QueueFilter(only_sampled=True), limit=1000)
-        sayings = [
-            LabelSubmission(uuid4(), frame.frame_id, "defect" if place in (40, 90) else "false_alarm")
-            for place, frame in enumerate(drawn[20:])
+        submissions = [
+            LabelSubmission(uuid4(), frame.frame_id, "defect" if index in (40, 90) else "false_alarm")
+            for index, frame in enumerate(drawn[20:])
         ]
-        review_actions.label(session, ADMIN, sayings, now - timedelta(minutes=20))
+        review_actions.label(session, ADMIN, submissions, now - timedelta(minutes=20))
 
 
-def finish_what_if(line: Line, now: datetime) -> None:
-    """Create a draft with two false alarms and its what-if: frames labelled as false alarms would pass."""
+def finish_what_if(line: SeededLine, now: datetime) -> None:
+    """Create a draft with two false rejects and its what-if: frames labelled as false rejects would pass."""
     with line.database.begin() as session:
         station = stations.get(session, STATION)
         frames = what_if.frames_to_rescore(session, station.id, 200)
@@ -97,12 +97,15 @@ def finish_what_if(line: Line, now: datetime) -> None:
         job = jobs.claim(session, "scorer-1", ["what_if"], now)
         assert job is not None
         scores = {one.frame_id: 0.35 if one.label == "false_alarm" else one.score for one in frames}
-        promise = "With 10 good parts at most 9.1 % false rejects can be promised; 1 % is an estimate."
-        result = what_if.compare(WhatIfRequest.from_json(job.payload), MODEL, 0.41, promise, frames, scores, {})
+        guarantee = (
+            "10 normals guarantee a false-reject rate of at most 9.09 %; 1 % is an estimate that assumes log-normally "
+            "distributed scores. A guarantee of 1 % needs 99 normals."
+        )
+        result = what_if.compare(WhatIfRequest.from_json(job.payload), MODEL, 0.41, guarantee, frames, scores, {})
         jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 
-def places(line: Line) -> dict[str, str]:
+def frame_and_alert_ids(line: SeededLine) -> dict[str, str]:
     """Return the ids that URLs need: of a defect that passed, and of the alert on a drift."""
     with line.database.read() as session:
         station = stations.get(session, STATION)
@@ -112,7 +115,7 @@ def places(line: Line) -> dict[str, str]:
     return {"missed": str(missed.frame_id), "drift": "2"}
 
 
-def add_current_frames(line: Line, at: datetime) -> None:
+def add_current_frames(line: SeededLine, at: datetime) -> None:
     """Keep the scorers healthy, and add one more good part for each camera that is not silent."""
     line.worker("scorer-1", at, lag=3)
     line.worker("scorer-2", at, lag=2)
@@ -126,7 +129,7 @@ def add_current_frames(line: Line, at: datetime) -> None:
             verdicts.record(session, [replace(good, frame_id=uuid4(), **moved)])
 
 
-def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], line: Line) -> None:
+def take(folder: Path, address: str, wanted: list[str], ids: dict[str, str], line: SeededLine) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(playwright), args=CHROMIUM_OPTIONS)
         for name in wanted:
@@ -138,7 +141,7 @@ def take(folder: Path, address: str, wanted: list[str], found: dict[str, str], l
             )
             page = context.new_page()
             page.set_default_timeout(2 * TIMEOUT_MS)
-            page.goto(address + picture.address.format(**found))
+            page.goto(address + picture.address.format(**ids))
             page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
             page.wait_for_function(LOADED)
             page.wait_for_timeout(QUIET_MS)

@@ -31,7 +31,7 @@ Picture = Image.Image
 
 
 @dataclass(frozen=True)
-class Line:
+class SeededLine:
     """A migrated database and an image store, with their addresses."""
 
     database_url: str
@@ -40,7 +40,7 @@ class Line:
     images: ImageStore
 
     @classmethod
-    def new(cls, folder: Path, database_url: str | None = None) -> "Line":
+    def new(cls, folder: Path, database_url: str | None = None) -> "SeededLine":
         url = database_url or f"sqlite:///{folder / 'andon.db'}"
         folder.mkdir(parents=True, exist_ok=True)
         line = cls(url, str(folder / "images"), Database(url), ImageStore(str(folder / "images")))
@@ -53,9 +53,11 @@ class Line:
 
     def normals(self, station: Station, pictures: Sequence[Picture], at: datetime, note: str = "") -> NormalSet:
         """An active normal set with a threshold at 0.41."""
-        kept = [NormalImage(self.images.put(jpeg(picture)), f"good-{n:02d}.jpg") for n, picture in enumerate(pictures)]
+        images = [
+            NormalImage(self.images.put(jpeg(picture)), f"good-{n:02d}.jpg") for n, picture in enumerate(pictures)
+        ]
         with self.database.begin() as session:
-            made = normal_sets.add(session, station.id, kept, note, at)
+            made = normal_sets.add(session, station.id, images, note, at)
             active = normal_sets.activate(session, station.id, made.version, at)
             thresholds.record(
                 session,
@@ -65,8 +67,9 @@ class Line:
                     MODEL,
                     0.41,
                     0.01,
-                    f"With {len(kept)} good parts the highest of them sets the threshold; a false reject rate of 1 % "
-                    "can only be promised from 99 good parts on.",
+                    f"{len(images)} normals guarantee a false-reject rate of at most {100 / (len(images) + 1):.3g} %; "
+                    "1 % is an estimate that assumes log-normally distributed scores. A guarantee of 1 % needs "
+                    "99 normals.",
                     at,
                     "scorer-1",
                 ),
@@ -113,7 +116,7 @@ def bare(at: datetime, score: float | None) -> Verdict:
 
 
 def verdict(
-    line: Line,
+    line: SeededLine,
     station: Station,
     normal_set: NormalSet,
     number: int,
@@ -122,7 +125,7 @@ def verdict(
     **more: object,
 ) -> Verdict:
     """The station's verdict number `number` with a plain grey image; `more` overrides its fields."""
-    settled = {
+    fields = {
         "frame_id": UUID(int=(station.id << 64) + number),
         "station_id": station.id,
         "normal_set_id": normal_set.id,
@@ -130,8 +133,8 @@ def verdict(
         "offset": number,
     }
     if "image_reference" not in more:
-        settled["image_reference"] = line.images.put(GREY)
-    return replace(bare(at, score), **(settled | more))  # type: ignore[arg-type]
+        fields["image_reference"] = line.images.put(GREY)
+    return replace(bare(at, score), **(fields | more))  # type: ignore[arg-type]
 
 
 def jpeg(picture: Picture) -> bytes:
@@ -213,30 +216,32 @@ class Pool:
     bad: list[tuple[str, str, str]]
 
 
-def pool(line: Line, plan: Plan, number: int, chance: np.random.Generator) -> Pool:
-    """`number` good parts and, of a simulated line, half as many defective ones."""
+def pool(line: SeededLine, plan: Plan, number: int, chance: np.random.Generator) -> Pool:
+    """Return `number` good parts and, of a simulated line, half as many defective ones."""
     drawn = Pool([], [])
     if not plan.simulated:
         grass = Scene(photograph("grass"), (400, 300), (0.75, 1, 0.62))
         for _ in range(number):
             picture = grass.frame(chance)
-            drawn.good.append(kept(line, jpeg(picture), Image.new("L", picture.size, 0), "good", chance))
+            drawn.good.append(stored(line, jpeg(picture), Image.new("L", picture.size, 0), "good", chance))
         return drawn
     simulated = SimulatedLine(plan.simulated, plan.name, SimulationOptions(defect_rate=0.4))
     for n in range(6 * number):
         shot = simulated.image(n)
-        where, most = (drawn.good, number) if shot.truth == "good" else (drawn.bad, number // 2)
-        if len(where) < most:
+        images, limit = (drawn.good, number) if shot.truth == "good" else (drawn.bad, number // 2)
+        if len(images) < limit:
             mask = Image.fromarray((255 * np.asarray(shot.mask, dtype=np.float64)).clip(0, 255).astype(np.uint8))
-            where.append(kept(line, shot.image, mask, shot.truth.replace("_", " "), chance))
+            images.append(stored(line, shot.image, mask, shot.truth.replace("_", " "), chance))
     return drawn
 
 
-def kept(line: Line, image: bytes, mask: Picture, truth: str, chance: np.random.Generator) -> tuple[str, str, str]:
+def stored(
+    line: SeededLine, image: bytes, mask: Picture, truth: str, chance: np.random.Generator
+) -> tuple[str, str, str]:
     return line.images.put(image), line.images.put(encode_map(heat(mask, chance))), truth
 
 
-def seed_day(line: Line, now: datetime, hours: float = 24, pictures: int = 24) -> None:
+def seed_day(line: SeededLine, now: datetime, hours: float = 24, pictures: int = 24) -> None:
     """Six stations over a day: healthy ones, one that drifts, a camera gone silent, one without normal set."""
     chance = np.random.default_rng(7)
     for plan in PLANS:
@@ -265,7 +270,7 @@ def good_parts(plan: Plan, chance: np.random.Generator) -> list[Picture]:
 
 
 def day_of(
-    line: Line,
+    line: SeededLine,
     station: Station,
     normal_set: NormalSet,
     plan: Plan,
@@ -304,7 +309,7 @@ def day_of(
     return made
 
 
-def park(line: Line, station: Station, number: int, now: datetime) -> None:
+def park(line: SeededLine, station: Station, number: int, now: datetime) -> None:
     """Add frames that are parked until the station's first normal set."""
     image = line.images.put(GREY)
     waiting = [
@@ -329,8 +334,8 @@ def park(line: Line, station: Station, number: int, now: datetime) -> None:
         parked_frames.park(session, waiting)
 
 
-def letters(line: Line, now: datetime) -> None:
-    told = [
+def letters(line: SeededLine, now: datetime) -> None:
+    rejections = [
         (
             "unknown-station",
             'No station is named "coin-tray-old"; add it with `andon station add coin-tray-old`.',
@@ -339,21 +344,33 @@ def letters(line: Line, now: datetime) -> None:
             7,
         ),
         (
-            "not-an-image",
-            "The 2048 bytes are not an image that can be decoded: image file is truncated.",
+            "corrupt-image",
+            "The image/jpeg image can't be decoded: image file is truncated.",
             "brick-press",
             2_048,
             52,
         ),
-        ("no-headers", "The message has no headers, so it can't be told which station it is of.", None, 112, 190),
         (
-            "too-large",
-            "The image is 40000 × 40000 pixels; the scorer takes at most 100000000.",
+            "no-headers",
+            "the message has no andon-schema header, so this project did not publish it",
+            None,
+            112,
+            190,
+        ),
+        (
+            "too-many-pixels",
+            "The image is 40000 × 40000 pixels and max_image_pixels is 100000000; send less or raise it.",
             "coating-2",
             1_913_442,
             900,
         ),
-        ("newer-schema", 'The message is of schema "2"; this scorer reads up to "1".', "cup-filler", 65_002, 2200),
+        (
+            "newer-schema",
+            "the message has schema 2 and this reader knows up to 1; upgrade the scorers",
+            "cup-filler",
+            65_002,
+            2200,
+        ),
     ]
     made = [
         DeadLetter(
@@ -371,7 +388,7 @@ def letters(line: Line, now: datetime) -> None:
             occurred_at=now - timedelta(minutes=minutes),
             replayed_at=None,
         )
-        for n, (reason, error, station, size, minutes) in enumerate(told)
+        for n, (reason, error, station, size, minutes) in enumerate(rejections)
     ]
     with line.database.begin() as session:
         dead_letters.record(session, made)
@@ -385,4 +402,4 @@ if __name__ == "__main__":
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    seed_day(Line.new(folder), datetime.now(UTC))
+    seed_day(SeededLine.new(folder), datetime.now(UTC))

@@ -15,7 +15,7 @@ from storage.auth import users
 from storage.auth.actors import SINGLE_USER, Actor, Role
 from storage.line import stations, verdicts
 from storage.review.reviews import LabelSubmission
-from tests.dashboard.seeding import Line
+from tests.dashboard.seeding import SeededLine
 
 ADMIN = Actor(SINGLE_USER, Role.ADMIN)
 PASSWORD = "correct horse battery"
@@ -23,7 +23,7 @@ DEFECTS = ("scratch", "dent", "stain", "missing part", "crack")
 SHARES = (0.42, 0.24, 0.17, 0.11, 0.06)
 
 
-def add_users(line: Line, at: datetime) -> dict[Role, Actor]:
+def add_users(line: SeededLine, at: datetime) -> dict[Role, Actor]:
     """Add one user per role, named after it; all have the same password."""
     with line.database.begin() as session:
         user_actions.add(session, ADMIN, "admin", Role.ADMIN, PASSWORD, at)
@@ -33,7 +33,7 @@ def add_users(line: Line, at: datetime) -> dict[Role, Actor]:
     return {role: Actor(str(role), role) for role in Role}
 
 
-def user(line: Line, name: str, role: Role, at: datetime) -> Actor:
+def user(line: SeededLine, name: str, role: Role, at: datetime) -> Actor:
     """Add a user without a password; before the first one, an admin named ``admin``."""
     with line.database.begin() as session:
         if not users.any_exist(session):
@@ -42,7 +42,7 @@ def user(line: Line, name: str, role: Role, at: datetime) -> Actor:
 
 
 def alert(
-    line: Line,
+    line: SeededLine,
     station_id: int | None,
     rule: str,
     message: str,
@@ -57,34 +57,34 @@ def alert(
     return opened
 
 
-def reviewed(line: Line, station_id: int, number: int, at: datetime, false_alarms: float = 0.4) -> None:
-    """Label the newest flagged frames, a share of them as false alarms, and as many passed ones."""
+def reviewed(line: SeededLine, station_id: int, number: int, at: datetime, false_alarms: float = 0.4) -> None:
+    """Label the newest flagged frames, a share of them as false rejects, and as many passed ones."""
     chance = np.random.default_rng(station_id)
     with line.database.begin() as session:
         flagged = verdicts.recent(session, station_id, decision="flag", limit=number)
         passed = verdicts.recent(session, station_id, decision="pass", limit=number)
-        sayings = []
+        submissions = []
         for frame in flagged:
             good = chance.random() < false_alarms
             tags = () if good else (str(chance.choice(DEFECTS, p=SHARES)),)
-            sayings.append(LabelSubmission(uuid4(), frame.frame_id, "false_alarm" if good else "defect", tags))
-        for place, frame in enumerate(passed):
-            sayings.append(LabelSubmission(uuid4(), frame.frame_id, "defect" if place == 0 else "false_alarm"))
-        review_actions.label(session, ADMIN, sayings, at)
+            submissions.append(LabelSubmission(uuid4(), frame.frame_id, "false_alarm" if good else "defect", tags))
+        for index, frame in enumerate(passed):
+            submissions.append(LabelSubmission(uuid4(), frame.frame_id, "defect" if index == 0 else "false_alarm"))
+        review_actions.label(session, ADMIN, submissions, at)
 
 
-def seed_activity(line: Line, now: datetime) -> None:
+def seed_activity(line: SeededLine, now: datetime) -> None:
     """Add a morning's alerts and reviews: two stations and the line need attention, one alert is over."""
     with line.database.begin() as session:
-        of = {place.name: place.id for place in stations.list_all(session)}
+        ids = {station.name: station.id for station in stations.list_all(session)}
         channel_actions.add(session, ADMIN, "quality e-mail", "mailtos://user:secret@example.org", "warning", now)
         channel_actions.add(session, ADMIN, "shift chat", "json://localhost:9/hook", "critical", now)
     minutes = timedelta(minutes=1)
     for name in ("coin-tray", "brick-press", "coating-2"):
-        reviewed(line, of[name], 60, now - 30 * minutes)
+        reviewed(line, ids[name], 60, now - 30 * minutes)
     alert(
         line,
-        of["turf-cutter"],
+        ids["turf-cutter"],
         "silent_camera",
         "No frame for 405 s; one is expected within 60 s.",
         now - 5 * minutes,
@@ -94,7 +94,7 @@ def seed_activity(line: Line, now: datetime) -> None:
     )
     drift = alert(
         line,
-        of["coating-2"],
+        ids["coating-2"],
         "score_drift",
         "Scores of good parts are 1.31 times what they were, rising for about 900 good frames (CUSUM and EWMA).",
         now - 190 * minutes,
@@ -103,7 +103,7 @@ def seed_activity(line: Line, now: datetime) -> None:
     )
     past = alert(
         line,
-        of["coin-tray"],
+        ids["coin-tray"],
         "flagged_share",
         "61 of the last 200 frames were flagged (30%).",
         now - 400 * minutes,
@@ -116,10 +116,10 @@ def seed_activity(line: Line, now: datetime) -> None:
         line,
         None,
         "dead_letter_burst",
-        "14 messages became dead letters within 10 minutes, most for not-an-image.",
+        "14 messages became dead letters within 10 minutes, most often because of corrupt-image.",
         now - 12 * minutes,
         letters=14,
-        reasons={"not-an-image": 9, "unknown-station": 4, "no-headers": 1},
+        reasons={"corrupt-image": 9, "unknown-station": 4, "no-headers": 1},
         window_s=600.0,
     )
     with line.database.begin() as session:

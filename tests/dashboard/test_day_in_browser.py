@@ -61,7 +61,7 @@ def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -
         try_and_activate(page)
         until_scored_with(line, counted, 2)
         assert flagged_odd_frames(line, counted) < ODD / 2
-        page.goto(f"{address}/normals?station={PRESS}&what=Versions")
+        page.goto(f"{address}/normals?station={PRESS}&view=Versions")
         page.get_by_role("button", name="Roll back to version 1").click()
         expect(page.get_by_role("button", name="Roll back to version 2")).to_be_visible()
         until_scored_with(line, counted, 1)

@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from dashboard.components import elements
-from dashboard.components.elements import Figure
+from dashboard.components.elements import Metric
 from dashboard.html import render
 
 ROOT = Path(__file__).parents[2]
@@ -18,9 +18,9 @@ HOSTILE = '<img src=x onerror="harm()">'
 def test_values_are_escaped_in_text_and_in_attributes() -> None:
     for html in (
         elements.heading(HOSTILE, HOSTILE),
-        elements.strip(Figure(HOSTILE, HOSTILE, HOSTILE, HOSTILE)),
+        elements.metrics(Metric(HOSTILE, HOSTILE, HOSTILE, HOSTILE)),
         elements.placeholder(HOSTILE, HOSTILE, HOSTILE),
-        elements.facts([(HOSTILE, HOSTILE)]),
+        elements.description_list([(HOSTILE, HOSTILE)]),
     ):
         assert isinstance(html, Markup)
         assert "<img" not in html
@@ -40,7 +40,7 @@ class Flip:
 
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        render("components/elements.html", "strip", [object()])
+        render("components/elements.html", "metrics", [object()])
 
 
 def test_every_template_is_in_the_package() -> None:

@@ -14,17 +14,17 @@ from storage.line.drops import DropReport
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened, text
-from tests.dashboard.seeding import Line, letters, park, verdict
+from tests.dashboard.seeding import SeededLine, letters, park, verdict
 
 
-def test_an_empty_wall_says_what_to_do(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_wall_says_what_to_do(line: SeededLine, monkeypatch: pytest.MonkeyPatch) -> None:
     content = text(opened(line, monkeypatch))
     assert "No stations yet" in content
     assert "andon station add s1" in content
 
 
 def test_the_strip_counts_today_and_tells_which_scorers_live(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2), verdict(line, s1, normal_set, 2, now, 0.9))
     line.worker("scorer-1", now, lag=7)
@@ -32,12 +32,12 @@ def test_the_strip_counts_today_and_tells_which_scorers_live(
     content = text(opened(line, monkeypatch))
     assert "<span>Frames today</span><b>2</b>" in content
     assert "<span>Flagged today</span><b>50 %</b><small>1 frame</small>" in content
-    assert "<span>Scorers</span><b>1</b><small>1 scorer gone</small>" in content
+    assert "<span>Scorers</span><b>1</b><small>1 scorer not running</small>" in content
     assert "<span>Lag</span><b>7</b>" in content
 
 
 def test_no_scorer_running_is_told_apart_from_a_silent_camera(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(minutes=9), 0.2))
     assert "No scorer running" in text(opened(line, monkeypatch))
@@ -46,7 +46,7 @@ def test_no_scorer_running_is_told_apart_from_a_silent_camera(
 
 
 def test_frames_that_wait_are_counted_on_the_tile(
-    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park(line, s1, 37, now)
     content = text(opened(line, monkeypatch))
@@ -55,7 +55,7 @@ def test_frames_that_wait_are_counted_on_the_tile(
 
 
 def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
-    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = timedelta(hours=1)
     with line.database.begin() as session:
@@ -67,27 +67,29 @@ def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
 
 def test_a_schema_that_is_not_there_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
-    bare = Line(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
+    bare = SeededLine(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
     (error,) = opened(bare, monkeypatch).error
     assert "andon db upgrade" in error.value
 
 
-def test_a_station_page_without_station_asks_for_one(line: Line, s1: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_station_page_without_station_asks_for_one(
+    line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "Choose a station above" in text(opened(line, monkeypatch, "station"))
 
 
 def test_a_station_page_says_when_there_is_nothing_in_the_range(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=3), 0.2))
     content = text(opened(line, monkeypatch, "station", station="s1"))
     assert "Nothing was scored in the last 1 h." in content
-    assert "Nothing was flagged in the last 1 h." in content
+    assert "No frame was inspected in the last 1 h." in content
     assert "andon produce s1 --source folder:PATH" in content
 
 
 def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = "sha256:" + 64 * "0"
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.9, image_reference=gone, map_reference=gone))
@@ -97,7 +99,7 @@ def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
 
 
 def test_a_frame_without_reference_is_not_given_a_score(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unscored = verdict(
         line,
@@ -119,20 +121,20 @@ def test_a_frame_without_reference_is_not_given_a_score(
 
 
 def test_dead_letters_say_why_and_how_they_are_replayed(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not opened(line, monkeypatch, "dead-letters").dataframe
     letters(line, now)
     app = opened(line, monkeypatch, "dead-letters")
     rows = app.dataframe[0].value
-    assert list(rows["Reason"]) == ["unknown-station", "not-an-image", "no-headers", "too-large"]
+    assert list(rows["Reason"]) == ["unknown-station", "corrupt-image", "no-headers", "too-many-pixels"]
     assert "andon dead-letters replay 1" in text(app)
 
 
-def test_normal_sets_show_versions_with_the_promise_of_their_threshold(
-    line: Line, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
+def test_normal_sets_show_versions_with_the_guarantee_of_their_threshold(
+    line: SeededLine, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = text(opened(line, monkeypatch, "normals"))
     assert "Version 1" in content
     assert "3 good parts" in content
-    assert "can only be promised from 99 good parts on" in content
+    assert "A guarantee of 1 % needs 99 normals." in content

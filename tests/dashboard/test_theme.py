@@ -14,7 +14,7 @@ def test_streamlits_widgets_wear_the_same_colours(colours: Palette) -> None:
     theirs = CONFIG["theme"][colours.name]
     assert theirs["backgroundColor"] == colours.background
     assert theirs["secondaryBackgroundColor"] == colours.surface
-    assert theirs["textColor"] == colours.ink
+    assert theirs["textColor"] == colours.text
     assert theirs["primaryColor"] == theirs["blueColor"] == colours.accent
     assert theirs["borderColor"] == colours.border
     assert (theirs["redColor"], theirs["orangeColor"], theirs["greenColor"]) == (
@@ -39,16 +39,16 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=lambda colours: colours.name)
 def test_text_stands_out_from_what_it_stands_on(colours: Palette) -> None:
     pairs = [
-        (colours.ink, colours.background),
-        (colours.ink, colours.surface),
-        (colours.quiet, colours.surface),
-        (colours.quiet, colours.background),
-        (colours.good, colours.good_wash),
-        (colours.flag, colours.flag_wash),
+        (colours.text, colours.background),
+        (colours.text, colours.surface),
+        (colours.secondary_text, colours.surface),
+        (colours.secondary_text, colours.background),
+        (colours.good, colours.good_tint),
+        (colours.flag, colours.flag_tint),
         (colours.flag, colours.surface),
-        (colours.bad, colours.bad_wash),
+        (colours.bad, colours.bad_tint),
         (colours.surface, colours.bad),
-        (colours.idle, colours.idle_wash),
+        (colours.idle, colours.idle_tint),
     ]
     assert {pair: round(contrast(*pair), 2) for pair in pairs if contrast(*pair) < 4.5} == {}
 

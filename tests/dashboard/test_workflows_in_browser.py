@@ -14,7 +14,7 @@ from storage.auth import audit_log
 from storage.line import normal_sets, stations
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
-from tests.dashboard.seeding import Line, Scene, jpeg, photograph, verdict
+from tests.dashboard.seeding import Scene, SeededLine, jpeg, photograph, verdict
 from tests.dashboard.seeding_activity import PASSWORD, add_users, alert, reviewed
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
@@ -26,14 +26,14 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def address(line: Line) -> Iterator[str]:
+def address(line: SeededLine) -> Iterator[str]:
     """A dashboard over an empty line."""
     with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
         yield address
 
 
 def test_a_newcomer_comes_from_nothing_to_the_first_verdict(
-    page: Page, address: str, line: Line, tmp_path: Path
+    page: Page, address: str, line: SeededLine, tmp_path: Path
 ) -> None:
     chance, coins = np.random.default_rng(4), Scene(photograph("coins"), (160, 120))
     files = []
@@ -70,7 +70,7 @@ def test_a_newcomer_comes_from_nothing_to_the_first_verdict(
 
 
 def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_ends_it_everywhere(
-    page: Page, address: str, line: Line
+    page: Page, address: str, line: SeededLine
 ) -> None:
     now = datetime.now(UTC)
     add_users(line, now)
@@ -117,7 +117,9 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(900, "dark"), (1440, "light")])
-def test_nothing_sticks_out_of_the_desk_s_pages(page: Page, address: str, line: Line, width: int, scheme: str) -> None:
+def test_nothing_sticks_out_of_the_desk_s_pages(
+    page: Page, address: str, line: SeededLine, width: int, scheme: str
+) -> None:
     now = datetime.now(UTC)
     s1 = line.station("press-1", now - timedelta(days=2))
     chance, coins = np.random.default_rng(1), Scene(photograph("coins"), (160, 120))
@@ -137,7 +139,7 @@ def test_nothing_sticks_out_of_the_desk_s_pages(page: Page, address: str, line: 
     for where in (
         "alerts",
         "quality",
-        "quality?show=KPIs",
+        "quality?panel=KPIs",
         "audit",
         "settings",
         "settings?part=Stations",

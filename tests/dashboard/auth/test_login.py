@@ -18,7 +18,7 @@ from storage.actions import users as actions
 from storage.auth import logins
 from storage.auth.actors import Role
 from tests.dashboard.page_harness import labels, opened, text
-from tests.dashboard.seeding import Line
+from tests.dashboard.seeding import SeededLine
 from tests.dashboard.seeding_activity import PASSWORD, add_users
 
 
@@ -30,12 +30,14 @@ def log_in(app: AppTest, name: str, password: str) -> AppTest:
     return app.run()
 
 
-def test_without_users_the_page_says_that_anybody_is_an_admin(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_users_the_page_says_that_anybody_is_an_admin(
+    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert SINGLE_USER_WARNING in text(opened(line, monkeypatch))
 
 
 def test_with_users_nobody_sees_anything_before_logging_in(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     line.station("press-1", now)
@@ -47,7 +49,7 @@ def test_with_users_nobody_sees_anything_before_logging_in(
 
 
 def test_a_right_password_lets_in_and_log_out_closes_again(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     app = log_in(opened(line, monkeypatch), "inspector", PASSWORD)
@@ -61,7 +63,7 @@ def test_a_right_password_lets_in_and_log_out_closes_again(
 
 
 def test_a_wrong_password_is_refused_and_the_sixth_waits(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     app = opened(line, monkeypatch)
@@ -70,7 +72,9 @@ def test_a_wrong_password_is_refused_and_the_sixth_waits(
     assert "wait 15 min and try again" in text(log_in(app, "admin", PASSWORD))
 
 
-def test_an_expired_login_has_to_be_made_again(line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_login_has_to_be_made_again(
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_users(line, now)
     with line.database.begin() as session:
         token = logins.create(session, "engineer", now - logins.IDLE_TIMEOUT - timedelta(minutes=1))
@@ -81,7 +85,7 @@ def test_an_expired_login_has_to_be_made_again(line: Line, now: datetime, monkey
 
 
 def test_somebody_disabled_meanwhile_is_out_at_the_next_look(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     app = opened(line, monkeypatch, "alerts", actors[Role.ENGINEER])
@@ -91,7 +95,7 @@ def test_somebody_disabled_meanwhile_is_out_at_the_next_look(
 
 
 def test_adding_the_first_user_closes_single_user_mode_and_logs_that_user_in(
-    line: Line, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings")
     fields = {field.label: field for field in app.text_input}
@@ -104,7 +108,9 @@ def test_adding_the_first_user_closes_single_user_mode_and_logs_that_user_in(
     assert labels(opened(line, monkeypatch)) == ["Log in"]
 
 
-def test_a_first_user_without_password_would_lock_everybody_out(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_user_without_password_would_lock_everybody_out(
+    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = opened(line, monkeypatch, "settings")
     {field.label: field for field in app.text_input}["Name"].set_value("m.weber")
     next(button for button in app.button if button.label == "Add user").click()
@@ -112,7 +118,7 @@ def test_a_first_user_without_password_would_lock_everybody_out(line: Line, monk
 
 
 def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
-    line: Line, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = DashboardSettings(login_file=tmp_path / "login.toml")
     assert command(settings)[command(settings).index("--secrets.files") + 1] == str(tmp_path / "login.toml")

@@ -20,7 +20,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ],
 )
 def test_the_distance_from_the_threshold_is_relative_to_it(score: float, relation: str) -> None:
-    assert verdict_html.relation(bare(NOON, score)) == relation
+    assert verdict_html.distance_from_threshold(bare(NOON, score)) == relation
 
 
 @pytest.mark.parametrize(("score", "width"), [(0.41, "50.0"), (0.205, "25.0"), (2.0, "100.0")])

@@ -20,7 +20,7 @@ from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from storage.review.reviews import LabelSubmission
 from tests.dashboard.page_harness import button, opened, press, text
-from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
+from tests.dashboard.seeding import MODEL, Scene, SeededLine, jpeg, verdict
 from tests.dashboard.seeding_activity import user
 
 ADMIN = Actor(SINGLE_USER, Role.ADMIN)
@@ -28,7 +28,9 @@ GUARANTEE = "With 4 good parts the highest of them sets the threshold."
 
 
 @pytest.fixture
-def flagged(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[verdicts.Verdict]:
+def flagged(
+    line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
+) -> list[verdicts.Verdict]:
     """Four flagged frames, each with its own image."""
     chance = np.random.default_rng(9)
     made = [
@@ -48,21 +50,21 @@ def flagged(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: d
 
 
 @pytest.fixture
-def draft(line: Line, s1: Station, flagged: list[verdicts.Verdict], now: datetime) -> NormalSet:
+def draft(line: SeededLine, s1: Station, flagged: list[verdicts.Verdict], now: datetime) -> NormalSet:
     """Version 2: the active set and the first flagged frame."""
     image = NormalImage(flagged[0].image_reference, "frame 1 of 2026-11-24 08:00:00")
     with line.database.begin() as session:
         return actions.draft(session, ADMIN, s1.name, [image], "a false alarm added", now)
 
 
-def active_version(line: Line) -> int:
+def active_version(line: SeededLine) -> int:
     with line.database.read() as session:
         found = normal_sets.active(session, 1)
     assert found is not None
     return found.version
 
 
-def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime) -> None:
+def worked_out(line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime) -> None:
     """A what-if of the draft, as a scorer stores it: the first frame was a false alarm and would pass."""
     with line.database.begin() as session:
         review_actions.label(
@@ -84,19 +86,19 @@ def worked_out(line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts
 
 
 def test_a_draft_is_made_of_the_active_set_picks_and_drops(
-    line: Line, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededLine, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     with line.database.begin() as session:
         for one in flagged[:2]:
             actions.propose(session, ADMIN, one.frame_id, now)
-    app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
+    app = opened(line, monkeypatch, "normals", station="s1", view="Draft")
     assert "**5 images**: 3 kept, 0 removed, 2 candidates, 0 uploads" in text(app)
-    app.checkbox(key=f"keep-{normal_set.images[0].reference}").uncheck()
-    app.checkbox(key=f"take-{flagged[1].image_reference}").uncheck()
+    app.checkbox(key=f"base-{normal_set.images[0].reference}").uncheck()
+    app.checkbox(key=f"candidate-{flagged[1].image_reference}").uncheck()
     app.text_input(key="draft_note").set_value("one in, one out")
     app.run()
-    press(app, "make")
+    press(app, "create-draft")
     with line.database.read() as session:
         made = normal_sets.get(session, s1.id, 2)
         left = normal_candidates.list_all(session, s1.id)
@@ -110,15 +112,15 @@ def test_a_draft_is_made_of_the_active_set_picks_and_drops(
 
 
 def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
-    line: Line, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(line, monkeypatch, "normals", station="s1", what="Draft")
+    app = opened(line, monkeypatch, "normals", station="s1", view="Draft")
     app.file_uploader[0].set_value(("notes.jpg", b"no picture at all", "image/jpeg")).run()
-    press(app, "make")
+    press(app, "create-draft")
     assert "notes.jpg" in app.error[0].value
     picture = jpeg(coins.frame(np.random.default_rng(4)))
     app.file_uploader[0].set_value(("new.jpg", picture, "image/jpeg")).run()
-    press(app, "make")
+    press(app, "create-draft")
     with line.database.read() as session:
         made = normal_sets.get(session, s1.id, 2)
     assert made.images[-1].name == "new.jpg"
@@ -126,7 +128,7 @@ def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
 
 
 def test_activation_wants_a_reason_and_rollback_is_one_click(
-    line: Line, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1")
     assert button(app, "roll-back").disabled
@@ -145,9 +147,9 @@ def test_activation_wants_a_reason_and_rollback_is_one_click(
 
 
 def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
-    line: Line, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = opened(line, monkeypatch, "normals", station="s1", what="What if")
+    app = opened(line, monkeypatch, "normals", station="s1", view="What if")
     assert "No scorer is running" in text(app)
     press(app, "start-")
     assert button(app, "start-").disabled
@@ -160,12 +162,12 @@ def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
 
 
 def test_what_if_shows_who_flips_and_both_errors_before_and_after(
-    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     worked_out(line, s1, draft, flagged, now)
     line.worker("scorer-1", now)
-    app = opened(line, monkeypatch, "normals", station="s1", what="What if")
+    app = opened(line, monkeypatch, "normals", station="s1", view="What if")
     content = text(app)
     assert "If version 2 were active" in content
     assert "<span>False rejects</span><b>1 → 0</b><small>of 1 reviewed good part</small>" in content
@@ -178,7 +180,7 @@ def test_what_if_shows_who_flips_and_both_errors_before_and_after(
 
 
 def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
-    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     app = opened(line, monkeypatch, "normals", station="s1")
@@ -190,13 +192,13 @@ def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
 
 
 def test_a_threshold_is_set_by_hand_with_a_reason(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = (0.2, 0.3, 0.39)
     line.verdicts(
         *(verdict(line, s1, normal_set, n, now - timedelta(hours=1), score) for n, score in enumerate(scores))
     )
-    app = opened(line, monkeypatch, "normals", station="s1", what="Threshold")
+    app = opened(line, monkeypatch, "normals", station="s1", view="Threshold")
     app.number_input(key=f"threshold_value-{s1.id}").set_value(0.35).run()
     assert "1 of the last day's 3 frames (33 %)" in text(app)
     press(app, "set-1")
@@ -210,11 +212,11 @@ def test_a_threshold_is_set_by_hand_with_a_reason(
 
 
 def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = verdict(line, s1, normal_set, 1, now - timedelta(minutes=1), 0.25)
     line.verdicts(frame)
-    app = opened(line, monkeypatch, "normals", station="s1", what="Golden frame")
+    app = opened(line, monkeypatch, "normals", station="s1", view="Golden frame")
     press(app, "choose-")
     assert "<b>0.2500</b>" in text(app)
     press(app, "golden-0")
@@ -227,7 +229,7 @@ def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
 
 
 def test_a_viewer_sees_everything_and_can_press_nothing(
-    line: Line, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     worked_out(line, s1, draft, flagged, now)
@@ -235,19 +237,19 @@ def test_a_viewer_sees_everything_and_can_press_nothing(
         for version in (2, 1):
             normal_sets.activate(session, s1.id, version, now)
     viewer = user(line, "visitor", Role.VIEWER, now)
-    for what, label in (
+    for view, label in (
         ("Versions", "roll-back"),
-        ("Draft", "make"),
+        ("Draft", "create-draft"),
         ("What if", "start-"),
         ("Threshold", "set-1"),
         ("Threshold", "set-rate"),
         ("Golden frame", "golden-by-id"),
     ):
-        assert button(opened(line, monkeypatch, "normals", viewer, station="s1", what=what), label).disabled
+        assert button(opened(line, monkeypatch, "normals", viewer, station="s1", view=view), label).disabled
 
 
 def test_near_duplicates_and_outliers_are_pointed_out(
-    line: Line, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [Image.open(io.BytesIO(data)) for data in normals("coins", 6)]
     brighter = pictures[0].point(lambda value: min(255, int(1.02 * value)))

@@ -15,7 +15,7 @@ from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
-from tests.dashboard.seeding import MODEL, Line, Scene, jpeg, verdict
+from tests.dashboard.seeding import MODEL, Scene, SeededLine, jpeg, verdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
@@ -26,7 +26,7 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def address(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> Iterator[str]:
+def address(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> Iterator[str]:
     chance = np.random.default_rng(6)
     line.verdicts(
         *(
@@ -46,7 +46,7 @@ def address(line: Line, s1: Station, normal_set: NormalSet, coins: Scene, now: d
         yield at
 
 
-def scorer_works(line: Line, now: datetime) -> None:
+def scorer_works(line: SeededLine, now: datetime) -> None:
     """Run the waiting what-if as a scorer would: frames labelled as false alarms would pass."""
     with line.database.begin() as session:
         job = jobs.claim(session, "scorer-1", ["what_if"], now)
@@ -54,12 +54,12 @@ def scorer_works(line: Line, now: datetime) -> None:
         asked = WhatIfRequest.from_json(job.payload)
         frames = what_if.frames_to_rescore(session, job.station_id, asked.last)
         scores = {frame.frame_id: 0.3 if frame.label == "false_alarm" else frame.score for frame in frames}
-        result = what_if.compare(asked, MODEL, 0.4, "With 5 good parts little is promised.", frames, scores, {})
+        result = what_if.compare(asked, MODEL, 0.4, "5 normals guarantee little.", frames, scores, {})
         assert jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 
 def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_back(
-    page: Page, address: str, line: Line, s1: Station, now: datetime
+    page: Page, address: str, line: SeededLine, s1: Station, now: datetime
 ) -> None:
     page.goto(f"{address}/review")
     for number in range(2):
@@ -105,7 +105,13 @@ def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_ba
 
 def test_nothing_sticks_out_of_the_screen(page: Page, address: str) -> None:
     main = "document.querySelector('.stMain')"
-    for where in ("normals?what=Versions", "normals?what=Draft", "normals?what=Threshold", "review", "review?how=Grid"):
+    for where in (
+        "normals?view=Versions",
+        "normals?view=Draft",
+        "normals?view=Threshold",
+        "review",
+        "review?mode=Grid",
+    ):
         for width in (900, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(f"{address}/{where}")
@@ -114,7 +120,7 @@ def test_nothing_sticks_out_of_the_screen(page: Page, address: str) -> None:
             assert page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") == 0, (where, width)
 
 
-def active(line: Line, place: Station) -> int:
+def active(line: SeededLine, place: Station) -> int:
     with line.database.read() as session:
         found = normal_sets.active(session, place.id)
     assert found is not None

@@ -18,14 +18,14 @@ from storage.review import labels, review_queue, reviews
 from storage.review.labels import Label
 from storage.review.review_queue import QueueFilter
 from tests.dashboard.page_harness import button, opened, press, text
-from tests.dashboard.seeding import Line, verdict
+from tests.dashboard.seeding import SeededLine, verdict
 from tests.dashboard.seeding_activity import user
 
 FRAMES = 6
 
 
 @pytest.fixture
-def queue(line: Line, s1: Station, normal_set: NormalSet, now: datetime) -> list[UUID]:
+def queue(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime) -> list[UUID]:
     """Six flagged frames, newest first."""
     made = [
         verdict(line, s1, normal_set, number, now - timedelta(minutes=number + 1), 0.5 + number / 100)
@@ -35,7 +35,7 @@ def queue(line: Line, s1: Station, normal_set: NormalSet, now: datetime) -> list
     return [one.frame_id for one in made]
 
 
-def current_labels(line: Line) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
+def current_labels(line: SeededLine) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
     with line.database.read() as session:
         return {one.frame_id: (one.label, one.tags) for one in labels.recent(session, 1)}
 
@@ -46,7 +46,7 @@ def shown(app: AppTest) -> str:
 
 
 def test_a_word_is_kept_and_the_next_frame_comes(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     assert "6 frames waiting" in text(app)
@@ -58,7 +58,7 @@ def test_a_word_is_kept_and_the_next_frame_comes(
 
 
 def test_types_go_with_a_defect_and_with_nothing_else(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "dent")
@@ -71,7 +71,7 @@ def test_types_go_with_a_defect_and_with_nothing_else(
 
 
 def test_a_type_that_is_heard_after_its_word_is_added_to_it(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "label-defect", "dent")  # one message of the browser; Streamlit handles the label first
@@ -80,7 +80,7 @@ def test_a_type_that_is_heard_after_its_word_is_added_to_it(
 
 
 def test_a_typed_type_takes_the_last_key_and_is_marked(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     app.text_input(key="another_type").set_value("burr").run()
@@ -90,7 +90,7 @@ def test_a_typed_type_takes_the_last_key_and_is_marked(
 
 
 def test_undo_brings_the_frame_back_to_the_one_who_spoke(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "label-unsure")
@@ -102,7 +102,7 @@ def test_undo_brings_the_frame_back_to_the_one_who_spoke(
 
 
 def test_good_and_into_the_normal_set_is_one_press_and_two_entries(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(opened(line, monkeypatch, "review"), "label-propose")
     assert current_labels(line) == {queue[0]: ("false_alarm", ())}
@@ -112,7 +112,7 @@ def test_good_and_into_the_normal_set_is_one_press_and_two_entries(
 
 
 def test_skipped_frames_wait_and_are_offered_again_at_the_end(
-    line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     for _ in range(FRAMES):
@@ -124,7 +124,7 @@ def test_skipped_frames_wait_and_are_offered_again_at_the_end(
 
 
 def test_two_people_never_look_at_the_same_frame(
-    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann, ben = (user(line, name, Role.INSPECTOR, now) for name in ("ann", "ben"))
     of_ann, of_ben = opened(line, monkeypatch, "review", ann), opened(line, monkeypatch, "review", ben)
@@ -138,7 +138,7 @@ def test_two_people_never_look_at_the_same_frame(
 
 
 def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
-    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     with line.database.begin() as session:
@@ -152,7 +152,7 @@ def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
 
 
 def test_a_viewer_sees_the_queue_and_can_press_nothing_and_holds_nothing(
-    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = user(line, "visitor", Role.VIEWER, now)
     app = opened(line, monkeypatch, "review", viewer)
@@ -166,7 +166,7 @@ def test_a_viewer_sees_the_queue_and_can_press_nothing_and_holds_nothing(
 
 
 def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
-    line: Line, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inspector = user(line, "ann", Role.INSPECTOR, now)
     app = opened(line, monkeypatch, "review", inspector)
@@ -177,8 +177,8 @@ def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
     assert "review.label" in app.error[0].value
 
 
-def test_many_chosen_frames_get_one_word(line: Line, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(line, monkeypatch, "review", how="Grid")
+def test_many_chosen_frames_get_one_word(line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(line, monkeypatch, "review", mode="Grid")
     assert button(app, "label-defect").disabled
     for frame_id in queue[1:4]:
         app.checkbox(key=f"choose-{frame_id}").check()
@@ -193,11 +193,16 @@ def test_many_chosen_frames_get_one_word(line: Line, queue: list[UUID], monkeypa
 
 
 def test_an_escape_is_found_and_explained(
-    line: Line, s1: Station, normal_set: NormalSet, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine,
+    s1: Station,
+    normal_set: NormalSet,
+    queue: list[UUID],
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     missed = verdict(line, s1, normal_set, 50, now - timedelta(minutes=2), 0.2)
     line.verdicts(missed, *(verdict(line, s1, normal_set, 60 + n, now, 0.3) for n in range(3)))
-    app = opened(line, monkeypatch, "review", how="Find a frame", frame=str(missed.frame_id))
+    app = opened(line, monkeypatch, "review", mode="Find a frame", frame=str(missed.frame_id))
     content = text(app)
     assert "It scored 0.200 and the threshold was 0.410, so it passed 51 % below it." in content
     assert "3 more frames of the 10" in content
@@ -222,7 +227,7 @@ def test_the_same_sight_of_a_frame_makes_the_same_saying_in_every_tab() -> None:
 
 
 def test_a_hundred_words_said_twice_each_are_a_hundred_words(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(*(verdict(line, s1, normal_set, 100 + n, now - timedelta(seconds=n), 0.6) for n in range(100)))
     who = Actor(SINGLE_USER, Role.ADMIN)

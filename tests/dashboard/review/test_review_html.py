@@ -50,5 +50,5 @@ def test_a_good_part_that_passed_is_no_false_reject() -> None:
 
 
 def test_a_station_s_own_types_come_first_the_most_frequent_of_all_first() -> None:
-    offered = defect_types.offered(Counter({"burr": 3, "": 9, "dent": 5, "chip": 3}))
+    offered = defect_types.suggested(Counter({"burr": 3, "": 9, "dent": 5, "chip": 3}))
     assert offered == ["dent", "burr", "chip", "scratch", "crack", "stain", "hole", "missing part", "wrong part"]

@@ -7,10 +7,10 @@ from dashboard.station.verdict_pages import PAGE_SIZE
 from storage.line import verdicts
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from tests.dashboard.seeding import Line, verdict
+from tests.dashboard.seeding import SeededLine, verdict
 
 
-def minutes(line: Line, s1: Station, normal_set: NormalSet, now: datetime, number: int) -> None:
+def minutes(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, number: int) -> None:
     """Frame n was captured n minutes ago; every third one is flagged."""
     line.verdicts(
         *(
@@ -24,7 +24,9 @@ def offsets(shown: verdict_pages.VerdictPage) -> list[int]:
     return [frame.offset for frame in shown.frames]
 
 
-def test_a_page_lists_the_newest_frames_first(line: Line, s1: Station, normal_set: NormalSet, now: datetime) -> None:
+def test_a_page_lists_the_newest_frames_first(
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+) -> None:
     minutes(line, s1, normal_set, now, 40)
     since = now - timedelta(hours=1)
     with line.database.read() as session:
@@ -39,7 +41,7 @@ def test_a_page_lists_the_newest_frames_first(line: Line, s1: Station, normal_se
 
 
 def test_a_frozen_list_holds_still_and_counts_what_arrived(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 10)
     frozen_at = now + timedelta(seconds=1)
@@ -50,7 +52,7 @@ def test_a_frozen_list_holds_still_and_counts_what_arrived(
 
 
 def test_one_steps_from_frame_to_frame_over_the_borders_of_pages(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 30)
     with line.database.read() as session:
@@ -66,7 +68,7 @@ def test_one_steps_from_frame_to_frame_over_the_borders_of_pages(
 
 
 def test_a_frame_that_the_list_leaves_out_has_no_place_in_it(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 5)
     with line.database.read() as session:
@@ -76,7 +78,7 @@ def test_a_frame_that_the_list_leaves_out_has_no_place_in_it(
 
 
 def test_a_frame_is_named_by_the_address_or_is_the_newest(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 5)
     other = line.station("other", now)
@@ -91,7 +93,7 @@ def test_a_frame_is_named_by_the_address_or_is_the_newest(
 
 
 def test_one_leafs_no_further_back_than_a_database_answers_at_once(
-    line: Line, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict_pages, "MAX_PAGES", 2)
     minutes(line, s1, normal_set, now, 30)

@@ -44,9 +44,9 @@ def test_the_promised_rate_holds_whatever_the_distribution(draw: Draw) -> None:
     assert simulated_false_rejects(19, 0.1, draw, rounds=1500) <= 0.105
 
 
-def test_eight_normals_say_that_they_cannot_promise_one_percent() -> None:
+def test_eight_normals_say_that_they_cannot_guarantee_one_percent() -> None:
     guarantee = calibrate([0.1, 0.11, 0.12, 0.1, 0.13, 0.12, 0.11, 0.1], 0.01).guarantee
-    assert "can promise at most 11.1 % false rejects" in guarantee
+    assert "guarantee a false-reject rate of at most 11.1 %" in guarantee
     assert "1 % is an estimate" in guarantee
     assert "needs 99 normals" in guarantee
 

@@ -1,4 +1,4 @@
-"""Control charts, KPI bars and Pareto charts as ECharts options: pure functions of numbers.
+"""Control charts as ECharts options: pure functions of numbers.
 
 Points that are out of control differ by shape as well as by colour, and each rule has its own shape.
 """
@@ -6,10 +6,8 @@ Points that are out of control differ by shape as well as by colour, and each ru
 import math
 from collections.abc import Mapping, Sequence
 
-from alerts.kpis.kpis import ParetoBar
-from alerts.statistics.confidence_intervals import Estimate
 from alerts.statistics.control_charts import ControlChart, CusumChart, InControlProcess, Signal
-from dashboard.charts.scores import FULL_PRECISION, Option, axis_range, round_significant
+from dashboard.charts.echarts import FULL_PRECISION, Option, axis_range, round_significant
 from dashboard.theme import Palette
 
 RULES: Mapping[Signal, tuple[str, str]] = {
@@ -33,7 +31,7 @@ def individuals(chart: ControlChart, process: InControlProcess, times: Sequence[
         option["series"][0]["markLine"]["data"].append(
             {
                 "yAxis": level,
-                "lineStyle": {"color": palette.quiet, "type": "dotted", "width": 1, "opacity": 0.6},
+                "lineStyle": {"color": palette.secondary_text, "type": "dotted", "width": 1, "opacity": 0.6},
                 "label": {"show": False},
             }
         )
@@ -48,7 +46,7 @@ def ewma(chart: ControlChart, times: Sequence[str], palette: Palette) -> Option:
 def cusum(sums: CusumChart, times: Sequence[str], palette: Palette) -> Option:
     """Return a CUSUM chart: both sums in sigmas, the one for falling scores drawn downwards."""
     high, low = sums.high.tolist(), (-sums.low).tolist()
-    points = [up if up >= -down else down for up, down in zip(high, low, strict=True)]
+    points = [rising if rising >= -falling else falling for rising, falling in zip(high, low, strict=True)]
     extent = 1.1 * max(sums.limit, *high, *(-value for value in low))
     option = _frame(times, palette, "σ", (-extent, extent))
     option["series"] = [
@@ -69,146 +67,11 @@ def with_alert_at(option: Option, index: int, palette: Palette) -> Option:
     first, *others = option["series"]
     line = {
         "xAxis": index,
-        "lineStyle": {"color": palette.ink, "type": "solid", "width": 1.5},
-        "label": {"show": True, "formatter": "alert", "color": palette.ink},
+        "lineStyle": {"color": palette.text, "type": "solid", "width": 1.5},
+        "label": {"show": True, "formatter": "alert", "color": palette.text},
     }
     marks = first["markLine"] | {"data": [*first["markLine"]["data"], line]}
     return option | {"series": [first | {"markLine": marks}, *others]}
-
-
-def bars(values: Mapping[str, float], unit: str, limit: float | None, palette: Palette) -> Option:
-    """Return one bar per name, the first on top; bars above the limit have another colour."""
-    names = list(values)[::-1]
-    option: Option = {
-        "animation": False,
-        "grid": {"left": 8, "right": 70, "top": 8, "bottom": 8, "containLabel": True},
-        "xAxis": {"type": "value", "show": False, "min": 0},
-        "yAxis": {"type": "category", "data": names, "axisTick": {"show": False}, "axisLine": {"show": False}},
-        "tooltip": {"show": False},
-        "series": [
-            {
-                "type": "bar",
-                "barMaxWidth": 26,
-                "data": [
-                    {
-                        "value": values[name],
-                        "itemStyle": {"color": palette.flag if _is_over(values[name], limit) else palette.accent},
-                    }
-                    for name in names
-                ],
-                "label": {
-                    "show": True,
-                    "position": "right",
-                    "formatter": "{c}" + (f" {unit}" if unit else ""),
-                    "color": palette.ink,
-                },
-            }
-        ],
-    }
-    if limit is not None:
-        option["series"][0]["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "precision": FULL_PRECISION,
-            "lineStyle": {"color": palette.flag, "type": "dashed"},
-            "label": {"show": True, "formatter": "limit", "color": palette.flag},
-            "data": [{"xAxis": limit}],
-        }
-        option["grid"]["top"] = 26
-    return option
-
-
-def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
-    """Return the defect types with their counts, most frequent first, and the cumulative share."""
-    return {
-        "animation": False,
-        "grid": {"left": 8, "right": 8, "top": 34, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "textStyle": {"color": palette.ink}},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
-            "type": "category",
-            "data": [f"{bar.defect or 'no type'}\n{bar.count}" for bar in bars],
-            "axisLabel": {"interval": 0, "width": 110, "overflow": "break", "color": palette.quiet},
-        },
-        "yAxis": [
-            {
-                "type": "value",
-                "minInterval": 1,
-                "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
-            },
-            {
-                "type": "value",
-                "min": 0,
-                "max": 100,
-                "axisLabel": {"formatter": "{value} %"},
-                "splitLine": {"show": False},
-            },
-        ],
-        "series": [
-            {
-                "name": "defects",
-                "type": "bar",
-                "barMaxWidth": 60,
-                "data": [bar.count for bar in bars],
-                "itemStyle": {"color": palette.accent},
-            },
-            {
-                "name": "cumulative",
-                "type": "line",
-                "yAxisIndex": 1,
-                "symbol": "diamond",
-                "symbolSize": 9,
-                "data": [round(100 * bar.cumulative, 1) for bar in bars],
-                "lineStyle": {"color": palette.flag},
-                "itemStyle": {"color": palette.flag},
-            },
-        ],
-    }
-
-
-def rates(names: Sequence[str], estimates: Sequence[Estimate | None], palette: Palette) -> Option:
-    """Return a rate per group in percent, each a point with its interval; a group without an estimate stays empty."""
-    return {
-        "animation": False,
-        "grid": {"left": 8, "right": 16, "top": 12, "bottom": 8, "containLabel": True},
-        "tooltip": {"trigger": "item"},
-        "xAxis": {"type": "category", "data": list(names), "axisLabel": {"color": palette.quiet, "hideOverlap": True}},
-        "yAxis": {
-            "type": "value",
-            "min": 0,
-            "axisLabel": {"formatter": "{value} %"},
-            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
-        },
-        "series": [
-            {
-                "type": "candlestick",
-                "silent": True,
-                "barWidth": 1,
-                "data": [
-                    []
-                    if estimate is None
-                    else [100 * value for value in (estimate.value, estimate.value, estimate.low, estimate.high)]
-                    for estimate in estimates
-                ],
-                "itemStyle": {"color": palette.quiet, "borderColor": palette.quiet, "borderColor0": palette.quiet},
-            },
-            {
-                "type": "scatter",
-                "symbol": "circle",
-                "symbolSize": 10,
-                "itemStyle": {"color": palette.accent},
-                "data": [
-                    {
-                        "name": f"{name}: {estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})",
-                        "value": [index, round(100 * estimate.value, 3)],
-                    }
-                    for index, (name, estimate) in enumerate(zip(names, estimates, strict=True))
-                    if estimate is not None
-                ],
-                "tooltip": {"formatter": "{b}"},
-            },
-        ],
-    }
 
 
 def _scores(chart: ControlChart, times: Sequence[str], palette: Palette, name: str) -> Option:
@@ -234,13 +97,13 @@ def _frame(times: Sequence[str], palette: Palette, unit: str, ends: tuple[float,
     return {
         "animation": False,
         "grid": {"left": 8, "right": 58, "top": 40, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "type": "scroll", "textStyle": {"color": palette.ink}},
+        "legend": {"top": 0, "type": "scroll", "textStyle": {"color": palette.text}},
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             "type": "category",
             "data": list(times),
             "boundaryGap": False,
-            "axisLabel": {"color": palette.quiet, "hideOverlap": True},
+            "axisLabel": {"color": palette.secondary_text, "hideOverlap": True},
             "axisLine": {"onZero": False, "lineStyle": {"color": palette.border}},
         },
         "yAxis": {
@@ -302,7 +165,3 @@ def _levels(levels: Sequence[tuple[float, str]], palette: Palette) -> Option:
             for level, name in levels
         ],
     }
-
-
-def _is_over(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit

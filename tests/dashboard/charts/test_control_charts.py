@@ -1,21 +1,19 @@
-"""Control charts, Pareto charts and rates as pure functions of numbers."""
+"""Control charts as pure functions of numbers."""
 
 import math
 
 import pytest
 
-from alerts.kpis.kpis import pareto
-from alerts.statistics.confidence_intervals import Estimate
 from alerts.statistics.control_charts import InControlProcess, cusum, individuals
 from dashboard import theme
-from dashboard.charts import quality
+from dashboard.charts import control_charts
 
 PROCESS = InControlProcess(math.log(0.2), 0.1, 300)  # three sigmas are a factor of 1.35
 
 
 def test_limits_are_drawn_as_scores_three_sigmas_of_the_logarithm_from_the_centre() -> None:
     chart = individuals([math.log(0.2), math.log(0.3)], PROCESS)
-    option = quality.individuals(chart, PROCESS, ["12:00", "12:01"], theme.LIGHT)
+    option = control_charts.individuals(chart, PROCESS, ["12:00", "12:01"], theme.LIGHT)
     score, upper, lower, broken = option["series"]
     assert score["data"] == [0.2, 0.3]
     assert upper["data"] == [pytest.approx(0.2 * math.exp(0.3), abs=1e-4)] * 2
@@ -27,7 +25,7 @@ def test_limits_are_drawn_as_scores_three_sigmas_of_the_logarithm_from_the_centr
 
 def test_limits_of_small_scores_are_within_the_chart_and_lines_where_they_belong() -> None:
     process = InControlProcess(math.log(0.00877), 0.115, 300)
-    option = quality.individuals(
+    option = control_charts.individuals(
         individuals([math.log(0.0081), math.log(0.0093)], process), process, ["1", "2"], theme.LIGHT
     )
     score, upper, lower = option["series"][:3]
@@ -38,27 +36,15 @@ def test_limits_of_small_scores_are_within_the_chart_and_lines_where_they_belong
 
 
 def test_each_rule_has_a_shape_of_its_own_where_several_can_stand_in_one_chart() -> None:
-    shapes = [quality.RULES[rule][0] for rule in ("WE1", "WE2", "WE3", "WE4")]
+    shapes = [control_charts.RULES[rule][0] for rule in ("WE1", "WE2", "WE3", "WE4")]
     assert len(set(shapes)) == 4
 
 
 def test_a_cusum_runs_up_for_rising_scores_and_down_for_falling_ones() -> None:
     logs = [PROCESS.centre + 2.9 * PROCESS.sigma] * 3 + [PROCESS.centre - 6 * PROCESS.sigma] * 3
-    option = quality.cusum(cusum(logs, PROCESS), [str(n) for n in range(6)], theme.DARK)
+    option = control_charts.cusum(cusum(logs, PROCESS), [str(n) for n in range(6)], theme.DARK)
     rising, falling, broken = option["series"]
     assert rising["data"] == [2.4, 4.8, 7.2, 0.7, 0, 0]  # z - 0.5 each, never below zero
     assert falling["data"] == [0, 0, 0, -5.5, -11.0, -16.5]
     assert broken["data"] == [[2, 7.2], [3, -5.5], [4, -11.0], [5, -16.5]]
     assert option["yAxis"]["max"] == -option["yAxis"]["min"] > 16.5
-
-
-def test_a_pareto_names_counts_and_the_share_so_far() -> None:
-    option = quality.pareto(pareto({"dent": 1, "scratch": 3, "": 0}), theme.LIGHT)
-    assert option["xAxis"]["data"] == ["scratch\n3", "dent\n1"]
-    assert option["series"][1]["data"] == [75.0, 100.0]
-
-
-def test_a_rate_that_can_not_be_told_leaves_its_place_empty() -> None:
-    option = quality.rates(["early", "late"], [None, Estimate(0.02, 0.01, 0.04)], theme.LIGHT)
-    assert option["series"][0]["data"] == [[], [2.0, 2.0, 1.0, 4.0]]
-    assert [point["value"] for point in option["series"][1]["data"]] == [[1, 2.0]]

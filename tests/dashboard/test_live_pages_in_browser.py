@@ -203,7 +203,7 @@ def test_the_anomaly_map_fades_with_the_slider_and_stays_so_for_the_next_frame(
     expect(heat).to_have_css("opacity", "0")
 
 
-def test_frames_are_leafed_through_with_the_keyboard_while_new_ones_arrive(
+def test_the_keyboard_steps_through_frames_while_new_ones_arrive(
     page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> None:
     flagged(line, s1, normal_set, coins, now, 14)
@@ -231,7 +231,7 @@ def test_frames_are_leafed_through_with_the_keyboard_while_new_ones_arrive(
     )
 
 
-def test_a_thumbnail_chooses_its_frame_with_its_provenance(
+def test_a_thumbnail_selects_its_frame_with_its_provenance(
     page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> None:
     flagged(line, s1, normal_set, coins, now, 5)
@@ -309,7 +309,7 @@ def test_from_no_schema_to_no_stations_to_a_database_that_goes_away_and_comes_ba
 
 @pytest.mark.parametrize("width", [900, 1440])
 @pytest.mark.parametrize("where", ["/", "/station?station={}", "/normals?station={}", "/dead-letters"])
-def test_nothing_sticks_out_of_the_screen(
+def test_no_page_scrolls_sideways(
     page: Page,
     address: str,
     line: SeededLine,

@@ -23,7 +23,7 @@ def test_an_empty_wall_says_what_to_do(line: SeededLine, monkeypatch: pytest.Mon
     assert "andon station add s1" in content
 
 
-def test_the_strip_counts_today_and_tells_which_scorers_live(
+def test_the_metrics_count_today_s_frames_and_running_scorers(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2), verdict(line, s1, normal_set, 2, now, 0.9))
@@ -36,7 +36,7 @@ def test_the_strip_counts_today_and_tells_which_scorers_live(
     assert "<span>Lag</span><b>7</b>" in content
 
 
-def test_no_scorer_running_is_told_apart_from_a_silent_camera(
+def test_no_scorer_running_is_distinct_from_a_silent_camera(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(minutes=9), 0.2))
@@ -54,7 +54,7 @@ def test_frames_that_wait_are_counted_on_the_tile(
     assert "andon normals add s1 FOLDER --activate" in content
 
 
-def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
+def test_dropped_frames_are_shown_on_the_tile_for_a_day(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = timedelta(hours=1)
@@ -65,20 +65,20 @@ def test_frames_that_were_dropped_are_told_on_the_tile_for_a_day(
     assert f"3 frames dropped since {formatting.clock(now - hour, now, UTC)}" in content
 
 
-def test_a_schema_that_is_not_there_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_schema_names_the_command_that_creates_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     bare = SeededLine(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
     (error,) = opened(bare, monkeypatch).error
     assert "andon db upgrade" in error.value
 
 
-def test_a_station_page_without_station_asks_for_one(
+def test_a_station_page_without_a_station_asks_for_one(
     line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Choose a station above" in text(opened(line, monkeypatch, "station"))
 
 
-def test_a_station_page_says_when_there_is_nothing_in_the_range(
+def test_a_time_range_without_frames_does_not_look_like_one_without_flags(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=3), 0.2))
@@ -88,7 +88,7 @@ def test_a_station_page_says_when_there_is_nothing_in_the_range(
     assert "andon produce s1 --source folder:PATH" in content
 
 
-def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
+def test_a_frame_whose_image_was_deleted_still_shows_its_verdict(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = "sha256:" + 64 * "0"
@@ -98,7 +98,7 @@ def test_a_frame_whose_picture_is_gone_still_shows_its_verdict(
     assert "above the threshold" in text(app)
 
 
-def test_a_frame_without_reference_is_not_given_a_score(
+def test_a_frame_without_references_has_no_score(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unscored = verdict(

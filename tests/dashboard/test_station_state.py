@@ -34,7 +34,7 @@ def test_a_station_runs_while_its_last_frame_is_fresh() -> None:
     assert state(age_s=60, workers=()).kind == "running"  # the scorer may just have stopped
 
 
-def test_silence_is_the_cameras_when_the_scorers_are_well() -> None:
+def test_silence_is_the_camera_s_when_scorers_run() -> None:
     silent = state(age_s=190)
     assert (silent.kind, silent.tone, silent.headline) == ("stale", "bad", "Silent for 3 min")
     assert silent.icon
@@ -65,6 +65,6 @@ def test_a_station_that_never_saw_a_frame_is_not_called_silent() -> None:
     assert state(age_s=None).kind == "no_frames"
 
 
-def test_a_worker_is_alive_when_it_was_seen_lately_and_has_not_stopped() -> None:
+def test_a_worker_is_alive_with_a_recent_heartbeat_until_it_stops() -> None:
     workers = [worker(seen_s_ago=29), worker(seen_s_ago=31), worker("stopped"), worker("waiting")]
     assert alive(workers, NOW, timedelta(seconds=30)) == [workers[0], workers[3]]

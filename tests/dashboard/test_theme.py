@@ -10,7 +10,7 @@ CONFIG = tomllib.loads((Path(__file__).parents[2] / "dashboard/app/.streamlit/co
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=lambda colours: colours.name)
-def test_streamlits_widgets_wear_the_same_colours(colours: Palette) -> None:
+def test_streamlit_s_widgets_have_the_same_colours(colours: Palette) -> None:
     theirs = CONFIG["theme"][colours.name]
     assert theirs["backgroundColor"] == colours.background
     assert theirs["secondaryBackgroundColor"] == colours.surface
@@ -37,7 +37,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=lambda colours: colours.name)
-def test_text_stands_out_from_what_it_stands_on(colours: Palette) -> None:
+def test_text_has_enough_contrast(colours: Palette) -> None:
     pairs = [
         (colours.text, colours.background),
         (colours.text, colours.surface),
@@ -53,12 +53,12 @@ def test_text_stands_out_from_what_it_stands_on(colours: Palette) -> None:
     assert {pair: round(contrast(*pair), 2) for pair in pairs if contrast(*pair) < 4.5} == {}
 
 
-def test_the_browser_that_has_not_said_gets_light_colours() -> None:
+def test_a_browser_without_a_theme_gets_light_colours() -> None:
     assert palette(None) is LIGHT
     assert palette("dark") is DARK
 
 
-def test_the_style_sheet_speaks_only_of_colours_that_the_palette_has() -> None:
+def test_the_style_sheet_uses_only_colours_of_the_palette() -> None:
     sheet = style_sheet(DARK)
     used = {part.split(")")[0].split(",")[0] for part in sheet.split("var(--andon-")[1:]}
     given = {name.replace("_", "-") for name in asdict(DARK)}

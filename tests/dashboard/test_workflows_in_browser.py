@@ -32,7 +32,7 @@ def address(line: SeededLine) -> Iterator[str]:
         yield address
 
 
-def test_a_newcomer_comes_from_nothing_to_the_first_verdict(
+def test_a_first_station_is_set_up_from_nothing_to_the_first_verdict(
     page: Page, address: str, line: SeededLine, tmp_path: Path
 ) -> None:
     chance, coins = np.random.default_rng(4), Scene(photograph("coins"), (160, 120))
@@ -117,7 +117,7 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(900, "dark"), (1440, "light")])
-def test_nothing_sticks_out_of_the_desk_s_pages(
+def test_no_page_scrolls_sideways_after_a_login(
     page: Page, address: str, line: SeededLine, width: int, scheme: str
 ) -> None:
     now = datetime.now(UTC)

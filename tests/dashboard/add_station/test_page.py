@@ -65,7 +65,7 @@ def park_picture(line: SeededLine, place: Station, number: int, picture: bytes, 
         parked_frames.park(session, [frame])
 
 
-def test_a_station_that_has_no_good_parts_can_be_gone_on_with(
+def test_a_station_without_good_parts_can_be_continued(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park(line, s1, 3, now)

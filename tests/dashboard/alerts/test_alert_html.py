@@ -14,7 +14,7 @@ def an_alert(rule: str, state: AlertState = "opened", severity: Severity = "warn
     return Alert(number, 1, rule, severity, state, "m", {}, NOON, NOON, None, None, gone, None, "")
 
 
-def test_open_before_acknowledged_before_resolved_the_gravest_first() -> None:
+def test_alerts_are_sorted_by_state_then_by_severity() -> None:
     found = [
         an_alert("k_of_n", "resolved", "critical", 1),
         an_alert("k_of_n", "acknowledged", "critical", 2),
@@ -24,7 +24,7 @@ def test_open_before_acknowledged_before_resolved_the_gravest_first() -> None:
     assert [alert.id for alert in alert_html.by_urgency(found)] == [4, 3, 2, 1]
 
 
-def test_an_episode_tells_in_order_who_was_told_and_what_failed() -> None:
+def test_the_timeline_lists_notifications_and_failures_in_order() -> None:
     told = [
         Notification(1, 1, 7, "opened", 2, None, NOON + timedelta(seconds=9), None, NOON),
         Notification(2, 1, 8, "opened", 12, None, None, "no answer", NOON + timedelta(seconds=1)),
@@ -34,7 +34,7 @@ def test_an_episode_tells_in_order_who_was_told_and_what_failed() -> None:
     assert [content.index(step) for step in order] == sorted(content.index(step) for step in order)
 
 
-def test_what_came_from_outside_is_escaped() -> None:
+def test_text_from_outside_is_escaped() -> None:
     hostile = Alert(1, 1, "<b>x", "info", "opened", "<script>", {}, NOON, NOON, NOON, "<i>", None, None, "<u>")
     for html in (
         alert_html.list_item(hostile, "<s>", NOON, selected=True),

@@ -4,7 +4,7 @@ from dashboard.alerts import effective_rules
 from storage.alerts.alert_rules import AlertRule
 
 
-def test_a_station_s_own_rule_goes_before_the_line_s_and_that_before_the_defaults() -> None:
+def test_a_station_s_rule_overrides_the_line_s_and_that_the_defaults() -> None:
     of_line = AlertRule(None, "flagged_share", {"limit": 0.4}, True)
     own = AlertRule(1, "flagged_share", {"limit": 0.5}, False)
     assert effective_rules.parameters([], 1, "flagged_share")["limit"] == 0.2

@@ -27,7 +27,7 @@ def frames(
     )
 
 
-def test_open_alerts_come_gravest_first_and_say_what_they_were_decided_by(
+def test_open_alerts_are_sorted_by_severity_and_show_their_evidence(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames(line, s1, normal_set, now - 6 * MINUTE, lambda _: 0.2, 20)

@@ -14,7 +14,7 @@ from tests.dashboard.seeding_activity import add_users
 MINUTE = timedelta(minutes=1)
 
 
-def test_the_audit_log_is_filtered_by_who_what_and_a_word(
+def test_the_audit_log_is_filtered_by_person_action_and_text(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)

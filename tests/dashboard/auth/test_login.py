@@ -72,9 +72,7 @@ def test_a_wrong_password_is_refused_and_the_sixth_waits(
     assert "wait 15 min and try again" in text(log_in(app, "admin", PASSWORD))
 
 
-def test_an_expired_login_has_to_be_made_again(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expired_login_requires_a_new_one(line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     add_users(line, now)
     with line.database.begin() as session:
         token = logins.create(session, "engineer", now - logins.IDLE_TIMEOUT - timedelta(minutes=1))
@@ -84,7 +82,7 @@ def test_an_expired_login_has_to_be_made_again(
     assert labels(app) == ["Log in"]
 
 
-def test_somebody_disabled_meanwhile_is_out_at_the_next_look(
+def test_a_user_disabled_meanwhile_is_logged_out_at_the_next_run(
     line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
@@ -94,7 +92,7 @@ def test_somebody_disabled_meanwhile_is_out_at_the_next_look(
     assert labels(app.run()) == ["Log in"]
 
 
-def test_adding_the_first_user_closes_single_user_mode_and_logs_that_user_in(
+def test_adding_the_first_user_ends_single_user_mode_and_logs_that_user_in(
     line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings")
@@ -147,7 +145,9 @@ def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
         ({}, None),
     ],
 )
-def test_a_login_service_names_somebody_only_by_a_checked_address(claims: dict[str, object], named: str | None) -> None:
+def test_a_login_service_identifies_a_user_only_by_a_verified_address(
+    claims: dict[str, object], named: str | None
+) -> None:
     assert verified_name(claims, "email") == named
 
 

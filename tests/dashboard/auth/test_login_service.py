@@ -68,7 +68,7 @@ def log_out(page: Page, button: str) -> None:
     page.get_by_role("button", name="End session").click()
 
 
-def test_the_service_says_who_somebody_is_and_andon_what_they_may(page: Page, address: str, line: SeededLine) -> None:
+def test_the_service_identifies_a_user_and_andon_gives_the_role(page: Page, address: str, line: SeededLine) -> None:
     page.goto(f"{address}/review")
     log_in(page, "2")
     expect(page.get_by_role("alert")).to_contain_text(EVE)

@@ -23,7 +23,7 @@ def test_limits_are_drawn_as_scores_three_sigmas_of_the_logarithm_from_the_centr
     assert zones == [pytest.approx(0.2 * math.exp(0.1 * n)) for n in (0, -2, -1, 1, 2)]
 
 
-def test_limits_of_small_scores_are_within_the_chart_and_lines_where_they_belong() -> None:
+def test_limits_of_small_scores_are_within_the_chart_and_not_rounded() -> None:
     process = InControlProcess(math.log(0.00877), 0.115, 300)
     option = control_charts.individuals(
         individuals([math.log(0.0081), math.log(0.0093)], process), process, ["1", "2"], theme.LIGHT
@@ -35,7 +35,7 @@ def test_limits_of_small_scores_are_within_the_chart_and_lines_where_they_belong
     assert score["markLine"]["data"][0]["yAxis"] == pytest.approx(0.00877)
 
 
-def test_each_rule_has_a_shape_of_its_own_where_several_can_stand_in_one_chart() -> None:
+def test_rules_of_one_chart_have_different_symbols() -> None:
     shapes = [control_charts.RULES[rule][0] for rule in ("WE1", "WE2", "WE3", "WE4")]
     assert len(set(shapes)) == 4
 

@@ -36,7 +36,7 @@ def test_limits_come_from_the_first_good_frames_or_from_a_time_that_is_chosen(
     assert isinstance(none, str)
 
 
-def test_what_is_cut_off_a_chart_still_counts_for_its_average() -> None:
+def test_points_before_the_chart_still_count_for_its_average() -> None:
     values = np.full(50, PROCESS.centre + PROCESS.sigma)
     whole = ewma(values, PROCESS)
     assert list(in_control.last_points(whole, 5).points) == list(whole.points[-5:])

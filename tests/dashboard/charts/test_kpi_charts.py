@@ -6,7 +6,7 @@ from dashboard import theme
 from dashboard.charts import kpi_charts
 
 
-def test_a_pareto_names_counts_and_the_share_so_far() -> None:
+def test_a_pareto_chart_shows_counts_and_the_cumulative_share() -> None:
     option = kpi_charts.pareto(pareto({"dent": 1, "scratch": 3, "": 0}), theme.LIGHT)
     assert option["xAxis"]["data"] == ["scratch\n3", "dent\n1"]
     assert option["series"][1]["data"] == [75.0, 100.0]

@@ -61,7 +61,7 @@ def test_a_threshold_beyond_all_scores_is_still_within_the_chart() -> None:
     assert option["xAxis"]["max"] > 0.9
 
 
-def test_small_scores_have_their_threshold_where_it_is_and_within_the_chart() -> None:
+def test_the_threshold_of_small_scores_is_not_rounded_and_within_the_chart() -> None:
     threshold = 0.01187
     spark = scores.sparkline([0.0093, 0.0104], threshold, LIGHT)
     histogram = scores.histogram([(0.008, 0.009, 3), (0.009, 0.0118, 4)], threshold, LIGHT)
@@ -86,7 +86,7 @@ def test_a_sparkline_of_one_score_without_threshold_is_drawn() -> None:
     assert marks["data"] == []
 
 
-def test_components_stand_in_the_order_of_the_alphabet_from_the_top() -> None:
+def test_components_are_in_alphabetical_order_from_the_top() -> None:
     option = scores.components({"text": 0.12344, "image": 0.5}, LIGHT)
     assert option["yAxis"]["data"] == ["text", "image"]  # the first category is drawn at the bottom
     assert option["series"][0]["data"] == [0.1234, 0.5]

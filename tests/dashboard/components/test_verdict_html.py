@@ -24,7 +24,7 @@ def test_the_distance_from_the_threshold_is_relative_to_it(score: float, relatio
 
 
 @pytest.mark.parametrize(("score", "width"), [(0.41, "50.0"), (0.205, "25.0"), (2.0, "100.0")])
-def test_the_threshold_stands_in_the_middle_of_the_score_bar(score: float, width: str) -> None:
+def test_the_threshold_is_in_the_middle_of_the_score_bar(score: float, width: str) -> None:
     assert f"width:{width}%" in verdict_html.score_bar(bare(NOON, score))
 
 

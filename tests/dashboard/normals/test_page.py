@@ -85,7 +85,7 @@ def worked_out(line: SeededLine, s1: Station, draft: NormalSet, flagged: list[ve
         assert jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 
-def test_a_draft_is_made_of_the_active_set_picks_and_drops(
+def test_a_draft_has_the_ticked_images_of_the_active_set_and_the_ticked_candidates(
     line: SeededLine, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -111,7 +111,7 @@ def test_a_draft_is_made_of_the_active_set_picks_and_drops(
     assert "Version 2" in text(app)
 
 
-def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
+def test_a_draft_takes_uploads_and_refuses_a_file_that_is_no_image(
     line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", view="Draft")
@@ -127,7 +127,7 @@ def test_a_draft_takes_uploads_and_refuses_what_is_no_picture(
     assert line.images.get(made.images[-1].reference) == picture
 
 
-def test_activation_wants_a_reason_and_rollback_is_one_click(
+def test_activation_needs_a_reason_and_rollback_is_one_click(
     line: SeededLine, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1")
@@ -146,7 +146,7 @@ def test_activation_wants_a_reason_and_rollback_is_one_click(
     assert log[-2:] == [("normal_set.activate", "fewer false alarms"), ("normal_set.rollback", "")]
 
 
-def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
+def test_a_what_if_warns_when_no_scorer_runs_and_two_presses_start_one(
     line: SeededLine, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", view="What if")
@@ -161,7 +161,7 @@ def test_what_if_says_plainly_when_no_scorer_runs_and_is_asked_for_once(
         assert jobs.get(session, job.id).state == "cancelled"
 
 
-def test_what_if_shows_who_flips_and_both_errors_before_and_after(
+def test_a_what_if_shows_changed_decisions_and_both_errors_before_and_after(
     line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -179,7 +179,7 @@ def test_what_if_shows_who_flips_and_both_errors_before_and_after(
     assert "No scorer is running" not in content
 
 
-def test_scores_against_the_others_are_shown_once_a_what_if_has_them(
+def test_leave_one_out_scores_are_shown_once_a_what_if_has_computed_them(
     line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -228,7 +228,7 @@ def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
     assert "<b>differs</b>" in text(app.run())
 
 
-def test_a_viewer_sees_everything_and_can_press_nothing(
+def test_a_viewer_sees_every_view_with_disabled_buttons(
     line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -248,7 +248,7 @@ def test_a_viewer_sees_everything_and_can_press_nothing(
         assert button(opened(line, monkeypatch, "normals", viewer, station="s1", view=view), label).disabled
 
 
-def test_near_duplicates_and_outliers_are_pointed_out(
+def test_near_duplicates_and_outliers_are_marked(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [Image.open(io.BytesIO(data)) for data in normals("coins", 6)]

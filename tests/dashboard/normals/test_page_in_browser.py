@@ -58,7 +58,7 @@ def scorer_works(line: SeededLine, now: datetime) -> None:
         assert jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 
-def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_back(
+def test_two_false_rejects_become_a_version_that_is_previewed_activated_and_rolled_back(
     page: Page, address: str, line: SeededLine, s1: Station, now: datetime
 ) -> None:
     page.goto(f"{address}/review")
@@ -103,7 +103,7 @@ def test_two_false_alarms_become_a_version_that_is_tried_activated_and_rolled_ba
     ]
 
 
-def test_nothing_sticks_out_of_the_screen(page: Page, address: str) -> None:
+def test_no_page_scrolls_sideways(page: Page, address: str) -> None:
     main = "document.querySelector('.stMain')"
     for where in (
         "normals?view=Versions",

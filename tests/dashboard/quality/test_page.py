@@ -24,7 +24,7 @@ def frames(
     )
 
 
-def test_control_charts_tell_which_points_broke_which_rule(
+def test_control_charts_list_which_points_broke_which_rule(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = np.random.default_rng(5)
@@ -48,7 +48,7 @@ def test_control_charts_say_what_is_missing(
     assert "300 good frames; 40 came" in text(opened(line, monkeypatch, "quality"))
 
 
-def test_kpis_are_those_of_the_reviews(
+def test_kpis_are_computed_from_reviews(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames(line, s1, normal_set, now - MINUTE, lambda n: 0.9 if n < 5 else 0.2, 100)

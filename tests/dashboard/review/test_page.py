@@ -45,7 +45,7 @@ def shown(app: AppTest) -> str:
     return next(str(each.proto.body) for each in app.html if "andon-score" in str(each.proto.body))
 
 
-def test_a_word_is_kept_and_the_next_frame_comes(
+def test_a_label_is_stored_and_the_next_frame_is_shown(
     line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
@@ -57,7 +57,7 @@ def test_a_word_is_kept_and_the_next_frame_comes(
     assert "5 frames waiting" in text(app)
 
 
-def test_types_go_with_a_defect_and_with_nothing_else(
+def test_defect_types_are_stored_with_a_defect_only(
     line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
@@ -70,7 +70,7 @@ def test_types_go_with_a_defect_and_with_nothing_else(
     assert current_labels(line) == {queue[0]: ("defect", ("crack",)), queue[1]: ("false_alarm", ())}
 
 
-def test_a_type_that_is_heard_after_its_word_is_added_to_it(
+def test_a_defect_type_that_arrives_after_its_label_is_added_to_it(
     line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
@@ -89,7 +89,7 @@ def test_a_typed_type_takes_the_last_key_and_is_marked(
     assert [each.label for each in app.button if each.label == "burr"] == ["burr"]
 
 
-def test_undo_brings_the_frame_back_to_the_one_who_spoke(
+def test_undo_returns_the_frame_to_the_reviewer(
     line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
@@ -101,7 +101,7 @@ def test_undo_brings_the_frame_back_to_the_one_who_spoke(
     assert current_labels(line) == {queue[0]: ("defect", ())}
 
 
-def test_good_and_into_the_normal_set_is_one_press_and_two_entries(
+def test_labelling_good_and_proposing_is_one_press_and_two_audit_entries(
     line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(opened(line, monkeypatch, "review"), "label-propose")
@@ -123,7 +123,7 @@ def test_skipped_frames_wait_and_are_offered_again_at_the_end(
     assert "score <b>0.500</b>" in shown(app)
 
 
-def test_two_people_never_look_at_the_same_frame(
+def test_two_people_never_review_the_same_frame(
     line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann, ben = (user(line, name, Role.INSPECTOR, now) for name in ("ann", "ben"))
@@ -137,7 +137,7 @@ def test_two_people_never_look_at_the_same_frame(
     assert (held[queue[1]], held[queue[2]]) == ("ben", "ann")
 
 
-def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
+def test_a_frame_labelled_meanwhile_keeps_its_label_and_the_page_says_so(
     line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
@@ -151,7 +151,7 @@ def test_a_frame_that_got_its_word_meanwhile_keeps_it_and_the_page_says_so(
     assert "score <b>0.510</b>" in shown(app)
 
 
-def test_a_viewer_sees_the_queue_and_can_press_nothing_and_holds_nothing(
+def test_a_viewer_sees_the_queue_with_disabled_buttons_and_claims_nothing(
     line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = user(line, "visitor", Role.VIEWER, now)
@@ -165,7 +165,7 @@ def test_a_viewer_sees_the_queue_and_can_press_nothing_and_holds_nothing(
         assert {one.claimed_by for one in review_queue.list_queued(session, QueueFilter())} == {None}
 
 
-def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
+def test_a_role_lost_while_the_page_is_open_stores_no_label(
     line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inspector = user(line, "ann", Role.INSPECTOR, now)
@@ -177,7 +177,7 @@ def test_a_role_that_is_lost_while_the_page_is_open_changes_nothing_any_more(
     assert "review.label" in app.error[0].value
 
 
-def test_many_chosen_frames_get_one_word(line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selected_frames_get_one_label(line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(line, monkeypatch, "review", mode="Grid")
     assert button(app, "label-defect").disabled
     for frame_id in queue[1:4]:
@@ -214,7 +214,7 @@ def test_an_escape_is_found_and_explained(
     assert current_labels(line)[missed.frame_id] == ("false_alarm", ())
 
 
-def test_the_same_sight_of_a_frame_makes_the_same_saying_in_every_tab() -> None:
+def test_the_idempotency_key_is_the_same_in_every_tab() -> None:
     sight = ShownFrame(UUID(int=7), 0)
     assert labelling.idempotency_key(sight, "ann") == labelling.idempotency_key(ShownFrame(UUID(int=7), 0), "ann")
     others = [ShownFrame(UUID(int=8), 0), ShownFrame(UUID(int=7), 3)]
@@ -226,7 +226,7 @@ def test_the_same_sight_of_a_frame_makes_the_same_saying_in_every_tab() -> None:
     assert len(ids) == 4
 
 
-def test_a_hundred_words_said_twice_each_are_a_hundred_words(
+def test_a_hundred_labels_submitted_twice_each_are_a_hundred_labels(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(*(verdict(line, s1, normal_set, 100 + n, now - timedelta(seconds=n), 0.6) for n in range(100)))

@@ -159,7 +159,7 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
     shows(page, queue[3])
 
 
-def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was_seen(
+def test_keys_pressed_at_once_are_all_handled_and_only_for_the_frame_that_was_shown(
     page: Page, address: str, line: SeededLine, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review")
@@ -175,7 +175,7 @@ def test_keys_pressed_in_one_moment_are_all_heard_and_only_of_the_frame_that_was
     assert entries(line) == 3
 
 
-def test_many_frames_get_one_word_and_one_undo_takes_all_back(
+def test_many_frames_get_one_label_and_one_undo_undoes_all(
     page: Page, address: str, line: SeededLine, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review?mode=Grid")

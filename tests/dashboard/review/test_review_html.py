@@ -12,7 +12,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
 
 
-def test_an_escape_that_was_cheap_to_catch_gets_other_advice_than_an_expensive_one() -> None:
+def test_the_advice_on_an_escape_depends_on_how_many_frames_a_lower_threshold_flags() -> None:
     cheap = review_html.why_passed(bare(NOON, 0.40), 8, 1000, "day")
     expensive = review_html.why_passed(bare(NOON, 0.20), 400, 1000, "day")
     assert "8 more frames of the 1,000 in the day around it (0.8 %)" in cheap[1]

@@ -15,7 +15,7 @@ from tests.dashboard.seeding import SeededLine
 from tests.dashboard.seeding_activity import add_users
 
 
-def test_settings_let_each_role_do_its_part(
+def test_each_role_can_change_its_settings(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
@@ -52,7 +52,7 @@ def test_a_channel_is_added_and_tested_and_its_address_is_never_shown(
         assert [entry.action for entry in audit_log.list_entries(session)] == ["channel.test", "channel.add"]
 
 
-def test_a_rule_is_set_for_one_station_and_what_makes_no_sense_is_refused(
+def test_a_rule_is_set_for_one_station_and_invalid_parameters_are_refused(
     line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings", part="Alert rules")
@@ -91,7 +91,7 @@ def test_the_last_admin_stays_one(line: SeededLine, now: datetime, monkeypatch: 
         assert users.get(session, "admin").disabled_at is None
 
 
-def test_what_is_in_force_shows_no_password(line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_settings_show_no_password(line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(line, monkeypatch, "settings", part="Current settings")
     values = {row["Setting"]: row["Value"] for _, row in app.dataframe[2].value.iterrows()}
     assert values["alerts.time_zone"] == "UTC"

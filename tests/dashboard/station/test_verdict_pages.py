@@ -51,7 +51,7 @@ def test_a_frozen_list_holds_still_and_counts_what_arrived(
     assert (shown.total, shown.newer, shown.frames[0].offset) == (10, 1, 0)
 
 
-def test_one_steps_from_frame_to_frame_over_the_borders_of_pages(
+def test_stepping_from_frame_to_frame_crosses_pages(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 30)
@@ -67,7 +67,7 @@ def test_one_steps_from_frame_to_frame_over_the_borders_of_pages(
         assert verdict_pages.frame_at(session, shown, 30) is None
 
 
-def test_a_frame_that_the_list_leaves_out_has_no_place_in_it(
+def test_a_frame_outside_the_list_has_no_index(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 5)
@@ -92,7 +92,7 @@ def test_a_frame_is_named_by_the_address_or_is_the_newest(
         assert verdict_pages.selected_frame(session, elsewhere, str(third.frame_id)) is None
 
 
-def test_one_leafs_no_further_back_than_a_database_answers_at_once(
+def test_pagination_ends_at_the_maximum_number_of_pages(
     line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict_pages, "MAX_PAGES", 2)

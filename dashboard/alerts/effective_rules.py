@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from alerts.rules import registry
+from alerts.rules.rule import Scope
 from storage.alerts.alert_rules import AlertRule
 
 Origin = Literal["defaults", "line", "station"]
-Scope = Literal["line", "station"]
 
 
 @dataclass(frozen=True, slots=True)

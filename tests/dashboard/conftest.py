@@ -6,13 +6,13 @@ import pytest
 
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from tests.dashboard.seeding import Scene, SeededLine, photograph
+from tests.dashboard.seeding import Scene, SeededStorage, photograph
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> SeededLine:
+def line(tmp_path: Path) -> SeededStorage:
     """An empty, migrated database and an empty image store."""
-    return SeededLine.new(tmp_path / "line")
+    return SeededStorage.new(tmp_path / "line")
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def s1(line: SeededLine, now: datetime) -> Station:
+def s1(line: SeededStorage, now: datetime) -> Station:
     return line.station("s1", now - timedelta(days=2), object_name="coin")
 
 
@@ -31,7 +31,7 @@ def coins() -> Scene:
 
 
 @pytest.fixture
-def normal_set(line: SeededLine, s1: Station, coins: Scene, now: datetime) -> NormalSet:
+def normal_set(line: SeededStorage, s1: Station, coins: Scene, now: datetime) -> NormalSet:
     """Three good parts, active, threshold 0.41."""
     chance = np.random.default_rng(1)
     return line.normals(s1, [coins.frame(chance) for _ in range(3)], now - timedelta(days=1))

@@ -22,7 +22,7 @@ from storage.review import review_queue
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
 from testing.chromium import CHROMIUM_OPTIONS, TIMEOUT_MS, executable, running_dashboard
-from tests.dashboard.seeding import MODEL, PLANS, SeededLine, seed_day
+from tests.dashboard.seeding import MODEL, PLANS, SeededStorage, seed_day
 from tests.dashboard.seeding_activity import ADMIN, seed_activity
 
 COLOURS = 256
@@ -63,7 +63,7 @@ PICTURES = {
 def main() -> None:
     folder, wanted = Path(sys.argv[1]), sys.argv[2:] or list(PICTURES)
     with tempfile.TemporaryDirectory(prefix="andon-pictures-") as home:
-        line, now = SeededLine.new(Path(home)), datetime.now(UTC)
+        line, now = SeededStorage.new(Path(home)), datetime.now(UTC)
         seed_day(line, now)
         seed_activity(line, now)
         label_sample(line, now)
@@ -74,7 +74,7 @@ def main() -> None:
         line.database.close()
 
 
-def label_sample(line: SeededLine, now: datetime) -> None:
+def label_sample(line: SeededStorage, now: datetime) -> None:
     """Label all sampled frames as good but two."""
     with line.database.begin() as session:
         drawn = review_queue.list_queued(session, QueueFilter(only_sampled=True), limit=1000)
@@ -85,7 +85,7 @@ def label_sample(line: SeededLine, now: datetime) -> None:
         review_actions.label(session, ADMIN, submissions, now - timedelta(minutes=20))
 
 
-def finish_what_if(line: SeededLine, now: datetime) -> None:
+def finish_what_if(line: SeededStorage, now: datetime) -> None:
     """Create a draft with two false rejects and its what-if: frames labelled as false rejects would pass."""
     with line.database.begin() as session:
         station = stations.get(session, STATION)
@@ -105,7 +105,7 @@ def finish_what_if(line: SeededLine, now: datetime) -> None:
         jobs.finish(session, job.id, "scorer-1", result.to_json(), now)
 
 
-def frame_and_alert_ids(line: SeededLine) -> dict[str, str]:
+def frame_and_alert_ids(line: SeededStorage) -> dict[str, str]:
     """Return the ids that URLs need: of a defect that passed, and of the alert on a drift."""
     with line.database.read() as session:
         station = stations.get(session, STATION)
@@ -115,7 +115,7 @@ def frame_and_alert_ids(line: SeededLine) -> dict[str, str]:
     return {"missed": str(missed.frame_id), "drift": "2"}
 
 
-def add_current_frames(line: SeededLine, at: datetime) -> None:
+def add_current_frames(line: SeededStorage, at: datetime) -> None:
     """Keep the scorers healthy, and add one more good part for each camera that is not silent."""
     line.worker("scorer-1", at, lag=3)
     line.worker("scorer-2", at, lag=2)
@@ -129,7 +129,7 @@ def add_current_frames(line: SeededLine, at: datetime) -> None:
             verdicts.record(session, [replace(good, frame_id=uuid4(), **moved)])
 
 
-def take(folder: Path, address: str, wanted: list[str], ids: dict[str, str], line: SeededLine) -> None:
+def take(folder: Path, address: str, wanted: list[str], ids: dict[str, str], line: SeededStorage) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(playwright), args=CHROMIUM_OPTIONS)
         for name in wanted:

@@ -12,11 +12,15 @@ from dashboard.context import PageName
 from storage.auth import logins
 from storage.auth.actors import Actor
 from testing.streamlit_app import new_app, switch_page
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 
 
 def opened(
-    line: SeededLine, monkeypatch: pytest.MonkeyPatch, page: PageName = "wall", actor: Actor | None = None, **query: str
+    line: SeededStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    page: PageName = "wall",
+    actor: Actor | None = None,
+    **query: str,
 ) -> AppTest:
     """Return a page after its first run, as `actor` is logged in; in single-user mode where that is None."""
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", line.database_url)

@@ -31,7 +31,7 @@ Picture = Image.Image
 
 
 @dataclass(frozen=True)
-class SeededLine:
+class SeededStorage:
     """A migrated database and an image store, with their addresses."""
 
     database_url: str
@@ -40,7 +40,7 @@ class SeededLine:
     images: ImageStore
 
     @classmethod
-    def new(cls, folder: Path, database_url: str | None = None) -> "SeededLine":
+    def new(cls, folder: Path, database_url: str | None = None) -> "SeededStorage":
         url = database_url or f"sqlite:///{folder / 'andon.db'}"
         folder.mkdir(parents=True, exist_ok=True)
         line = cls(url, str(folder / "images"), Database(url), ImageStore(str(folder / "images")))
@@ -116,7 +116,7 @@ def bare(at: datetime, score: float | None) -> Verdict:
 
 
 def verdict(
-    line: SeededLine,
+    line: SeededStorage,
     station: Station,
     normal_set: NormalSet,
     number: int,
@@ -216,7 +216,7 @@ class Pool:
     bad: list[tuple[str, str, str]]
 
 
-def pool(line: SeededLine, plan: Plan, number: int, chance: np.random.Generator) -> Pool:
+def pool(line: SeededStorage, plan: Plan, number: int, chance: np.random.Generator) -> Pool:
     """Return `number` good parts and, of a simulated line, half as many defective ones."""
     drawn = Pool([], [])
     if not plan.simulated:
@@ -236,12 +236,12 @@ def pool(line: SeededLine, plan: Plan, number: int, chance: np.random.Generator)
 
 
 def stored(
-    line: SeededLine, image: bytes, mask: Picture, truth: str, chance: np.random.Generator
+    line: SeededStorage, image: bytes, mask: Picture, truth: str, chance: np.random.Generator
 ) -> tuple[str, str, str]:
     return line.images.put(image), line.images.put(encode_map(heat(mask, chance))), truth
 
 
-def seed_day(line: SeededLine, now: datetime, hours: float = 24, pictures: int = 24) -> None:
+def seed_day(line: SeededStorage, now: datetime, hours: float = 24, pictures: int = 24) -> None:
     """Six stations over a day: healthy ones, one that drifts, a camera gone silent, one without normal set."""
     chance = np.random.default_rng(7)
     for plan in PLANS:
@@ -270,7 +270,7 @@ def good_parts(plan: Plan, chance: np.random.Generator) -> list[Picture]:
 
 
 def day_of(
-    line: SeededLine,
+    line: SeededStorage,
     station: Station,
     normal_set: NormalSet,
     plan: Plan,
@@ -309,7 +309,7 @@ def day_of(
     return made
 
 
-def park(line: SeededLine, station: Station, number: int, now: datetime) -> None:
+def park(line: SeededStorage, station: Station, number: int, now: datetime) -> None:
     """Add frames that are parked until the station's first normal set."""
     image = line.images.put(GREY)
     waiting = [
@@ -334,7 +334,7 @@ def park(line: SeededLine, station: Station, number: int, now: datetime) -> None
         parked_frames.park(session, waiting)
 
 
-def letters(line: SeededLine, now: datetime) -> None:
+def letters(line: SeededStorage, now: datetime) -> None:
     rejections = [
         (
             "unknown-station",
@@ -402,4 +402,4 @@ if __name__ == "__main__":
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    seed_day(SeededLine.new(folder), datetime.now(UTC))
+    seed_day(SeededStorage.new(folder), datetime.now(UTC))

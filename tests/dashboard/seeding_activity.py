@@ -15,7 +15,7 @@ from storage.auth import users
 from storage.auth.actors import SINGLE_USER, Actor, Role
 from storage.line import stations, verdicts
 from storage.review.reviews import LabelSubmission
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 
 ADMIN = Actor(SINGLE_USER, Role.ADMIN)
 PASSWORD = "correct horse battery"
@@ -23,7 +23,7 @@ DEFECTS = ("scratch", "dent", "stain", "missing part", "crack")
 SHARES = (0.42, 0.24, 0.17, 0.11, 0.06)
 
 
-def add_users(line: SeededLine, at: datetime) -> dict[Role, Actor]:
+def add_users(line: SeededStorage, at: datetime) -> dict[Role, Actor]:
     """Add one user per role, named after it; all have the same password."""
     with line.database.begin() as session:
         user_actions.add(session, ADMIN, "admin", Role.ADMIN, PASSWORD, at)
@@ -33,7 +33,7 @@ def add_users(line: SeededLine, at: datetime) -> dict[Role, Actor]:
     return {role: Actor(str(role), role) for role in Role}
 
 
-def user(line: SeededLine, name: str, role: Role, at: datetime) -> Actor:
+def user(line: SeededStorage, name: str, role: Role, at: datetime) -> Actor:
     """Add a user without a password; before the first one, an admin named ``admin``."""
     with line.database.begin() as session:
         if not users.any_exist(session):
@@ -42,7 +42,7 @@ def user(line: SeededLine, name: str, role: Role, at: datetime) -> Actor:
 
 
 def alert(
-    line: SeededLine,
+    line: SeededStorage,
     station_id: int | None,
     rule: str,
     message: str,
@@ -57,7 +57,7 @@ def alert(
     return opened
 
 
-def reviewed(line: SeededLine, station_id: int, number: int, at: datetime, false_alarms: float = 0.4) -> None:
+def reviewed(line: SeededStorage, station_id: int, number: int, at: datetime, false_alarms: float = 0.4) -> None:
     """Label the newest flagged frames, a share of them as false rejects, and as many passed ones."""
     chance = np.random.default_rng(station_id)
     with line.database.begin() as session:
@@ -73,7 +73,7 @@ def reviewed(line: SeededLine, station_id: int, number: int, at: datetime, false
         review_actions.label(session, ADMIN, submissions, at)
 
 
-def seed_activity(line: SeededLine, now: datetime) -> None:
+def seed_activity(line: SeededStorage, now: datetime) -> None:
     """Add a morning's alerts and reviews: two stations and the line need attention, one alert is over."""
     with line.database.begin() as session:
         ids = {station.name: station.id for station in stations.list_all(session)}

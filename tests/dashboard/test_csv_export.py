@@ -8,13 +8,13 @@ from dashboard import csv_export
 from storage.actions import alerts as alert_actions
 from storage.auth import audit_log
 from storage.line.stations import Station
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 from tests.dashboard.seeding_activity import ADMIN
 
 MINUTE = timedelta(minutes=1)
 
 
-def test_an_export_is_read_back_as_it_was_and_runs_nothing(line: SeededLine, s1: Station, now: datetime) -> None:
+def test_an_export_is_read_back_as_it_was_and_runs_nothing(line: SeededStorage, s1: Station, now: datetime) -> None:
     with line.database.begin() as session:
         alert_actions.mute(session, ADMIN, "s1", now + 60 * MINUTE, '=cmd|"/c calc"!A1', now)
         entries = audit_log.list_entries(session)

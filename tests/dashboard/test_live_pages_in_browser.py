@@ -18,7 +18,7 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
-from tests.dashboard.seeding import Scene, SeededLine, jpeg, verdict
+from tests.dashboard.seeding import Scene, SeededStorage, jpeg, verdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 NUMBERS = itertools.count(1)
@@ -33,21 +33,21 @@ def expect_timeout() -> None:
 class Shown:
     """A line with the dashboard that shows it."""
 
-    line: SeededLine
+    line: SeededStorage
     address: str
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """One dashboard for all tests here that add a station of their own."""
-    line = SeededLine.new(tmp_path_factory.mktemp("line"))
+    line = SeededStorage.new(tmp_path_factory.mktemp("line"))
     line.worker("scorer-1", datetime.now(UTC) + timedelta(hours=1))
     with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
         yield Shown(line, address)
 
 
 @pytest.fixture
-def line(shown: Shown) -> SeededLine:
+def line(shown: Shown) -> SeededStorage:
     return shown.line
 
 
@@ -57,7 +57,7 @@ def address(shown: Shown) -> str:
 
 
 @pytest.fixture
-def s1(line: SeededLine, now: datetime) -> Station:
+def s1(line: SeededStorage, now: datetime) -> Station:
     """A station that no other test uses."""
     return line.station(f"s-{next(NUMBERS)}", now - timedelta(days=2), object_name="coin", stale_after_s=8)
 
@@ -86,7 +86,7 @@ def score_of(score: Locator) -> float:
     return float(found[1])
 
 
-def flagged(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime, number: int) -> None:
+def flagged(line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime, number: int) -> None:
     """Add `number` flagged frames a minute apart, each with its own image and a map whose left half is hot."""
     chance = np.random.default_rng(3)
     hot = np.zeros((12, 16), dtype=np.float32)
@@ -111,7 +111,7 @@ def flagged(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, 
 
 
 def test_the_wall_shows_a_verdict_that_arrives_without_being_reloaded(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2))
     page.goto(address)
@@ -128,7 +128,7 @@ def test_the_wall_shows_a_verdict_that_arrives_without_being_reloaded(
 
 
 def test_a_station_that_falls_silent_turns_red_and_says_so(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet
 ) -> None:
     page.goto(address)
     tile = page.locator(f".st-key-tile-{s1.id}")
@@ -144,7 +144,7 @@ def test_a_station_that_falls_silent_turns_red_and_says_so(
 
 
 def test_a_click_anywhere_on_a_tile_opens_its_station(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2))
     page.goto(address)
@@ -160,7 +160,7 @@ def test_a_click_anywhere_on_a_tile_opens_its_station(
 
 
 def test_station_and_time_range_stay_in_the_address_bar_over_a_reload(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=5), 0.2))
     page.goto(f"{address}/station?station={s1.name}")
@@ -179,7 +179,7 @@ def test_station_and_time_range_stay_in_the_address_bar_over_a_reload(
 
 
 def test_the_anomaly_map_fades_with_the_slider_and_stays_so_for_the_next_frame(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> None:
     flagged(line, s1, normal_set, coins, now, 3)
     page.goto(f"{address}/station?station={s1.name}")
@@ -204,7 +204,7 @@ def test_the_anomaly_map_fades_with_the_slider_and_stays_so_for_the_next_frame(
 
 
 def test_the_keyboard_steps_through_frames_while_new_ones_arrive(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> None:
     flagged(line, s1, normal_set, coins, now, 14)
     page.goto(f"{address}/station?station={s1.name}")
@@ -232,7 +232,7 @@ def test_the_keyboard_steps_through_frames_while_new_ones_arrive(
 
 
 def test_a_thumbnail_selects_its_frame_with_its_provenance(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> None:
     flagged(line, s1, normal_set, coins, now, 5)
     page.goto(f"{address}/station?station={s1.name}")
@@ -258,7 +258,7 @@ def test_a_thumbnail_selects_its_frame_with_its_provenance(
 
 
 def test_what_a_producer_wrote_is_shown_as_text_and_never_run(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     hostile = "<img src=x onerror='window.harmed=1'>"
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.9, part_id=hostile, truth=hostile, worker=hostile))
@@ -270,7 +270,7 @@ def test_what_a_producer_wrote_is_shown_as_text_and_never_run(
 
 
 def test_a_station_without_normal_set_says_what_to_type_next(
-    page: Page, address: str, line: SeededLine, s1: Station
+    page: Page, address: str, line: SeededStorage, s1: Station
 ) -> None:
     page.goto(address)
     tile = page.locator(f".st-key-tile-{s1.id}")
@@ -289,7 +289,7 @@ def test_from_no_schema_to_no_stations_to_a_database_that_goes_away_and_comes_ba
         page.get_by_role("link", name="Live wall").click()
         expect(alert).to_contain_text("andon db upgrade")
 
-        line = SeededLine.new(folder)
+        line = SeededStorage.new(folder)
         expect(page.get_by_text("No stations yet")).to_be_visible()
         expect(page.locator("code")).to_contain_text("andon station add s1")
         line.station("s1", datetime.now(UTC))
@@ -312,7 +312,7 @@ def test_from_no_schema_to_no_stations_to_a_database_that_goes_away_and_comes_ba
 def test_no_page_scrolls_sideways(
     page: Page,
     address: str,
-    line: SeededLine,
+    line: SeededStorage,
     s1: Station,
     normal_set: NormalSet,
     now: datetime,

@@ -14,17 +14,17 @@ from storage.line.drops import DropReport
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened, text
-from tests.dashboard.seeding import SeededLine, letters, park, verdict
+from tests.dashboard.seeding import SeededStorage, letters, park, verdict
 
 
-def test_an_empty_wall_says_what_to_do(line: SeededLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_wall_says_what_to_do(line: SeededStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     content = text(opened(line, monkeypatch))
     assert "No stations yet" in content
     assert "andon station add s1" in content
 
 
 def test_the_metrics_count_today_s_frames_and_running_scorers(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.2), verdict(line, s1, normal_set, 2, now, 0.9))
     line.worker("scorer-1", now, lag=7)
@@ -37,7 +37,7 @@ def test_the_metrics_count_today_s_frames_and_running_scorers(
 
 
 def test_no_scorer_running_is_distinct_from_a_silent_camera(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(minutes=9), 0.2))
     assert "No scorer running" in text(opened(line, monkeypatch))
@@ -46,7 +46,7 @@ def test_no_scorer_running_is_distinct_from_a_silent_camera(
 
 
 def test_frames_that_wait_are_counted_on_the_tile(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park(line, s1, 37, now)
     content = text(opened(line, monkeypatch))
@@ -55,7 +55,7 @@ def test_frames_that_wait_are_counted_on_the_tile(
 
 
 def test_dropped_frames_are_shown_on_the_tile_for_a_day(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = timedelta(hours=1)
     with line.database.begin() as session:
@@ -67,19 +67,19 @@ def test_dropped_frames_are_shown_on_the_tile_for_a_day(
 
 def test_a_missing_schema_names_the_command_that_creates_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
-    bare = SeededLine(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
+    bare = SeededStorage(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))
     (error,) = opened(bare, monkeypatch).error
     assert "andon db upgrade" in error.value
 
 
 def test_a_station_page_without_a_station_asks_for_one(
-    line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Choose a station above" in text(opened(line, monkeypatch, "station"))
 
 
 def test_a_time_range_without_frames_does_not_look_like_one_without_flags(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.verdicts(verdict(line, s1, normal_set, 1, now - timedelta(hours=3), 0.2))
     content = text(opened(line, monkeypatch, "station", station="s1"))
@@ -89,7 +89,7 @@ def test_a_time_range_without_frames_does_not_look_like_one_without_flags(
 
 
 def test_a_frame_whose_image_was_deleted_still_shows_its_verdict(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = "sha256:" + 64 * "0"
     line.verdicts(verdict(line, s1, normal_set, 1, now, 0.9, image_reference=gone, map_reference=gone))
@@ -99,7 +99,7 @@ def test_a_frame_whose_image_was_deleted_still_shows_its_verdict(
 
 
 def test_a_frame_without_references_has_no_score(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unscored = verdict(
         line,
@@ -121,7 +121,7 @@ def test_a_frame_without_references_has_no_score(
 
 
 def test_dead_letters_say_why_and_how_they_are_replayed(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not opened(line, monkeypatch, "dead-letters").dataframe
     letters(line, now)
@@ -132,7 +132,7 @@ def test_dead_letters_say_why_and_how_they_are_replayed(
 
 
 def test_normal_sets_show_versions_with_the_guarantee_of_their_threshold(
-    line: SeededLine, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = text(opened(line, monkeypatch, "normals"))
     assert "Version 1" in content

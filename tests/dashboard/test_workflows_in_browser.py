@@ -14,7 +14,7 @@ from storage.auth import audit_log
 from storage.line import normal_sets, stations
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
-from tests.dashboard.seeding import Scene, SeededLine, jpeg, photograph, verdict
+from tests.dashboard.seeding import Scene, SeededStorage, jpeg, photograph, verdict
 from tests.dashboard.seeding_activity import PASSWORD, add_users, alert, reviewed
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
@@ -26,14 +26,14 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def address(line: SeededLine) -> Iterator[str]:
+def address(line: SeededStorage) -> Iterator[str]:
     """A dashboard over an empty line."""
     with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
         yield address
 
 
 def test_a_first_station_is_set_up_from_nothing_to_the_first_verdict(
-    page: Page, address: str, line: SeededLine, tmp_path: Path
+    page: Page, address: str, line: SeededStorage, tmp_path: Path
 ) -> None:
     chance, coins = np.random.default_rng(4), Scene(photograph("coins"), (160, 120))
     files = []
@@ -70,7 +70,7 @@ def test_a_first_station_is_set_up_from_nothing_to_the_first_verdict(
 
 
 def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_ends_it_everywhere(
-    page: Page, address: str, line: SeededLine
+    page: Page, address: str, line: SeededStorage
 ) -> None:
     now = datetime.now(UTC)
     add_users(line, now)
@@ -118,7 +118,7 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
 
 @pytest.mark.parametrize(("width", "scheme"), [(900, "dark"), (1440, "light")])
 def test_no_page_scrolls_sideways_after_a_login(
-    page: Page, address: str, line: SeededLine, width: int, scheme: str
+    page: Page, address: str, line: SeededStorage, width: int, scheme: str
 ) -> None:
     now = datetime.now(UTC)
     s1 = line.station("press-1", now - timedelta(days=2))

@@ -12,11 +12,11 @@ from storage.line import normal_sets, parked_frames, stations
 from storage.line.parked_frames import ParkedFrame
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
-from tests.dashboard.seeding import Scene, SeededLine, jpeg, park, verdict
+from tests.dashboard.seeding import Scene, SeededStorage, jpeg, park, verdict
 from tests.dashboard.seeding_activity import add_users
 
 
-def test_a_viewer_can_not_add_a_station(line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_viewer_can_not_add_a_station(line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     actors = add_users(line, now)
     app = opened(line, monkeypatch, "add-station", actors[Role.INSPECTOR])
     assert "Continue" not in labels(app)
@@ -24,7 +24,7 @@ def test_a_viewer_can_not_add_a_station(line: SeededLine, now: datetime, monkeyp
 
 
 def test_the_wizard_leads_from_a_name_over_parked_frames_to_the_first_verdict(
-    line: SeededLine, coins: Scene, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, coins: Scene, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "add-station")
     fill(app, "Name", "Press-1")
@@ -55,7 +55,7 @@ def test_the_wizard_leads_from_a_name_over_parked_frames_to_the_first_verdict(
     assert "The first verdict of press-1: score 0.200, threshold 0.410." in text(app.run())
 
 
-def park_picture(line: SeededLine, place: Station, number: int, picture: bytes, now: datetime) -> None:
+def park_picture(line: SeededStorage, place: Station, number: int, picture: bytes, now: datetime) -> None:
     """One parked frame, with an image of its own."""
     reference = line.images.put(picture)
     at = now - number * timedelta(seconds=4)
@@ -66,7 +66,7 @@ def park_picture(line: SeededLine, place: Station, number: int, picture: bytes, 
 
 
 def test_a_station_without_good_parts_can_be_continued(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park(line, s1, 3, now)
     app = press(opened(line, monkeypatch, "add-station"), "s1")

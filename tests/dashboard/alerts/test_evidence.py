@@ -9,7 +9,7 @@ from dashboard import theme
 from dashboard.alerts import evidence
 from storage.alerts.alerts import Alert, AlertState, Severity
 from storage.line.stations import Station
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def test_the_window_of_an_alert_begins_before_it_and_never_grows_beyond_six_hour
 
 
 @pytest.mark.parametrize("rule", [kind for kind, rule in registry.rules_by_kind().items() if rule.scope == "line"])
-def test_every_alert_of_the_line_has_a_chart_or_a_reason_for_none(line: SeededLine, s1: Station, rule: str) -> None:
+def test_every_alert_of_the_line_has_a_chart_or_a_reason_for_none(line: SeededStorage, s1: Station, rule: str) -> None:
     by_rule: dict[str, dict[str, object]] = {
         "growing_lag": {"lag": 900, "lag_before": 500},
         "dead_letter_burst": {"letters": 3, "reasons": {"too-large": 3}, "window_s": 600},

@@ -12,14 +12,14 @@ from storage.auth.audit_log import AuditFilter
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 from tests.dashboard.seeding_activity import add_users, alert
 
 MINUTE = timedelta(minutes=1)
 
 
 def frames(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, scores: Callable[[int], float], number: int
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, scores: Callable[[int], float], number: int
 ) -> None:
     """`number` frames, six seconds apart, the newest now."""
     line.verdicts(
@@ -28,7 +28,7 @@ def frames(
 
 
 def test_open_alerts_are_sorted_by_severity_and_show_their_evidence(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames(line, s1, normal_set, now - 6 * MINUTE, lambda _: 0.2, 20)
     alert(line, None, "dead_letter_burst", "14 messages became dead letters.", now - MINUTE, reasons={"too-large": 14})
@@ -40,7 +40,7 @@ def test_open_alerts_are_sorted_by_severity_and_show_their_evidence(
 
 
 def test_an_alert_is_acknowledged_with_a_note_then_resolved_and_both_are_in_the_log(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     made = alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, "critical", in_a_row=6)
@@ -62,7 +62,7 @@ def test_an_alert_is_acknowledged_with_a_note_then_resolved_and_both_are_in_the_
 
 
 def test_what_each_role_may_do_to_an_alert(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, in_a_row=6)
@@ -78,7 +78,7 @@ def test_what_each_role_may_do_to_an_alert(
 
 
 def test_a_page_left_open_since_a_role_was_lost_changes_nothing(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     made = alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, in_a_row=6)
@@ -92,7 +92,7 @@ def test_a_page_left_open_since_a_role_was_lost_changes_nothing(
 
 
 def test_a_station_is_muted_with_reason_and_time_and_the_mute_is_ended(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "alerts")
     assert press(app, "Mute").error
@@ -108,7 +108,7 @@ def test_a_station_is_muted_with_reason_and_time_and_the_mute_is_ended(
 
 
 def test_the_wall_shows_a_station_s_alert_and_names_the_line_s(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "<span>Alerts</span><b>none</b><small>no open alert</small>" in text(opened(line, monkeypatch))
     alert(line, s1.id, "score_drift", "Scores <i>drift</i>.", now - MINUTE)

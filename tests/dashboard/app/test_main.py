@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 
 from testing.streamlit_app import MAIN, TIMEOUT_S
 from tests.dashboard.page_harness import opened
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 
 
 def test_a_process_started_after_a_page_has_run_imports_its_script_and_draws_nothing(
-    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", line.database_url)
     monkeypatch.setenv("ANDON_STORAGE__IMAGES_URL", line.images_url)
@@ -27,7 +27,7 @@ def test_a_process_started_after_a_page_has_run_imports_its_script_and_draws_not
 
 
 def test_a_page_that_has_run_leaves_the_main_module_as_it_was(
-    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main = sys.modules["__main__"]
     opened(line, monkeypatch, "settings")

@@ -8,14 +8,14 @@ from storage.actions import alerts as alert_actions
 from storage.auth.actors import Role
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 from tests.dashboard.seeding_activity import add_users
 
 MINUTE = timedelta(minutes=1)
 
 
 def test_the_audit_log_is_filtered_by_person_action_and_text(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     with line.database.begin() as session:

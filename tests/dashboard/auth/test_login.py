@@ -18,7 +18,7 @@ from storage.actions import users as actions
 from storage.auth import logins
 from storage.auth.actors import Role
 from tests.dashboard.page_harness import labels, opened, text
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 from tests.dashboard.seeding_activity import PASSWORD, add_users
 
 
@@ -31,13 +31,13 @@ def log_in(app: AppTest, name: str, password: str) -> AppTest:
 
 
 def test_without_users_the_page_says_that_anybody_is_an_admin(
-    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SINGLE_USER_WARNING in text(opened(line, monkeypatch))
 
 
 def test_with_users_nobody_sees_anything_before_logging_in(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     line.station("press-1", now)
@@ -49,7 +49,7 @@ def test_with_users_nobody_sees_anything_before_logging_in(
 
 
 def test_a_right_password_lets_in_and_log_out_closes_again(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     app = log_in(opened(line, monkeypatch), "inspector", PASSWORD)
@@ -63,7 +63,7 @@ def test_a_right_password_lets_in_and_log_out_closes_again(
 
 
 def test_a_wrong_password_is_refused_and_the_sixth_waits(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_users(line, now)
     app = opened(line, monkeypatch)
@@ -72,7 +72,9 @@ def test_a_wrong_password_is_refused_and_the_sixth_waits(
     assert "wait 15 min and try again" in text(log_in(app, "admin", PASSWORD))
 
 
-def test_an_expired_login_requires_a_new_one(line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_login_requires_a_new_one(
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_users(line, now)
     with line.database.begin() as session:
         token = logins.create(session, "engineer", now - logins.IDLE_TIMEOUT - timedelta(minutes=1))
@@ -83,7 +85,7 @@ def test_an_expired_login_requires_a_new_one(line: SeededLine, now: datetime, mo
 
 
 def test_a_user_disabled_meanwhile_is_logged_out_at_the_next_run(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     app = opened(line, monkeypatch, "alerts", actors[Role.ENGINEER])
@@ -93,7 +95,7 @@ def test_a_user_disabled_meanwhile_is_logged_out_at_the_next_run(
 
 
 def test_adding_the_first_user_ends_single_user_mode_and_logs_that_user_in(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings")
     fields = {field.label: field for field in app.text_input}
@@ -107,7 +109,7 @@ def test_adding_the_first_user_ends_single_user_mode_and_logs_that_user_in(
 
 
 def test_a_first_user_without_password_would_lock_everybody_out(
-    line: SeededLine, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings")
     {field.label: field for field in app.text_input}["Name"].set_value("m.weber")
@@ -116,7 +118,7 @@ def test_a_first_user_without_password_would_lock_everybody_out(
 
 
 def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
-    line: SeededLine, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = DashboardSettings(login_file=tmp_path / "login.toml")
     assert command(settings)[command(settings).index("--secrets.files") + 1] == str(tmp_path / "login.toml")

@@ -16,7 +16,7 @@ from storage.review import reviews
 from testing.chromium import free_port, running_dashboard
 from testing.openid_provider import running_openid_provider
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 from tests.dashboard.seeding_activity import add_users
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
@@ -42,7 +42,7 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def address(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, tmp_path: Path) -> Iterator[str]:
+def address(line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, tmp_path: Path) -> Iterator[str]:
     """A dashboard with a login service; Mia is an inspector in Andon, Max is a user, Eve is no user of Andon."""
     boss = add_users(line, now)[Role.ADMIN]
     with line.database.begin() as session:
@@ -68,7 +68,7 @@ def log_out(page: Page, button: str) -> None:
     page.get_by_role("button", name="End session").click()
 
 
-def test_the_service_identifies_a_user_and_andon_gives_the_role(page: Page, address: str, line: SeededLine) -> None:
+def test_the_service_identifies_a_user_and_andon_gives_the_role(page: Page, address: str, line: SeededStorage) -> None:
     page.goto(f"{address}/review")
     log_in(page, "2")
     expect(page.get_by_role("alert")).to_contain_text(EVE)

@@ -10,13 +10,13 @@ from dashboard.charts import in_control
 from dashboard.charts.in_control import InControlPeriod
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 
 PROCESS = InControlProcess(math.log(0.2), 0.1, 300)  # three sigmas are a factor of 1.35
 
 
 def test_limits_come_from_the_first_good_frames_or_from_a_time_that_is_chosen(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     scores = [0.2 + n % 7 / 100 if n < 60 else 0.9 if n == 60 else 0.4 + n % 7 / 100 for n in range(120)]
     line.verdicts(

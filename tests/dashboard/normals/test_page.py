@@ -20,7 +20,7 @@ from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from storage.review.reviews import LabelSubmission
 from tests.dashboard.page_harness import button, opened, press, text
-from tests.dashboard.seeding import MODEL, Scene, SeededLine, jpeg, verdict
+from tests.dashboard.seeding import MODEL, Scene, SeededStorage, jpeg, verdict
 from tests.dashboard.seeding_activity import user
 
 ADMIN = Actor(SINGLE_USER, Role.ADMIN)
@@ -29,7 +29,7 @@ GUARANTEE = "With 4 good parts the highest of them sets the threshold."
 
 @pytest.fixture
 def flagged(
-    line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime
 ) -> list[verdicts.Verdict]:
     """Four flagged frames, each with its own image."""
     chance = np.random.default_rng(9)
@@ -50,21 +50,23 @@ def flagged(
 
 
 @pytest.fixture
-def draft(line: SeededLine, s1: Station, flagged: list[verdicts.Verdict], now: datetime) -> NormalSet:
+def draft(line: SeededStorage, s1: Station, flagged: list[verdicts.Verdict], now: datetime) -> NormalSet:
     """Version 2: the active set and the first flagged frame."""
     image = NormalImage(flagged[0].image_reference, "frame 1 of 2026-11-24 08:00:00")
     with line.database.begin() as session:
         return actions.draft(session, ADMIN, s1.name, [image], "a false alarm added", now)
 
 
-def active_version(line: SeededLine) -> int:
+def active_version(line: SeededStorage) -> int:
     with line.database.read() as session:
         found = normal_sets.active(session, 1)
     assert found is not None
     return found.version
 
 
-def worked_out(line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime) -> None:
+def worked_out(
+    line: SeededStorage, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime
+) -> None:
     """A what-if of the draft, as a scorer stores it: the first frame was a false alarm and would pass."""
     with line.database.begin() as session:
         review_actions.label(
@@ -86,7 +88,7 @@ def worked_out(line: SeededLine, s1: Station, draft: NormalSet, flagged: list[ve
 
 
 def test_a_draft_has_the_ticked_images_of_the_active_set_and_the_ticked_candidates(
-    line: SeededLine, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededStorage, s1: Station, normal_set: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     with line.database.begin() as session:
@@ -112,7 +114,7 @@ def test_a_draft_has_the_ticked_images_of_the_active_set_and_the_ticked_candidat
 
 
 def test_a_draft_takes_uploads_and_refuses_a_file_that_is_no_image(
-    line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", view="Draft")
     app.file_uploader[0].set_value(("notes.jpg", b"no picture at all", "image/jpeg")).run()
@@ -128,7 +130,7 @@ def test_a_draft_takes_uploads_and_refuses_a_file_that_is_no_image(
 
 
 def test_activation_needs_a_reason_and_rollback_is_one_click(
-    line: SeededLine, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, draft: NormalSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1")
     assert button(app, "roll-back").disabled
@@ -147,7 +149,7 @@ def test_activation_needs_a_reason_and_rollback_is_one_click(
 
 
 def test_a_what_if_warns_when_no_scorer_runs_and_two_presses_start_one(
-    line: SeededLine, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, draft: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "normals", station="s1", view="What if")
     assert "No scorer is running" in text(app)
@@ -162,7 +164,7 @@ def test_a_what_if_warns_when_no_scorer_runs_and_two_presses_start_one(
 
 
 def test_a_what_if_shows_changed_decisions_and_both_errors_before_and_after(
-    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededStorage, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     worked_out(line, s1, draft, flagged, now)
@@ -180,7 +182,7 @@ def test_a_what_if_shows_changed_decisions_and_both_errors_before_and_after(
 
 
 def test_leave_one_out_scores_are_shown_once_a_what_if_has_computed_them(
-    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededStorage, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     app = opened(line, monkeypatch, "normals", station="s1")
@@ -192,7 +194,7 @@ def test_leave_one_out_scores_are_shown_once_a_what_if_has_computed_them(
 
 
 def test_a_threshold_is_set_by_hand_with_a_reason(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = (0.2, 0.3, 0.39)
     line.verdicts(
@@ -212,7 +214,7 @@ def test_a_threshold_is_set_by_hand_with_a_reason(
 
 
 def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = verdict(line, s1, normal_set, 1, now - timedelta(minutes=1), 0.25)
     line.verdicts(frame)
@@ -229,7 +231,7 @@ def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(
 
 
 def test_a_viewer_sees_every_view_with_disabled_buttons(
-    line: SeededLine, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
+    line: SeededStorage, s1: Station, draft: NormalSet, flagged: list[verdicts.Verdict], now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     worked_out(line, s1, draft, flagged, now)
@@ -249,7 +251,7 @@ def test_a_viewer_sees_every_view_with_disabled_buttons(
 
 
 def test_near_duplicates_and_outliers_are_marked(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [Image.open(io.BytesIO(data)) for data in normals("coins", 6)]
     brighter = pictures[0].point(lambda value: min(255, int(1.02 * value)))

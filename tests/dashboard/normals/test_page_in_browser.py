@@ -15,7 +15,7 @@ from storage.line.stations import Station
 from storage.line.what_if import WhatIfRequest
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
-from tests.dashboard.seeding import MODEL, Scene, SeededLine, jpeg, verdict
+from tests.dashboard.seeding import MODEL, Scene, SeededStorage, jpeg, verdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
@@ -26,7 +26,7 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def address(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> Iterator[str]:
+def address(line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> Iterator[str]:
     chance = np.random.default_rng(6)
     line.verdicts(
         *(
@@ -46,7 +46,7 @@ def address(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, 
         yield at
 
 
-def scorer_works(line: SeededLine, now: datetime) -> None:
+def scorer_works(line: SeededStorage, now: datetime) -> None:
     """Run the waiting what-if as a scorer would: frames labelled as false alarms would pass."""
     with line.database.begin() as session:
         job = jobs.claim(session, "scorer-1", ["what_if"], now)
@@ -59,7 +59,7 @@ def scorer_works(line: SeededLine, now: datetime) -> None:
 
 
 def test_two_false_rejects_become_a_version_that_is_previewed_activated_and_rolled_back(
-    page: Page, address: str, line: SeededLine, s1: Station, now: datetime
+    page: Page, address: str, line: SeededStorage, s1: Station, now: datetime
 ) -> None:
     page.goto(f"{address}/review")
     for number in range(2):
@@ -120,7 +120,7 @@ def test_no_page_scrolls_sideways(page: Page, address: str) -> None:
             assert page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") == 0, (where, width)
 
 
-def active(line: SeededLine, place: Station) -> int:
+def active(line: SeededStorage, place: Station) -> int:
     with line.database.read() as session:
         found = normal_sets.active(session, place.id)
     assert found is not None

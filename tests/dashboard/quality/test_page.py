@@ -9,14 +9,14 @@ import pytest
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened, text
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 from tests.dashboard.seeding_activity import reviewed
 
 MINUTE = timedelta(minutes=1)
 
 
 def frames(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, scores: Callable[[int], float], number: int
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, scores: Callable[[int], float], number: int
 ) -> None:
     """`number` frames, six seconds apart, the newest now."""
     line.verdicts(
@@ -25,7 +25,7 @@ def frames(
 
 
 def test_control_charts_list_which_points_broke_which_rule(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = np.random.default_rng(5)
     quiet = np.exp(chance.normal(np.log(0.2), 0.1, 330))
@@ -41,7 +41,7 @@ def test_control_charts_list_which_points_broke_which_rule(
 
 
 def test_control_charts_say_what_is_missing(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert opened(line, monkeypatch, "quality").info
     frames(line, s1, normal_set, now, lambda n: 0.2 + n / 1000, 40)
@@ -49,7 +49,7 @@ def test_control_charts_say_what_is_missing(
 
 
 def test_kpis_are_computed_from_reviews(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames(line, s1, normal_set, now - MINUTE, lambda n: 0.9 if n < 5 else 0.2, 100)
     reviewed(line, s1.id, 100, now, false_alarms=0)

@@ -18,14 +18,14 @@ from storage.review import labels, review_queue, reviews
 from storage.review.labels import Label
 from storage.review.review_queue import QueueFilter
 from tests.dashboard.page_harness import button, opened, press, text
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 from tests.dashboard.seeding_activity import user
 
 FRAMES = 6
 
 
 @pytest.fixture
-def queue(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime) -> list[UUID]:
+def queue(line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime) -> list[UUID]:
     """Six flagged frames, newest first."""
     made = [
         verdict(line, s1, normal_set, number, now - timedelta(minutes=number + 1), 0.5 + number / 100)
@@ -35,7 +35,7 @@ def queue(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime) -
     return [one.frame_id for one in made]
 
 
-def current_labels(line: SeededLine) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
+def current_labels(line: SeededStorage) -> dict[UUID, tuple[Label, tuple[str, ...]]]:
     with line.database.read() as session:
         return {one.frame_id: (one.label, one.tags) for one in labels.recent(session, 1)}
 
@@ -46,7 +46,7 @@ def shown(app: AppTest) -> str:
 
 
 def test_a_label_is_stored_and_the_next_frame_is_shown(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     assert "6 frames waiting" in text(app)
@@ -58,7 +58,7 @@ def test_a_label_is_stored_and_the_next_frame_is_shown(
 
 
 def test_defect_types_are_stored_with_a_defect_only(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "dent")
@@ -71,7 +71,7 @@ def test_defect_types_are_stored_with_a_defect_only(
 
 
 def test_a_defect_type_that_arrives_after_its_label_is_added_to_it(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "label-defect", "dent")  # one message of the browser; Streamlit handles the label first
@@ -80,7 +80,7 @@ def test_a_defect_type_that_arrives_after_its_label_is_added_to_it(
 
 
 def test_a_typed_type_takes_the_last_key_and_is_marked(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     app.text_input(key="another_type").set_value("burr").run()
@@ -90,7 +90,7 @@ def test_a_typed_type_takes_the_last_key_and_is_marked(
 
 
 def test_undo_returns_the_frame_to_the_reviewer(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     press(app, "label-unsure")
@@ -102,7 +102,7 @@ def test_undo_returns_the_frame_to_the_reviewer(
 
 
 def test_labelling_good_and_proposing_is_one_press_and_two_audit_entries(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(opened(line, monkeypatch, "review"), "label-propose")
     assert current_labels(line) == {queue[0]: ("false_alarm", ())}
@@ -112,7 +112,7 @@ def test_labelling_good_and_proposing_is_one_press_and_two_audit_entries(
 
 
 def test_skipped_frames_wait_and_are_offered_again_at_the_end(
-    line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     for _ in range(FRAMES):
@@ -124,7 +124,7 @@ def test_skipped_frames_wait_and_are_offered_again_at_the_end(
 
 
 def test_two_people_never_review_the_same_frame(
-    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann, ben = (user(line, name, Role.INSPECTOR, now) for name in ("ann", "ben"))
     of_ann, of_ben = opened(line, monkeypatch, "review", ann), opened(line, monkeypatch, "review", ben)
@@ -138,7 +138,7 @@ def test_two_people_never_review_the_same_frame(
 
 
 def test_a_frame_labelled_meanwhile_keeps_its_label_and_the_page_says_so(
-    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "review")
     with line.database.begin() as session:
@@ -152,7 +152,7 @@ def test_a_frame_labelled_meanwhile_keeps_its_label_and_the_page_says_so(
 
 
 def test_a_viewer_sees_the_queue_with_disabled_buttons_and_claims_nothing(
-    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = user(line, "visitor", Role.VIEWER, now)
     app = opened(line, monkeypatch, "review", viewer)
@@ -166,7 +166,7 @@ def test_a_viewer_sees_the_queue_with_disabled_buttons_and_claims_nothing(
 
 
 def test_a_role_lost_while_the_page_is_open_stores_no_label(
-    line: SeededLine, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, queue: list[UUID], now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inspector = user(line, "ann", Role.INSPECTOR, now)
     app = opened(line, monkeypatch, "review", inspector)
@@ -177,7 +177,7 @@ def test_a_role_lost_while_the_page_is_open_stores_no_label(
     assert "review.label" in app.error[0].value
 
 
-def test_selected_frames_get_one_label(line: SeededLine, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selected_frames_get_one_label(line: SeededStorage, queue: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(line, monkeypatch, "review", mode="Grid")
     assert button(app, "label-defect").disabled
     for frame_id in queue[1:4]:
@@ -193,7 +193,7 @@ def test_selected_frames_get_one_label(line: SeededLine, queue: list[UUID], monk
 
 
 def test_an_escape_is_found_and_explained(
-    line: SeededLine,
+    line: SeededStorage,
     s1: Station,
     normal_set: NormalSet,
     queue: list[UUID],
@@ -227,7 +227,7 @@ def test_the_idempotency_key_is_the_same_in_every_tab() -> None:
 
 
 def test_a_hundred_labels_submitted_twice_each_are_a_hundred_labels(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(*(verdict(line, s1, normal_set, 100 + n, now - timedelta(seconds=n), 0.6) for n in range(100)))
     who = Actor(SINGLE_USER, Role.ADMIN)

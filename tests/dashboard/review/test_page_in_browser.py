@@ -17,7 +17,7 @@ from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter
 from testing.chromium import running_dashboard
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
-from tests.dashboard.seeding import Scene, SeededLine, jpeg, verdict
+from tests.dashboard.seeding import Scene, SeededStorage, jpeg, verdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 FRAMES = 24
@@ -29,7 +29,7 @@ def expect_timeout() -> None:
 
 
 @pytest.fixture
-def queue(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[float]:
+def queue(line: SeededStorage, s1: Station, normal_set: NormalSet, coins: Scene, now: datetime) -> list[float]:
     """24 flagged frames, newest first scores 0.50, 0.51, …; their scores."""
     chance = np.random.default_rng(5)
     heat = line.images.put(encode_map(np.eye(12, 16, dtype=np.float32)))
@@ -53,7 +53,7 @@ def queue(line: SeededLine, s1: Station, normal_set: NormalSet, coins: Scene, no
 
 
 @pytest.fixture
-def address(line: SeededLine, queue: list[float]) -> Iterator[str]:
+def address(line: SeededStorage, queue: list[float]) -> Iterator[str]:
     with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as at:
         yield at
 
@@ -65,20 +65,20 @@ def shows(page: Page, score: float) -> None:
     wait_until_drawn(page)
 
 
-def current_labels(line: SeededLine) -> list[tuple[float, str, tuple[str, ...]]]:
+def current_labels(line: SeededStorage) -> list[tuple[float, str, tuple[str, ...]]]:
     """Return the label of each labelled frame as (score, label, defect types), in the order of the frames."""
     with line.database.read() as session:
         found = labels.recent(session, 1, limit=1000)
     return [(0.5 + (one.frame_id.int & 0xFFFF) / 100, one.label, one.tags) for one in found]
 
 
-def entries(line: SeededLine) -> int:
+def entries(line: SeededStorage) -> int:
     with line.database.read() as session:
         return len(reviews.recent(session, limit=1000))
 
 
 def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_double_none(
-    page: Page, address: str, line: SeededLine, queue: list[float]
+    page: Page, address: str, line: SeededStorage, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review")
     for number in range(6):
@@ -125,7 +125,7 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
 
 
 def test_types_undo_next_and_the_normal_set_by_keyboard(
-    page: Page, address: str, line: SeededLine, queue: list[float]
+    page: Page, address: str, line: SeededStorage, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review")
     shows(page, queue[0])
@@ -160,7 +160,7 @@ def test_types_undo_next_and_the_normal_set_by_keyboard(
 
 
 def test_keys_pressed_at_once_are_all_handled_and_only_for_the_frame_that_was_shown(
-    page: Page, address: str, line: SeededLine, queue: list[float]
+    page: Page, address: str, line: SeededStorage, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review")
     for number in range(3):
@@ -176,7 +176,7 @@ def test_keys_pressed_at_once_are_all_handled_and_only_for_the_frame_that_was_sh
 
 
 def test_many_frames_get_one_label_and_one_undo_undoes_all(
-    page: Page, address: str, line: SeededLine, queue: list[float]
+    page: Page, address: str, line: SeededStorage, queue: list[float]
 ) -> None:
     page.goto(f"{address}/review?mode=Grid")
     boxes = page.locator('[class*="st-key-choice-"]')
@@ -196,7 +196,7 @@ def test_many_frames_get_one_label_and_one_undo_undoes_all(
 
 
 def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
-    page: Page, address: str, line: SeededLine, s1: Station, normal_set: NormalSet
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet
 ) -> None:
     at = datetime.now(UTC) - timedelta(seconds=30)
     line.verdicts(verdict(line, s1, normal_set, 500, at, 0.2, part_id="ESC-7"))

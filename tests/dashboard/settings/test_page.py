@@ -11,12 +11,12 @@ from storage.auth.actors import Role
 from storage.line import stations
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 from tests.dashboard.seeding_activity import add_users
 
 
 def test_each_role_can_change_its_settings(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = add_users(line, now)
     with line.database.begin() as session:
@@ -37,7 +37,7 @@ def test_each_role_can_change_its_settings(
 
 
 def test_a_channel_is_added_and_tested_and_its_address_is_never_shown(
-    line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings", part="Channels")
     fill(app, "Name", "chat")
@@ -53,7 +53,7 @@ def test_a_channel_is_added_and_tested_and_its_address_is_never_shown(
 
 
 def test_a_rule_is_set_for_one_station_and_invalid_parameters_are_refused(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings", part="Alert rules")
     app.selectbox(key="rules-of").set_value("s1").run()
@@ -70,7 +70,7 @@ def test_a_rule_is_set_for_one_station_and_invalid_parameters_are_refused(
 
 
 def test_a_station_s_settings_are_changed_with_a_reason(
-    line: SeededLine, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = opened(line, monkeypatch, "settings", part="Stations", station="s1")
     app.number_input(key=f"rate-{s1.id}").set_value(2.0)
@@ -81,7 +81,7 @@ def test_a_station_s_settings_are_changed_with_a_reason(
         assert audit_log.list_entries(session)[0].reason == "too many escapes"
 
 
-def test_the_last_admin_stays_one(line: SeededLine, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_admin_stays_one(line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     actors = add_users(line, now)
     app = opened(line, monkeypatch, "settings", actors[Role.ADMIN])
     assert app.selectbox(key="user-chosen").value == "admin"
@@ -91,7 +91,9 @@ def test_the_last_admin_stays_one(line: SeededLine, now: datetime, monkeypatch: 
         assert users.get(session, "admin").disabled_at is None
 
 
-def test_the_current_settings_show_no_password(line: SeededLine, s1: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_settings_show_no_password(
+    line: SeededStorage, s1: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = opened(line, monkeypatch, "settings", part="Current settings")
     values = {row["Setting"]: row["Value"] for _, row in app.dataframe[2].value.iterrows()}
     assert values["alerts.time_zone"] == "UTC"

@@ -7,10 +7,10 @@ from dashboard.station.verdict_pages import PAGE_SIZE
 from storage.line import verdicts
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from tests.dashboard.seeding import SeededLine, verdict
+from tests.dashboard.seeding import SeededStorage, verdict
 
 
-def minutes(line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, number: int) -> None:
+def minutes(line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, number: int) -> None:
     """Frame n was captured n minutes ago; every third one is flagged."""
     line.verdicts(
         *(
@@ -25,7 +25,7 @@ def offsets(shown: verdict_pages.VerdictPage) -> list[int]:
 
 
 def test_a_page_lists_the_newest_frames_first(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 40)
     since = now - timedelta(hours=1)
@@ -41,7 +41,7 @@ def test_a_page_lists_the_newest_frames_first(
 
 
 def test_a_frozen_list_holds_still_and_counts_what_arrived(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 10)
     frozen_at = now + timedelta(seconds=1)
@@ -52,7 +52,7 @@ def test_a_frozen_list_holds_still_and_counts_what_arrived(
 
 
 def test_stepping_from_frame_to_frame_crosses_pages(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 30)
     with line.database.read() as session:
@@ -68,7 +68,7 @@ def test_stepping_from_frame_to_frame_crosses_pages(
 
 
 def test_a_frame_outside_the_list_has_no_index(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 5)
     with line.database.read() as session:
@@ -78,7 +78,7 @@ def test_a_frame_outside_the_list_has_no_index(
 
 
 def test_a_frame_is_named_by_the_address_or_is_the_newest(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     minutes(line, s1, normal_set, now, 5)
     other = line.station("other", now)
@@ -93,7 +93,7 @@ def test_a_frame_is_named_by_the_address_or_is_the_newest(
 
 
 def test_pagination_ends_at_the_maximum_number_of_pages(
-    line: SeededLine, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict_pages, "MAX_PAGES", 2)
     minutes(line, s1, normal_set, now, 30)

@@ -15,7 +15,7 @@ from dashboard import formatting
 from storage.line import drops
 from testing.line import START, Line, Services
 from tests.dashboard.page_harness import opened, text
-from tests.dashboard.seeding import SeededLine
+from tests.dashboard.seeding import SeededStorage
 from tests.scorer.worker.flood import FRAME_BYTES, FRAMES, FULL_AFTER, POISON_ONE_IN, WARM_UP_FRAMES
 
 MEMORY_BYTES = 160_000_000  # of the line at its peak over an idle one: bounds, read-ahead, caches, batches
@@ -62,6 +62,6 @@ def test_a_flood_whose_oldest_frames_are_dropped_counts_each_and_says_so_on_the_
         assert lost.frames > FRAMES / 4
         monkeypatch.setattr("dashboard.context.now", lambda: START + timedelta(hours=2))
         said = text(
-            opened(SeededLine(line.database_url, str(tmp_path / "images"), line.database, line.images), monkeypatch)
+            opened(SeededStorage(line.database_url, str(tmp_path / "images"), line.database, line.images), monkeypatch)
         )
         assert f"{formatting.plural(lost.frames, 'frame')} dropped since 03:04:05" in said

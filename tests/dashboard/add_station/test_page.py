@@ -38,7 +38,7 @@ def test_the_wizard_leads_from_a_name_over_parked_frames_to_the_first_verdict(
     chance = np.random.default_rng(2)
     for n in range(4):
         park_picture(line, place, n, jpeg(coins.frame(chance)), now)
-    app = press(app, "look-again")
+    app = press(app, "refresh-frames")
     for box in app.checkbox:
         box.set_value(True)
     app = press(app.run(), "Continue")

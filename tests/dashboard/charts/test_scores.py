@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dashboard.charts import scores
+from dashboard.charts.echarts import Option
 from dashboard.theme import LIGHT
 from storage.rollups.trends import TrendPoint
 from tests.dashboard.seeding import bare
@@ -15,8 +16,8 @@ def point(minute: int, mean: float | None = 0.2, threshold: float | None = 0.4) 
     return TrendPoint(NOON + minute * MINUTE, 3, 1, mean, None if mean is None else mean + 0.1, threshold)
 
 
-def named(option: scores.Option, name: str) -> scores.Option:
-    found: list[scores.Option] = [series for series in option["series"] if series["name"] == name]
+def named(option: Option, name: str) -> Option:
+    found: list[Option] = [series for series in option["series"] if series["name"] == name]
     (series,) = found
     return series
 

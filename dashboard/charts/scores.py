@@ -101,7 +101,7 @@ def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Opt
     top = max((frames for _, _, frames in bins), default=0)
     option: Option = {
         "animation": False,
-        "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 52, "top": 36, "bottom": 8, "containLabel": True},  # half of the threshold's label
         "xAxis": {
             "type": "value",
             "scale": True,

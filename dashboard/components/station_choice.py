@@ -19,14 +19,16 @@ def choose_station(names: Iterable[str], *, placeholder: str = "Choose a station
     return _selectbox(list(names), None, placeholder, width)
 
 
-def choose_station_or_first(names: Iterable[str], *, width: int = 240) -> str:
+def choose_station_or_first(names: Iterable[str], *, width: int = 240, show_label: bool = False) -> str:
     """Draw the choice of a station on a page that always shows one, and return its name; at least one must exist."""
     all_names = list(names)
     first = all_names[0]
-    return _selectbox(all_names, 0, first, width) or first  # another page may have chosen none
+    return _selectbox(all_names, 0, first, width, show_label=show_label) or first  # another page may have chosen none
 
 
-def _selectbox(names: list[str], index: int | None, placeholder: str, width: int) -> str | None:
+def _selectbox(
+    names: list[str], index: int | None, placeholder: str, width: int, *, show_label: bool = False
+) -> str | None:
     return st.selectbox(
         "Station",
         names,
@@ -34,6 +36,6 @@ def _selectbox(names: list[str], index: int | None, placeholder: str, width: int
         key="station",
         bind="query-params",
         placeholder=placeholder,
-        label_visibility="collapsed",
+        label_visibility="visible" if show_label else "collapsed",
         width=width,
     )

@@ -39,7 +39,7 @@ def panel(page: PageContext) -> None:
         st.caption("There is no station yet.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
-        name = choose_station_or_first(by_name, width=220)
+        name = choose_station_or_first(by_name, width=220, show_label=True)
         kind = st.segmented_control(
             "Chart", list(DESCRIPTIONS), default=INDIVIDUALS, required=True, key="chart", bind="query-params"
         )

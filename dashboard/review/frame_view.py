@@ -187,7 +187,7 @@ def recent_labels(
 
 def review_buttons(page: PageContext, review: Review) -> None:
     """Draw the buttons under one of the person's reviews."""
-    with st.container(horizontal=True, gap="xxsmall"):
+    with st.container(horizontal=True, gap="small"):
         st.button(
             "Undo",
             key=f"undo-review-{review.id}",

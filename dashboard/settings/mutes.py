@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from dashboard import formatting
 from dashboard.alerts import muting
 from dashboard.components import elements
 from dashboard.context import PageContext
@@ -46,8 +47,8 @@ def history(page: PageContext, by_station: Mapping[str, Sequence[Mute]]) -> None
     rows = [
         {
             "Station": name,
-            "From": mute.muted_at.astimezone(zone),
-            "Until": (mute.ended_at or mute.until_at).astimezone(zone),
+            "From": formatting.date_and_time(mute.muted_at, zone),
+            "Until": formatting.date_and_time(mute.ended_at or mute.until_at, zone),
             "By": mute.muted_by,
             "Reason": mute.reason,
             "Ended early by": mute.ended_by or "",

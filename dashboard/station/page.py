@@ -142,6 +142,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
             session, station.id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         )
         bins = trends.histogram(session, station.id, since, until, bins=HISTOGRAM_BINS)
+        has_active_set = normal_sets.active(session, station.id) is not None
     threshold = next((point.threshold for point in reversed(points) if point.threshold is not None), None)
     st.session_state[POINTS] = [verdict.frame_id for verdict in flagged]
     wide, narrow = st.columns([7, 4], gap="small")
@@ -156,7 +157,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
                 alt=f"Scores and threshold of {station.name} over {time_range.name}; {len(flagged)} flagged frames",
             )
         else:
-            nothing_scored(station, time_range)
+            nothing_scored(station, time_range, has_active_set=has_active_set)
     with narrow.container(border=True, key="card-histogram"):
         st.html(elements.heading("Score distribution"))
         if bins:
@@ -167,7 +168,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
                 alt=f"Histogram of the scores of {station.name} over {time_range.name}",
             )
         else:
-            nothing_scored(station, time_range)
+            nothing_scored(station, time_range, has_active_set=has_active_set)
     if st.session_state.pop(POINT_SELECTED, False):
         st.rerun()
 
@@ -189,10 +190,15 @@ def point_selected() -> None:
             st.session_state[POINT_SELECTED] = True
 
 
-def nothing_scored(station: Station, time_range: TimeRange) -> None:
-    """Draw the placeholder for a chart without data."""
+def nothing_scored(station: Station, time_range: TimeRange, *, has_active_set: bool) -> None:
+    """Draw the placeholder for a chart without data, with the command that would fill it."""
     text = f"Nothing was scored in the last {time_range.name}."
-    st.html(elements.placeholder("timeline", text, f"andon produce {station.name} --source folder:PATH"))
+    command = (
+        f"andon produce {station.name} --source folder:PATH"
+        if has_active_set
+        else f"andon normals add {station.name} FOLDER --activate"
+    )
+    st.html(elements.placeholder("timeline", text, command))
 
 
 def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
@@ -215,7 +221,7 @@ def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
             live_or_frozen(listing)
         st.page_link(
             page.pages["review"],
-            label="Find the frame of a part that was found defective later",
+            label="Find the frame of a defective part",
             icon=":material/search:",
             query_params={"mode": "Find a frame", "station": station.name},
         )

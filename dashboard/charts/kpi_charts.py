@@ -60,7 +60,13 @@ def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
         "xAxis": {
             "type": "category",
             "data": [f"{bar.defect or 'no type'}\n{bar.count}" for bar in bars],
-            "axisLabel": {"interval": 0, "width": 110, "overflow": "break", "color": palette.secondary_text},
+            "axisLabel": {
+                "interval": 0,
+                "width": 110,
+                "overflow": "break",
+                "lineHeight": 16,
+                "color": palette.secondary_text,
+            },
         },
         "yAxis": [
             {
@@ -107,7 +113,7 @@ def rates(names: Sequence[str], estimates: Sequence[Estimate | None], palette: P
         "xAxis": {
             "type": "category",
             "data": list(names),
-            "axisLabel": {"color": palette.secondary_text, "hideOverlap": True},
+            "axisLabel": {"interval": 0, "color": palette.secondary_text, "hideOverlap": True},
         },
         "yAxis": {
             "type": "value",

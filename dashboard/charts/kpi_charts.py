@@ -62,6 +62,7 @@ def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
             "data": [f"{bar.defect or 'no type'}\n{bar.count}" for bar in bars],
             "axisLabel": {
                 "interval": 0,
+                "hideOverlap": True,
                 "width": 110,
                 "overflow": "break",
                 "lineHeight": 16,

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from dashboard.app.settings import DashboardSettings
+from ingest.sources.simulated import normals
 from storage.actions import jobs as job_actions
 from storage.actions import normal_sets as normal_set_actions
 from storage.actions import reviews as review_actions
@@ -22,7 +23,7 @@ from storage.review import review_queue
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
 from testing.chromium import CHROMIUM_OPTIONS, TIMEOUT_MS, executable, running_dashboard
-from tests.dashboard.seeding import MODEL, PLANS, SeededStorage, seed_day
+from tests.dashboard.seeding import MODEL, PLANS, SeededStorage, jpeg, park, seed_day
 from tests.dashboard.seeding_activity import ADMIN, seed_activity
 
 COLOURS = 256
@@ -33,17 +34,28 @@ STATION = "coin-tray"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A page's path below the dashboard's URL, the buttons pressed there, and the screenshot's size in CSS pixels."""
+    """A page's path below the dashboard's URL, the screenshot's size in CSS pixels, and what is done before it.
+
+    `press` presses buttons on the page, `prepare` changes the database before the page is opened.
+    """
 
     address: str
     size: tuple[int, int] = (1400, 980)
     press: Callable[[Page], None] = lambda _: None
+    prepare: Callable[[SeededStorage], None] = lambda _: None
 
 
 def choose_three(page: Page) -> None:
     for number in range(3):
         page.locator('[class*="st-key-choice-"] [data-testid="stCheckbox"] label').nth(number).click()
         page.wait_for_timeout(QUIET_MS)
+
+
+def park_coins(line: SeededStorage) -> None:
+    """Add a station without a normal set, for which twelve frames wait."""
+    now = datetime.now(UTC)
+    station = line.station("coin-press", now, object_name="coin")
+    park(line, station, 12, now, [jpeg(Image.open(io.BytesIO(data))) for data in normals("coins", 12)])
 
 
 PICTURES = {
@@ -57,6 +69,7 @@ PICTURES = {
     "kpis": Picture("/quality?panel=KPIs&kpi_time=24+h", (1400, 1240)),
     "audit": Picture("/audit", (1400, 900)),
     "normals-what-if": Picture(f"/normals?station={STATION}&view=What+if", (1400, 1100)),
+    "add-station": Picture("/add-station?new=coin-press", (1400, 900), prepare=park_coins),  # last: it adds a station
 }
 
 
@@ -135,6 +148,7 @@ def take(folder: Path, address: str, wanted: list[str], ids: dict[str, str], lin
         for name in wanted:
             picture = PICTURES[name]
             add_current_frames(line, datetime.now(UTC))
+            picture.prepare(line)
             width, height = picture.size
             context = browser.new_context(
                 viewport={"width": width, "height": height}, timezone_id="Europe/Berlin", locale="en-GB"

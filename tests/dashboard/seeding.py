@@ -309,9 +309,9 @@ def day_of(
     return made
 
 
-def park(line: SeededStorage, station: Station, number: int, now: datetime) -> None:
-    """Add frames that are parked until the station's first normal set."""
-    image = line.images.put(GREY)
+def park(line: SeededStorage, station: Station, number: int, now: datetime, images: Sequence[bytes] = (GREY,)) -> None:
+    """Add frames that are parked until the station's first normal set; they show the images in turn."""
+    references = [line.images.put(image) for image in images]
     waiting = [
         ParkedFrame(
             UUID(int=(station.id << 64) + n),
@@ -319,7 +319,7 @@ def park(line: SeededStorage, station: Station, number: int, now: datetime) -> N
             at,
             at,
             at,
-            image,
+            references[n % len(references)],
             "image/jpeg",
             None,
             None,

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections import deque
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 from dashboard.app.command import command
 from dashboard.app.settings import DashboardSettings
 from testing.availability import skip_unavailable
+from testing.ports import free_port
 
 CHROMIUM_OPTIONS = [
     "--headless",
@@ -99,13 +99,6 @@ def running_dashboard(
         process.stdout.close()
     own_lines = [line for line in output if 'File "' in line and f"{DASHBOARD}{os.sep}" in line]
     assert not own_lines, f"the dashboard's own code is in a traceback:\n{''.join(output)}"
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def executable(playwright: Playwright) -> str:

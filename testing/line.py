@@ -102,25 +102,25 @@ class Line:
         self.bus.close()
         self.database.close()
 
-    def station(self, name: str, **settings: Any) -> int:
+    def add_station(self, name: str, **settings: Any) -> int:
         """Add a station, of which no frame is drawn for review, and return its id."""
         with self.database.begin() as session:
             return stations.add(session, name, replace(StationSettings(sample_one_in=0), **settings), START).id
 
-    def normals(self, name: str, first: int = 1000, count: int = 4, activate: bool = True) -> NormalSet:
+    def add_normal_set(self, name: str, first: int = 1000, count: int = 4, activate: bool = True) -> NormalSet:
         """Give a station a normal set of parts that are numbered from `first`, and activate it."""
         images = [NormalImage(self.images.put(encoded(part(first + index))), f"{index}.png") for index in range(count)]
         with self.database.begin() as session:
             station = stations.get(session, name)
-            made = normal_sets.add(session, station.id, images, "", START)
-            return normal_sets.activate(session, station.id, made.version, START) if activate else made
+            normal_set = normal_sets.add(session, station.id, images, "", START)
+            return normal_sets.activate(session, station.id, normal_set.version, START) if activate else normal_set
 
-    def activate(self, made: NormalSet) -> None:
+    def activate(self, normal_set: NormalSet) -> None:
         """Activate a normal set."""
         with self.database.begin() as session:
-            normal_sets.activate(session, made.station_id, made.version, START)
+            normal_sets.activate(session, normal_set.station_id, normal_set.version, START)
 
-    def frames(self, station: str, count: int, defect: Callable[[int], bool] = lambda _: False) -> list[UUID]:
+    def publish_parts(self, station: str, count: int, defect: Callable[[int], bool] = lambda _: False) -> list[UUID]:
         """Publish images of parts that are numbered from 0, and return their frame ids."""
         images = [encoded(part(number, defect(number))) for number in range(count)]
         return self.publish(station, images)
@@ -133,10 +133,10 @@ class Line:
             frame = Frame(station, START + timedelta(seconds=self.published), image, content_type)
             ids.append(mint_frame_id(frame))
             messages.append(schema.encode(frame, ids[-1], START, None))
-        self.send(messages)
+        self.publish_messages(messages)
         return ids
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def publish_messages(self, messages: Sequence[Message]) -> None:
         """Publish messages as they are, and wait until the bus has them."""
         publisher = self.bus.publisher(self.topic)
         failures: list[Exception] = []
@@ -168,12 +168,12 @@ class Line:
             station_id = None if station is None else stations.get(session, station).id
             return verdicts.recent(session, station_id, limit=100_000)[::-1]
 
-    def letters(self) -> list[DeadLetter]:
+    def dead_letters(self) -> list[DeadLetter]:
         """Return the dead letters, the oldest first."""
         with self.database.read() as session:
             return dead_letters.recent(session, limit=1000)[::-1]
 
-    def parked(self) -> int:
+    def parked_count(self) -> int:
         """Return the number of parked frames."""
         with self.database.read() as session:
             return parked_frames.count(session)
@@ -181,7 +181,7 @@ class Line:
 
 def scorer_settings(folder: Path, **settings: object) -> ScorerSettings:
     """Return settings of a scorer that is quick and retries at once, with these settings changed."""
-    quick: dict[str, object] = {
+    defaults: dict[str, object] = {
         "references_path": folder / "references",
         "batch_frames": 8,
         "device": "cpu",
@@ -194,7 +194,7 @@ def scorer_settings(folder: Path, **settings: object) -> ScorerSettings:
         "heartbeat_interval_s": 0.2,
         "poll_timeout_s": 0.05,
     }
-    return ScorerSettings.model_validate(quick | settings)
+    return ScorerSettings.model_validate(defaults | settings)
 
 
 class ProgressWaiter:

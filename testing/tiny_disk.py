@@ -25,8 +25,8 @@ def tiny_disk_of(size: str, parent: Path) -> Iterator[Path]:
         skip_unavailable("mounting a tiny disk to fill needs root")
     folder = parent / "tiny-disk"
     folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         skip_unavailable(f"a tiny disk can't be mounted here: {mounted.stderr.strip()}")
     try:

@@ -8,10 +8,10 @@ pytest_plugins = [
     "testing.command_line",
     "testing.datasets",
     "testing.chromium",
-    "testing.kafka",
+    "testing.services.kafka",
     "testing.images",
-    "testing.postgres",
-    "testing.rtsp",
+    "testing.services.postgres",
+    "testing.services.rtsp",
     "testing.tiny_disk",
     "testing.torch_threads",
 ]

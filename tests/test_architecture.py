@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = (
+PACKAGES = (
     *("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"),
     *("testing", "benchmarks", "tests"),
 )
@@ -27,15 +27,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
     "benchmarks": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
 }
-ONLY_THE_SCORER_KNOWS = {"torch", "open_clip", "torchvision", "timm"}
+TORCH_MODULES = {"torch", "open_clip", "torchvision", "timm"}
 TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}
 """The folders of the scorer that import torch; its worker, jobs, recipes and evaluation see numpy."""
 
 MAX_FILES_PER_FOLDER = 16
 
 
-def modules(room: str) -> Iterator[Path]:
-    yield from sorted((ROOT / room).rglob("*.py"))
+def modules(package: str) -> Iterator[Path]:
+    yield from sorted((ROOT / package).rglob("*.py"))
 
 
 def imported_roots(path: Path) -> Iterator[tuple[int, str]]:
@@ -49,44 +49,44 @@ def imported_roots(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, (node.module or "").partition(".")[0]
 
 
-@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_a_room_imports_only_the_rooms_that_the_design_lets_it(room: str) -> None:
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_a_package_imports_only_allowed_packages(package: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
-        for path in modules(room)
+        for path in modules(package)
         for line, name in imported_roots(path)
-        if name in ROOMS and name != room and name not in MAY_IMPORT[room]
+        if name in PACKAGES and name != package and name not in MAY_IMPORT[package]
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize(
-    "room", [room for room in sorted(MAY_IMPORT) if room not in {"scorer", "testing", "benchmarks"}]
+    "package", [package for package in sorted(MAY_IMPORT) if package not in {"scorer", "testing", "benchmarks"}]
 )
-def test_only_the_scorer_knows_torch(room: str) -> None:
+def test_only_the_scorer_imports_torch(package: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
-        for path in modules(room)
+        for path in modules(package)
         for line, name in imported_roots(path)
-        if name in ONLY_THE_SCORER_KNOWS
+        if name in TORCH_MODULES
     ]
     assert wrong == []
 
 
-def test_inside_the_scorer_only_models_and_training_know_torch() -> None:
+def test_in_the_scorer_only_models_and_training_import_torch() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules("scorer")
         if path.relative_to(ROOT / "scorer").parts[0] not in TORCH_FOLDERS
         for line, name in imported_roots(path)
-        if name in ONLY_THE_SCORER_KNOWS
+        if name in TORCH_MODULES
     ]
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_no_folder_holds_too_many_files(room: str) -> None:
-    files = Counter(path.relative_to(ROOT).parent for path in modules(room) if "versions" not in path.parts)
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_no_folder_holds_too_many_files(package: str) -> None:
+    files = Counter(path.relative_to(ROOT).parent for path in modules(package) if "versions" not in path.parts)
     too_many = {str(folder): count for folder, count in files.items() if count > MAX_FILES_PER_FOLDER}
     assert too_many == {}
 
@@ -113,11 +113,11 @@ def imported_modules(path: Path, known: set[str]) -> set[str]:
     return found & known
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     files = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for room in ROOMS
-        for path in modules(room)
+        for package in PACKAGES
+        for path in modules(package)
     }
     imports = {name: imported_modules(path, set(files)) - {name} for name, path in files.items()}
     try:
@@ -126,7 +126,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(f"These modules import each other: {' -> '.join(error.args[1])}", pytrace=False)
 
 
-def test_the_folders_the_user_asked_for_stand_at_the_top() -> None:
+def test_the_required_folders_exist_at_the_top() -> None:
     wanted = ("ingest", "scorer", "dashboard", "storage", "tests", "docker-compose.yml")
     assert [name for name in wanted if not (ROOT / name).exists()] == []
 
@@ -161,7 +161,7 @@ def test_a_score_meets_a_threshold_in_one_file_only() -> None:
     assert len(list(threshold_comparisons(decision))) == 2
 
 
-def test_foundation_loads_the_standard_library_alone() -> None:
+def test_foundation_imports_the_standard_library_alone() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules("foundation")
@@ -173,15 +173,15 @@ def test_foundation_loads_the_standard_library_alone() -> None:
 
 def heavy_modules_loaded_by(statement: str) -> set[str]:
     probe = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(answer.stdout.split()) & {"torch", "streamlit", "kafka", "skimage", "av"}
+    finished = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(finished.stdout.split()) & {"torch", "streamlit", "kafka", "skimage", "av"}
 
 
-def test_the_front_door_opens_without_loading_a_model_a_page_or_a_broker() -> None:
+def test_the_command_imports_no_torch_streamlit_kafka_skimage_or_av() -> None:
     assert heavy_modules_loaded_by("import andon.cli") == set()
 
 
-def test_the_dashboard_s_own_modules_load_without_torch() -> None:
+def test_dashboard_modules_import_no_torch() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in modules("dashboard")

@@ -164,7 +164,7 @@ def kafka_bootstrap(bus: str, bootstrap: str, folder: Path) -> Iterator[str]:
     if bus != "kafka" or bootstrap:
         yield bootstrap or "localhost:9092"
         return
-    from testing.kafka import start_kafka
+    from testing.services.kafka import start_kafka
 
     broker = start_kafka(folder / "kafka", nodes=1, heap="1g")
     try:

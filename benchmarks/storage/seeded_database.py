@@ -41,7 +41,7 @@ from storage.review.random_sample import is_sampled
 from storage.review.review_queue import QueueableVerdict
 from storage.review.reviews import LabelSubmission
 from storage.rollups import score_rollups, verdict_rollups
-from testing.postgres import PostgresServer, find_binaries
+from testing.services.postgres import PostgresServer, find_binaries
 
 CHUNK = 20_000
 DECIDED = tuple(getattr(VerdictRow, name) for name in QueueableVerdict._fields)

@@ -13,18 +13,20 @@ from tests.storage.examples import NOON
 SECOND = timedelta(seconds=1)
 
 
-def seen(number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None) -> VerdictEvent:
+def verdict_event(
+    number: int, *, flagged: bool = False, score: float = 0.25, at: datetime | None = None
+) -> VerdictEvent:
     """Frame `number` of a line with one frame per second, captured `number` seconds after noon."""
     when = at or NOON + number * SECOND
     return VerdictEvent(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
 
 
-def frames(flags: str, first: int = 0) -> list[VerdictEvent]:
+def verdict_events(flags: str, first: int = 0) -> list[VerdictEvent]:
     """Return one frame per character: ``"..x"`` gives two good frames and a flagged one."""
-    return [seen(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
+    return [verdict_event(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
 
 
-def station(
+def station_view(
     rows: Sequence[VerdictEvent] = (),
     *,
     now: datetime | None = None,
@@ -49,15 +51,15 @@ def station(
     return view.for_rule(since, is_open)
 
 
-def scores(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[VerdictEvent]:
+def good_verdict_events(count: int, shift: float = 0.0, seed: int = 1, first: int = 0) -> list[VerdictEvent]:
     """Frames that passed, with log-normal scores whose log has sigma 0.2 and is shifted by `shift` sigmas."""
     logs = np.random.default_rng(seed).normal(-1.5 + 0.2 * shift, 0.2, count)
-    return [seen(first + number, score=float(np.exp(log))) for number, log in enumerate(logs)]
+    return [verdict_event(first + number, score=float(np.exp(log))) for number, log in enumerate(logs)]
 
 
-def line(now: datetime = NOON) -> LineView:
+def line_view(now: datetime = NOON) -> LineView:
     return LineView(now=now)
 
 
-def an_alert(alert_id: int = 1, station_id: int | None = 1, rule: str = "k_of_n", at: datetime = NOON) -> Alert:
+def make_alert(alert_id: int = 1, station_id: int | None = 1, rule: str = "k_of_n", at: datetime = NOON) -> Alert:
     return Alert(alert_id, station_id, rule, "warning", "opened", "", {}, at, at, None, None, None, None, "")

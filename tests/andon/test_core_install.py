@@ -23,9 +23,9 @@ UV = Path(sys.executable).with_name("uv")
 pytestmark = pytest.mark.timeout(600)
 
 
-def run(*words: object, cwd: Path, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def run(*command: object, cwd: Path, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(word) for word in words],
+        [str(word) for word in command],
         cwd=cwd,
         env={name: value for name, value in os.environ.items() if not name.startswith("ANDON_")} | (environment or {}),
         capture_output=True,
@@ -42,11 +42,11 @@ def build_wheel(folder: Path) -> Path:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    built = run(
+    result = run(
         *(UV, "build", "--wheel", "--offline", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder),
         cwd=source,
     )
-    assert built.returncode == 0, built.stderr
+    assert result.returncode == 0, result.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -61,9 +61,9 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     install = (UV, "pip", "install", "--python", python)
     locked = (*install, "--require-hashes", "-r", ROOT / "requirements-core.lock")
     if run(*locked, "--offline", cwd=folder).returncode != 0:  # not all of it is cached
-        fetched = run(*locked, cwd=folder)
-        if fetched.returncode != 0:
-            skip_unavailable(f"the package index can't be reached: {fetched.stderr.strip().splitlines()[-1]}")
+        result = run(*locked, cwd=folder)
+        if result.returncode != 0:
+            skip_unavailable(f"the package index can't be reached: {result.stderr.strip().splitlines()[-1]}")
     installed = run(*install, "--offline", "--no-deps", build_wheel(folder), cwd=folder)
     assert installed.returncode == 0, installed.stderr
     yield environment / "bin"
@@ -98,7 +98,7 @@ def test_produce_publishes_an_image_to_the_embedded_bus(core: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "extra"),
+    ("command", "extra"),
     [
         ("score", "scorer"),
         ("weights list", "scorer"),
@@ -109,13 +109,13 @@ def test_produce_publishes_an_image_to_the_embedded_bus(core: Path, tmp_path: Pa
         ("produce s1 --unchecked --source simulated:brick", "simulated"),
     ],
 )
-def test_a_command_without_its_extra_says_what_to_install(core: Path, tmp_path: Path, words: str, extra: str) -> None:
-    ended = run(core / "andon", *words.split(), cwd=tmp_path)
-    assert ended.returncode == 1
-    assert len(ended.stderr.splitlines()) == 1
-    assert f"pip install 'andon-inspection[{extra}]'" in ended.stderr
+def test_a_command_without_its_extra_names_the_extra(core: Path, tmp_path: Path, command: str, extra: str) -> None:
+    finished = run(core / "andon", *command.split(), cwd=tmp_path)
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1
+    assert f"pip install 'andon-inspection[{extra}]'" in finished.stderr
 
 
 def test_help_and_settings_need_no_extra(core: Path, tmp_path: Path) -> None:
-    for words in ("--help", "score --help", "config", "extensions", "verdicts", "alerts list"):
-        assert run(core / "andon", *words.split(), cwd=tmp_path).returncode == 0, words
+    for command in ("--help", "score --help", "config", "extensions", "verdicts", "alerts list"):
+        assert run(core / "andon", *command.split(), cwd=tmp_path).returncode == 0, command

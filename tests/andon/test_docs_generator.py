@@ -14,15 +14,15 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 HOW = "write it again with: python -m andon.docs_generator docs/reference"
 
 
-def test_the_settings_page_is_what_the_code_says() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page(), HOW
 
 
-def test_the_commands_page_is_what_the_code_says() -> None:
+def test_the_commands_page_is_up_to_date() -> None:
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands_page(), HOW
 
 
-def test_the_metrics_page_is_what_the_code_says() -> None:
+def test_the_metrics_page_is_up_to_date() -> None:
     assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_page(), HOW
 
 
@@ -42,12 +42,12 @@ def test_the_example_file_uncommented_sets_every_default(workplace: Path) -> Non
     assert load_settings().settings == Settings()
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     assert "|  |\n" not in settings_page().replace("| ` | |", "")
 
 
 @pytest.mark.parametrize(
     "command", ["station add", "normals rollback", "produce", "score", "dead-letters replay", "db upgrade"]
 )
-def test_every_command_has_its_section(command: str) -> None:
+def test_every_command_has_a_section(command: str) -> None:
     assert f"## `andon {command}`" in commands_page()

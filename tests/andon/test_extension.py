@@ -33,18 +33,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{folder / 'site-packages'}{os.pathsep}{ROOT}"}
 
 
-def run(environment: dict[str, str], *words: object) -> str:
+def run(environment: dict[str, str], *arguments: object) -> str:
     """Run one of our modules or Python code in a process of its own, and return what it wrote to stdout."""
-    ended = subprocess.run(
-        [sys.executable, *(str(word) for word in words)],
+    finished = subprocess.run(
+        [sys.executable, *(str(word) for word in arguments)],
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
 
 
 def test_every_extension_is_listed(environment: dict[str, str], workplace: Path) -> None:
@@ -64,8 +64,8 @@ def test_an_installed_alert_rule_is_one_of_the_rules(environment: dict[str, str]
 
 def test_an_installed_source_is_opened_by_its_kind(environment: dict[str, str], workplace: Path) -> None:
     Image.new("RGB", (64, 48)).save(workplace / "part.png")
-    words = ("produce", "s1", "--unchecked", "--source", "example:part.png", "--limit", 2)
-    assert "2 frames" in run(environment, "-m", "andon", *words)
+    arguments = ("produce", "s1", "--unchecked", "--source", "example:part.png", "--limit", 2)
+    assert "2 frames" in run(environment, "-m", "andon", *arguments)
 
 
 def test_an_installed_detector_is_loaded_by_its_name(environment: dict[str, str], workplace: Path) -> None:

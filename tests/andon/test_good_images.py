@@ -16,60 +16,58 @@ def fill(folder: Path, **contents: bytes) -> Path:
     return folder
 
 
-def refuses_bad(data: bytes) -> None:
+def check(data: bytes) -> None:
     if data.startswith(b"bad"):
         raise BadImage("not-an-image", "it is no picture in a format that is read here.")
 
 
-def taken(folder: Path, limit: int | None = None, max_bytes: int = 100) -> CollectedImages:
+def collect(folder: Path, limit: int | None = None, max_bytes: int = 100) -> CollectedImages:
     return collect_images(
-        find_image_files([folder]), limit=limit, max_bytes=max_bytes, check=refuses_bad, progress=lambda count: None
+        find_image_files([folder]), limit=limit, max_bytes=max_bytes, check=check, progress=lambda count: None
     )
 
 
-def test_a_folder_gives_its_pictures_in_order_of_name_and_nothing_else(tmp_path: Path) -> None:
+def test_a_folder_yields_its_images_sorted_by_name(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", b=b"2", a=b"1", c=b"3")
     (folder / "Thumbs.db").write_bytes(b"x")
     (folder / "deeper").mkdir()
     assert [file.name for file in find_image_files([folder])] == ["a.png", "b.png", "c.png"]
 
 
-def test_files_named_by_hand_are_taken_whatever_they_are_called(tmp_path: Path) -> None:
+def test_named_files_are_accepted_whatever_their_extension(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", a=b"1")
     (tmp_path / "snapshot").write_bytes(b"2")
     assert find_image_files([tmp_path / "snapshot", folder]) == [tmp_path / "snapshot", folder / "a.png"]
 
 
-def test_the_same_picture_twice_counts_once_and_is_pointed_out(tmp_path: Path) -> None:
+def test_a_duplicate_image_counts_once_and_is_reported(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", a=b"1", b=b"1", c=b"2", d=b"3")
-    gathered = taken(folder, limit=2)
-    assert [image.name for image in gathered.images] == ["a.png", "c.png"]
-    assert gathered.duplicates == ((folder / "b.png", folder / "a.png"),)
+    collected = collect(folder, limit=2)
+    assert [image.name for image in collected.images] == ["a.png", "c.png"]
+    assert collected.duplicates == ((folder / "b.png", folder / "a.png"),)
 
 
 @pytest.mark.parametrize(
-    ("contents", "told"),
+    ("contents", "named"),
     [
-        ({"a": b"1", "b": b"bad"}, r"b\.png can't be a good image: it is no picture"),
-        ({"a": b"1", "b": b"1"}, "takes 2 to 64 different images, and there is only 1 here"),
-        ({"a": b"1", "b": b"x" * 101}, r"b\.png has more than 100 bytes"),
+        ({"a": b"1", "b": b"bad"}, r"b\.png"),
+        ({"a": b"1", "b": b"1"}, "2 to 64"),
+        ({"a": b"1", "b": b"x" * 101}, r"b\.png.*100"),
         ({}, r"\.bmp, \.jpeg"),
     ],
 )
-def test_what_can_not_be_a_normal_set_is_refused_with_the_reason(
-    contents: dict[str, bytes], told: str, tmp_path: Path
-) -> None:
-    with pytest.raises(CommandFailed, match=told):
-        taken(fill(tmp_path / "good", **contents))
+def test_invalid_normal_images_are_refused_by_name(contents: dict[str, bytes], named: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match=named):
+        collect(fill(tmp_path / "good", **contents))
 
 
-def test_65_images_are_too_many_unless_the_first_64_are_asked_for(tmp_path: Path) -> None:
+def test_65_images_are_refused_unless_limited_to_64(tmp_path: Path) -> None:
     folder = fill(tmp_path / "good", **{f"p{number:02}": bytes([number]) for number in range(65)})
-    with pytest.raises(CommandFailed, match="65 files are more than the 64 images"):
-        taken(folder)
-    assert len(taken(folder, limit=64).images) == 64
+    with pytest.raises(CommandFailed, match=r"65.*64"):
+        collect(folder)
+    assert len(collect(folder, limit=64).images) == 64
 
 
-def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CommandFailed, match=r"There is no file or folder .*gone"):
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="gone"):
         find_image_files([tmp_path / "gone"])

@@ -11,7 +11,7 @@ from andon import logging_setup
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -23,9 +23,9 @@ def _logs_as_before() -> Iterator[None]:
 def test_json_lines_carry_event_level_and_a_utc_time(capsys: pytest.CaptureFixture[str]) -> None:
     logging_setup.configure("info", "json")
     structlog.get_logger("scorer.worker.loop").warning("frames were dropped", station="s1", frames=3)
-    written = capsys.readouterr()
-    line = json.loads(written.err)
-    assert written.out == ""
+    captured = capsys.readouterr()
+    line = json.loads(captured.err)
+    assert captured.out == ""
     assert (line["event"], line["level"], line["station"], line["frames"]) == (
         "frames were dropped",
         "warning",
@@ -35,14 +35,14 @@ def test_json_lines_carry_event_level_and_a_utc_time(capsys: pytest.CaptureFixtu
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_librarys_warning_has_the_same_shape_and_its_chatter_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_of_a_library_is_one_json_line_and_its_info_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     logging_setup.configure("info", "json")
     logging.getLogger("alembic.runtime").info("Context impl SQLiteImpl.")
     logging.getLogger("alembic.runtime").warning("slow migration")
     assert json.loads(capsys.readouterr().err)["event"] == "slow migration"
 
 
-def test_an_error_is_one_json_line_with_its_traceback_inside(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_is_one_json_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     logging_setup.configure("info", "json")
     try:
         raise OSError("the disk is full")
@@ -52,7 +52,7 @@ def test_an_error_is_one_json_line_with_its_traceback_inside(capsys: pytest.Capt
     assert json.loads(line)["exception"][0]["exc_value"] == "the disk is full"
 
 
-def test_what_is_less_grave_than_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     logging_setup.configure("warning", "text")
     structlog.get_logger().info("beat")
     structlog.get_logger().warning("late", seconds=3)

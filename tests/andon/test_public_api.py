@@ -17,7 +17,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 HEAVY = {"torch", "torchvision", "timm", "open_clip", "streamlit", "kafka", "sqlalchemy", "numpy", "av", "skimage"}
 
 
-def test_readme_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(r"<!-- public-api -->\n```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     rng = np.random.default_rng(0)
     for name in ("good-1.jpg", "good-2.jpg", "good-3.jpg", "part.jpg"):
@@ -32,8 +32,8 @@ def test_readme_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_importing_andon_loads_no_heavy_library() -> None:
     probe = f"import sys, andon; print(*({sorted(HEAVY)!r} & sys.modules.keys()))".replace("[", "{").replace("]", "}")
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == []
+    finished = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
+    assert finished.stdout.split() == []
 
 
 def test_every_public_name_exists() -> None:

@@ -51,7 +51,7 @@ def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -
     settings = DashboardSettings(refresh_every_s=1)
     database_url, images_url = f"sqlite:///{line.folder / 'andon.sqlite'}", str(line.folder / "images")
     with running(line.worker()) as counted, running_dashboard(database_url, images_url, settings) as address:
-        line.frames(PRESS, GOOD)
+        line.publish_parts(PRESS, GOOD)
         counted.wait_for(lambda done: done.verdicts == GOOD)
         assert flagged_odd_frames(line, counted) == ODD
         AlertMonitor(line.database, utc_now).run_round()
@@ -72,7 +72,7 @@ def test_from_an_alert_to_fewer_false_rejects_and_back(page: Page, line: Line) -
 def flagged_odd_frames(line: Line, counted: ProgressWaiter) -> int:
     """Send frames of odd parts and return how many of them were flagged."""
     before = counted.latest
-    line.frames(PRESS, ODD, defect=lambda _: True)
+    line.publish_parts(PRESS, ODD, defect=lambda _: True)
     wait_for_more(counted, before.verdicts, ODD)
     return counted.latest.flagged - before.flagged
 
@@ -86,7 +86,7 @@ def until_scored_with(line: Line, counted: ProgressWaiter, version: int) -> None
     """Send good frames, one after the other, until the scorer compares them with a version of the normal set."""
     for _ in range(100):
         before = counted.latest.verdicts
-        line.frames(PRESS, 1)
+        line.publish_parts(PRESS, 1)
         wait_for_more(counted, before, 1)
         with line.database.read() as session:
             station = stations.get(session, PRESS)

@@ -21,7 +21,8 @@ from sqlalchemy import make_url
 from ingest.sources import simulated
 from storage.database.engine import Database
 from storage.rollups import station_summaries
-from testing.command_line import free_port, get_until
+from testing.command_line import get_until
+from testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -30,20 +31,20 @@ OURS = ["migrate", "scorer", "dashboard", "alerts", "camera"]
 PATIENCE_S = 120.0
 
 
-def filled_in(text: str, variables: Mapping[str, str]) -> str:
+def interpolate(text: str, variables: Mapping[str, str]) -> str:
     """Compose's own interpolation: ${NAME:-default} and ${NAME:?message}."""
 
-    def one(found: re.Match[str]) -> str:
+    def replacement(found: re.Match[str]) -> str:
         name, operator, rest = found[1], found[2], found[3]
         if variables.get(name):
             return variables[name]
         assert operator == ":-", f"{name} must be set: {rest}"
         return rest
 
-    return re.sub(r"\$\{([A-Z_]+)(:-|:\?)([^}]*)\}", one, text)
+    return re.sub(r"\$\{([A-Z_]+)(:-|:\?)([^}]*)\}", replacement, text)
 
 
-class Machine:
+class ComposeRunner:
     """Stands in for the container engine: a folder for the volumes, loopback for the service names."""
 
     def __init__(self, folder: Path, kafka: str, postgres_url: str) -> None:
@@ -52,7 +53,7 @@ class Machine:
         self.dashboard_port = free_port()
         self._volumes = folder / "volumes"
         self._password = url.password or ""
-        self._places = {
+        self._replacements = {
             "kafka:9092": kafka,
             "andon@postgres:5432/andon": f"{url.username}@{url.host}:{url.port}/{url.database}",
             "/var/lib/andon": str(self._volumes),
@@ -60,22 +61,22 @@ class Machine:
 
     def environment(self, service: str) -> dict[str, str]:
         """Return the service's variables with this machine's addresses, and the variables that any process needs."""
-        given = {"POSTGRES_PASSWORD": self._password}
+        secrets = {"POSTGRES_PASSWORD": self._password}
         variables = {
-            name: filled_in(str(value), given) for name, value in SERVICES[service].get("environment", {}).items()
+            name: interpolate(str(value), secrets) for name, value in SERVICES[service].get("environment", {}).items()
         }
-        for there, here in self._places.items():
-            variables = {name: value.replace(there, here) for name, value in variables.items()}
+        for service_address, local_address in self._replacements.items():
+            variables = {name: value.replace(service_address, local_address) for name, value in variables.items()}
         variables["ANDON_ANDON__METRICS_PORT"] = str(self.metrics_ports[service])
         variables["ANDON_SCORER__ENGINE"] = "torch"  # the measurement takes seconds
         variables["ANDON_DASHBOARD__PORT"] = str(self.dashboard_port)
         return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self._volumes), **variables}
 
-    def run(self, service: str, *words: str) -> None:
-        done = subprocess.run(
-            list(words), env=self.environment(service), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    def run(self, service: str, *command: str) -> None:
+        result = subprocess.run(
+            list(command), env=self.environment(service), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
 
     @contextmanager
     def running(self, service: str) -> Iterator[None]:
@@ -92,56 +93,56 @@ class Machine:
             yield
             assert process.poll() is None, f"{service} ended by itself: {process.communicate()[1]}"
             process.terminate()
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == 0, f"{service} did not stop cleanly: {said}"
+            _, stderr = process.communicate(timeout=60)
+            assert process.returncode == 0, f"{service} did not stop cleanly: {stderr}"
         finally:
             process.kill()
             process.communicate()
 
 
 @pytest.fixture
-def machine(tmp_path: Path, kafka_bootstrap: str, postgres_url: str) -> Machine:
-    return Machine(tmp_path, kafka_bootstrap, postgres_url)
+def runner(tmp_path: Path, kafka_bootstrap: str, postgres_url: str) -> ComposeRunner:
+    return ComposeRunner(tmp_path, kafka_bootstrap, postgres_url)
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE_S
+def wait_until(condition: Callable[[], bool], awaited: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < until, f"waited {PATIENCE_S} s in vain: {what}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain: {awaited}"
         time.sleep(0.1)
 
 
-def give_normals(machine: Machine, folder: Path) -> None:
+def add_normals(runner: ComposeRunner, folder: Path) -> None:
     folder.mkdir()
-    for number, picture in enumerate(simulated.normals("brick", 4, seed=99)):
-        (folder / f"good-{number}.jpg").write_bytes(picture)
-    machine.run("scorer", "andon", "station", "add", "bricks", "--object", "brick wall")
-    machine.run("scorer", "andon", "normals", "add", "bricks", str(folder), "--activate")
+    for number, image in enumerate(simulated.normals("brick", 4, seed=99)):
+        (folder / f"good-{number}.jpg").write_bytes(image)
+    runner.run("scorer", "andon", "station", "add", "bricks", "--object", "brick wall")
+    runner.run("scorer", "andon", "normals", "add", "bricks", str(folder), "--activate")
 
 
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.timeout(400)
 def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashboard_reads(
-    machine: Machine, postgres_url: str, tmp_path: Path
+    runner: ComposeRunner, postgres_url: str, tmp_path: Path
 ) -> None:
-    machine.run("migrate", *SERVICES["migrate"]["command"])
-    give_normals(machine, tmp_path / "good")
+    runner.run("migrate", *SERVICES["migrate"]["command"])
+    add_normals(runner, tmp_path / "good")
     with closing(Database(postgres_url)) as database, ExitStack() as services:
         for service in ("scorer", "dashboard", "alerts", "camera"):
-            services.enter_context(machine.running(service))
+            services.enter_context(runner.running(service))
 
-        def decided() -> int:
+        def verdict_count() -> int:
             with database.begin() as session:
                 (bricks,) = station_summaries.list_all(session, datetime.now(UTC) - timedelta(hours=1), sparkline=10)
             return bricks.frames - bricks.no_reference
 
-        wait_until(lambda: decided() >= 3, "three verdicts on the dashboard's query")
+        wait_until(lambda: verdict_count() >= 3, "three verdicts on the dashboard's query")
         for service in ("scorer", "dashboard", "alerts", "camera"):
-            assert get_until(machine.metrics_ports[service], "/healthz", "ok")
+            assert get_until(runner.metrics_ports[service], "/healthz", "ok")
 
 
-def test_no_secret_is_in_the_file() -> None:
+def test_the_file_contains_no_secret() -> None:
     for name, service in SERVICES.items():
         for variable, value in (service.get("environment") or {}).items():
             if re.search(r"PASSWORD|SECRET|TOKEN|KEY", variable):
@@ -150,12 +151,12 @@ def test_no_secret_is_in_the_file() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "migrate"])
-def test_every_lasting_service_says_whether_it_is_well(name: str) -> None:
+def test_every_long_running_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_ours_run_without_rights_they_do_not_need(name: str) -> None:
+def test_our_services_run_without_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -163,7 +164,7 @@ def test_ours_run_without_rights_they_do_not_need(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_volume_and_dependency_is_there(name: str) -> None:
+def test_every_volume_and_dependency_exists(name: str) -> None:
     for mount in SERVICES[name].get("volumes", []):
         source = mount.split(":")[0]
         assert source in COMPOSE["volumes"] or (ROOT / source).exists(), mount
@@ -171,7 +172,7 @@ def test_every_volume_and_dependency_is_there(name: str) -> None:
         assert dependency in SERVICES
 
 
-def test_what_our_services_write_lies_on_a_volume() -> None:
+def test_our_services_write_to_volumes() -> None:
     for name in ("scorer", "dashboard", "alerts", "camera"):
         mounted = {mount.split(":")[1] for mount in SERVICES[name]["volumes"]}
         assert "/var/lib/andon/images" in mounted

@@ -18,7 +18,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ROOMS_WITH_METRICS = (alerts.metrics, andon.services.metrics_server, ingest.metrics, scorer.metrics)
 
 
-def served() -> set[str]:
+def served_metrics() -> set[str]:
     """The names that /metrics would show, such as ``andon_score_bucket``."""
     names: set[str] = set()
     for family in REGISTRY.collect():
@@ -42,12 +42,12 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
-def test_every_metric_asked_for_is_served(where: str, expression: str) -> None:
-    asked = set(re.findall(r"\bandon_[a-z_]+", expression))
-    assert asked - served() == set(), where
+def test_every_queried_metric_is_served(where: str, expression: str) -> None:
+    queried = set(re.findall(r"\bandon_[a-z_]+", expression))
+    assert queried - served_metrics() == set(), where
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_every_alert_says_what_it_means_and_how_grave_it_is(rule: dict[str, dict[str, str]]) -> None:
+def test_every_alert_has_a_summary_and_a_severity(rule: dict[str, dict[str, str]]) -> None:
     assert rule["labels"]["severity"] in {"warning", "critical"}
     assert rule["annotations"]["summary"].endswith(".")

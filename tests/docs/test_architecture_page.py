@@ -15,7 +15,7 @@ def section(title: str) -> str:
     return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_the_table_of_packages_says_what_the_architecture_test_enforces() -> None:
+def test_the_table_of_packages_equals_what_the_architecture_test_enforces() -> None:
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", section("Packages"), re.MULTILINE)
     assert {package: set(re.findall(r"`(\w+)`", imports)) for package, imports in rows} == MAY_IMPORT
 
@@ -27,12 +27,12 @@ def test_the_way_of_a_frame_names_each_file_once_and_every_file_exists() -> None
     assert [path for path, times in named.items() if times > 1] == []
 
 
-def test_the_way_of_a_frame_names_every_step_of_the_worker() -> None:
+def test_the_way_of_a_frame_names_every_stage_of_the_worker() -> None:
     steps = re.findall(r"^\d\. \*\*(\w[\w ]*)\.\*\*", section("The way of a frame"), re.MULTILINE)
     assert steps == ["Poll", "Parse", "Look up", "Decode", "Score", "Decide", "Persist", "Commit"]
 
 
-def test_the_table_of_folders_names_those_that_exist() -> None:
+def test_the_table_of_folders_names_existing_folders() -> None:
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|$", section("Packages"), re.MULTILINE)
     assert len(rows) > 5
     for package, folders in rows:

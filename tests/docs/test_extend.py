@@ -28,7 +28,7 @@ from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from testing.streamlit_app import new_app, switch_page
-from tests.alerts.examples import seen, station
+from tests.alerts.examples import station_view, verdict_event
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -69,18 +69,18 @@ def random_image(seed: int, side: int = 64) -> np.ndarray:
 
 @pytest.mark.usefixtures("installed")
 def test_the_source_yields_its_image(tmp_path: Path) -> None:
-    encoded = BytesIO()
-    Image.fromarray(random_image(1)).save(encoded, "JPEG")
-    (tmp_path / "part.jpg").write_bytes(encoded.getvalue())
+    buffer = BytesIO()
+    Image.fromarray(random_image(1)).save(buffer, "JPEG")
+    (tmp_path / "part.jpg").write_bytes(buffer.getvalue())
     source = open_source(f"still:{tmp_path / 'part.jpg'}", "s1", IngestSettings())
     frames = list(islice(source.frames(threading.Event()), 3))
-    assert [(frame.station, frame.image) for frame in frames] == [("s1", encoded.getvalue())] * 3
+    assert [(frame.station, frame.image) for frame in frames] == [("s1", buffer.getvalue())] * 3
     with pytest.raises(SourceError):
         open_source(f"still:{tmp_path / 'missing.jpg'}", "s1", IngestSettings())
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_detector_keeps_the_promises_of_every_method() -> None:
+def test_the_detector_meets_the_requirements_of_every_method() -> None:
     settings = ScorerSettings(detector="mean-patch", backbone="filterbank", device="cpu")
     detector = detectors.load(settings, Framing("letterbox"))
     normals, queries = [random_image(seed) for seed in range(4)], [random_image(seed, 96) for seed in (8, 9, 10)]
@@ -98,16 +98,16 @@ def test_the_detector_keeps_the_promises_of_every_method() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_the_rule_raises_clears_and_takes_parameters() -> None:
-    scored, unscored = seen(0), replace(seen(1), decision="no_reference", score=None)
+    scored, unscored = verdict_event(0), replace(verdict_event(1), decision="no_reference", score=None)
     rule = create_rule("without_reference", {"frames": 2})
-    assert isinstance(rule.evaluate(station([scored, unscored])), Raised)
-    assert isinstance(rule.evaluate(station([unscored, scored, scored])), Clear)
-    assert isinstance(rule.evaluate(station()), Unsure)
+    assert isinstance(rule.evaluate(station_view([scored, unscored])), Raised)
+    assert isinstance(rule.evaluate(station_view([unscored, scored, scored])), Clear)
+    assert isinstance(rule.evaluate(station_view()), Unsure)
     with pytest.raises(InvalidParameters):
         create_rule("without_reference", {"frames": 0})
 
 
-def test_the_page_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'andon.db'}"
     Database(url).upgrade()
     monkeypatch.setenv("ANDON_STORAGE__DATABASE_URL", url)

@@ -9,7 +9,7 @@ from foundation.atomic_files import replace_file, write_content_addressed, write
 
 
 @pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def fsync_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was synced to the disk, ``file`` or ``folder``, in order."""
     kinds: list[str] = []
     fsync = os.fsync
@@ -22,7 +22,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return kinds
 
 
-def test_a_file_is_replaced_and_then_on_the_disk_with_its_name(tmp_path: Path, synced: list[str]) -> None:
+def test_a_replaced_file_is_synced_with_its_folder(tmp_path: Path, fsync_calls: list[str]) -> None:
     path = tmp_path / "new folder" / "settings.json"
 
     write_file(path, b"first")
@@ -30,10 +30,10 @@ def test_a_file_is_replaced_and_then_on_the_disk_with_its_name(tmp_path: Path, s
 
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
-    assert synced == ["file", "folder"] * 2
+    assert fsync_calls == ["file", "folder"] * 2
 
 
-def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_block_that_raises_leaves_the_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(b"first")
 
@@ -44,7 +44,7 @@ def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(tiny_disk: Path) -> None:
+def test_a_full_disk_leaves_the_file_unchanged(tiny_disk: Path) -> None:
     path = tiny_disk / "settings.json"
     path.write_bytes(b"first")
 
@@ -55,17 +55,17 @@ def test_a_full_disk_leaves_the_file_as_it_was(tiny_disk: Path) -> None:
     assert list(tiny_disk.iterdir()) == [path]
 
 
-def test_a_file_named_by_its_content_is_written_with_one_sync(tmp_path: Path, synced: list[str]) -> None:
+def test_a_content_addressed_file_is_written_with_one_sync(tmp_path: Path, fsync_calls: list[str]) -> None:
     path = tmp_path / "0123"
 
     write_content_addressed(str(path), b"image")
 
     assert path.read_bytes() == b"image"
     assert list(tmp_path.iterdir()) == [path]
-    assert synced == ["file"]
+    assert fsync_calls == ["file"]
 
 
-def test_a_torn_file_named_by_its_content_is_replaced(tmp_path: Path) -> None:
+def test_a_truncated_content_addressed_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "0123"
     path.write_bytes(b"ima")
 
@@ -74,7 +74,7 @@ def test_a_torn_file_named_by_its_content_is_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == b"image"
 
 
-def test_the_same_content_is_synced_and_left_as_it_is(tmp_path: Path, synced: list[str]) -> None:
+def test_equal_content_is_synced_and_not_rewritten(tmp_path: Path, fsync_calls: list[str]) -> None:
     path = tmp_path / "0123"
     path.write_bytes(b"image")
     inode = path.stat().st_ino
@@ -82,10 +82,10 @@ def test_the_same_content_is_synced_and_left_as_it_is(tmp_path: Path, synced: li
     write_content_addressed(str(path), b"image")
 
     assert path.stat().st_ino == inode
-    assert synced == ["file"]
+    assert fsync_calls == ["file"]
 
 
-def test_new_folders_of_a_file_named_by_its_content_are_synced_too(tmp_path: Path, synced: list[str]) -> None:
+def test_new_folders_of_a_content_addressed_file_are_synced(tmp_path: Path, fsync_calls: list[str]) -> None:
     write_content_addressed(str(tmp_path / "ab" / "cd" / "0123"), b"image")
 
-    assert synced == ["file", "folder", "folder"]
+    assert fsync_calls == ["file", "folder", "folder"]

@@ -5,7 +5,7 @@ import random
 from foundation.backoff import Backoff, exponential_s
 
 
-def test_waits_double_up_to_the_limit_and_start_again_after_a_success() -> None:
+def test_delays_double_up_to_the_limit_and_reset_after_a_success() -> None:
     backoff = Backoff(0.5, 3)
 
     assert [backoff.next_s() for _ in range(5)] == [0.5, 1, 2, 3, 3]
@@ -15,7 +15,7 @@ def test_waits_double_up_to_the_limit_and_start_again_after_a_success() -> None:
     assert backoff.next_s() == 0.5
 
 
-def test_jitter_shortens_each_wait_by_up_to_half() -> None:
+def test_jitter_shortens_each_delay_by_up_to_half() -> None:
     plain, jittered = Backoff(1, 30), Backoff(1, 30, random.Random(3))
     waits = [(plain.next_s(), jittered.next_s()) for _ in range(50)]
 
@@ -23,5 +23,5 @@ def test_jitter_shortens_each_wait_by_up_to_half() -> None:
     assert len({wait for _, wait in waits}) == 50
 
 
-def test_years_of_failures_overflow_nothing() -> None:
+def test_many_failures_do_not_overflow() -> None:
     assert exponential_s(10, 1800, 100_000) == 1800

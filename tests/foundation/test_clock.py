@@ -8,7 +8,7 @@ from foundation.clock import EPOCH, ceil_to, floor_to, from_epoch_us, to_epoch_u
 
 
 @pytest.mark.parametrize("microseconds", [0, 1, -1, 1_700_000_000_123_457, -62_135_596_800_000_000])
-def test_a_time_survives_the_way_to_an_integer_and_back(microseconds: int) -> None:
+def test_a_time_survives_conversion_to_an_integer_and_back(microseconds: int) -> None:
     assert to_epoch_us(from_epoch_us(microseconds)) == microseconds
 
 
@@ -19,7 +19,7 @@ def test_a_time_of_another_zone_is_the_same_instant() -> None:
     assert from_epoch_us(to_epoch_us(noon)).tzinfo is UTC
 
 
-def test_the_present_is_aware_and_after_the_epoch() -> None:
+def test_the_current_time_is_aware_and_after_the_epoch() -> None:
     assert utc_now() > EPOCH
 
 

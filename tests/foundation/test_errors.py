@@ -47,7 +47,7 @@ def defined() -> dict[str, tuple[str | None, str | None]]:
     }
 
 
-def test_the_drawing_shows_every_class_with_its_parent_and_its_cause() -> None:
+def test_the_documented_tree_has_every_class_with_its_parent_and_cause() -> None:
     assert drawn() == defined()
 
 

@@ -5,16 +5,16 @@ import gc
 from foundation.gc_freeze import freeze_loaded_objects
 
 
-def test_what_is_loaded_is_collected_once_and_then_left_alone() -> None:
+def test_loaded_objects_are_frozen_once() -> None:
     freeze_loaded_objects.cache_clear()
     try:
         freeze_loaded_objects()
         frozen = gc.get_freeze_count()
         assert frozen > 0
         assert len(gc.get_objects()) < frozen  # the objects that a collection still visits
-        later = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+        new_objects = [[] for _ in range(1000)]  # type: ignore[var-annotated]
         freeze_loaded_objects()
         assert gc.get_freeze_count() <= frozen
-        assert later
+        assert new_objects
     finally:
         gc.unfreeze()

@@ -31,14 +31,14 @@ def test_the_thread_ends_when_the_block_raises() -> None:
     assert not thread.is_alive()
 
 
-def test_on_stop_wakes_a_thread_that_waits_for_something_else() -> None:
+def test_on_stop_wakes_a_thread_that_waits_for_another_event() -> None:
     work = threading.Event()
     with background_thread(lambda _: wait_for(work), "test", on_stop=work.set) as thread:
         pass
     assert not thread.is_alive()
 
 
-def test_a_thread_that_does_not_end_is_left_behind_after_the_time_limit() -> None:
+def test_a_thread_that_does_not_end_is_abandoned_after_the_time_limit() -> None:
     end = threading.Event()
     with background_thread(lambda _: wait_for(end), "test", join_timeout_s=0.01) as thread:
         pass

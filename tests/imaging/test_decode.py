@@ -33,7 +33,7 @@ def noise(height: int = 20, width: int = 30, channels: int = 3) -> npt.NDArray[n
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -51,7 +51,7 @@ def png_header(width: int, height: int) -> bytes:
     )  # fmt: skip
 
 
-def refused(data: bytes, limits: ImageLimits = LIMITS) -> str:
+def refused_reason(data: bytes, limits: ImageLimits = LIMITS) -> str:
     with pytest.raises(BadImage) as caught:
         decode(data, limits)
     assert str(caught.value).endswith(".")
@@ -60,41 +60,41 @@ def refused(data: bytes, limits: ImageLimits = LIMITS) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_format_gives_its_pixels_and_its_content_type(kind: str) -> None:
-    picture = noise()
+    pixels = noise()
     options = {"lossless": True} if kind == "WEBP" else {}
-    decoded = decode(saved(Image.fromarray(picture), kind, **options), LIMITS)
+    decoded = decode(encode(Image.fromarray(pixels), kind, **options), LIMITS)
     assert decoded.content_type == KINDS[kind]
     assert decoded.pixels.shape == (20, 30, 3)
     assert decoded.pixels.dtype == np.uint8
     if kind != "JPEG":
-        assert (decoded.pixels == picture).all()
+        assert (decoded.pixels == pixels).all()
 
 
-def test_sixteen_bit_grey_keeps_its_upper_eight_bits_whatever_its_brightest_pixel() -> None:
+def test_sixteen_bit_grey_is_reduced_to_its_upper_eight_bits() -> None:
     grey = np.array([[0, 255, 256, 0x1234] * 2] * 8, dtype=np.uint16)
     for kind in ("PNG", "TIFF"):
-        picture = decode(saved(Image.fromarray(grey), kind), LIMITS).pixels
-        assert picture[0, :4].tolist() == [[0] * 3, [0] * 3, [1] * 3, [0x12] * 3]
+        pixels = decode(encode(Image.fromarray(grey), kind), LIMITS).pixels
+        assert pixels[0, :4].tolist() == [[0] * 3, [0] * 3, [1] * 3, [0x12] * 3]
 
 
 def test_cmyk_becomes_rgb() -> None:
     cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
-    picture = decode(saved(cyan, "TIFF"), LIMITS).pixels
-    assert picture[0, 0].tolist() == [0, 255, 255]
+    pixels = decode(encode(cyan, "TIFF"), LIMITS).pixels
+    assert pixels[0, 0].tolist() == [0, 255, 255]
 
 
-def test_transparent_pixels_are_laid_on_white() -> None:
+def test_transparent_pixels_are_blended_with_white() -> None:
     clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
-    assert decode(saved(clear, "PNG"), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
+    assert decode(encode(clear, "PNG"), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
     half = Image.new("LA", (16, 16), (0, 128))
-    assert decode(saved(half, "PNG"), LIMITS).pixels[0, 0].tolist() == [127, 127, 127]
+    assert decode(encode(half, "PNG"), LIMITS).pixels[0, 0].tolist() == [127, 127, 127]
 
 
-def test_a_palette_is_looked_up_and_its_transparent_colour_laid_on_white() -> None:
+def test_a_palette_is_applied_and_its_transparent_colour_blended_with_white() -> None:
     palette = Image.new("P", (16, 16), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
-    assert decode(saved(palette, "PNG"), LIMITS).pixels[0, 0].tolist() == [10, 20, 30]
-    assert decode(saved(palette, "PNG", transparency=1), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
+    assert decode(encode(palette, "PNG"), LIMITS).pixels[0, 0].tolist() == [10, 20, 30]
+    assert decode(encode(palette, "PNG", transparency=1), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -102,52 +102,52 @@ def test_a_palette_is_looked_up_and_its_transparent_colour_laid_on_white() -> No
 def test_every_exif_orientation_is_undone_as_pillow_does(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = saved(Image.fromarray(noise()), kind, exif=exif)
+    data = encode(Image.fromarray(noise()), kind, exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     assert (decode(data, LIMITS).pixels == expected).all()
 
 
-def test_nothing_and_nonsense_are_refused_by_name() -> None:
-    assert refused(b"") == "empty-image"
-    assert refused(b"GIF89a" + bytes(100)) == "not-an-image"
-    assert refused(b"RIFF\0\0\0\0WAVEfmt ") == "not-an-image"
-    assert refused(b"RIFF\0\0\0\0WEBPnone" + bytes(40)) == "corrupt-image"
+def test_empty_and_unknown_bytes_are_refused_with_a_reason() -> None:
+    assert refused_reason(b"") == "empty-image"
+    assert refused_reason(b"GIF89a" + bytes(100)) == "not-an-image"
+    assert refused_reason(b"RIFF\0\0\0\0WAVEfmt ") == "not-an-image"
+    assert refused_reason(b"RIFF\0\0\0\0WEBPnone" + bytes(40)) == "corrupt-image"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_image_is_refused(kind: str) -> None:
-    data = saved(Image.fromarray(noise(64, 64)), kind)
-    assert refused(data[: len(data) // 2]) == "corrupt-image"
+    data = encode(Image.fromarray(noise(64, 64)), kind)
+    assert refused_reason(data[: len(data) // 2]) == "corrupt-image"
 
 
 def test_a_one_pixel_image_is_refused() -> None:
-    assert refused(saved(Image.new("RGB", (1, 1)), "PNG")) == "too-few-pixels"
+    assert refused_reason(encode(Image.new("RGB", (1, 1)), "PNG")) == "too-few-pixels"
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
-    assert refused(png_header(40_000, 40_000)) == "too-many-pixels"
+    assert refused_reason(png_header(40_000, 40_000)) == "too-many-pixels"
     vp8x = b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16_000).to_bytes(3, "little") * 2
-    assert refused(vp8x) == "too-many-pixels"
+    assert refused_reason(vp8x) == "too-many-pixels"
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_limits_are_inclusive(kind: str, lossless: bool) -> None:
-    data = saved(Image.fromarray(noise()), kind, lossless=lossless)
+    data = encode(Image.fromarray(noise()), kind, lossless=lossless)
     decode(data, ImageLimits(max_pixels=600, max_bytes=len(data)))
-    assert refused(data, ImageLimits(max_pixels=599)) == "too-many-pixels"
-    assert refused(data, ImageLimits(max_bytes=len(data) - 1)) == "too-many-bytes"
+    assert refused_reason(data, ImageLimits(max_pixels=599)) == "too-many-pixels"
+    assert refused_reason(data, ImageLimits(max_bytes=len(data) - 1)) == "too-many-bytes"
 
 
-def test_a_decompression_bomb_costs_only_its_header() -> None:
-    bomb = saved(Image.new("1", (9_000, 9_000)), "PNG")
+def test_a_decompression_bomb_is_refused_by_its_header() -> None:
+    bomb = encode(Image.new("1", (9_000, 9_000)), "PNG")
     assert len(bomb) < 50_000
-    assert refused(bomb, ImageLimits(max_pixels=80_000_000)) == "too-many-pixels"
+    assert refused_reason(bomb, ImageLimits(max_pixels=80_000_000)) == "too-many-pixels"
 
 
-def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_it() -> None:
+def test_images_above_pillows_limit_are_decoded_where_the_settings_allow_it() -> None:
     before = Image.MAX_IMAGE_PIXELS
-    wide = saved(Image.new("1", (30_000, 3_000)), "PNG")
+    wide = encode(Image.new("1", (30_000, 3_000)), "PNG")
     assert open_image(wide, LIMITS).decoded_bytes == 270_000_000
     assert before is not None
     assert before < 90_000_000
@@ -157,30 +157,30 @@ def test_pixels_above_pillows_own_warning_are_decoded_where_the_settings_allow_i
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 def test_an_animation_or_several_pages_are_refused(kind: str) -> None:
     pages = [Image.fromarray(noise()), Image.fromarray(255 - noise())]
-    assert refused(saved(pages[0], kind, save_all=True, append_images=pages[1:])) == "several-pictures"
+    assert refused_reason(encode(pages[0], kind, save_all=True, append_images=pages[1:])) == "several-pictures"
 
 
 def test_a_tiff_whose_second_page_has_no_size_is_refused() -> None:
-    whole = saved(Image.fromarray(noise()), "TIFF")
+    whole = encode(Image.fromarray(noise()), "TIFF")
     (first,) = struct.unpack_from("<I", whole, 4)
     (tags,) = struct.unpack_from("<H", whole, first)
     second = struct.pack("<HHHIII", 1, 0x0100 + 30, 3, 1, 0, 0)  # a page without a width
     at = first + 2 + 12 * tags
     data = whole[:at] + struct.pack("<I", len(whole)) + whole[at + 4 :] + second
-    assert refused(data) == "corrupt-image"
+    assert refused_reason(data) == "corrupt-image"
 
 
 def test_floating_point_pixels_are_refused() -> None:
-    assert refused(saved(Image.new("F", (16, 16)), "TIFF")) == "unsupported-pixels"
+    assert refused_reason(encode(Image.new("F", (16, 16)), "TIFF")) == "unsupported-pixels"
 
 
-def test_unreadable_exif_does_not_cost_the_frame() -> None:
-    data = saved(Image.fromarray(noise()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+def test_unreadable_exif_is_ignored() -> None:
+    data = encode(Image.fromarray(noise()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     assert decode(data, LIMITS).pixels.shape == (20, 30, 3)
 
 
-def test_no_warning_leaves_even_from_many_threads_at_once_and_filters_stay_as_they_were() -> None:
-    odd = bytearray(saved(Image.fromarray(noise()), "TIFF"))
+def test_decoding_in_threads_emits_no_warning_and_keeps_the_filters() -> None:
+    odd = bytearray(encode(Image.fromarray(noise()), "TIFF"))
     odd += b"\0"
     before = list(warnings.filters)
     with ThreadPoolExecutor(4) as threads:
@@ -188,7 +188,7 @@ def test_no_warning_leaves_even_from_many_threads_at_once_and_filters_stay_as_th
     assert list(warnings.filters) == before
 
 
-WHOLE = {kind: saved(Image.fromarray(noise(24, 24)), kind) for kind in KINDS}
+WHOLE = {kind: encode(Image.fromarray(noise(24, 24)), kind) for kind in KINDS}
 
 
 @settings(max_examples=150, deadline=None)
@@ -201,8 +201,8 @@ def test_mutated_images_are_decoded_or_refused_and_nothing_else(
     kind: str, edits: list[tuple[int, bytes]], cut: int
 ) -> None:
     data = bytearray(WHOLE[kind])
-    for place, change in edits:
-        data[place : place + len(change)] = change
+    for position, change in edits:
+        data[position : position + len(change)] = change
     with suppress(BadImage):
-        picture = decode(bytes(data[: len(data) - cut]), ImageLimits(max_pixels=1_000_000)).pixels
-        assert picture.ndim == 3
+        pixels = decode(bytes(data[: len(data) - cut]), ImageLimits(max_pixels=1_000_000)).pixels
+        assert pixels.ndim == 3

@@ -15,7 +15,7 @@ MODULES = (
 HEAVY = {"torch", "streamlit", "sqlalchemy", "scipy", "skimage", "matplotlib", "pandas", "open_clip"}
 
 
-def test_sources_bus_and_producer_load_the_core_dependencies_alone() -> None:
+def test_sources_bus_and_producer_import_the_core_dependencies_alone() -> None:
     statement = f"import sys, {', '.join(MODULES)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     loaded = subprocess.run(
         [sys.executable, "-c", statement], capture_output=True, text=True, check=True

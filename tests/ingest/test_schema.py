@@ -23,24 +23,24 @@ times = st.integers(0, 7_000_000_000_000_000).map(
 )
 
 
-def as_read(message: Message) -> Record:
+def record_of(message: Message) -> Record:
     return Record(RecordPosition("t", 0, 0), message.key, message.value, message.headers, AT)
 
 
-def read_back(frame: Frame, reference: str | None = None) -> PublishedFrame:
-    return schema.decode(as_read(schema.encode(frame, ID, AT, reference)))
+def round_trip(frame: Frame, reference: str | None = None) -> PublishedFrame:
+    return schema.decode(record_of(schema.encode(frame, ID, AT, reference)))
 
 
 def with_headers(**changed: bytes | None) -> Record:
     """Return a valid message with some headers changed, or omitted where None."""
     headers = dict(schema.encode(FRAME, ID, AT, None).headers)
     headers |= {name.replace("_", "-"): value for name, value in changed.items() if value is not None}
-    gone = {name.replace("_", "-") for name, value in changed.items() if value is None}
-    kept = tuple((name, value) for name, value in headers.items() if name not in gone)
-    return as_read(Message("s1", FRAME.image, kept))
+    removed = {name.replace("_", "-") for name, value in changed.items() if value is None}
+    remaining = tuple((name, value) for name, value in headers.items() if name not in removed)
+    return record_of(Message("s1", FRAME.image, remaining))
 
 
-def test_a_message_is_keyed_by_station_and_says_everything_in_headers() -> None:
+def test_a_message_is_keyed_by_station_and_has_metadata_headers() -> None:
     message = schema.encode(FRAME, ID, AT + timedelta(seconds=1), None)
     assert message.key == "s1"
     assert message.value == b"\xff\xd8jpeg"
@@ -56,23 +56,23 @@ def test_a_message_is_keyed_by_station_and_says_everything_in_headers() -> None:
     }
 
 
-def test_an_image_may_travel_as_a_reference() -> None:
-    published = read_back(FRAME, "sha256:" + "0" * 64)
+def test_an_image_may_be_sent_as_a_reference() -> None:
+    published = round_trip(FRAME, "sha256:" + "0" * 64)
     assert published.image is None
     assert published.image_reference == "sha256:" + "0" * 64
 
 
-def test_leaving_the_image_out_afterwards_gives_the_same_message() -> None:
-    late = schema.refer(schema.encode(FRAME, ID, AT, None), "sha256:1")
-    assert schema.decode(as_read(late)) == read_back(FRAME, "sha256:1")
+def test_replacing_the_image_by_a_reference_later_gives_the_same_message() -> None:
+    referred = schema.refer(schema.encode(FRAME, ID, AT, None), "sha256:1")
+    assert schema.decode(record_of(referred)) == round_trip(FRAME, "sha256:1")
 
 
 @given(texts.filter(bool), times, st.binary(min_size=1), texts.filter(bool), st.none() | texts, st.none() | texts)
-def test_what_is_encoded_is_decoded_the_same(
+def test_a_frame_survives_encoding_and_decoding(
     station: str, captured_at: datetime, image: bytes, content_type: str, part_id: str | None, truth: str | None
 ) -> None:
     frame = Frame(station, captured_at, image, content_type, part_id, truth)
-    assert read_back(frame) == PublishedFrame(ID, station, captured_at, AT, content_type, image, None, part_id, truth)
+    assert round_trip(frame) == PublishedFrame(ID, station, captured_at, AT, content_type, image, None, part_id, truth)
 
 
 names = st.sampled_from([name for name, _ in schema.encode(FRAME, ID, AT, "sha256:1").headers]) | st.text(max_size=9)
@@ -82,19 +82,19 @@ values = st.binary(max_size=30) | st.sampled_from(
 
 
 @given(st.lists(st.tuples(names, values), max_size=12), st.binary(max_size=9), st.none() | st.text(max_size=9))
-def test_garbage_raises_bad_frame_and_nothing_else(
+def test_arbitrary_headers_raise_bad_frame_and_nothing_else(
     headers: list[tuple[str, bytes]], value: bytes, key: str | None
 ) -> None:
     good = schema.encode(FRAME, ID, AT, None).headers
-    for full in (tuple(headers), good + tuple(headers)):
+    for all_headers in (tuple(headers), good + tuple(headers)):
         with contextlib.suppress(BadFrame):
-            schema.decode(Record(RecordPosition("t", 0, 0), key, value, full, AT))
+            schema.decode(Record(RecordPosition("t", 0, 0), key, value, all_headers, AT))
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (as_read(Message("s1", b"image", ())), "no-headers"),
+        (record_of(Message("s1", b"image", ())), "no-headers"),
         (with_headers(andon_schema=b"2"), "newer-schema"),
         (with_headers(andon_schema=b"one"), "bad-header"),
         (with_headers(station=None), "bad-header"),
@@ -107,39 +107,39 @@ def test_garbage_raises_bad_frame_and_nothing_else(
         (with_headers(captured_at=b"2026-03-01T07:30:00"), "bad-header"),
         (with_headers(captured_at=b"2026-02-30T07:30:00Z"), "bad-header"),
         (with_headers(image_reference=b"sha256:1"), "bad-header"),
-        (as_read(Message("s1", b"", schema.encode(FRAME, ID, AT, None).headers)), "no-image"),
+        (record_of(Message("s1", b"", schema.encode(FRAME, ID, AT, None).headers)), "no-image"),
     ],
 )
-def test_a_bad_message_says_why(record: Record, reason: str) -> None:
+def test_a_bad_message_has_its_reason(record: Record, reason: str) -> None:
     with pytest.raises(BadFrame) as caught:
         schema.decode(record)
     assert caught.value.reason == reason
 
 
-def test_other_offsets_and_precisions_of_time_are_understood() -> None:
+def test_other_utc_offsets_and_precisions_are_parsed() -> None:
     assert schema.decode(with_headers(captured_at=b"2026-03-01T08:30:00.25+01:00")).captured_at == AT
 
 
-def test_the_last_of_a_repeated_header_counts() -> None:
+def test_the_last_of_a_repeated_header_is_used() -> None:
     record = with_headers()
-    twice = Record(record.position, "s1", record.value, (*record.headers, ("truth", b"stain")), AT)
-    assert schema.decode(twice).truth == "stain"
+    repeated = Record(record.position, "s1", record.value, (*record.headers, ("truth", b"stain")), AT)
+    assert schema.decode(repeated).truth == "stain"
 
 
-def test_a_time_without_a_zone_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="naive"):
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(ValueError):
         schema.encode(Frame("s1", AT.replace(tzinfo=None), b"i", "image/png"), ID, AT, None)
 
 
 def test_times_in_other_zones_are_written_in_utc() -> None:
-    there = AT.astimezone(timezone(timedelta(hours=9)))
-    assert dict(schema.encode(Frame("s1", there, b"i", "image/png"), ID, AT, None).headers)["captured-at"] == (
+    elsewhere = AT.astimezone(timezone(timedelta(hours=9)))
+    assert dict(schema.encode(Frame("s1", elsewhere, b"i", "image/png"), ID, AT, None).headers)["captured-at"] == (
         b"2026-03-01T07:30:00.250000Z"
     )
 
 
-def test_a_file_name_that_is_not_text_still_becomes_a_message() -> None:
-    assert read_back(Frame("s1", AT, b"i", "image/png", part_id="a\udcff")).part_id == "a\\udcff"
+def test_a_file_name_that_is_not_utf8_is_escaped() -> None:
+    assert round_trip(Frame("s1", AT, b"i", "image/png", part_id="a\udcff")).part_id == "a\\udcff"
 
 
 def test_the_same_identity_gets_the_same_version_7_id() -> None:

@@ -19,7 +19,7 @@ IMAGE = f"sha256:{'a' * 64}"
 _numbers = count(1)
 
 
-def a_station(session: Session, name: str | None = None) -> Station:
+def add_station(session: Session, name: str | None = None) -> Station:
     return stations.add(session, name or f"station-{next(_numbers)}", StationSettings(sample_one_in=0), NOON)
 
 
@@ -27,12 +27,12 @@ def good_images(first: int = 0, how_many: int = 2) -> list[NormalImage]:
     return [NormalImage(f"sha256:{number:064x}", f"good-{number}.png") for number in range(first, first + how_many)]
 
 
-def an_active_set(session: Session, station: Station) -> NormalSet:
+def add_active_set(session: Session, station: Station) -> NormalSet:
     made = normal_sets.add(session, station.id, good_images(), "", NOON)
     return normal_sets.activate(session, station.id, made.version, NOON)
 
 
-def a_verdict(
+def make_verdict(
     of: NormalSet,
     *,
     at: datetime = NOON,
@@ -68,7 +68,7 @@ def a_verdict(
     )
 
 
-def a_parked_frame(station: Station, frame_id: UUID | None = None) -> ParkedFrame:
+def make_parked_frame(station: Station, frame_id: UUID | None = None) -> ParkedFrame:
     return ParkedFrame(
         frame_id=frame_id or uuid4(),
         station_id=station.id,
@@ -85,7 +85,7 @@ def a_parked_frame(station: Station, frame_id: UUID | None = None) -> ParkedFram
     )
 
 
-def a_dead_letter(
+def make_dead_letter(
     *, offset: int = 7, payload: str = IMAGE, error: str = "no headers", at: datetime = NOON
 ) -> DeadLetter:
     return DeadLetter(

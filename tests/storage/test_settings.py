@@ -4,13 +4,13 @@ from pydantic import ValidationError
 from storage.settings import StorageSettings
 
 
-def test_everything_lies_in_one_folder_by_default() -> None:
+def test_everything_is_stored_in_one_folder_by_default() -> None:
     settings = StorageSettings()
     assert (settings.database_url, settings.images_url) == ("sqlite:///.andon/andon.db", ".andon/images")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"database_url": "mysql://u:p@host/x"},
         {"database_url": "sqlite://"},
@@ -18,10 +18,10 @@ def test_everything_lies_in_one_folder_by_default() -> None:
         {"image_url": "x"},
     ],
 )
-def test_what_can_not_be_used_is_refused(wrong: dict[str, str]) -> None:
+def test_invalid_settings_are_refused(invalid: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        StorageSettings(**wrong)
+        StorageSettings(**invalid)
 
 
-def test_each_setting_says_what_it_is() -> None:
+def test_each_setting_has_a_description() -> None:
     assert all(field.description for field in StorageSettings.model_fields.values())

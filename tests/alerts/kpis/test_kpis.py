@@ -33,7 +33,7 @@ NEWCOMBE = [
 
 
 @pytest.mark.parametrize(("hits", "trials", "score", "exact"), NEWCOMBE)
-def test_both_intervals_of_newcombe_1998(
+def test_both_intervals_equal_those_of_newcombe_1998(
     hits: int, trials: int, score: tuple[float, float], exact: tuple[float, float]
 ) -> None:
     by_wilson, by_clopper = wilson(hits, trials), clopper_pearson(hits, trials)
@@ -43,48 +43,49 @@ def test_both_intervals_of_newcombe_1998(
     assert (by_clopper.low, by_clopper.high) == pytest.approx(exact, abs=5e-5)
 
 
-def test_of_no_trials_nothing_is_said() -> None:
+def test_an_interval_of_no_trials_is_none() -> None:
     assert (wilson(0, 0), clopper_pearson(0, 0), hypergeometric(0, 0, 10)) == (None, None, None)
 
 
-def test_a_sample_of_a_large_population_is_as_good_as_clopper_and_pearson_s() -> None:
+def test_the_hypergeometric_interval_of_a_large_population_approaches_clopper_pearson() -> None:
     exact, finite = clopper_pearson(5, 50), hypergeometric(5, 50, 10_000_000)
     assert exact is not None
     assert finite is not None
     assert (finite.low, finite.high) == pytest.approx((exact.low, exact.high), abs=1e-4)
 
 
-def test_when_all_were_looked_at_nothing_is_left_to_be_unsure_of() -> None:
+def test_an_interval_has_no_width_when_the_whole_population_was_reviewed() -> None:
     all_of_them = hypergeometric(3, 40, 40)
     assert all_of_them is not None
     assert (all_of_them.low, all_of_them.value, all_of_them.high) == (0.075, 0.075, 0.075)
 
 
-def test_the_finite_interval_covers_what_it_promises() -> None:
+def test_the_hypergeometric_interval_has_its_nominal_coverage() -> None:
     rng = np.random.default_rng(3)
     for truth in (2, 30, 100):
         hits = rng.hypergeometric(truth, 200 - truth, 40, size=1000)
         intervals = {int(count): hypergeometric(int(count), 40, 200) for count in np.unique(hits)}
         covered = sum(
-            one is not None and one.low <= truth / 200 <= one.high for one in map(intervals.get, hits.tolist())
+            interval is not None and interval.low <= truth / 200 <= interval.high
+            for interval in map(intervals.get, hits.tolist())
         )
         assert covered >= 950 - 3 * (1000 * 0.05 * 0.95) ** 0.5
 
 
-def test_the_first_pass_yields_of_minitab_s_label_example() -> None:
+def test_first_pass_yield_equals_minitabs_label_example() -> None:
     # Minitab, "What are throughput yield and rolled throughput yield": 1000 labels are printed, laminated and cut
     steps = [first_pass_yield(950, 1000), first_pass_yield(800, 950), first_pass_yield(700, 800)]
     assert steps == pytest.approx([0.95, 0.84, 0.88], abs=0.00501)  # as rounded there
     assert rolled_throughput_yield([step or 0.0 for step in steps]) == pytest.approx(0.70)
 
 
-def test_the_dpmo_of_a_published_example() -> None:
+def test_dpmo_equals_a_published_example() -> None:
     # My Six Sigma Trainer's glossary: 1000 widgets with 10 characteristics each, 50 errors
     assert dpmo(50, 1000, 10) == 5000
     assert per_million(3, 2000) == 1500
 
 
-def test_dpmo_counts_caught_and_escaped_defects_and_no_false_alarms() -> None:
+def test_dpmo_counts_caught_and_escaped_defects_but_no_false_alarms() -> None:
     # 1000 frames; 50 flagged, all reviewed, 40 of them defects; 100 passed ones drawn at random, 2 of them defects
     counts = InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2)
     assert estimated_dpmo(counts) == pytest.approx(1_000_000 * (40 + 950 * 0.02) / 1000)
@@ -95,7 +96,7 @@ def test_dpmo_counts_caught_and_escaped_defects_and_no_false_alarms() -> None:
     assert estimated_dpmo(InspectionCounts(1000, 0)) == 0
 
 
-def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
+def test_false_reject_and_escape_rates_equal_those_worked_out_by_hand() -> None:
     counts = InspectionCounts(1000, 50, 40, 10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2)
     rejects, escapes = false_reject_rate(counts), escape_rate(counts)
     assert rejects is not None
@@ -107,21 +108,21 @@ def test_false_rejects_and_escapes_as_worked_out_by_hand() -> None:
     assert escapes.high > 0.6  # a sample of 100 of 950 is small
 
 
-def test_escapes_are_unknown_until_a_passed_frame_drawn_at_random_is_reviewed() -> None:
+def test_escapes_are_unknown_until_a_randomly_sampled_passed_frame_is_reviewed() -> None:
     borderline = InspectionCounts(
         1000, 50, caught=40, false_alarms=10, confirmed=30, escaped=12
     )  # selected, not drawn at random
-    found = compute_kpis(borderline)
-    assert (found.escape_rate, found.escape_ppm) == (None, None)
+    kpis = compute_kpis(borderline)
+    assert (kpis.escape_rate, kpis.escape_ppm) == (None, None)
     assert escape_estimate_basis(borderline) == (
         "No passed frame that was drawn at random has been reviewed, so escapes can't be estimated; "
         "12 escapes are known."
     )
-    assert found.false_reject_rate is not None
-    assert (found.first_pass_yield, found.flagged_ppm) == (0.95, 50_000)
+    assert kpis.false_reject_rate is not None
+    assert (kpis.first_pass_yield, kpis.flagged_ppm) == (0.95, 50_000)
 
 
-def test_escapes_rest_on_the_sample_alone_and_are_never_fewer_than_those_known() -> None:
+def test_escapes_are_estimated_from_the_random_sample_and_never_below_the_known_count() -> None:
     sample = InspectionCounts(
         1000, 50, caught=40, false_alarms=10, confirmed=98, escaped=2, sampled_good=98, sampled_defects=2
     )
@@ -141,7 +142,7 @@ def test_escapes_rest_on_the_sample_alone_and_are_never_fewer_than_those_known()
     assert none_drawn.value == 30 / 950
 
 
-def test_borderline_reviews_would_have_called_a_good_line_bad_and_the_sample_does_not() -> None:
+def test_borderline_reviews_do_not_bias_the_escape_estimate() -> None:
     # 20,000 passed frames with 100 escapes, most of them near the threshold, where every frame is reviewed
     rng = np.random.default_rng(8)
     covered = 0
@@ -150,34 +151,34 @@ def test_borderline_reviews_would_have_called_a_good_line_bad_and_the_sample_doe
         defects[rng.choice(1_000, 80, replace=False)] = True  # the first thousand are borderline
         defects[1_000 + rng.choice(19_000, 20, replace=False)] = True
         drawn = rng.choice(20_000, 400, replace=False)
-        looked_at = np.union1d(np.arange(1_000), drawn)
+        reviewed = np.union1d(np.arange(1_000), drawn)
         counts = InspectionCounts(
             20_100,
             100,
             caught=100,
-            confirmed=int((~defects[looked_at]).sum()),
-            escaped=int(defects[looked_at].sum()),
+            confirmed=int((~defects[reviewed]).sum()),
+            escaped=int(defects[reviewed].sum()),
             sampled_good=int((~defects[drawn]).sum()),
             sampled_defects=int(defects[drawn].sum()),
         )
-        found = escaped_share(counts)
-        assert found is not None
-        assert counts.escaped / len(looked_at) > 0.05  # a rate over all reviews would be ten times the truth
-        covered += found.low <= 100 / 20_000 <= found.high
+        kpis = escaped_share(counts)
+        assert kpis is not None
+        assert counts.escaped / len(reviewed) > 0.05  # a rate over all reviews would be ten times the truth
+        covered += kpis.low <= 100 / 20_000 <= kpis.high
     assert covered >= 190
 
 
-def test_where_every_passed_frame_was_reviewed_there_is_nothing_to_estimate() -> None:
+def test_the_escape_rate_is_exact_when_every_passed_frame_was_reviewed() -> None:
     counts = InspectionCounts(100, 5, caught=5, confirmed=94, escaped=1)
-    found = escaped_share(counts)
-    assert found is not None
-    assert found.low == found.value == found.high == 1 / 95
+    kpis = escaped_share(counts)
+    assert kpis is not None
+    assert kpis.low == kpis.value == kpis.high == 1 / 95
     assert escape_estimate_basis(counts) == "Every passed frame was reviewed; 1 escape is known."
 
 
-def test_of_nothing_nothing_is_said() -> None:
-    found = compute_kpis(InspectionCounts(0, 0))
-    assert (found.first_pass_yield, found.flagged_ppm, found.dpmo, found.false_reject_rate) == (None, None, None, None)
+def test_kpis_of_no_frames_are_none() -> None:
+    kpis = compute_kpis(InspectionCounts(0, 0))
+    assert (kpis.first_pass_yield, kpis.flagged_ppm, kpis.dpmo, kpis.false_reject_rate) == (None, None, None, None)
 
 
 def test_a_pareto_has_the_most_frequent_defect_first_and_adds_up() -> None:
@@ -187,20 +188,20 @@ def test_a_pareto_has_the_most_frequent_defect_first_and_adds_up() -> None:
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 500))
-def test_every_interval_holds_its_estimate(
-    caught: int, false_alarms: int, confirmed: int, escaped: int, unseen: int
+def test_every_interval_contains_its_estimate(
+    caught: int, false_alarms: int, confirmed: int, escaped: int, unreviewed: int
 ) -> None:
-    flagged = caught + false_alarms + unseen % 7
-    drawn = (confirmed - unseen % (confirmed + 1), escaped - unseen % (escaped + 1))
+    flagged = caught + false_alarms + unreviewed % 7
+    drawn = (confirmed - unreviewed % (confirmed + 1), escaped - unreviewed % (escaped + 1))
     counts = InspectionCounts(
-        flagged + confirmed + escaped + unseen, flagged, caught, false_alarms, confirmed, escaped, *drawn
+        flagged + confirmed + escaped + unreviewed, flagged, caught, false_alarms, confirmed, escaped, *drawn
     )
-    found = compute_kpis(counts)
-    for one in (found.false_alarm_share, found.false_reject_rate, found.escape_rate):
-        assert one is None or 0 <= one.low <= one.value + 1e-12 <= one.high + 2e-12 <= 1 + 3e-12
+    kpis = compute_kpis(counts)
+    for interval in (kpis.false_alarm_share, kpis.false_reject_rate, kpis.escape_rate):
+        assert interval is None or 0 <= interval.low <= interval.value + 1e-12 <= interval.high + 2e-12 <= 1 + 3e-12
 
 
-def test_looking_at_more_narrows_the_interval() -> None:
+def test_more_reviews_narrow_the_interval() -> None:
     few = escape_rate(
         InspectionCounts(
             10_000, 100, caught=50, false_alarms=50, confirmed=99, escaped=1, sampled_good=99, sampled_defects=1

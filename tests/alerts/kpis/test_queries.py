@@ -18,48 +18,50 @@ from storage.line.verdicts import Verdict
 from storage.review import reviews
 from storage.review.labels import Label
 from storage.review.reviews import LabelSubmission
-from tests.storage.examples import a_station, a_verdict, an_active_set
+from tests.storage.examples import add_active_set, add_station, make_verdict
 
 PLANT = parse_plant_calendar("Europe/Berlin", "early=06:00,late=14:00,night=22:00")
 MORNING = datetime(2026, 1, 15, 7, 0, tzinfo=UTC)  # 08:00 in Berlin, in the early shift
 HOUR = timedelta(hours=1)
 
 
-def say(database: Database, of: Verdict, word: Label, *tags: str) -> None:
+def submit_label(database: Database, verdict: Verdict, label: Label, *tags: str) -> None:
     with database.begin() as session:
-        reviews.submit(session, LabelSubmission(uuid4(), of.frame_id, word, tags), "ada", of.captured_at + HOUR)
+        reviews.submit(
+            session, LabelSubmission(uuid4(), verdict.frame_id, label, tags), "ada", verdict.captured_at + HOUR
+        )
 
 
 @pytest.fixture
-def filled(database: Database) -> Database:
+def seeded(database: Database) -> Database:
     """Ten frames at s1 in the early shift, three of them flagged; two at s2 in the late one; one without reference."""
     with database.begin() as session:
-        first, second = (an_active_set(session, a_station(session, name)) for name in ("s1", "s2"))
+        first, second = (add_active_set(session, add_station(session, name)) for name in ("s1", "s2"))
         early = [
-            a_verdict(first, at=MORNING + number * timedelta(minutes=1), decision="flag" if number < 3 else "pass")
+            make_verdict(first, at=MORNING + number * timedelta(minutes=1), decision="flag" if number < 3 else "pass")
             for number in range(10)
         ]
-        late = [a_verdict(second, at=MORNING + 8 * HOUR + number * timedelta(minutes=1)) for number in range(2)]
-        verdicts.record(session, [*early, *late, a_verdict(first, at=MORNING, decision="no_reference")])
+        late = [make_verdict(second, at=MORNING + 8 * HOUR + number * timedelta(minutes=1)) for number in range(2)]
+        verdicts.record(session, [*early, *late, make_verdict(first, at=MORNING, decision="no_reference")])
         alerts.open_episode(session, first.station_id, "k_of_n", "warning", "<b>6</b> of 10", {}, MORNING + HOUR)
-    say(database, early[0], "defect", "scratch")
-    say(database, early[1], "defect", "scratch", "dent")
-    say(database, early[2], "false_alarm")
-    say(database, early[3], "defect")
-    say(database, early[4], "false_alarm")
-    say(database, early[5], "unsure")
+    submit_label(database, early[0], "defect", "scratch")
+    submit_label(database, early[1], "defect", "scratch", "dent")
+    submit_label(database, early[2], "false_alarm")
+    submit_label(database, early[3], "defect")
+    submit_label(database, early[4], "false_alarm")
+    submit_label(database, early[5], "unsure")
     return database
 
 
-def test_what_people_said_is_counted_where_it_belongs(filled: Database) -> None:
-    with filled.read() as session:
-        found = counts_by_station(session, MORNING, MORNING + HOUR)
-    assert list(found.values()) == [InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1)]
+def test_labels_are_counted_by_decision_and_kind(seeded: Database) -> None:
+    with seeded.read() as session:
+        counts = counts_by_station(session, MORNING, MORNING + HOUR)
+    assert list(counts.values()) == [InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1)]
 
 
-def test_many_periods_are_counted_as_each_is(filled: Database) -> None:
+def test_counts_of_many_periods_equal_those_of_each(seeded: Database) -> None:
     until = MORNING + 24 * HOUR
-    with filled.read() as session:
+    with seeded.read() as session:
         periods = [
             *PLANT.shifts_between(MORNING, until),
             CalendarPeriod("all", MORNING, until),
@@ -70,32 +72,32 @@ def test_many_periods_are_counted_as_each_is(filled: Database) -> None:
         ]
 
 
-def test_escapes_are_told_by_the_frames_drawn_at_random_alone(database: Database) -> None:
+def test_only_randomly_sampled_frames_estimate_escapes(database: Database) -> None:
     with database.begin() as session:
-        of = an_active_set(session, a_station(session, "s1"))
-        near = [a_verdict(of, at=MORNING, score=0.49) for _ in range(5)]
+        verdict = add_active_set(session, add_station(session, "s1"))
+        near = [make_verdict(verdict, at=MORNING, score=0.49) for _ in range(5)]
         verdicts.record(session, near)
         stations.edit(session, "s1", StationSettings(sample_one_in=1))
-        drawn = [a_verdict(of, at=MORNING, score=0.1) for _ in range(3)]
+        drawn = [make_verdict(verdict, at=MORNING, score=0.1) for _ in range(3)]
         verdicts.record(session, drawn)
     for frame in near:
-        say(database, frame, "defect")
+        submit_label(database, frame, "defect")
     with database.read() as session:
-        (found,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
-    assert escaped_share(found) is None
+        (counts,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    assert escaped_share(counts) is None
     for frame in drawn:
-        say(database, frame, "false_alarm")
+        submit_label(database, frame, "false_alarm")
     with database.read() as session:
-        (found,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
-    assert found == InspectionCounts(8, 0, confirmed=3, escaped=5, sampled_good=3)
+        (counts,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    assert counts == InspectionCounts(8, 0, confirmed=3, escaped=5, sampled_good=3)
 
 
-def test_figures_come_by_station_by_shift_and_by_day(filled: Database) -> None:
-    with filled.read() as session:
-        known, until = stations.list_all(session), MORNING + 24 * HOUR
-        by_station = kpi_rows(session, known, MORNING, until, "station", PLANT)
-        by_shift = kpi_rows(session, known, MORNING, until, "shift", PLANT)
-        by_day = kpi_rows(session, known[:1], MORNING, until, "day", PLANT)
+def test_kpis_are_grouped_by_station_shift_and_day(seeded: Database) -> None:
+    with seeded.read() as session:
+        all_stations, until = stations.list_all(session), MORNING + 24 * HOUR
+        by_station = kpi_rows(session, all_stations, MORNING, until, "station", PLANT)
+        by_shift = kpi_rows(session, all_stations, MORNING, until, "shift", PLANT)
+        by_day = kpi_rows(session, all_stations[:1], MORNING, until, "day", PLANT)
     assert [(row.group, row.kpis.counts.frames) for row in by_station] == [("s1", 10), ("s2", 2)]
     assert [(row.group, row.kpis.first_pass_yield) for row in by_shift] == [
         ("2026-01-15 early", 0.7),
@@ -104,39 +106,39 @@ def test_figures_come_by_station_by_shift_and_by_day(filled: Database) -> None:
     assert [(row.group, row.station, row.kpis.counts.frames) for row in by_day] == [("2026-01-15", "s1", 10)]
 
 
-class Page(HTMLParser):
+class ParsedReport(HTMLParser):
     """The text that a page shows, and every URL that it would request."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.words: list[str] = []
-        self.asked_for: list[str] = []
-        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.requested_urls: list[str] = []
+        self.open_tags: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag != "meta":
-            self.open.append(tag)
-        self.asked_for += [value or "" for name, value in attrs if name in {"src", "href"}]
+            self.open_tags.append(tag)
+        self.requested_urls += [value or "" for name, value in attrs if name in {"src", "href"}]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Do nothing: such a tag has no end tag."""
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        assert self.open_tags.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        self.texts.append(data)
 
 
-def test_the_shift_report_stands_alone_and_tells_the_shift(filled: Database) -> None:
-    with filled.read() as session:
-        known = stations.list_all(session)
-        text = render_shift_report(build_shift_report(session, known, MORNING, PLANT, 1, MORNING + 2 * HOUR))
-    page = Page(text)
-    shown = " ".join(page.words)
-    assert page.open == []
-    assert page.asked_for == []
+def test_the_shift_report_loads_no_other_resource_and_shows_the_shift(seeded: Database) -> None:
+    with seeded.read() as session:
+        all_stations = stations.list_all(session)
+        text = render_shift_report(build_shift_report(session, all_stations, MORNING, PLANT, 1, MORNING + 2 * HOUR))
+    page = ParsedReport(text)
+    shown = " ".join(page.texts)
+    assert page.open_tags == []
+    assert page.requested_urls == []
     assert "<script" not in text
     assert "Shift 2026-01-15 early" in shown
     assert "2026-01-15 06:00 to 2026-01-15 14:00 (Europe/Berlin). It is not over yet." in shown
@@ -146,10 +148,12 @@ def test_the_shift_report_stands_alone_and_tells_the_shift(filled: Database) -> 
     assert "Nothing was scored." in shown  # at s2, in this shift
 
 
-def test_a_shift_without_frames_says_so(database: Database) -> None:
+def test_a_shift_without_frames_is_reported_as_such(database: Database) -> None:
     with database.read() as session:
         shown = " ".join(
-            Page(render_shift_report(build_shift_report(session, [], MORNING, PLANT, 1, MORNING + 24 * HOUR))).words
+            ParsedReport(
+                render_shift_report(build_shift_report(session, [], MORNING, PLANT, 1, MORNING + 24 * HOUR))
+            ).texts
         )
     assert "No frame was inspected in this shift." in shown
     assert "No alert was open in this shift." in shown

@@ -14,23 +14,23 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_a_shift_is_named_by_the_day_on_which_it_begins() -> None:
+def test_a_shift_is_named_by_the_day_on_which_it_starts() -> None:
     shift = BERLIN.shift_at(utc("2026-01-15T01:30"))  # 02:30 in Berlin
     assert shift.name == "2026-01-14 night"
     assert (shift.since, shift.until) == (utc("2026-01-14T21:00"), utc("2026-01-15T05:00"))
 
 
-def test_the_moment_at_which_one_shift_ends_belongs_to_the_next() -> None:
+def test_the_end_of_a_shift_belongs_to_the_next_one() -> None:
     assert BERLIN.shift_at(utc("2026-01-15T13:00")).name == "2026-01-15 late"
     assert BERLIN.shift_at(utc("2026-01-15T12:59")).name == "2026-01-15 early"
 
 
-def test_the_night_on_which_the_clocks_go_back_has_nine_hours() -> None:
+def test_the_night_shift_has_nine_hours_when_daylight_saving_time_ends() -> None:
     night = BERLIN.shift_at(utc("2026-10-25T00:30"))
     assert night.until - night.since == timedelta(hours=9)
 
 
-def test_shifts_cover_a_time_without_gap_or_overlap() -> None:
+def test_shifts_cover_a_time_range_without_gap_or_overlap() -> None:
     since, until = utc("2026-03-27T10:17"), utc("2026-03-31T03:03")  # over the change to summer time
     for periods in (BERLIN.shifts_between(since, until), BERLIN.days_between(since, until)):
         assert (periods[0].since, periods[-1].until) == (since, until)
@@ -38,12 +38,12 @@ def test_shifts_cover_a_time_without_gap_or_overlap() -> None:
     assert [day.name for day in BERLIN.days_between(since, until)] == [f"2026-03-{day}" for day in range(27, 32)]
 
 
-def test_one_shift_may_last_all_day() -> None:
+def test_one_shift_may_last_a_whole_day() -> None:
     assert parse_plant_calendar("UTC", "day=00:00").shift_at(utc("2026-01-15T23:59")).name == "2026-01-15 day"
 
 
 @pytest.mark.parametrize(
-    ("zone", "shifts", "says"),
+    ("zone", "shifts", "named"),
     [
         ("Atlantis/Capital", "day=06:00", "Atlantis/Capital"),
         ("UTC", "day", "NAME=HH:MM"),
@@ -52,6 +52,6 @@ def test_one_shift_may_last_all_day() -> None:
         ("UTC", "a=06:00,a=14:00", "a=14:00"),
     ],
 )
-def test_a_wrong_calendar_is_an_error_that_names_it(zone: str, shifts: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_calendar_is_refused_by_name(zone: str, shifts: str, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
         parse_plant_calendar(zone, shifts)

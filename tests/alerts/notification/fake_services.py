@@ -15,7 +15,7 @@ class Webhook(ThreadingHTTPServer):
     status = 200
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Posted)
+        super().__init__(("127.0.0.1", 0), _WebhookHandler)
         self.received: list[dict[str, Any]] = []
         self.paths: list[str] = []
 
@@ -24,7 +24,7 @@ class Webhook(ThreadingHTTPServer):
         return int(self.server_address[1])
 
 
-class _Posted(BaseHTTPRequestHandler):
+class _WebhookHandler(BaseHTTPRequestHandler):
     server: Webhook
 
     def do_POST(self) -> None:
@@ -46,33 +46,33 @@ class MailServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Letter)
-        self.letters: list[str] = []
+        super().__init__(("127.0.0.1", 0), _SmtpHandler)
+        self.messages: list[str] = []
 
     @property
     def port(self) -> int:
         return int(self.server_address[1])
 
 
-class _Letter(socketserver.StreamRequestHandler):
+class _SmtpHandler(socketserver.StreamRequestHandler):
     server: MailServer
 
     def handle(self) -> None:
-        self._say("220 here")
+        self._reply("220 here")
         while line := self.rfile.readline():
-            word = line.decode().strip().upper()
-            if word.startswith("DATA"):
-                self._say("354 go on")
+            command = line.decode().strip().upper()
+            if command.startswith("DATA"):
+                self._reply("354 go on")
                 lines: list[str] = []
                 while (text := self.rfile.readline().decode()).rstrip("\r\n") != ".":
                     lines.append(text)
-                self.server.letters.append("".join(lines))
-            elif word.startswith("QUIT"):
-                self._say("221 bye")
+                self.server.messages.append("".join(lines))
+            elif command.startswith("QUIT"):
+                self._reply("221 bye")
                 return
-            self._say("250 fine")
+            self._reply("250 fine")
 
-    def _say(self, text: str) -> None:
+    def _reply(self, text: str) -> None:
         self.wfile.write(f"{text}\r\n".encode())
 
 

@@ -25,10 +25,10 @@ from alerts.notification.dispatcher import (
 from storage.alerts import alerts, channels, notifications
 from storage.alerts.notifications import Notification
 from storage.database.engine import Database
-from tests.alerts.examples import an_alert
-from tests.alerts.monitor.test_monitor import Clock
+from testing.clock import ManualClock
+from tests.alerts.examples import make_alert
 from tests.alerts.notification.fake_services import MailServer, Webhook, running
-from tests.storage.examples import NOON, a_station
+from tests.storage.examples import NOON, add_station
 
 SECRET = "s3cr3t-token"
 
@@ -40,82 +40,92 @@ def webhook() -> Iterator[Webhook]:
         yield server
 
 
-def outbox(database: Database, url: str) -> None:
+def enqueue_notification(database: Database, url: str) -> None:
     """Open an alert at a station, to be sent on one channel."""
     with database.begin() as session:
         channels.add(session, "hook", url, "info", NOON)
-        station = a_station(session, "s1")
+        station = add_station(session, "s1")
         opened = alerts.open_episode(session, station.id, "k_of_n", "warning", "6 of 10 were flagged.", {}, NOON)
         assert opened is not None
         notifications.enqueue(session, opened, "opened", NOON)
 
 
-def kept(database: Database) -> Notification:
+def stored_notification(database: Database) -> Notification:
     with database.read() as session:
-        (one,) = notifications.recent(session)
-        return one
+        (notification,) = notifications.recent(session)
+        return notification
 
 
-def test_a_webhook_gets_the_alert_once(database: Database, webhook: Webhook) -> None:
-    outbox(database, f"json://127.0.0.1:{webhook.port}/line")
-    courier = NotificationDispatcher(database, Clock())
-    assert courier.deliver() == DeliveryResult(sent=1)
-    assert courier.deliver() == DeliveryResult()
+def test_a_webhook_receives_the_alert_once(database: Database, webhook: Webhook) -> None:
+    enqueue_notification(database, f"json://127.0.0.1:{webhook.port}/line")
+    dispatcher = NotificationDispatcher(database, ManualClock(NOON))
+    assert dispatcher.deliver() == DeliveryResult(sent=1)
+    assert dispatcher.deliver() == DeliveryResult()
     (received,) = webhook.received
     assert received["title"] == "Andon, s1: warning"
     assert received["message"].startswith("6 of 10 were flagged.\nOpened 2026-03-14 12:00:00 UTC.")
-    assert (kept(database).tries, kept(database).done_at, kept(database).error) == (1, NOON, None)
+    assert (
+        stored_notification(database).tries,
+        stored_notification(database).done_at,
+        stored_notification(database).error,
+    ) == (1, NOON, None)
 
 
-def test_a_mail_server_gets_the_alert() -> None:
+def test_a_mail_server_receives_the_alert() -> None:
     server = MailServer()
     with running(server):
         url = f"mailto://127.0.0.1:{server.port}?from=andon@plant.example&to=quality@plant.example&mode=insecure"
-        send(url, *format_message(replace(an_alert(), message="6 of 10 were flagged."), "opened", "s1"))
-    (letter,) = map(email.message_from_string, server.letters)
-    assert letter["Subject"] == "Andon, s1: warning"
-    assert "quality@plant.example" in letter["To"]
-    bodies = [part.get_payload(decode=True) for part in letter.walk() if not part.is_multipart()]
+        send(url, *format_message(replace(make_alert(), message="6 of 10 were flagged."), "opened", "s1"))
+    (message,) = map(email.message_from_string, server.messages)
+    assert message["Subject"] == "Andon, s1: warning"
+    assert "quality@plant.example" in message["To"]
+    bodies = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
     assert any(isinstance(body, bytes) and b"6 of 10 were flagged." in body for body in bodies)
 
 
-def test_what_is_not_taken_is_tried_again_later_and_later_until_it_is(database: Database, webhook: Webhook) -> None:
-    outbox(database, f"json://127.0.0.1:{webhook.port}")
-    clock = Clock()
-    courier = NotificationDispatcher(database, clock)
+def test_a_failed_delivery_is_retried_with_growing_delays_until_it_succeeds(
+    database: Database, webhook: Webhook
+) -> None:
+    enqueue_notification(database, f"json://127.0.0.1:{webhook.port}")
+    clock = ManualClock(NOON)
+    dispatcher = NotificationDispatcher(database, clock)
     webhook.status = 503
-    assert courier.deliver() == DeliveryResult(failed=1)
-    assert courier.deliver() == DeliveryResult()
-    assert kept(database).next_at == NOON + FIRST_RETRY
+    assert dispatcher.deliver() == DeliveryResult(failed=1)
+    assert dispatcher.deliver() == DeliveryResult()
+    assert stored_notification(database).next_at == NOON + FIRST_RETRY
     clock.now = NOON + FIRST_RETRY
-    assert courier.deliver() == DeliveryResult(failed=1)
-    assert kept(database).next_at == clock.now + 2 * FIRST_RETRY
-    assert "503" in (kept(database).error or "")
+    assert dispatcher.deliver() == DeliveryResult(failed=1)
+    assert stored_notification(database).next_at == clock.now + 2 * FIRST_RETRY
+    assert "503" in (stored_notification(database).error or "")
     webhook.status = 200
     clock.now += 2 * FIRST_RETRY
-    assert courier.deliver() == DeliveryResult(sent=1)
-    assert kept(database).tries == 3
+    assert dispatcher.deliver() == DeliveryResult(sent=1)
+    assert stored_notification(database).tries == 3
 
 
-def test_after_the_last_try_it_is_given_up_with_its_error_kept(database: Database) -> None:
-    outbox(database, "json://nowhere")
-    clock = Clock()
+def test_a_notification_is_given_up_after_its_last_attempt_and_keeps_the_error(database: Database) -> None:
+    enqueue_notification(database, "json://nowhere")
+    clock = ManualClock(NOON)
 
     def refuse(url: str, title: str, body: str) -> None:
         raise NotificationFailed("nobody listens")
 
-    courier = NotificationDispatcher(database, clock, refuse)
+    dispatcher = NotificationDispatcher(database, clock, refuse)
     for _ in range(MAX_ATTEMPTS):
-        assert courier.deliver() == DeliveryResult(failed=1)
+        assert dispatcher.deliver() == DeliveryResult(failed=1)
         clock.now += LAST_RETRY
-    assert courier.deliver() == DeliveryResult()
-    assert (kept(database).next_at, kept(database).done_at, kept(database).error) == (None, None, "nobody listens")
+    assert dispatcher.deliver() == DeliveryResult()
+    assert (
+        stored_notification(database).next_at,
+        stored_notification(database).done_at,
+        stored_notification(database).error,
+    ) == (None, None, "nobody listens")
 
 
-def test_a_courier_that_dies_while_sending_is_followed_by_another_try(database: Database) -> None:
-    outbox(database, "json://nowhere")
-    clock = Clock()
-    told: list[str] = []
+def test_a_notification_is_retried_after_its_dispatcher_died_while_sending(database: Database) -> None:
+    enqueue_notification(database, "json://nowhere")
+    clock = ManualClock(NOON)
+    sent_titles: list[str] = []
 
     class Killed(BaseException):
         pass
@@ -125,11 +135,11 @@ def test_a_courier_that_dies_while_sending_is_followed_by_another_try(database: 
 
     with pytest.raises(Killed):
         NotificationDispatcher(database, clock, die).deliver()
-    second = NotificationDispatcher(database, clock, lambda url, title, body: told.append(title))
+    second = NotificationDispatcher(database, clock, lambda url, title, body: sent_titles.append(title))
     assert second.deliver() == DeliveryResult()  # the first one may still be sending
     clock.now += timedelta(minutes=2)
     assert second.deliver() == DeliveryResult(sent=1)
-    assert told == ["Andon, s1: warning"]
+    assert sent_titles == ["Andon, s1: warning"]
 
 
 def test_no_secret_reaches_an_error_or_a_log(
@@ -137,12 +147,12 @@ def test_no_secret_reaches_an_error_or_a_log(
 ) -> None:
     webhook.status = 500
     url = f"json://ada:{SECRET}@127.0.0.1:{webhook.port}/{SECRET}/path?+X-Key={SECRET}"
-    outbox(database, url)
+    enqueue_notification(database, url)
     with structlog.testing.capture_logs() as lines, caplog.at_level(logging.DEBUG, logger="apprise"):
-        NotificationDispatcher(database, Clock()).deliver()
+        NotificationDispatcher(database, ManualClock(NOON)).deliver()
     assert len(webhook.paths) == 1
-    assert kept(database).error
-    assert SECRET not in f"{kept(database).error} {lines} {caplog.text}"
+    assert stored_notification(database).error
+    assert SECRET not in f"{stored_notification(database).error} {lines} {caplog.text}"
 
 
 @pytest.mark.parametrize(
@@ -156,19 +166,19 @@ def test_no_secret_reaches_an_error_or_a_log(
         ("mailtos://ada:pass%20word@gmail.example", ["pass%20word", "pass word"]),
     ],
 )
-def test_every_part_of_an_address_that_may_be_secret_is_masked(url: str, secrets: list[str]) -> None:
-    said = mask_secrets(f"could not send to {url}: {' '.join(secrets)} refused", url)
-    assert "could not send to" in said
-    assert all(secret not in said for secret in secrets)
+def test_every_secret_part_of_a_url_is_masked(url: str, secrets: list[str]) -> None:
+    masked = mask_secrets(f"could not send to {url}: {' '.join(secrets)} refused", url)
+    assert "could not send to" in masked
+    assert all(secret not in masked for secret in secrets)
 
 
-def test_the_error_for_a_wrong_address_does_not_repeat_it() -> None:
-    with pytest.raises(NotificationFailed) as refused:
+def test_the_error_for_an_invalid_url_does_not_contain_it() -> None:
+    with pytest.raises(NotificationFailed) as caught:
         send(f"nosuchservice://{SECRET}", "title", "body")
-    assert SECRET not in str(refused.value)
+    assert SECRET not in str(caught.value)
 
 
-def test_the_test_message_says_that_it_is_one(database: Database, webhook: Webhook) -> None:
+def test_a_test_message_is_marked_as_a_test(database: Database, webhook: Webhook) -> None:
     with database.begin() as session:
         channel = channels.add(session, "hook", f"json://127.0.0.1:{webhook.port}", "info", NOON)
     send_test(channel, "ada", NOON)
@@ -177,8 +187,10 @@ def test_the_test_message_says_that_it_is_one(database: Database, webhook: Webho
     assert "ada tests the channel hook" in received["message"]
 
 
-def test_a_message_says_who_saw_to_it_and_how_it_ended() -> None:
-    alert = replace(an_alert(), message="No frame for 61 s.", acknowledged_at=NOON, acknowledged_by="ada", note="cable")
+def test_a_message_names_who_acknowledged_the_alert_and_how_it_was_resolved() -> None:
+    alert = replace(
+        make_alert(), message="No frame for 61 s.", acknowledged_at=NOON, acknowledged_by="ada", note="cable"
+    )
     title, body = format_message(replace(alert, resolved_at=NOON), "resolved", None)
     assert title == "Andon, the line: resolved"
     assert "by ada" in body
@@ -186,5 +198,5 @@ def test_a_message_says_who_saw_to_it_and_how_it_ended() -> None:
     assert "Note: cable" in body
 
 
-def test_pauses_double_and_end_at_half_an_hour() -> None:
+def test_retry_delays_double_up_to_half_an_hour() -> None:
     assert [retry_delay(tries).total_seconds() for tries in (1, 2, 3, 9, 11)] == [10, 20, 40, 1800, 1800]

@@ -24,231 +24,251 @@ from alerts.rules.silent_camera import SilentCamera
 from alerts.rules.western_electric import WesternElectric
 from alerts.views import ALERT_HORIZON, DiskUsage, LineSample, LineView, StationView
 from storage.alerts.rule_inputs import DeadLetterEvent
-from tests.alerts.examples import SECOND, frames, line, scores, seen, station
+from tests.alerts.examples import SECOND, good_verdict_events, line_view, station_view, verdict_event, verdict_events
 from tests.storage.examples import NOON
 
 STATION_RULES = [rule for rule in registry.RULES if rule.scope == "station"]
 LINE_RULES = [rule for rule in registry.RULES if rule.scope == "line"]
 
 
-def says(rule: Any, view: StationView | LineView) -> type[RuleOutcome]:
+def outcome_of(rule: Any, view: StationView | LineView) -> type[RuleOutcome]:
     outcome: RuleOutcome = rule.evaluate(view)
     return type(outcome)
 
 
-def test_five_flagged_in_a_row_raise_and_four_do_not() -> None:
-    assert says(Consecutive(), station(frames("..xxxx"))) is Unsure
-    assert says(Consecutive(), station(frames("..xxxxx"))) is Raised
+def test_five_consecutive_flagged_frames_raise_and_four_do_not() -> None:
+    assert outcome_of(Consecutive(), station_view(verdict_events("..xxxx"))) is Unsure
+    assert outcome_of(Consecutive(), station_view(verdict_events("..xxxxx"))) is Raised
     assert (
-        says(Consecutive(), station(frames("..xxxxx.."))) is Raised
+        outcome_of(Consecutive(), station_view(verdict_events("..xxxxx.."))) is Raised
     )  # an evaluation every few seconds must not miss it
-    assert says(Consecutive(), station(frames("..xxxxx....."), is_open=True)) is Clear
+    assert outcome_of(Consecutive(), station_view(verdict_events("..xxxxx....."), is_open=True)) is Clear
 
 
-def test_a_good_part_between_them_breaks_the_row() -> None:
-    assert says(Consecutive(), station(frames("xxxx.xxxx"))) is Unsure
+def test_a_good_part_resets_the_consecutive_count() -> None:
+    assert outcome_of(Consecutive(), station_view(verdict_events("xxxx.xxxx"))) is Unsure
 
 
-def test_k_of_n_counts_any_neighbours_and_clears_at_a_few() -> None:
+def test_k_of_n_raises_within_its_window_and_clears_at_its_lower_limit() -> None:
     rule = KOfN(k=3, n=5, clear=1)
-    assert says(rule, station(frames("x.x.."))) is Unsure
-    assert says(rule, station(frames("x.x.x"))) is Raised
-    assert says(rule, station(frames("x.x.x.."))) is Raised
-    assert says(rule, station(frames("x.x.x.."), is_open=True)) is Raised
-    assert says(rule, station(frames("x.x.x...."), is_open=True)) is Clear
-    assert says(rule, station(frames("x..x..x"))) is Unsure
+    assert outcome_of(rule, station_view(verdict_events("x.x.."))) is Unsure
+    assert outcome_of(rule, station_view(verdict_events("x.x.x"))) is Raised
+    assert outcome_of(rule, station_view(verdict_events("x.x.x.."))) is Raised
+    assert outcome_of(rule, station_view(verdict_events("x.x.x.."), is_open=True)) is Raised
+    assert outcome_of(rule, station_view(verdict_events("x.x.x...."), is_open=True)) is Clear
+    assert outcome_of(rule, station_view(verdict_events("x..x..x"))) is Unsure
 
 
-def test_what_ended_an_hour_ago_is_history() -> None:
-    rows = frames("xxxxxx")
+def test_frames_before_the_horizon_raise_nothing() -> None:
+    rows = verdict_events("xxxxxx")
     for rule in (Consecutive(), KOfN()):
-        assert says(rule, station([*rows, *frames("....", 6)], now=NOON + ALERT_HORIZON)) is Raised
+        assert outcome_of(rule, station_view([*rows, *verdict_events("....", 6)], now=NOON + ALERT_HORIZON)) is Raised
         late = rows[-1].captured_at + ALERT_HORIZON + SECOND
-        assert says(rule, station(rows, now=late)) is not Raised
+        assert outcome_of(rule, station_view(rows, now=late)) is not Raised
 
 
-def test_what_was_dealt_with_raises_no_more() -> None:
-    rows = frames("xxxxxx....")
+def test_handled_frames_raise_nothing() -> None:
+    rows = verdict_events("xxxxxx....")
     since = rows[5].captured_at
-    assert says(Consecutive(), station(rows)) is Raised
-    assert says(Consecutive(), station(rows, since=since)) is not Raised
-    assert says(KOfN(), station(rows, since=since)) is not Raised
+    assert outcome_of(Consecutive(), station_view(rows)) is Raised
+    assert outcome_of(Consecutive(), station_view(rows, since=since)) is not Raised
+    assert outcome_of(KOfN(), station_view(rows, since=since)) is not Raised
 
 
-def test_a_flagged_share_must_be_surely_above_the_limit() -> None:
+def test_the_confidence_interval_of_a_flagged_share_must_be_above_the_limit() -> None:
     rule = FlaggedShare(window_frames=100, limit=0.2, clear=0.1)
-    assert says(rule, station(frames("x" * 24))) is Unsure  # other rules cover these
-    assert says(rule, station(frames("x..." * 25))) is Unsure  # 25 %: its interval reaches from 17.5 to 34.3 %
-    assert says(rule, station(frames("x.." * 33))) is Raised  # 33 %: from 24.8 to 43.1 %
-    assert says(rule, station(frames("." * 95 + "xxxxx"))) is Clear
-    assert says(rule, station(frames("." * 40))) is Unsure  # less than half a window
+    assert outcome_of(rule, station_view(verdict_events("x" * 24))) is Unsure  # other rules cover these
+    assert (
+        outcome_of(rule, station_view(verdict_events("x..." * 25))) is Unsure
+    )  # 25 %: its interval reaches from 17.5 to 34.3 %
+    assert outcome_of(rule, station_view(verdict_events("x.." * 33))) is Raised  # 33 %: from 24.8 to 43.1 %
+    assert outcome_of(rule, station_view(verdict_events("." * 95 + "xxxxx"))) is Clear
+    assert outcome_of(rule, station_view(verdict_events("." * 40))) is Unsure  # less than half a window
 
 
-def test_a_factor_of_one_and_a_half_on_the_scores_of_good_parts_is_a_drift() -> None:
-    before = scores(300)
-    assert says(ScoreDrift(), station([*before, *scores(100, 0, 2, 300)], in_control=before)) is Clear
-    outcome = ScoreDrift().evaluate(station([*before, *scores(30, 2, 2, 300)], in_control=before))
+def test_scores_of_good_parts_that_rise_by_half_are_a_drift() -> None:
+    before = good_verdict_events(300)
+    assert (
+        outcome_of(ScoreDrift(), station_view([*before, *good_verdict_events(100, 0, 2, 300)], in_control=before))
+        is Clear
+    )
+    outcome = ScoreDrift().evaluate(station_view([*before, *good_verdict_events(30, 2, 2, 300)], in_control=before))
     assert isinstance(outcome, Raised)
     assert outcome.evidence["charts"] == ["CUSUM", "EWMA"]
     assert outcome.evidence["factor"] == pytest.approx(1.49, abs=0.1)  # e^(2 · 0.2)
     assert "rising" in outcome.message
 
 
-def test_scores_that_fall_drift_too() -> None:
-    before = scores(300)
-    outcome = ScoreDrift().evaluate(station([*before, *scores(30, -2, 2, 300)], in_control=before))
+def test_falling_scores_are_a_drift() -> None:
+    before = good_verdict_events(300)
+    outcome = ScoreDrift().evaluate(station_view([*before, *good_verdict_events(30, -2, 2, 300)], in_control=before))
     assert isinstance(outcome, Raised)
     assert "falling" in outcome.message
 
 
-def test_a_drift_is_over_when_the_average_is_back_well_within_its_limits() -> None:
-    before, faded = scores(300), scores(30, 2, 2, 300)
-    new_lamp = scores(40, 0, 3, 330)
+def test_a_drift_clears_when_the_average_is_well_within_its_limits() -> None:
+    before, faded = good_verdict_events(300), good_verdict_events(30, 2, 2, 300)
+    new_lamp = good_verdict_events(40, 0, 3, 330)
     rows = [*before, *faded, *new_lamp]
-    assert says(ScoreDrift(), station(rows[:340], in_control=before, is_open=True)) is Raised
-    assert says(ScoreDrift(), station(rows, in_control=before, is_open=True)) is Clear
+    assert outcome_of(ScoreDrift(), station_view(rows[:340], in_control=before, is_open=True)) is Raised
+    assert outcome_of(ScoreDrift(), station_view(rows, in_control=before, is_open=True)) is Clear
 
 
-def test_drift_is_not_judged_before_the_in_control_period_is_full() -> None:
-    assert says(ScoreDrift(), station(scores(299), in_control=scores(299))) is Unsure
-    assert says(WesternElectric(), station(scores(299), in_control=scores(299))) is Unsure
+def test_drift_is_not_evaluated_before_the_in_control_period_is_complete() -> None:
+    assert (
+        outcome_of(ScoreDrift(), station_view(good_verdict_events(299), in_control=good_verdict_events(299))) is Unsure
+    )
+    assert (
+        outcome_of(WesternElectric(), station_view(good_verdict_events(299), in_control=good_verdict_events(299)))
+        is Unsure
+    )
 
 
-def test_defects_and_other_models_scores_are_no_drift_of_good_parts() -> None:
-    before = scores(300)
-    defects = [seen(300 + number, flagged=True, score=9.0) for number in range(40)]
-    others = [replace(seen(300 + number, score=9.0), model_id="other") for number in range(40)]
+def test_scores_of_defects_and_of_other_models_are_no_drift() -> None:
+    before = good_verdict_events(300)
+    defects = [verdict_event(300 + number, flagged=True, score=9.0) for number in range(40)]
+    others = [replace(verdict_event(300 + number, score=9.0), model_id="other") for number in range(40)]
     for rows in (defects, others):
-        assert says(ScoreDrift(), station([*before, *rows], in_control=before)) is Unsure
+        assert outcome_of(ScoreDrift(), station_view([*before, *rows], in_control=before)) is Unsure
 
 
-def test_scores_that_never_move_have_no_limits() -> None:
-    still = [seen(number) for number in range(400)]
-    assert says(ScoreDrift(), station(still, in_control=still[:300])) is Unsure
+def test_constant_scores_have_no_control_limits() -> None:
+    constant = [verdict_event(number) for number in range(400)]
+    assert outcome_of(ScoreDrift(), station_view(constant, in_control=constant[:300])) is Unsure
 
 
-def test_western_electric_names_the_rules_that_were_broken() -> None:
-    before = scores(300)
-    quiet = [seen(300 + number, score=before[number].score or 0) for number in range(3)]
-    outcome = WesternElectric().evaluate(station([*before, *quiet, *scores(8, 1.5, 4, 303)], in_control=before))
+def test_western_electric_names_the_violated_rules() -> None:
+    before = good_verdict_events(300)
+    in_control = [verdict_event(300 + number, score=before[number].score or 0) for number in range(3)]
+    outcome = WesternElectric().evaluate(
+        station_view([*before, *in_control, *good_verdict_events(8, 1.5, 4, 303)], in_control=before)
+    )
     assert isinstance(outcome, Raised)
     assert set(outcome.evidence["rules"]) <= {"WE1", "WE2", "WE3", "WE4"}
     assert not registry.rules_by_kind()["western_electric"].on_by_default
 
 
-def test_a_camera_is_silent_when_others_were_heard_for_longer_than_it_may_be_still() -> None:
-    rows = frames("...")
-    heard = rows[-1].published_at
-    assert says(SilentCamera(), station(rows, decided_until=heard + 60 * SECOND)) is Unsure
-    assert says(SilentCamera(), station(rows, decided_until=heard + 61 * SECOND)) is Raised
-    assert says(SilentCamera(), station(rows, decided_until=heard + 59 * SECOND)) is Clear
-    assert says(SilentCamera(after_s=5), station(rows, decided_until=heard + 6 * SECOND)) is Raised
+def test_a_camera_is_silent_when_other_stations_were_scored_past_its_time_limit() -> None:
+    rows = verdict_events("...")
+    published_at = rows[-1].published_at
+    assert outcome_of(SilentCamera(), station_view(rows, decided_until=published_at + 60 * SECOND)) is Unsure
+    assert outcome_of(SilentCamera(), station_view(rows, decided_until=published_at + 61 * SECOND)) is Raised
+    assert outcome_of(SilentCamera(), station_view(rows, decided_until=published_at + 59 * SECOND)) is Clear
+    assert outcome_of(SilentCamera(after_s=5), station_view(rows, decided_until=published_at + 6 * SECOND)) is Raised
 
 
-def test_a_scorer_that_is_slow_or_away_makes_no_camera_silent() -> None:
-    rows = frames("...")
+def test_a_slow_or_stopped_scorer_makes_no_camera_silent() -> None:
+    rows = verdict_events("...")
     hours_later = rows[-1].decided_at + timedelta(hours=3)
-    slow = station(rows, now=hours_later, decided_until=rows[-1].published_at)
-    assert says(SilentCamera(), slow) is Clear
-    assert says(SilentCamera(), replace(slow, decided_until=None)) is Unsure
+    slow = station_view(rows, now=hours_later, decided_until=rows[-1].published_at)
+    assert outcome_of(SilentCamera(), slow) is Clear
+    assert outcome_of(SilentCamera(), replace(slow, decided_until=None)) is Unsure
 
 
-def test_a_camera_that_never_sent_a_frame_is_not_silent_but_new() -> None:
-    assert says(SilentCamera(), station()) is Unsure
+def test_a_camera_without_any_frame_is_new_and_not_silent() -> None:
+    assert outcome_of(SilentCamera(), station_view()) is Unsure
 
 
-def test_silence_counts_anew_once_somebody_resolved_it() -> None:
-    rows = frames("...")
+def test_silence_is_measured_from_the_last_resolution() -> None:
+    rows = verdict_events("...")
     resolved = rows[-1].published_at + 100 * SECOND
-    assert says(SilentCamera(), station(rows, since=resolved, decided_until=resolved + 30 * SECOND)) is not Raised
-    assert says(SilentCamera(), station(rows, since=resolved, decided_until=resolved + 61 * SECOND)) is Raised
+    assert (
+        outcome_of(SilentCamera(), station_view(rows, since=resolved, decided_until=resolved + 30 * SECOND))
+        is not Raised
+    )
+    assert (
+        outcome_of(SilentCamera(), station_view(rows, since=resolved, decided_until=resolved + 61 * SECOND)) is Raised
+    )
 
 
-def points(*lags: int, running: int = 1, every_s: float = 10.0) -> list[LineSample]:
+def lag_samples(*lags: int, running: int = 1, every_s: float = 10.0) -> list[LineSample]:
     return [LineSample(NOON + number * every_s * SECOND, lag, running) for number, lag in enumerate(lags)]
 
 
-def at_the_last(found: list[LineSample]) -> LineView:
-    return replace(line(found[-1].at), samples=found)
+def view_at_last(samples: list[LineSample]) -> LineView:
+    return replace(line_view(samples[-1].at), samples=samples)
 
 
-def test_lag_is_told_when_it_stays_high_and_does_not_fall() -> None:
+def test_growing_lag_raises_when_lag_stays_high_and_does_not_fall() -> None:
     rule = GrowingLag(frames=100, for_s=30)
-    assert says(rule, at_the_last(points(0, 0, 150, 150, 150))) is Unsure  # not long enough
-    assert says(rule, at_the_last(points(120, 150, 160, 170, 180))) is Raised
-    assert says(rule, at_the_last(points(900, 800, 600, 400, 200))) is Unsure  # the lag falls
-    assert says(rule, at_the_last(points(900, 800, 600, 400, 49))) is Clear
-    assert says(rule, line()) is Unsure
+    assert outcome_of(rule, view_at_last(lag_samples(0, 0, 150, 150, 150))) is Unsure  # not long enough
+    assert outcome_of(rule, view_at_last(lag_samples(120, 150, 160, 170, 180))) is Raised
+    assert outcome_of(rule, view_at_last(lag_samples(900, 800, 600, 400, 200))) is Unsure  # the lag falls
+    assert outcome_of(rule, view_at_last(lag_samples(900, 800, 600, 400, 49))) is Clear
+    assert outcome_of(rule, line_view()) is Unsure
 
 
-def test_no_scorer_is_told_only_when_none_ran_all_the_time_and_one_is_expected() -> None:
+def test_scorer_down_raises_only_when_an_expected_scorer_never_ran() -> None:
     rule = ScorerDown(for_s=30)
-    gone = points(0, 0, 0, 0, 0, running=0)
-    assert says(rule, at_the_last(gone)) is Raised
-    assert says(rule, replace(at_the_last(gone), scorer_expected=False)) is Unsure
-    assert says(rule, at_the_last(gone[:3])) is Unsure  # the monitor itself has just started
-    assert says(rule, at_the_last([*gone, replace(gone[-1], at=gone[-1].at + SECOND, running=1)])) is Clear
+    no_scorer = lag_samples(0, 0, 0, 0, 0, running=0)
+    assert outcome_of(rule, view_at_last(no_scorer)) is Raised
+    assert outcome_of(rule, replace(view_at_last(no_scorer), scorer_expected=False)) is Unsure
+    assert outcome_of(rule, view_at_last(no_scorer[:3])) is Unsure  # the monitor itself has just started
+    assert (
+        outcome_of(rule, view_at_last([*no_scorer, replace(no_scorer[-1], at=no_scorer[-1].at + SECOND, running=1)]))
+        is Clear
+    )
 
 
-def test_a_full_disk_or_spool_is_named_with_its_share() -> None:
+def test_a_nearly_full_disk_is_named_with_its_usage() -> None:
     def disk_usages(*shares: float) -> LineView:
         return replace(
-            line(),
+            line_view(),
             disk_usages=[DiskUsage(f"room {number}", int(share * 1000), 1000) for number, share in enumerate(shares)],
         )
 
-    assert says(DiskNearlyFull(), disk_usages(0.5, 0.89)) is Unsure
-    assert says(DiskNearlyFull(), disk_usages(0.5, 0.84)) is Clear
+    assert outcome_of(DiskNearlyFull(), disk_usages(0.5, 0.89)) is Unsure
+    assert outcome_of(DiskNearlyFull(), disk_usages(0.5, 0.84)) is Clear
     outcome = DiskNearlyFull().evaluate(disk_usages(0.5, 0.95))
     assert isinstance(outcome, Raised)
-    assert outcome.message == "Nearly full: room 1 (95%)."
-    assert says(DiskNearlyFull(), line()) is Unsure
+    assert "room 1 (95%)" in outcome.message
+    assert outcome_of(DiskNearlyFull(), line_view()) is Unsure
 
 
-def test_dead_letters_are_a_burst_when_many_come_within_the_window() -> None:
+def test_many_dead_letters_within_the_window_are_a_burst() -> None:
     def letters(count: int, age_s: float = 10) -> LineView:
-        return replace(line(), dead_letters=[DeadLetterEvent(NOON - age_s * SECOND, "no-headers", None)] * count)
+        return replace(line_view(), dead_letters=[DeadLetterEvent(NOON - age_s * SECOND, "no-headers", None)] * count)
 
-    assert says(DeadLetterBurst(), letters(10)) is Raised
-    assert says(DeadLetterBurst(), letters(9)) is Unsure
-    assert says(DeadLetterBurst(), letters(2)) is Clear
-    assert says(DeadLetterBurst(), letters(50, age_s=601)) is Clear
+    assert outcome_of(DeadLetterBurst(), letters(10)) is Raised
+    assert outcome_of(DeadLetterBurst(), letters(9)) is Unsure
+    assert outcome_of(DeadLetterBurst(), letters(2)) is Clear
+    assert outcome_of(DeadLetterBurst(), letters(50, age_s=601)) is Clear
 
 
-def test_an_old_normal_set_is_told_again_a_month_after_somebody_said_it_is_fine() -> None:
-    old = station(now=NOON + timedelta(days=181))
-    assert says(OldNormalSet(), station(now=NOON + timedelta(days=180))) is Clear
-    assert says(OldNormalSet(), old) is Raised
-    assert says(OldNormalSet(), replace(old, since=old.now - timedelta(days=29))) is Unsure
-    assert says(OldNormalSet(), replace(old, since=old.now - timedelta(days=31))) is Raised
+def test_an_old_normal_set_is_reported_again_a_month_after_it_was_resolved() -> None:
+    old = station_view(now=NOON + timedelta(days=181))
+    assert outcome_of(OldNormalSet(), station_view(now=NOON + timedelta(days=180))) is Clear
+    assert outcome_of(OldNormalSet(), old) is Raised
+    assert outcome_of(OldNormalSet(), replace(old, since=old.now - timedelta(days=29))) is Unsure
+    assert outcome_of(OldNormalSet(), replace(old, since=old.now - timedelta(days=31))) is Raised
 
 
 @pytest.mark.parametrize("rule", STATION_RULES, ids=lambda rule: rule.kind)
-def test_a_station_of_which_nothing_is_known_raises_nothing(rule: Any) -> None:
-    assert says(rule(), replace(station(), decided_until=None)) is not Raised
+def test_a_station_without_data_raises_nothing(rule: Any) -> None:
+    assert outcome_of(rule(), replace(station_view(), decided_until=None)) is not Raised
 
 
 @pytest.mark.parametrize("rule", LINE_RULES, ids=lambda rule: rule.kind)
-def test_a_line_of_which_nothing_is_known_raises_nothing(rule: Any) -> None:
-    assert says(rule(), line()) is not Raised
+def test_a_line_without_data_raises_nothing(rule: Any) -> None:
+    assert outcome_of(rule(), line_view()) is not Raised
 
 
 @pytest.mark.parametrize("rule", STATION_RULES, ids=lambda rule: rule.kind)
 @given(flags=st.text("x.", max_size=80), is_open=st.booleans())
-def test_a_rule_says_the_same_of_the_same(rule: Any, flags: str, is_open: bool) -> None:
-    view = station(frames(flags), is_open=is_open)
+def test_a_rule_is_deterministic(rule: Any, flags: str, is_open: bool) -> None:
+    view = station_view(verdict_events(flags), is_open=is_open)
     assert rule().evaluate(view) == rule().evaluate(view)
 
 
 @pytest.mark.parametrize("rule", [Consecutive(), KOfN(), FlaggedShare()], ids=lambda rule: rule.kind)
 @given(flags=st.text("x.", max_size=120))
-def test_what_clears_does_not_raise_again_from_the_same_frames(rule: Any, flags: str) -> None:
-    rows = frames(flags)
-    if rows and says(rule, station(rows, is_open=True)) is Clear:
-        assert says(rule, station(rows, since=rows[-1].captured_at)) is not Raised
+def test_a_cleared_condition_does_not_raise_again_from_the_same_frames(rule: Any, flags: str) -> None:
+    rows = verdict_events(flags)
+    if rows and outcome_of(rule, station_view(rows, is_open=True)) is Clear:
+        assert outcome_of(rule, station_view(rows, since=rows[-1].captured_at)) is not Raised
 
 
-def test_every_rule_has_a_name_a_sentence_and_a_severity() -> None:
+def test_every_rule_has_a_name_a_description_and_a_severity() -> None:
     assert len(registry.rules_by_kind()) == len(registry.RULES)
     for rule in registry.RULES:
         assert rule.about.endswith(".")
@@ -256,7 +276,7 @@ def test_every_rule_has_a_name_a_sentence_and_a_severity() -> None:
         assert rule.severity in {"info", "warning", "critical"}
 
 
-def test_parameters_are_taken_when_they_make_sense_and_refused_by_name_when_not() -> None:
+def test_valid_parameters_are_accepted_and_invalid_ones_refused_by_name() -> None:
     assert registry.create_rule("k_of_n", {"k": 3, "n": 4}) == KOfN(k=3, n=4)
     assert registry.create_rule("silent_camera", {"after_s": 5}) == SilentCamera(after_s=5.0)
     for kind, parameters, message in (

@@ -11,9 +11,7 @@ TAIL = 0.025
 @pytest.mark.parametrize(
     ("hits", "sample", "population"), [(0, 50, 40_000), (3, 60, 1_000_000), (40, 60, 900), (1, 5, 5)]
 )
-def test_its_ends_are_the_first_totals_that_do_not_contradict_what_was_seen(
-    hits: int, sample: int, population: int
-) -> None:
+def test_the_bounds_are_the_first_totals_consistent_with_the_sample(hits: int, sample: int, population: int) -> None:
     found = hypergeometric(hits, sample, population)
     assert found is not None
     low, high = round(found.low * population), round(found.high * population)

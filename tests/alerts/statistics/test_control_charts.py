@@ -35,7 +35,7 @@ NIST_FLOW = [49.6, 47.6, 49.9, 51.3, 47.8, 51.2, 52.6, 52.4, 53.6, 52.1]
 series = st.lists(st.floats(-50, 50), min_size=1, max_size=60)
 
 
-def test_the_individuals_chart_of_the_nist_handbook_6_3_2_2() -> None:
+def test_the_individuals_chart_equals_nist_handbook_6_3_2_2() -> None:
     process = in_control(NIST_FLOW)
     assert process.centre == pytest.approx(50.81)
     assert np.mean(moving_ranges(NIST_FLOW)) == pytest.approx(1.8778, abs=5e-5)
@@ -45,7 +45,7 @@ def test_the_individuals_chart_of_the_nist_handbook_6_3_2_2() -> None:
     assert chart.first_signal is None
 
 
-def test_the_moving_range_chart_ends_at_d4_mean_ranges() -> None:
+def test_the_moving_range_limit_is_d4_mean_ranges() -> None:
     chart = moving_range_chart(NIST_FLOW, in_control(NIST_FLOW))
     assert len(chart.points) == len(NIST_FLOW) - 1
     assert chart.upper[0] == pytest.approx(3.267 * np.mean(moving_ranges(NIST_FLOW)))
@@ -53,7 +53,7 @@ def test_the_moving_range_chart_ends_at_d4_mean_ranges() -> None:
     assert jump.signals[-1] == ("WE1",)
 
 
-def test_the_cusum_of_montgomery_table_9_2() -> None:
+def test_the_cusum_equals_montgomery_table_9_2() -> None:
     sums = cusum(MONTGOMERY, TEN, slack=0.5, limit=5.0)
     high = [0, 0, 0, 1.16, 2.82, 2.50, 0.04, 1.00, 0, 0, 0, 0.97, 0.98, 0, 0, 0, 0.12, 0, 0, 0.34]
     high += [0.74, 0, 1.79, 2.79, 2.89, 3.47, 3.35, 4.47, 5.28, 5.30]
@@ -65,13 +65,13 @@ def test_the_cusum_of_montgomery_table_9_2() -> None:
     assert sums.high_since[28] == 7  # so the shift lies between samples 22 and 23
 
 
-def test_the_fast_initial_response_begins_at_its_share_of_the_limit() -> None:
+def test_the_fast_initial_response_starts_at_its_fraction_of_the_limit() -> None:
     # Montgomery 9.1.6: h = 5, a head start of 50 % begins both sums at 2.5
     sums = cusum([10.0], TEN, slack=0.5, limit=5.0, head_start=0.5)
     assert (sums.high[0], sums.low[0]) == (2.0, 2.0)
 
 
-def test_the_ewma_of_montgomery_table_9_10() -> None:
+def test_the_ewma_equals_montgomery_table_9_10() -> None:
     chart = ewma(MONTGOMERY, TEN, weight=0.1, width=2.7)
     assert chart.points[:4].tolist() == pytest.approx([9.945, 9.7495, 9.70355, 9.8992], abs=5e-5)
     assert chart.upper[:2].tolist() == pytest.approx([10.27, 10.36], abs=5e-3)
@@ -80,7 +80,7 @@ def test_the_ewma_of_montgomery_table_9_10() -> None:
     assert chart.first_signal == 28  # the first above 10.62
 
 
-def test_the_ewma_of_the_nist_handbook_6_3_2_4() -> None:
+def test_the_ewma_equals_nist_handbook_6_3_2_4() -> None:
     chart = ewma(NIST_EWMA, InControlProcess(50.0, 2.0539, 100), weight=0.3, width=3.0)
     expected = [50.60, 49.52, 50.56, 50.18, 50.16, 49.21, 49.75, 49.85, 50.26, 50.33]
     expected += [50.11, 49.36, 49.52, 50.05, 49.38, 49.92, 50.73, 51.23, 51.94, 51.99]
@@ -89,7 +89,7 @@ def test_the_ewma_of_the_nist_handbook_6_3_2_4() -> None:
     assert chart.first_signal is None
 
 
-def test_each_point_is_told_which_western_electric_rule_it_broke() -> None:
+def test_each_point_names_the_western_electric_rules_that_it_violates() -> None:
     def last(*sigmas: float) -> tuple[str, ...]:
         return western_electric(sigmas, InControlProcess(0.0, 1.0, 100))[-1]
 
@@ -108,25 +108,25 @@ def test_a_point_on_a_limit_is_in_control() -> None:
     assert cusum([5.5], InControlProcess(0.0, 1.0, 100), slack=0.5, limit=5.0).first_signal is None
 
 
-def test_robust_limits_hold_against_outliers_that_ruin_the_others() -> None:
+def test_robust_limits_withstand_outliers() -> None:
     rng = np.random.default_rng(5)
     clean = rng.normal(0, 1, 400)
-    dirty = clean.copy()
-    dirty[::20] += 30  # one in twenty is a missed defect
-    robust, plain = in_control(dirty, robust=True), in_control(dirty)
+    contaminated = clean.copy()
+    contaminated[::20] += 30  # one in twenty is a missed defect
+    robust, plain = in_control(contaminated, robust=True), in_control(contaminated)
     assert (robust.centre, robust.sigma) == pytest.approx((0, 1), abs=0.25)
     assert plain.sigma > 3
     assert in_control(clean, robust=True).sigma == pytest.approx(in_control(clean).sigma, rel=0.15)
 
 
-def test_limits_ask_for_two_values_that_differ() -> None:
-    with pytest.raises(ValueError, match=r"at least 2 values"):
+def test_limits_need_two_different_values() -> None:
+    with pytest.raises(ValueError):
         in_control([1.0])
-    with pytest.raises(ValueError, match="all equal"):
+    with pytest.raises(ValueError):
         in_control([1.0, 1.0, 1.0])
 
 
-def test_a_factor_on_the_score_is_a_shift_of_its_log_wherever_it_is() -> None:
+def test_a_factor_on_the_score_is_a_shift_of_its_logarithm() -> None:
     scores = np.array([0.01, 0.1, 2.0])
     assert log_scores(3 * scores) - log_scores(scores) == pytest.approx([math.log(3)] * 3)
     assert np.isfinite(log_scores([0.0, -1.0])).all()
@@ -142,7 +142,7 @@ def test_charts_do_not_depend_on_the_unit(values: list[float], centre: float, sc
 
 
 @given(series)
-def test_both_sums_are_mirrored_and_never_negative(values: list[float]) -> None:
+def test_the_two_cusums_mirror_each_other_and_are_never_negative(values: list[float]) -> None:
     process = InControlProcess(0.0, 1.0, 10)
     sums, mirrored = cusum(values, process), cusum([-value for value in values], process)
     assert sums.high.tolist() == mirrored.low.tolist()
@@ -151,26 +151,26 @@ def test_both_sums_are_mirrored_and_never_negative(values: list[float]) -> None:
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=60), st.integers(1, 59))
-def test_a_later_start_never_makes_a_sum_larger(values: list[float], cut: int) -> None:
+def test_a_later_start_never_increases_a_cusum(values: list[float], cut: int) -> None:
     whole, late = cusum(values, InControlProcess(0.0, 1.0, 10)), cusum(values[cut:], InControlProcess(0.0, 1.0, 10))
     if len(late.high):
         assert late.high[-1] <= whole.high[-1] + 1e-9
 
 
-def test_sigma_is_widened_for_what_few_values_cannot_tell() -> None:
+def test_sigma_is_widened_for_small_samples() -> None:
     corrected = InControlProcess(0.5, 0.2, 36).corrected_for_sample_size()
     assert (corrected.centre, corrected.count) == (0.5, 36)
     assert corrected.sigma == pytest.approx(0.25)  # 1 + 1.5 / 6
     assert InControlProcess(0.5, 0.2, 225).corrected_for_sample_size().sigma == pytest.approx(0.22)  # 1 + 1.5 / 15
 
 
-def test_limits_learnt_from_few_good_parts_seldom_alarm_on_good_parts() -> None:
+def test_corrected_limits_of_few_good_parts_rarely_raise_false_alarms() -> None:
     """Of 400 healthy streams with limits from 40 values one in ten would alarm within 500."""
-    dice = np.random.default_rng(11)
+    rng = np.random.default_rng(11)
     alarmed = {"as learnt": 0, "assured": 0}
     for _ in range(400):
-        learnt, values = in_control(dice.standard_normal(40)), dice.standard_normal(500)
-        for name, process in (("as learnt", learnt), ("assured", learnt.corrected_for_sample_size())):
+        process_of_few, values = in_control(rng.standard_normal(40)), rng.standard_normal(500)
+        for name, process in (("as learnt", process_of_few), ("assured", process_of_few.corrected_for_sample_size())):
             charts = cusum(values, process, 0.75, 8.0), ewma(values, process, 0.1, 4.5)
             alarmed[name] += any(chart.first_signal is not None for chart in charts)
     assert alarmed["as learnt"] > 20

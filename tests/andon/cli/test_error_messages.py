@@ -12,7 +12,7 @@ from testing.command_line import Andon
 
 
 @pytest.mark.parametrize(
-    ("words", "error", "named"),
+    ("command", "error", "named"),
     [
         ("statoin list", TyperException, "station"),
         ("station add", TyperException, "name"),
@@ -58,19 +58,19 @@ from testing.command_line import Andon
         ("--config bad.toml station list", InvalidSettings, "ingest.buss"),
     ],
 )
-def test_wrong_input_is_one_sentence_that_names_it(
-    words: str, error: type[Exception], named: str, andon: Andon, workplace: Path
+def test_invalid_input_is_refused_in_one_sentence_that_names_it(
+    command: str, error: type[Exception], named: str, andon: Andon, workplace: Path
 ) -> None:
     (workplace / "bad.toml").write_text("[ingest]\nbuss = 1\n", encoding="utf-8")
     (workplace / "empty").mkdir()
     andon("station", "add", "there")
-    ended = andon(*words.split())
-    assert isinstance(ended.error, error)
-    assert ended.code == (2 if error is TyperException else 1)
-    assert len(ended.err.splitlines()) == 1
-    assert ended.err.startswith("andon: ")
-    assert named in ended.err
-    assert ended.out == ""
+    finished = andon(*command.split())
+    assert isinstance(finished.error, error)
+    assert finished.code == (2 if error is TyperException else 1)
+    assert len(finished.err.splitlines()) == 1
+    assert finished.err.startswith("andon: ")
+    assert named in finished.err
+    assert finished.out == ""
 
 
 @pytest.mark.parametrize(
@@ -88,43 +88,41 @@ def test_wrong_input_is_one_sentence_that_names_it(
         ("ANDON_NO_SUCH__THING", "1", InvalidSettings, "ANDON_NO_SUCH__THING"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence_that_names_it(
+def test_an_invalid_setting_is_refused_in_one_sentence_that_names_it(
     variable: str, value: str, error: type[Exception], named: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
-    ended = andon("station", "list")
-    assert isinstance(ended.error, error)
-    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
-    assert named in ended.err
-    assert ended.out == ""
+    finished = andon("station", "list")
+    assert isinstance(finished.error, error)
+    assert (finished.code, len(finished.err.splitlines())) == (1, 1)
+    assert named in finished.err
+    assert finished.out == ""
 
 
-def test_an_unexpected_error_is_one_sentence_and_debug_shows_the_traceback(
-    andon: Andon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
+def test_an_unexpected_error_is_one_sentence_unless_debug_is_set(andon: Andon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_lookup_error(*_: object) -> None:
         raise LookupError("a drawer\nis missing")
 
-    monkeypatch.setattr("storage.line.stations.list_all", broken)
-    ended = andon("station", "list")
-    assert ended.code == 1
-    assert len(ended.err.splitlines()) == 1
-    assert "LookupError: a drawer is missing" in ended.err
+    monkeypatch.setattr("storage.line.stations.list_all", raise_lookup_error)
+    finished = andon("station", "list")
+    assert finished.code == 1
+    assert len(finished.err.splitlines()) == 1
+    assert "LookupError: a drawer is missing" in finished.err
     with pytest.raises(LookupError):
         andon("--debug", "station", "list")
 
 
 @pytest.mark.parametrize(
-    ("module", "words", "extra"),
+    ("module", "command", "extra"),
     [("torch", "score", "scorer"), ("scipy.stats", "kpi", "alerts"), ("skimage", "produce", "simulated")],
 )
 def test_a_missing_library_names_the_extra_that_installs_it(
-    module: str, words: str, extra: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
+    module: str, command: str, extra: str, andon: Andon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*_: object, **__: object) -> None:
+    def raise_module_not_found(*_: object, **__: object) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr("andon.cli.context.CommandContext.settings", missing)
-    ended = andon(*words.split(), *(["s1", "--source", "simulated:brick"] if words == "produce" else []))
-    assert ended.code == 1
-    assert ended.err == f"andon: andon {words} needs the {extra} extra: pip install 'andon-inspection[{extra}]'\n"
+    monkeypatch.setattr("andon.cli.context.CommandContext.settings", raise_module_not_found)
+    finished = andon(*command.split(), *(["s1", "--source", "simulated:brick"] if command == "produce" else []))
+    assert finished.code == 1
+    assert finished.err == f"andon: andon {command} needs the {extra} extra: pip install 'andon-inspection[{extra}]'\n"

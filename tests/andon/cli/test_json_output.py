@@ -44,24 +44,24 @@ VERDICT = Verdict(
 LETTER = DeadLetter(1, "t", 0, 7, "no-image", "e", None, None, (("odd", b"\xff"),), "sha256:0", 0, NOON, None)
 
 
-def written(capsys: pytest.CaptureFixture[str], value: object) -> Any:
+def round_trip(capsys: pytest.CaptureFixture[str], value: object) -> Any:
     output.write_json(value)
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_verdict_has_its_keys_and_times_in_rfc_3339(capsys: pytest.CaptureFixture[str]) -> None:
-    one = written(capsys, verdicts.json_of("s1", VERDICT))
-    assert tuple(one) == verdicts.KEYS
-    assert (one["station"], one["frame_id"]) == ("s1", "019c13a5-1c00-7000-8000-000000000001")
-    assert (one["captured_at"], one["latency_ms"]) == ("2026-01-31T12:00:00.000000Z", 250.0)
+def test_a_verdict_has_its_keys_and_rfc_3339_times(capsys: pytest.CaptureFixture[str]) -> None:
+    row = round_trip(capsys, verdicts.json_of("s1", VERDICT))
+    assert tuple(row) == verdicts.KEYS
+    assert (row["station"], row["frame_id"]) == ("s1", "019c13a5-1c00-7000-8000-000000000001")
+    assert (row["captured_at"], row["latency_ms"]) == ("2026-01-31T12:00:00.000000Z", 250.0)
 
 
-def test_a_dead_letter_has_its_keys_and_headers_that_are_no_text_are_spelled_out(
+def test_a_dead_letter_has_its_keys_and_escapes_binary_headers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    one = written(capsys, dead_letters.json_of(LETTER))
-    assert tuple(one) == dead_letters.KEYS
-    assert one["headers"] == [{"name": "odd", "value": "\\xff"}]
+    row = round_trip(capsys, dead_letters.json_of(LETTER))
+    assert tuple(row) == dead_letters.KEYS
+    assert row["headers"] == [{"name": "odd", "value": "\\xff"}]
 
 
 def test_stations_normal_sets_and_settings_have_their_keys(andon: Andon, good_folder: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 from andon.cli.progress import progress_counter
 
 
-def clock(*seconds: float) -> Iterator[float]:
+def readings(*seconds: float) -> Iterator[float]:
     yield from seconds
 
 
-def test_a_line_comes_at_most_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    times = clock(
+def test_progress_is_printed_at_most_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    times = readings(
         0.0, 1.0, 5.0, 5.0, 9.0, 10.0, 10.0
     )  # the start, then each check, and once more where a line is written
     with progress_counter("frames published", 500, now=lambda: next(times)) as advance:
@@ -23,8 +23,8 @@ def test_a_line_comes_at_most_every_five_seconds(capsys: pytest.CaptureFixture[s
     assert written.err == "60 of 500 frames published\n130 of 500 frames published\n"
 
 
-def test_without_a_known_total_the_count_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    times = clock(0.0, 6.0, 6.0)
+def test_progress_without_a_total_shows_the_count_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    times = readings(0.0, 6.0, 6.0)
     with progress_counter("frames done", now=lambda: next(times)) as advance:
         advance(7)
     assert capsys.readouterr().err == "7 frames done\n"

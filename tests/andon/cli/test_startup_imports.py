@@ -19,17 +19,19 @@ print("imported:", *(name for name in {heavy!r} if name in sys.modules), file=sy
 """
 
 
-def imported_by(*words: str) -> list[str]:
-    script = IMPORTED_BY.format(words=list(words), heavy=HEAVY)
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=150, check=True)
-    return ended.stderr.splitlines()[-1].removeprefix("imported:").split()
+def heavy_modules_imported_by(*arguments: str) -> list[str]:
+    script = IMPORTED_BY.format(words=list(arguments), heavy=HEAVY)
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=150, check=True)
+    return finished.stderr.splitlines()[-1].removeprefix("imported:").split()
 
 
-@pytest.mark.parametrize("words", [("--help",), ("score", "--help"), ("--version",), ("config", "--example")])
-def test_asking_for_help_loads_nothing_heavy(words: tuple[str, ...], workplace: Path) -> None:
-    loaded = set(imported_by(*words))
-    assert loaded <= ({"sqlalchemy"} if words[0] == "config" else set())  # storage's settings read database addresses
+@pytest.mark.parametrize("arguments", [("--help",), ("score", "--help"), ("--version",), ("config", "--example")])
+def test_help_imports_no_heavy_module(arguments: tuple[str, ...], workplace: Path) -> None:
+    loaded = set(heavy_modules_imported_by(*arguments))
+    assert loaded <= (
+        {"sqlalchemy"} if arguments[0] == "config" else set()
+    )  # storage's settings read database addresses
 
 
-def test_looking_at_stations_loads_no_model_no_page_and_no_broker(workplace: Path) -> None:
-    assert not {"torch", "streamlit", "kafka", "av"} & set(imported_by("station", "list"))
+def test_listing_stations_imports_no_torch_streamlit_kafka_or_av(workplace: Path) -> None:
+    assert not {"torch", "streamlit", "kafka", "av"} & set(heavy_modules_imported_by("station", "list"))

@@ -11,7 +11,7 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("text", "expected"),
     [
         ("90s", datetime(2026, 1, 31, 11, 58, 30, tzinfo=UTC)),
         ("15m", datetime(2026, 1, 31, 11, 45, tzinfo=UTC)),
@@ -24,11 +24,11 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
         ("2026-01-30T09:30:00Z", datetime(2026, 1, 30, 9, 30, tzinfo=UTC)),
     ],
 )
-def test_a_span_or_a_date_becomes_a_moment_in_utc(typed: str, meant: datetime) -> None:
-    assert parse_time(typed, NOON) == meant
+def test_a_duration_or_a_date_is_parsed_to_utc(text: str, expected: datetime) -> None:
+    assert parse_time(text, NOON) == expected
 
 
-@pytest.mark.parametrize("typed", ["", "yesterday", "1y", "h", "-1h", "99999999w", "2026-13-01"])
-def test_text_that_is_no_time_raises_a_value_error(typed: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(repr(typed))):
-        parse_time(typed, NOON)
+@pytest.mark.parametrize("text", ["", "yesterday", "1y", "h", "-1h", "99999999w", "2026-13-01"])
+def test_an_invalid_time_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse_time(text, NOON)

@@ -18,6 +18,7 @@ from alerts.rules.registry import create_rule
 from alerts.rules.rule import Raised
 from alerts.rules.score_drift import ScoreDrift
 from alerts.views import StationView
+from andon.demo.preparation import DemoAlreadyRunning
 from storage.alerts import alert_rules, alerts
 from storage.alerts.rule_inputs import VerdictEvent
 from storage.auth import audit_log
@@ -25,7 +26,8 @@ from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import stations, verdicts
 from storage.line.verdicts import Verdict
-from testing.command_line import Andon, Start, free_port
+from testing.command_line import Andon, Start
+from testing.ports import free_port
 
 PATIENCE_S = 600.0
 RATE_FPS = 2  # the scorer keeps up with three such cameras while six other processes keep both cores busy
@@ -35,14 +37,14 @@ DRIFT_WITHIN_FRAMES = 40  # docs/reference/alerts.md: from that frame to the ale
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    until = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, f"not within {PATIENCE_S} s"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s"
         time.sleep(0.05)
 
 
-def decided(home: Path) -> int:
+def verdict_count(home: Path) -> int:
     if not (home / "andon.db").exists():
         return 0
     with closing(Database(f"sqlite:///{home / 'andon.db'}")) as database:
@@ -58,24 +60,22 @@ def pid_of(home: Path, name: str) -> int:
 
 
 @pytest.mark.timeout(900)
-def test_no_frame_is_lost_when_the_scorer_is_killed_in_the_middle(start_andon: Start, tmp_path: Path) -> None:
+def test_no_frame_is_lost_when_the_scorer_is_killed(start_andon: Start, tmp_path: Path) -> None:
     home = tmp_path / "demo"
     demo = start_andon("demo", "--headless", "--frames", 45, "--rate", 5, "--home", home)
-    wait_until(lambda: decided(home) >= 5, demo)
+    wait_until(lambda: verdict_count(home) >= 5, demo)
     os.kill(pid_of(home, "scorer"), signal.SIGKILL)
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, out + err
     assert "All 45 frames got a verdict." in out
     for station in ("coins", "brick", "gravel"):
-        frames, made = re.search(rf"^{station} +(\d+) +(\d+)", out, re.MULTILINE).groups()  # type: ignore[union-attr]
-        assert (frames, made) == ("15", "15")
-    assert decided(home) == 45
+        frames, verdict_total = re.search(rf"^{station} +(\d+) +(\d+)", out, re.MULTILINE).groups()  # type: ignore[union-attr]
+        assert (frames, verdict_total) == ("15", "15")
+    assert verdict_count(home) == 45
 
 
 @pytest.mark.timeout(900)
-def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_healthy_station_none(
-    start_andon: Start, tmp_path: Path
-) -> None:
+def test_the_fading_lamp_and_the_silent_camera_open_one_alert_each(start_andon: Start, tmp_path: Path) -> None:
     """Check what must hold at any load of the machine: which alerts open, and how soon, in frames and not seconds."""
     home = tmp_path / "demo"
     demo = start_andon("demo", "--headless", "--home", home, "--rate", RATE_FPS)
@@ -88,22 +88,22 @@ def test_the_faded_lamp_and_the_silent_camera_open_one_alert_each_and_the_health
         assert alerts.count(session) == 2, [(one.rule, one.opened_at, one.message) for one in alerts.recent(session)]
         actions = Counter(entry.action for entry in audit_log.list_entries(session) if entry.actor == "andon demo")
         (brick,) = (station_id for station_id, name in names.items() if name == "brick")
-        found = list(reversed(verdicts.recent(session, brick, limit=200)))
+        brick_verdicts = list(reversed(verdicts.recent(session, brick, limit=200)))
         (drift,) = (setting for setting in alert_rules.list_all(session) if setting.kind == ScoreDrift.kind)
     assert actions == {"alert_rule.set": 1, "station.add": 3, "normal_set.add": 3, "normal_set.activate": 3}
     silent = opened["gravel", "silent_camera"]
     assert silent.evidence["silent_s"] < SILENT_FOR_S
     assert silent.resolved_at is not None
     assert opened["brick", "score_drift"].resolved_at is None
-    assert first_raised(found, drift.parameters) - FADING_FROM <= DRIFT_WITHIN_FRAMES
+    assert frames_until_raised(brick_verdicts, drift.parameters) - FADING_FROM <= DRIFT_WITHIN_FRAMES
 
 
-def first_raised(found: Sequence[Verdict], parameters: Mapping[str, Any]) -> int:
+def frames_until_raised(brick_verdicts: Sequence[Verdict], parameters: Mapping[str, Any]) -> int:
     """The number of frames after which score_drift raises, when it is evaluated after every frame."""
     rule = create_rule(ScoreDrift.kind, parameters)
     events = [
         VerdictEvent(
-            number,
+            pid,
             verdict.station_id,
             verdict.captured_at,
             verdict.published_at,
@@ -113,7 +113,7 @@ def first_raised(found: Sequence[Verdict], parameters: Mapping[str, Any]) -> int
             verdict.normal_set_id,
             verdict.model_id,
         )
-        for number, verdict in enumerate(found)
+        for pid, verdict in enumerate(brick_verdicts)
     ]
     passed = [event for event in events if event.decision == "pass"][: rule.in_control_frames]
     for count in range(1, len(events) + 1):
@@ -124,22 +124,22 @@ def first_raised(found: Sequence[Verdict], parameters: Mapping[str, Any]) -> int
 
 
 @pytest.mark.timeout(900)
-def test_the_line_runs_with_its_dashboard_until_it_is_interrupted(start_andon: Start, tmp_path: Path) -> None:
+def test_the_demo_runs_with_its_dashboard_until_it_is_interrupted(start_andon: Start, tmp_path: Path) -> None:
     home = tmp_path / "demo"
     demo = start_andon("demo", "--no-browser", "--home", home, "--port", free_port())
-    wait_until(lambda: (home / "run" / "dashboard.pid").exists() and decided(home) >= 3, demo)
+    wait_until(lambda: (home / "run" / "dashboard.pid").exists() and verdict_count(home) >= 3, demo)
     port = re.search(r"\[dashboard\]\nport = (\d+)", (home / "andon.toml").read_text())
     assert port is not None
 
-    def answers() -> bool:
+    def is_served() -> bool:
         try:
             with urlopen(f"http://127.0.0.1:{port[1]}/", timeout=2) as page:
                 return bool(page.status == 200)
         except OSError:
             return False
 
-    wait_until(answers, demo)
-    numbers = [
+    wait_until(is_served, demo)
+    pids = [
         pid_of(home, name)
         for name in ("scorer", "dashboard", "alerts", "camera-coins", "camera-brick", "camera-gravel")
     ]
@@ -147,9 +147,9 @@ def test_the_line_runs_with_its_dashboard_until_it_is_interrupted(start_andon: S
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, out + err
     assert f"http://127.0.0.1:{port[1]}" in out
-    for number in numbers:
+    for pid in pids:
         with pytest.raises(ProcessLookupError):
-            os.kill(number, 0)
+            os.kill(pid, 0)
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(andon: Andon, start_andon: Start, tmp_path: Path) -> None:
@@ -158,12 +158,12 @@ def test_a_second_demo_in_the_same_folder_is_refused(andon: Andon, start_andon: 
     wait_until((home / "andon.toml").exists, first)
     second = andon("demo", "--headless", "--frames", 3, "--home", home)
     assert second.code == 1
-    assert re.fullmatch(r"andon: A demo runs in .* already; stop it .*\n", second.err)
+    assert isinstance(second.error, DemoAlreadyRunning)
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=PATIENCE_S)
 
 
-def test_frames_without_headless_is_wrong_usage(andon: Andon) -> None:
+def test_frames_without_headless_is_a_usage_error(andon: Andon) -> None:
     finished = andon("demo", "--frames", 30)
     assert finished.code == 2
     assert "--headless" in finished.err

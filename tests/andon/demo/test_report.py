@@ -9,7 +9,7 @@ from rich.console import Console
 from andon.demo.report import DemoFrame, alert_lines, as_table, quantile, report
 from storage.line.decision import Decision
 from storage.line.verdicts import Verdict
-from tests.alerts.examples import an_alert
+from tests.alerts.examples import make_alert
 
 CAPTURED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def frame(number: int, truth: str, station: str = "coins") -> DemoFrame:
     return DemoFrame(UUID(int=number), station, truth)
 
 
-def test_defects_and_good_parts_are_told_apart_by_their_truth() -> None:
+def test_defects_and_good_parts_are_counted_by_their_ground_truth() -> None:
     frames = [frame(1, "good"), frame(2, "good"), frame(3, "scratch"), frame(4, "dent"), frame(5, "stain")]
     verdicts = [
         verdict(1, "pass", 10),
@@ -65,19 +65,19 @@ def test_a_surplus_verdict_does_not_hide_a_frame_without_one() -> None:
     assert (row.frames_in, row.verdicts, row.without_verdict) == (2, 1, 1)
 
 
-def test_a_station_without_frames_still_has_its_row() -> None:
+def test_a_station_without_frames_has_a_row() -> None:
     (coins, brick) = report(["coins", "brick"], [frame(1, "good")], [verdict(1, "pass", 10)])
     assert coins.frames_in == 1
     assert (brick.frames_in, brick.verdicts, brick.latency_p50_ms) == (0, 0, None)
 
 
-def test_a_quantile_is_a_value_that_occurred() -> None:
+def test_a_quantile_is_an_observed_value() -> None:
     assert quantile([], 0.5) is None
     assert quantile([7.0], 0.95) == 7.0
     assert quantile([float(n) for n in range(1, 101)], 0.95) == 95.0
 
 
-def test_the_table_says_everything_the_newcomer_wants_to_know() -> None:
+def test_the_table_has_every_column() -> None:
     console = Console(width=80)
     with console.capture() as captured:
         console.print(as_table(report(["coins"], [frame(1, "dent")], [verdict(1, "flag", 12)])))
@@ -87,7 +87,7 @@ def test_the_table_says_everything_the_newcomer_wants_to_know() -> None:
 
 
 def test_each_alert_of_the_demo_is_one_sentence() -> None:
-    silent = replace(an_alert(rule="silent_camera"), message="No frame for 6 s.")
+    silent = replace(make_alert(rule="silent_camera"), message="No frame for 6 s.")
     assert alert_lines([]) == ["No alert was opened."]
     assert alert_lines([("gravel", replace(silent, resolved_at=CAPTURED)), ("brick", silent)]) == [
         "Alert at gravel, resolved (silent_camera): No frame for 6 s.",

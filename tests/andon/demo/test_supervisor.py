@@ -14,71 +14,71 @@ from andon.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
-def ends_with(code: int) -> list[str]:
+def exit_with(code: int) -> list[str]:
     return [sys.executable, "-c", f"print('last words'); raise SystemExit({code})"]
 
 
-def tend_until(line: Supervisor, condition: Callable[[], bool]) -> None:
+def supervise_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
     while not condition():
-        line.restart_dead()
+        supervisor.restart_dead()
 
 
 def pid_of(home: Path, name: str) -> int:
     return int((home / "run" / f"{name}.pid").read_text())
 
 
-def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, os.environ) as line:
-        line.start(ProcessSpec("scorer", SLEEPS, restart=True))
+def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, os.environ) as supervisor:
+        supervisor.start(ProcessSpec("scorer", SLEEPS, restart=True))
         first = pid_of(tmp_path, "scorer")
         os.kill(first, signal.SIGKILL)
-        tend_until(line, lambda: pid_of(tmp_path, "scorer") != first)
-        assert line.running("scorer")
-        assert line.restarts == {"scorer": 1}
+        supervise_until(supervisor, lambda: pid_of(tmp_path, "scorer") != first)
+        assert supervisor.running("scorer")
+        assert supervisor.restarts == {"scorer": 1}
 
 
-def test_a_process_that_ends_well_may_end(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, os.environ) as line:
-        line.start(ProcessSpec("camera", ends_with(0), restart=False))
-        tend_until(line, lambda: not line.running("camera"))
-        line.restart_dead()
-        assert line.restarts == {}
+def test_a_process_that_exits_with_zero_is_not_restarted(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, os.environ) as supervisor:
+        supervisor.start(ProcessSpec("camera", exit_with(0), restart=False))
+        supervise_until(supervisor, lambda: not supervisor.running("camera"))
+        supervisor.restart_dead()
+        assert supervisor.restarts == {}
 
 
-def test_a_process_that_ends_badly_is_an_error_that_names_its_log(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, os.environ) as line:
-        line.start(ProcessSpec("camera", ends_with(3), restart=False))
-        with pytest.raises(ProcessFailed, match=r"camera ended .* 3.*camera\.log"):
-            tend_until(line, lambda: False)
+def test_a_failed_process_is_an_error_that_names_its_log(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, os.environ) as supervisor:
+        supervisor.start(ProcessSpec("camera", exit_with(3), restart=False))
+        with pytest.raises(ProcessFailed, match=r"camera.* 3.*camera\.log"):
+            supervise_until(supervisor, lambda: False)
     assert "last words" in (tmp_path / "logs" / "camera.log").read_text()
 
 
-def test_a_process_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, os.environ) as line:
-        line.start(ProcessSpec("scorer", ends_with(1), restart=True))
-        with pytest.raises(ProcessFailed, match="scorer died 5 times in a row"):
-            tend_until(line, lambda: False)
+def test_a_process_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, os.environ) as supervisor:
+        supervisor.start(ProcessSpec("scorer", exit_with(1), restart=True))
+        with pytest.raises(ProcessFailed, match=r"scorer.*5"):
+            supervise_until(supervisor, lambda: False)
 
 
 def has_restarted(folder: Path, number: int) -> bool:
     return pid_of(folder, "scorer") != number
 
 
-def test_a_process_that_lived_a_while_before_it_died_gets_all_its_chances_again(tmp_path: Path) -> None:
+def test_the_restart_count_is_reset_after_a_process_ran_for_a_while(tmp_path: Path) -> None:
     now = 0.0
-    with Supervisor(tmp_path, os.environ, clock=lambda: now) as line:
-        line.start(ProcessSpec("scorer", SLEEPS, restart=True))
+    with Supervisor(tmp_path, os.environ, clock=lambda: now) as supervisor:
+        supervisor.start(ProcessSpec("scorer", SLEEPS, restart=True))
         for death in range(8):
             number = pid_of(tmp_path, "scorer")
             now = 1000.0 * (death + 1)
             os.kill(number, signal.SIGKILL)
-            tend_until(line, partial(has_restarted, tmp_path, number))
-        assert line.restarts == {"scorer": 8}
+            supervise_until(supervisor, partial(has_restarted, tmp_path, number))
+        assert supervisor.restarts == {"scorer": 8}
 
 
-def test_stopping_leaves_no_process_and_no_number_behind(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, os.environ) as line:
-        line.start(ProcessSpec("scorer", SLEEPS, restart=True))
+def test_stopping_leaves_no_process_and_no_pid_file(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, os.environ) as supervisor:
+        supervisor.start(ProcessSpec("scorer", SLEEPS, restart=True))
         number = pid_of(tmp_path, "scorer")
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)

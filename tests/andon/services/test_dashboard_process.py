@@ -9,7 +9,8 @@ from andon.errors import PortInUse
 from storage.database.engine import Database
 from storage.line import dead_letters, stations
 from storage.line.dead_letters import DeadLetter
-from testing.command_line import Andon, Start, free_port, get
+from testing.command_line import Andon, Start, get
+from testing.ports import free_port
 
 
 def test_the_dashboard_and_its_metrics_are_served_until_sigterm(andon: Andon, start_andon: Start) -> None:
@@ -37,10 +38,10 @@ def test_the_dashboard_and_its_metrics_are_served_until_sigterm(andon: Andon, st
         assert probe.connect_ex(("127.0.0.1", page)) != 0
 
 
-def test_a_port_in_use_is_an_error_before_streamlit_takes_the_next_one(andon: Andon) -> None:
+def test_a_port_in_use_is_refused_before_streamlit_starts(andon: Andon) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        ended = andon("dashboard", "--port", other.getsockname()[1])
-    assert isinstance(ended.error, PortInUse)
-    assert len(ended.err.splitlines()) == 1
+        finished = andon("dashboard", "--port", other.getsockname()[1])
+    assert isinstance(finished.error, PortInUse)
+    assert len(finished.err.splitlines()) == 1

@@ -15,14 +15,15 @@ from storage.database.engine import Database
 from storage.line import drops
 from storage.line.drops import DropTotal
 from storage.settings import StorageSettings
-from testing.command_line import Andon, free_port
+from testing.command_line import Andon
+from testing.ports import free_port
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 FULL = ("s1", "spool-full")
 
 
-def test_growth_becomes_one_row_per_hour_and_is_reported_until_the_database_has_it(tmp_path: Path) -> None:
+def test_dropped_frames_are_one_row_per_hour_until_they_are_reported(tmp_path: Path) -> None:
     ledger = DropLedger(tmp_path / "unreported.json", "s1", {FULL: 10})
     ledger.update({FULL: 13}, NOON)
     (row,) = ledger.unreported
@@ -41,7 +42,7 @@ def test_growth_becomes_one_row_per_hour_and_is_reported_until_the_database_has_
     ]
 
 
-def test_unreported_rows_outlive_the_process_and_leave_no_file_behind(tmp_path: Path) -> None:
+def test_unreported_rows_survive_a_restart_and_leave_no_file(tmp_path: Path) -> None:
     file = tmp_path / "s1" / "unreported.json"
     before = DropLedger(file, "s1", {})
     before.update({FULL: 3}, NOON)
@@ -59,7 +60,7 @@ def unavailable(path: Path) -> Iterator[None]:
     path.rmdir()
 
 
-def test_counts_wait_for_an_unavailable_database_even_across_a_restart(tmp_path: Path) -> None:
+def test_drop_counts_wait_for_an_unavailable_database_across_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "andon.db"
     url = f"sqlite:///{path}"
     settings = Settings(ingest=IngestSettings(spool_path=tmp_path / "spool"), storage=StorageSettings(database_url=url))

@@ -7,10 +7,11 @@ from prometheus_client import CollectorRegistry, Counter
 
 from andon.errors import PortInUse
 from andon.services.metrics_server import serve_metrics
-from testing.command_line import free_port, get
+from testing.command_line import get
+from testing.ports import free_port
 
 
-def test_a_well_process_says_ok_and_shows_its_counts() -> None:
+def test_a_healthy_process_answers_ok_and_serves_its_counters() -> None:
     registry = CollectorRegistry()
     Counter("andon_parts", "Parts.", registry=registry).inc(3)
     with serve_metrics("127.0.0.1", free_port(), list, registry) as port:
@@ -20,7 +21,7 @@ def test_a_well_process_says_ok_and_shows_its_counts() -> None:
     assert "andon_parts_total 3.0" in text
 
 
-def test_an_unwell_process_answers_503_and_says_why_a_sentence_a_line() -> None:
+def test_an_unhealthy_process_answers_503_with_one_reason_per_line() -> None:
     with serve_metrics("127.0.0.1", free_port(), lambda: ["The bus is away.", "The disk is full."]) as port:
         assert get(port, "/healthz") == (503, "The bus is away.\nThe disk is full.\n")
 
@@ -30,7 +31,7 @@ def test_another_path_is_not_found() -> None:
         assert get(port, "/")[0] == 404
 
 
-def test_port_0_serves_nothing() -> None:
+def test_port_0_disables_the_server() -> None:
     with serve_metrics("127.0.0.1", 0, list) as port:
         assert port == 0
 
@@ -44,7 +45,7 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
             pass
 
 
-def test_the_port_is_free_again_afterwards() -> None:
+def test_the_port_is_released_afterwards() -> None:
     port = free_port()
     for _ in range(2):
         with serve_metrics("127.0.0.1", port, list):

@@ -31,7 +31,7 @@ kept
 """
 
 
-def test_new_results_are_written_and_plotted_and_the_rest_stays(
+def test_new_results_are_written_and_plotted_and_other_tables_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "latency-kafka.json").write_text(json.dumps(LATENCY))

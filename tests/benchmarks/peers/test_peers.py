@@ -29,7 +29,7 @@ def arrays() -> Arrays:
     return load_weight_arrays(None)
 
 
-def test_timms_network_with_the_same_weights_has_the_same_maps(arrays: Arrays) -> None:
+def test_the_timm_network_with_the_same_weights_gives_the_same_maps(arrays: Arrays) -> None:
     network = timm.create_model("resnet18", pretrained=False, features_only=True, out_indices=(1, 2, 3)).eval()
     lacking = network.load_state_dict(to_timm_state_dict(arrays), strict=False)
     assert not lacking.unexpected_keys
@@ -53,7 +53,7 @@ def test_tokens_are_the_maps_on_the_first_layers_grid_padded_with_zeros(arrays: 
     assert torch.equal(tokens[1, 1, 5 * 32 + 7], coarse[1, :, 2, 3])
 
 
-def test_a_layer_is_averaged_over_its_own_cells_before_it_meets_a_finer_grid(arrays: Arrays) -> None:
+def test_a_layer_is_averaged_on_its_own_grid_before_it_is_resampled(arrays: Arrays) -> None:
     pixels = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
     _, coarse = ResnetBackbone(arrays, (2, 3), "nearest").maps(pixels)
     tokens = ResnetBackbone(arrays, (2, 3), "nearest", neighbourhood=3).tokens(pixels)
@@ -61,7 +61,7 @@ def test_a_layer_is_averaged_over_its_own_cells_before_it_meets_a_finer_grid(arr
     torch.testing.assert_close(tokens[1, 0, 5 * 32 + 7], around)
 
 
-def test_anomalib_gets_the_same_channels_in_its_own_numbering() -> None:
+def test_anomalib_uses_the_same_channels_in_its_own_numbering() -> None:
     chosen = {"channels": torch.tensor([3, 256 + 5, 512 + 7])}  # channel 3 of layer1, 5 of layer2, 7 of layer3
     options = anomalib_options("padim", References("id", chosen, ()))
     assert options["channels"] == [3, OFFSETS[2] + 5, OFFSETS[3] + 7]
@@ -76,7 +76,7 @@ def test_both_methods_score_on_random_weights(arrays: Arrays) -> None:
         assert np.isfinite(scores.image_scores).all()
 
 
-def test_images_are_written_as_a_network_takes_them(tmp_path: Path) -> None:
+def test_images_are_written_in_network_layout(tmp_path: Path) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     assert write_images(tmp_path, "set", [image], [image, image]) == "set"
     found = load_file(tmp_path / "set.safetensors")
@@ -84,7 +84,7 @@ def test_images_are_written_as_a_network_takes_them(tmp_path: Path) -> None:
     assert (found["normals"][0].permute(1, 2, 0).numpy() == image).all()
 
 
-def test_turns_alternate_and_the_fastest_counts() -> None:
+def test_rounds_alternate_and_the_fastest_counts() -> None:
     calls: list[str] = []
 
     class FakeAnomalib:

@@ -13,8 +13,9 @@ from storage.auth.actors import Role
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.review import reviews
-from testing.chromium import free_port, running_dashboard
-from testing.openid_provider import running_openid_provider
+from testing.chromium import running_dashboard
+from testing.ports import free_port
+from testing.services.openid_provider import running_openid_provider
 from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S
 from tests.dashboard.seeding import SeededStorage, verdict
 from tests.dashboard.seeding_activity import add_users

@@ -16,7 +16,8 @@ from ingest.frame import Frame
 from ingest.producer.producer import Producer
 from ingest.producer.spool import Spool
 from ingest.settings import IngestSettings
-from testing.kafka import KafkaCluster
+from testing.claim_checks import RefusingClaimChecks
+from testing.services.kafka import KafkaCluster
 
 pytestmark = pytest.mark.kafka
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,13 +28,13 @@ STATIONS = [f"s{number}" for number in range(9)]
 class Member(threading.Thread):
     """Reads and commits until it is stopped."""
 
-    def __init__(self, bus: KafkaBus, topic: str, seen_more: threading.Condition) -> None:
+    def __init__(self, bus: KafkaBus, topic: str, received: threading.Condition) -> None:
         super().__init__()
-        self.seen: list[Record] = []
+        self.records: list[Record] = []
         self.stop = threading.Event()
         self._bus = bus
         self._topic = topic
-        self._seen_more = seen_more
+        self._seen_more = received
 
     def run(self) -> None:
         with closing(self._bus.consumer(self._topic, "g")) as consumer:
@@ -41,16 +42,11 @@ class Member(threading.Thread):
                 try:
                     records = consumer.poll(100, 0.2)
                     with self._seen_more:
-                        self.seen += records
+                        self.records += records
                         self._seen_more.notify_all()
                     consumer.commit({(r.position.topic, r.position.partition): r.position.offset + 1 for r in records})
                 except BusUnavailable:
                     continue  # the coordinator may be the one that was killed
-
-
-class NoClaimChecks:
-    def put(self, data: bytes) -> str:
-        raise AssertionError("nothing here is that large")
 
 
 def test_no_frame_is_lost_when_a_node_is_killed(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
@@ -63,38 +59,38 @@ def test_no_frame_is_lost_when_a_node_is_killed(kafka_cluster: KafkaCluster, tmp
     )
     topic = f"frames-{uuid.uuid4().hex}"
     durable: list[str | None] = []
-    seen_more = threading.Condition()
+    received = threading.Condition()
 
     with closing(KafkaBus(settings)) as bus:
         bus.ensure_topic(topic, 6)
-        members = [Member(bus, topic, seen_more) for _ in range(2)]
+        members = [Member(bus, topic, received) for _ in range(2)]
         for member in members:
             member.start()
         spool = Spool(tmp_path, 100_000_000)
-        with closing(Producer(bus.publisher(topic), settings, spool, NoClaimChecks(), lambda: AT)) as producer:
+        with closing(Producer(bus.publisher(topic), settings, spool, RefusingClaimChecks(), lambda: AT)) as producer:
             for number in range(FRAMES):
                 if number == FRAMES // 2:
-                    with seen_more:
-                        assert seen_more.wait_for(lambda: sum(len(member.seen) for member in members) > 50, 60)
+                    with received:
+                        assert received.wait_for(lambda: sum(len(member.records) for member in members) > 50, 60)
                     kafka_cluster.nodes[0].kill()
                 frame = Frame(STATIONS[number % 9], AT, b"x" * 20_000, "image/png", part_id=str(number))
                 producer.send(frame, lambda frame: durable.append(frame.part_id))
 
-            def everything_seen() -> bool:
-                return len({schema.decode(record).part_id for member in members for record in member.seen}) == FRAMES
+            def all_received() -> bool:
+                return len({schema.decode(record).part_id for member in members for record in member.records}) == FRAMES
 
-            with seen_more:
-                all_seen = seen_more.wait_for(everything_seen, 120)
+            with received:
+                received_all = received.wait_for(all_received, 120)
         for member in members:
             member.stop.set()
         for member in members:
             member.join(60)
     kafka_cluster.start()
 
-    assert all_seen
+    assert received_all
     assert sorted(map(int, filter(None, durable))) == list(range(FRAMES))
-    by_place = {record.position: record for member in members for record in member.seen}
+    by_position = {record.position: record for member in members for record in member.records}
     for station in STATIONS:
-        theirs = [by_place[place] for place in sorted(by_place) if by_place[place].key == station]
-        numbers = list(dict.fromkeys(int(schema.decode(record).part_id or -1) for record in theirs))
+        of_station = [by_position[position] for position in sorted(by_position) if by_position[position].key == station]
+        numbers = list(dict.fromkeys(int(schema.decode(record).part_id or -1) for record in of_station))
         assert numbers == sorted(numbers)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ingest.bus.kafka.sockets import PlainSocket, TLSSocket
-from testing.certificates import self_signed
+from testing.services.certificates import self_signed
 
 WANTS = (BlockingIOError, ssl.SSLWantReadError)
 
 
-def looked(connection: socket.socket) -> tuple[bytes, bool]:
+def read_all(connection: socket.socket) -> tuple[bytes, bool]:
     """Return the bytes of one read of kafka-python, and whether it saw the end, at which it would discard them."""
     read: list[bytes] = []
     while True:
@@ -32,7 +32,7 @@ def looked(connection: socket.socket) -> tuple[bytes, bool]:
 
 
 @pytest.fixture
-def plain() -> Iterator[tuple[socket.socket, socket.socket]]:
+def plain_connection() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The broker's end of a connection, and ours."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         ours = PlainSocket(socket.AF_INET, socket.SOCK_STREAM)
@@ -43,52 +43,54 @@ def plain() -> Iterator[tuple[socket.socket, socket.socket]]:
             yield theirs, ours
 
 
-def test_an_answer_is_read_before_the_end_that_came_with_it(plain: tuple[socket.socket, socket.socket]) -> None:
-    theirs, ours = plain
+def test_a_response_is_read_before_the_end_of_the_connection(
+    plain_connection: tuple[socket.socket, socket.socket],
+) -> None:
+    theirs, ours = plain_connection
     theirs.sendall(b"the password is wrong")
     theirs.close()
-    readable(ours)
-    assert looked(ours) == (b"the password is wrong", False)
-    readable(ours)
-    assert looked(ours) == (b"", True)
+    wait_until_readable(ours)
+    assert read_all(ours) == (b"the password is wrong", False)
+    wait_until_readable(ours)
+    assert read_all(ours) == (b"", True)
 
 
-def test_an_end_without_an_answer_is_seen_at_once(plain: tuple[socket.socket, socket.socket]) -> None:
-    theirs, ours = plain
+def test_an_end_without_a_response_is_detected_at_once(plain_connection: tuple[socket.socket, socket.socket]) -> None:
+    theirs, ours = plain_connection
     theirs.sendall(b"first")
-    readable(ours)
-    assert looked(ours) == (b"first", False)
+    wait_until_readable(ours)
+    assert read_all(ours) == (b"first", False)
     theirs.close()
-    readable(ours)
-    assert looked(ours) == (b"", True)
+    wait_until_readable(ours)
+    assert read_all(ours) == (b"", True)
 
 
-def test_an_answer_is_read_before_the_reset_that_came_with_it(plain: tuple[socket.socket, socket.socket]) -> None:
-    theirs, ours = plain
+def test_a_response_is_read_before_a_reset(plain_connection: tuple[socket.socket, socket.socket]) -> None:
+    theirs, ours = plain_connection
     ours.sendall(b"never read by the broker")
-    readable(theirs)
+    wait_until_readable(theirs)
     theirs.sendall(b"no")
-    readable(ours)
+    wait_until_readable(ours)
     theirs.close()  # with data unread, so it is a reset
-    assert looked(ours) == (b"no", False)
-    readable(ours)
-    assert looked(ours) == (b"", True)
+    assert read_all(ours) == (b"no", False)
+    wait_until_readable(ours)
+    assert read_all(ours) == (b"", True)
 
 
-def test_an_answer_over_tls_is_read_before_the_end_that_came_with_it(
-    plain: tuple[socket.socket, socket.socket], tmp_path: Path
+def test_a_response_over_tls_is_read_before_the_end_of_the_connection(
+    plain_connection: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
-    theirs, ours = plain
+    theirs, ours = plain_connection
     certificate, key = self_signed(tmp_path)
 
-    def answer() -> None:
+    def respond() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
         with context.wrap_socket(theirs, server_side=True) as broker:
             broker.sendall(b"the password is wrong")
             broker.shutdown(socket.SHUT_RDWR)
 
-    broker = threading.Thread(target=answer)
+    broker = threading.Thread(target=respond)
     broker.start()
     context = ssl.create_default_context(cafile=certificate)
     context.sslsocket_class = TLSSocket
@@ -96,13 +98,13 @@ def test_an_answer_over_tls_is_read_before_the_end_that_came_with_it(
     with context.wrap_socket(ours, server_hostname="127.0.0.1") as connection:
         broker.join(10)
         connection.setblocking(False)
-        read, saw_the_end = looked(connection)
-        while not read and not saw_the_end:  # a session ticket may come first
-            read, saw_the_end = looked(connection)
-        assert (read, saw_the_end) == (b"the password is wrong", False)
-        assert looked(connection) == (b"", True)
+        read, ended = read_all(connection)
+        while not read and not ended:  # a session ticket may come first
+            read, ended = read_all(connection)
+        assert (read, ended) == (b"the password is wrong", False)
+        assert read_all(connection) == (b"", True)
 
 
-def readable(connection: socket.socket) -> None:
+def wait_until_readable(connection: socket.socket) -> None:
     """Wait until data, or the end, can be read."""
     assert select.select([connection], [], [], 10)[0]

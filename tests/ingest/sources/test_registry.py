@@ -63,7 +63,7 @@ def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_kind_before_the_colon_decides(tmp_path: Path) -> None:
+def test_the_prefix_of_an_address_selects_the_source(tmp_path: Path) -> None:
     (tmp_path / "test" / "good").mkdir(parents=True)
     (tmp_path / "test" / "good" / "a.png").write_bytes(png(1))
     (tmp_path / "film.mp4").write_bytes(b"")
@@ -84,7 +84,7 @@ def test_the_kind_before_the_colon_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["brick", ":x", "ftp:there", "folder:", "video:ftp://camera/film", "video:no.mp4"])
-def test_an_address_that_names_no_source_is_a_source_error(address: str) -> None:
+def test_an_address_of_no_source_is_refused(address: str) -> None:
     with pytest.raises(SourceError):
         open_source(address, "s1", IngestSettings())
 

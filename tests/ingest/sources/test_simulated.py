@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 EVERY_DEFECT = [(name, defect) for name, kind in SCENES.items() for defect in kind.defects]
 
 
-def line(name: str, **options: float) -> SimulatedLine:
+def simulated_line(name: str, **options: float) -> SimulatedLine:
     return SimulatedLine(name, "s1", SimulationOptions(**options), now=lambda: NOW)  # type: ignore[arg-type]
 
 
@@ -28,32 +28,32 @@ def pixels(image: bytes) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_shot_is_the_same_every_time_and_unlike_its_neighbours(name: str) -> None:
-    first, again = line(name, seed=7).image(3), line(name, seed=7).image(3)
+def test_an_image_is_reproducible_and_differs_from_its_neighbours(name: str) -> None:
+    first, again = simulated_line(name, seed=7).image(3), simulated_line(name, seed=7).image(3)
 
     assert first.image == again.image
     assert first.truth == again.truth
-    assert first.image != line(name, seed=7).image(4).image
-    assert first.image != line(name, seed=8).image(3).image
+    assert first.image != simulated_line(name, seed=7).image(4).image
+    assert first.image != simulated_line(name, seed=8).image(3).image
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_shot_is_a_jpeg_of_camera_size(name: str) -> None:
-    shot = line(name, defect_rate=0).image(0)
-    image = Image.open(io.BytesIO(shot.image))
+def test_an_image_is_a_jpeg_of_camera_size(name: str) -> None:
+    sample = simulated_line(name, defect_rate=0).image(0)
+    image = Image.open(io.BytesIO(sample.image))
 
     assert image.format == "JPEG"
     assert image.width == 512
-    assert 30_000 < len(shot.image) < 120_000
+    assert 30_000 < len(sample.image) < 120_000
 
 
 @pytest.mark.parametrize(("name", "defect"), EVERY_DEFECT)
-def test_a_defect_changes_the_picture_where_its_mask_says_and_nowhere_else(name: str, defect: str) -> None:
+def test_a_defect_changes_the_image_only_inside_its_mask(name: str, defect: str) -> None:
     """The same random numbers draw the good part and the defective one, so that they can be subtracted."""
     good, empty = scene(name).draw(np.random.default_rng(5), None)
-    hurt, mask = scene(name).draw(np.random.default_rng(5), defect)
+    defective, mask = scene(name).draw(np.random.default_rng(5), defect)
 
-    difference = np.abs(hurt - good) if hurt.ndim == 2 else np.abs(hurt - good).max(axis=2)
+    difference = np.abs(defective - good) if defective.ndim == 2 else np.abs(defective - good).max(axis=2)
     near = blur(mask.astype(np.float32), 6) > 0.002  # shadows and soft edges reach a little over the mask
     assert not empty.any()
     assert 0.0003 < mask.mean() < 0.1
@@ -61,30 +61,30 @@ def test_a_defect_changes_the_picture_where_its_mask_says_and_nowhere_else(name:
     assert difference[~near].mean() < 0.002
 
 
-def test_the_defect_rate_is_kept_and_every_defect_comes() -> None:
-    shots = [line("gravel", defect_rate=0.5).image(number).truth for number in range(40)]
-    defective = [truth for truth in shots if truth != "good"]
+def test_every_defect_occurs_at_the_defect_rate() -> None:
+    samples = [simulated_line("gravel", defect_rate=0.5).image(number).truth for number in range(40)]
+    defective = [truth for truth in samples if truth != "good"]
 
     assert 11 <= len(defective) <= 29  # 20 expected, deviation 3.2
     assert set(defective) == set(SCENES["gravel"].defects)
 
 
-def test_good_shots_carry_the_truth_good_and_an_empty_mask() -> None:
-    shots = [line("brick", defect_rate=0).image(number) for number in range(3)]
+def test_good_images_have_the_truth_good_and_an_empty_mask() -> None:
+    samples = [simulated_line("brick", defect_rate=0).image(number) for number in range(3)]
 
-    assert [(shot.truth, bool(shot.mask.any())) for shot in shots] == [("good", False)] * 3
+    assert [(sample.truth, bool(sample.mask.any())) for sample in samples] == [("good", False)] * 3
 
 
-def test_the_lamp_fades_and_the_truth_stays_good() -> None:
-    fading = line("gravel", defect_rate=0, lamp_fades_after=10, lamp_fades_over=20)
+def test_a_fading_lamp_keeps_the_truth_good() -> None:
+    fading = simulated_line("gravel", defect_rate=0, lamp_fades_after=10, lamp_fades_over=20)
 
     assert [fading.lamp(number) for number in (0, 10, 20, 30, 500)] == pytest.approx([1, 1, 0.675, 0.35, 0.35])
-    new, old = fading.image(10), fading.image(30)
-    assert pixels(old.image).mean() / pixels(new.image).mean() == pytest.approx(0.35, abs=0.05)
-    assert old.truth == "good"
+    new, faded = fading.image(10), fading.image(30)
+    assert pixels(faded.image).mean() / pixels(new.image).mean() == pytest.approx(0.35, abs=0.05)
+    assert faded.truth == "good"
 
 
-def test_a_silent_camera_waits_once_before_the_frame_it_was_told() -> None:
+def test_a_silent_camera_waits_once_before_the_configured_frame() -> None:
     waited: list[float] = []
 
     def wait(stop: threading.Event, seconds: float) -> bool:
@@ -107,23 +107,23 @@ def test_a_silent_camera_can_be_stopped() -> None:
     assert list(stop_in_silence.frames(stop)) == []
 
 
-def test_frames_say_what_they_show() -> None:
-    (frame,) = (frame for frame, _ in zip(line("coins").frames(threading.Event()), range(1), strict=False))
+def test_frames_have_station_time_content_type_and_truth() -> None:
+    (frame,) = (frame for frame, _ in zip(simulated_line("coins").frames(threading.Event()), range(1), strict=False))
 
     assert (frame.station, frame.captured_at, frame.content_type, frame.identity) == ("s1", NOW, "image/jpeg", None)
-    assert frame.truth == line("coins").image(0).truth
-    assert frame.image == line("coins").image(0).image
+    assert frame.truth == simulated_line("coins").image(0).truth
+    assert frame.image == simulated_line("coins").image(0).image
 
 
-def test_normals_are_good_parts_that_never_pass_on_the_line() -> None:
-    pictures = normals("brick", 4)
+def test_normals_are_good_parts_that_the_line_never_shows() -> None:
+    images = normals("brick", 4)
 
-    assert len(set(pictures)) == 4
-    assert list(pictures) == list(normals("brick", 4))
-    assert not set(pictures) & {line("brick", defect_rate=0).image(number).image for number in range(4)}
+    assert len(set(images)) == 4
+    assert list(images) == list(normals("brick", 4))
+    assert not set(images) & {simulated_line("brick", defect_rate=0).image(number).image for number in range(4)}
 
 
-def test_options_are_read_from_the_address() -> None:
+def test_options_are_parsed_from_the_address() -> None:
     assert line_options(
         "seed=3&defect_rate=0.25&lamp_fades_after=60&silent_from=40&silent_for_s=2.5"
     ) == SimulationOptions(seed=3, defect_rate=0.25, lamp_fades_after=60, silent_from=40, silent_for_s=2.5)
@@ -159,7 +159,7 @@ def test_every_line_names_its_object() -> None:
     }
 
 
-def test_noise_grows_with_light_as_on_a_sensor() -> None:
+def test_noise_grows_with_light_as_on_an_image_sensor() -> None:
     def noise(level: float) -> float:
         flat = np.full((256, 256), level, dtype=np.float32)
         image = pixels(photograph(flat, np.random.default_rng(0))).astype(np.float32)
@@ -168,7 +168,7 @@ def test_noise_grows_with_light_as_on_a_sensor() -> None:
     assert 1 < noise(0.1) < noise(0.8) < 5
 
 
-def test_blur_keeps_the_light_and_spreads_a_point_as_a_gaussian() -> None:
+def test_blur_preserves_the_sum_and_spreads_a_point_as_a_gaussian() -> None:
     point = np.zeros((41, 41), dtype=np.float32)
     point[20, 20] = 1
     spread = blur(point, 2)

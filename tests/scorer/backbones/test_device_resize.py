@@ -27,7 +27,7 @@ def noise(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def resize_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU resize images as a GPU would."""
     monkeypatch.setattr(device_resize, "RESIZING_DEVICES", ("cpu",))
 
@@ -35,16 +35,18 @@ def beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ["letterbox", "stretch", "tiles_2", "tiles_3"])
 @pytest.mark.parametrize("crop_padding", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_picture_is_brought_to_size_as_at_once(kind: FramingKind, crop_padding: bool, shape: tuple[int, int]) -> None:
+def test_resizing_on_the_device_equals_resizing_at_once(
+    kind: FramingKind, crop_padding: bool, shape: tuple[int, int]
+) -> None:
     image = noise(shape)
-    at_once, later = (
+    immediate, deferred = (
         Preprocessor(Framing(kind), SIZE, GRID, device, crop_padding).prepare(image) for device in (CPU, GPU)
     )
-    assert later.tiles.shape == (1, *image.shape)
-    assert (later.box, later.height, later.width) == (at_once.box, at_once.height, at_once.width)
-    assert (later.cells == at_once.cells).all()
-    expected = torch.from_numpy(at_once.tiles).permute(0, 3, 1, 2)
-    found = pixel_batch([later], CPU)
+    assert deferred.tiles.shape == (1, *image.shape)
+    assert (deferred.box, deferred.height, deferred.width) == (immediate.box, immediate.height, immediate.width)
+    assert (deferred.cells == immediate.cells).all()
+    expected = torch.from_numpy(immediate.tiles).permute(0, 3, 1, 2)
+    found = pixel_batch([deferred], CPU)
     assert found.dtype == torch.uint8
     assert found.shape == expected.shape
     difference = (found.int() - expected.int()).abs()
@@ -52,10 +54,10 @@ def test_a_picture_is_brought_to_size_as_at_once(kind: FramingKind, crop_padding
     assert float(difference.float().mean()) < 0.6
 
 
-def test_pictures_of_many_shapes_come_in_their_order() -> None:
-    at_once, later = (Preprocessor(Framing("stretch"), SIZE, GRID, device) for device in (CPU, GPU))
+def test_images_of_several_shapes_keep_their_order() -> None:
+    immediate, deferred = (Preprocessor(Framing("stretch"), SIZE, GRID, device) for device in (CPU, GPU))
     images = [noise(SHAPES[number % 3], seed=number) for number in range(7)]
-    framed = [(at_once if number == 4 else later).prepare(image) for number, image in enumerate(images)]
+    framed = [(immediate if number == 4 else deferred).prepare(image) for number, image in enumerate(images)]
     together = pixel_batch(framed, CPU)
     alone = torch.cat([pixel_batch([one], CPU) for one in framed])
     assert torch.equal(together, alone)
@@ -64,7 +66,7 @@ def test_pictures_of_many_shapes_come_in_their_order() -> None:
     assert torch.equal(pixel_batch(tiled, CPU), torch.cat([pixel_batch([one], CPU) for one in tiled]))
 
 
-def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once() -> None:
+def test_a_huge_image_and_a_centre_crop_are_resized_at_once() -> None:
     side = int((MAX_PIXEL_RATIO * 256 * 256) ** 0.5)
     small, giant = noise((side, side)), noise((side + 4, side + 4))
     stretch, crop = (Preprocessor(Framing(kind), SIZE, GRID, GPU) for kind in ("stretch", "centre_crop"))
@@ -73,27 +75,25 @@ def test_a_giant_and_a_centre_crop_are_brought_to_size_at_once() -> None:
     assert crop.prepare(small).later is None
 
 
-def test_a_detector_scores_as_with_pictures_that_were_brought_to_size_at_once(
-    beside_the_network: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pictures = [part(number, defect=number == 3, size=size) for number, size in enumerate([(96, 128), (128, 96)] * 3)]
+def test_device_resize_gives_the_same_scores(resize_on_cpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [part(number, defect=number == 3, size=size) for number, size in enumerate([(96, 128), (128, 96)] * 3)]
     normals = [part(20 + number, size=(96, 128)) for number in range(3)]
     model = PatchDetector(NearestPatch(), load_tiny(), Framing())
-    assert model.prepare(pictures[0]).later is not None
+    assert model.prepare(images[0]).later is not None
     references = model.references(normals, "part")
-    together = model.score(pictures, references)
-    for place, picture in enumerate(pictures):
-        alone = model.score([picture], references)
-        np.testing.assert_allclose(together.image_scores[place], alone.image_scores[0], atol=1e-5, rtol=1e-5)
+    together = model.score(images, references)
+    for index, image in enumerate(images):
+        alone = model.score([image], references)
+        np.testing.assert_allclose(together.image_scores[index], alone.image_scores[0], atol=1e-5, rtol=1e-5)
     monkeypatch.undo()
-    at_once = PatchDetector(NearestPatch(), load_tiny(), Framing())
-    assert at_once.prepare(pictures[0]).later is None
-    expected = at_once.score(pictures, at_once.references(normals, "part"))
+    immediate = PatchDetector(NearestPatch(), load_tiny(), Framing())
+    assert immediate.prepare(images[0]).later is None
+    expected = immediate.score(images, immediate.references(normals, "part"))
     np.testing.assert_allclose(together.image_scores, expected.image_scores, atol=0.01, rtol=0.05)
-    assert model.model_id != at_once.model_id
+    assert model.model_id != immediate.model_id
 
 
-def test_model_ids_tell_where_pictures_are_resized() -> None:
+def test_the_model_id_depends_on_the_resizing_device() -> None:
     assert framing_identity(Framing(), CPU) == "letterbox, resized by torch"
     assert framing_identity(Framing(), GPU) == "letterbox, resized by torch on cuda"
     assert framing_identity(Framing("centre_crop"), GPU) == "centre_crop"

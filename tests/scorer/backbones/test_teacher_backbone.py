@@ -22,7 +22,7 @@ def pixels() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 256, 256), dtype=np.uint8))
 
 
-def test_each_teacher_has_one_layer_and_a_folder_has_both(pixels: torch.Tensor) -> None:
+def test_a_teacher_has_one_layer_and_a_folder_of_both_has_two(pixels: torch.Tensor) -> None:
     folder = shared_path("weights")
     resnet, mobilenet = load_teachers(folder)
     with torch.inference_mode():
@@ -38,7 +38,7 @@ def test_each_teacher_has_one_layer_and_a_folder_has_both(pixels: torch.Tensor) 
     assert both.weights_sha256 not in (None, alone.weights_sha256)
 
 
-def test_a_teacher_crops_padding_as_its_student_does(pixels: torch.Tensor) -> None:
+def test_a_teacher_crops_padding(pixels: torch.Tensor) -> None:
     folder = shared_path("weights")
     both = load_teacher(folder, "", CPU)
     torch.testing.assert_close(both.tokens_within(pixels, CellBox(0, 16, 0, 16)), both.tokens(pixels), atol=0, rtol=0)
@@ -50,7 +50,7 @@ def test_a_teacher_crops_padding_as_its_student_does(pixels: torch.Tensor) -> No
     assert float(cosines[..., 7:9].min()) > 0.95
 
 
-def test_layer2_is_a_second_layer(pixels: torch.Tensor) -> None:
+def test_layer2_can_be_a_second_layer(pixels: torch.Tensor) -> None:
     path = shared_path("weights") / RESNET_FILE
     two, one = load_teacher(path, "layer2+layer3", CPU), load_teacher(path, "layer3", CPU)
     tokens = two.tokens(pixels)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from imaging.rgb import RgbImage
 from scorer.backbones.clip_architecture import Architecture, build_network
 from scorer.backbones.openclip import OpenClip
 from scorer.detectors.inctrl.heads import InCtrlHeads
@@ -52,3 +53,8 @@ def tiny_inctrl() -> InCtrlModel:
 def tiny_pixels(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> torch.Tensor:
     seeded = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=seeded)
+
+
+def tiny_images(count: int, seed: int, size: tuple[int, int] = (24, 32)) -> list[RgbImage]:
+    """Return the images of `tiny_pixels`, each (height, width, 3)."""
+    return list(tiny_pixels(count, seed, size).permute(0, 2, 3, 1).numpy())

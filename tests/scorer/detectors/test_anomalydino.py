@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 GRID = (8, 8)
 
 
-def part_before_a_background(count: int, side: int = 4, seed: int = 0) -> Patches:
+def part_on_background(count: int, side: int = 4, seed: int = 0) -> Patches:
     """Return images of a square part whose patches point along the first axis, on a background along the second."""
     noise = 0.05 * torch.randn(count, *GRID, 5, generator=torch.Generator().manual_seed(seed))
     noise[..., 1] += 1
@@ -31,7 +31,7 @@ def part_before_a_background(count: int, side: int = 4, seed: int = 0) -> Patche
     return single_layer(noise.flatten(1, 2), GRID)
 
 
-def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_of_the_farthest() -> None:
+def test_maps_are_cosine_distances_and_scores_the_mean_of_the_largest() -> None:
     normals, queries = patches(2, grid=(16, 16), layers=2), patches(1, grid=(16, 16), layers=2, seed=4)
     result = AnomalyDino().score(queries, AnomalyDino().fit(normals))
     unit = [torch.nn.functional.normalize(batch.tokens, dim=-1) for batch in (queries, normals)]
@@ -41,7 +41,7 @@ def test_the_map_is_half_of_one_minus_the_nearest_cosine_and_the_score_the_mean_
     torch.testing.assert_close(result.image[0], expected.topk(3).values.mean())  # 1 % of 256
 
 
-def test_the_middle_and_the_rim_are_those_of_the_image_not_of_its_bars() -> None:
+def test_centre_and_rim_are_those_of_the_image_without_padding() -> None:
     valid_mask = torch.ones(1, 8, 6, dtype=torch.bool)
     valid_mask[:, 6:] = False
     images = Patches(torch.zeros(1, 1, 48, 1), valid_mask.flatten(1), (8, 6))
@@ -52,19 +52,19 @@ def test_the_middle_and_the_rim_are_those_of_the_image_not_of_its_bars() -> None
     assert rim_cells(images).sum() == 12
 
 
-def test_the_first_component_is_that_of_singular_values() -> None:
+def test_the_first_component_equals_that_of_the_svd() -> None:
     deviations = torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 1, 1, 1, 1, 1])
     deviations -= deviations.mean(dim=0)
     component = first_principal_component(deviations)
     assert abs(float(component @ torch.linalg.svd(deviations).Vh[0])) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_part_before_a_background_is_judged_alone() -> None:
-    normals = part_before_a_background(3)
+def test_a_part_on_a_background_is_scored_without_the_background() -> None:
+    normals = part_on_background(3)
     method = AnomalyDino()
     fitted = method.fit(normals)
     assert bool(fitted["shown"])
-    query = part_before_a_background(1, seed=7)
+    query = part_on_background(1, seed=7)
     dusty = query.tokens.clone()
     dusty[:, 0, 0] = torch.tensor([0.0, 1, 2, 0, 0])  # dust in the corner of the background
     result = method.score(Patches(dusty, query.valid_mask, GRID), fitted)
@@ -77,25 +77,25 @@ def test_a_part_before_a_background_is_judged_alone() -> None:
     assert method.score(Patches(scratched, query.valid_mask, GRID), fitted).image > 10 * result.image
 
 
-def test_a_part_without_background_or_a_background_without_part_is_judged_whole() -> None:
+def test_images_without_a_separable_foreground_are_scored_whole() -> None:
     assert not fit_foreground(patches(3, grid=GRID)).shown
-    assert not fit_foreground(part_before_a_background(3, side=8)).shown
-    assert not fit_foreground(part_before_a_background(3, side=6)).shown  # reaches into the rim
+    assert not fit_foreground(part_on_background(3, side=8)).shown
+    assert not fit_foreground(part_on_background(3, side=6)).shown  # reaches into the rim
 
 
-def test_one_normal_that_fails_the_test_is_enough_to_judge_whole_images() -> None:
-    tokens = part_before_a_background(3).tokens
+def test_one_normal_without_foreground_disables_the_mask() -> None:
+    tokens = part_on_background(3).tokens
     tokens[:, 2] = tokens[:, 2, :1]  # shows only background
     assert not fit_foreground(Patches(tokens, torch.ones(3, 64, dtype=torch.bool), GRID)).shown
 
 
-def test_an_image_in_which_no_part_is_found_is_judged_whole() -> None:
-    fitted = AnomalyDino().fit(part_before_a_background(3))
+def test_an_image_without_foreground_is_scored_whole() -> None:
+    fitted = AnomalyDino().fit(part_on_background(3))
     empty = single_layer(torch.tensor([0.0, 1, 0, 0, 0]).expand(1, 64, 5), GRID)
     assert AnomalyDino().score(empty, fitted).components["foreground fraction"].item() == 1
 
 
-def test_leaving_one_out_searches_the_others_and_their_copies() -> None:
+def test_leave_one_out_searches_the_others_and_their_copies() -> None:
     normals = patches(4, copies=2, padding=(3,))
     method = AnomalyDino()
     torch.testing.assert_close(
@@ -103,7 +103,7 @@ def test_leaving_one_out_searches_the_others_and_their_copies() -> None:
     )
 
 
-def test_of_too_many_patches_a_seeded_choice_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_patches_are_subsampled_with_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anomalydino, "MAX_PATCHES", 20)
     first, second = (AnomalyDino().fit(patches(3)) for _ in range(2))
     assert len(first["memory"]) == 20

@@ -27,7 +27,7 @@ REQUIRE_ANDON_TINY = {"inctrl-visual"}
 """Methods whose weights fit only this backbone."""
 
 
-def detector(method: str, framing: FramingKind = "letterbox", *, crops_padding: bool = False) -> PatchDetector:
+def make_detector(method: str, framing: FramingKind = "letterbox", *, crops_padding: bool = False) -> PatchDetector:
     """Return a detector on andon-tiny where padding is cropped, otherwise on a backbone that encodes padding."""
     settings = ScorerSettings(device="cpu")
     is_tiny = crops_padding or method in REQUIRE_ANDON_TINY
@@ -41,8 +41,8 @@ def images_of_several_shapes() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("framing", "crops_padding"), [("letterbox", False), ("letterbox", True), ("tiles_2", False)])
-def test_a_batch_scores_as_its_images_one_by_one(method: str, framing: FramingKind, crops_padding: bool) -> None:
-    model = detector(method, framing, crops_padding=crops_padding)
+def test_batch_scores_equal_single_scores(method: str, framing: FramingKind, crops_padding: bool) -> None:
+    model = make_detector(method, framing, crops_padding=crops_padding)
     references = model.references([part(number, size=(64, 80)) for number in range(3)], "part")
     batch = model.score(images_of_several_shapes(), references)
     for position, image in enumerate(images_of_several_shapes()):
@@ -55,10 +55,8 @@ def test_a_batch_scores_as_its_images_one_by_one(method: str, framing: FramingKi
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("order", [(0, 1, 0, 2, 1), (2, 2, 2)])
-def test_images_of_several_stations_score_as_each_alone_against_its_own_normals(
-    method: str, order: tuple[int, ...]
-) -> None:
-    model = detector(method, crops_padding=True)
+def test_a_batch_of_several_stations_scores_like_each_station_alone(method: str, order: tuple[int, ...]) -> None:
+    model = make_detector(method, crops_padding=True)
     stations = [
         model.references([part(10 * station + number, size=(64, 64 + 20 * station)) for number in range(count)], "part")
         for station, count in enumerate((2, 3, 3))
@@ -75,8 +73,8 @@ def test_images_of_several_stations_score_as_each_alone_against_its_own_normals(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_the_normals_says_nothing(method: str) -> None:
-    model = detector(method)
+def test_the_order_of_the_normals_does_not_matter(method: str) -> None:
+    model = make_detector(method)
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
     shuffled = random.Random(3).sample(range(5), 5)
     first = model.references(normals, "part")
@@ -107,7 +105,7 @@ EXACT_TENSORS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method: str, tmp_path: Path) -> None:
+def test_references_in_bf16_select_what_fp32_selects(method: str, tmp_path: Path) -> None:
     exact, rounded = (load_in_precision(precision, method, tmp_path) for precision in ("fp32", "bf16"))
     normals = [part(number) for number in range(3)]
     first, second = exact.references(normals, "part"), rounded.references(normals, "part")
@@ -118,27 +116,27 @@ def test_in_bf16_what_is_chosen_among_the_normals_is_what_fp32_chooses(method: s
     assert second.normal_scores == pytest.approx(first.normal_scores, rel=0.2)
 
 
-def test_in_bf16_normals_are_scored_as_every_image_is_with_what_rounding_adds(tmp_path: Path) -> None:
+def test_normal_scores_in_bf16_include_the_rounding_error(tmp_path: Path) -> None:
     exact, rounded = (load_in_precision(precision, "nearest-patch", tmp_path) for precision in ("fp32", "bf16"))
     normals = [part(number) for number in range(3)]
     assert rounded.references(normals, "part").normal_scores != exact.references(normals, "part").normal_scores
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_normals_are_enough_and_a_set_of_another_size_is_refused(method: str) -> None:
-    model = detector(method)
+def test_a_normal_set_has_2_to_64_images(method: str) -> None:
+    model = make_detector(method)
     references = model.references([part(1), part(2)], "part")
     assert len(references.normal_scores) == 2
     assert np.isfinite(references.normal_scores).all()
     assert references.model_id == model.model_id
     for count in (0, 1, 65):
-        with pytest.raises(InvalidNormalSet, match=f"{method}.*this set has {count}"):
+        with pytest.raises(InvalidNormalSet, match=rf"{method}.*\b{count}\b"):
             model.references([part(number) for number in range(count)], "part")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_defect_scores_above_every_good_part(method: str) -> None:
-    model = detector(method)
+    model = make_detector(method)
     references = model.references([part(number) for number in range(4)], "part")
     good = model.score([part(number) for number in range(10, 18)], references)
     bad = model.score([part(number, defect=True) for number in range(20, 24)], references)
@@ -146,8 +144,8 @@ def test_a_defect_scores_above_every_good_part(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_flat_black_and_equal_images_get_finite_scores(method: str) -> None:
-    model = detector(method)
+def test_uniform_and_equal_images_have_finite_scores(method: str) -> None:
+    model = make_detector(method)
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 0, 128, 255)]
     references = model.references(flat, "part")
     scores = model.score([*flat, part(1)], references)
@@ -158,8 +156,8 @@ def test_flat_black_and_equal_images_get_finite_scores(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("crops_padding", [False, True])
-def test_bars_of_a_letterbox_take_no_part(method: str, crops_padding: bool) -> None:
-    model = detector(method, crops_padding=crops_padding)
+def test_letterbox_padding_is_ignored(method: str, crops_padding: bool) -> None:
+    model = make_detector(method, crops_padding=crops_padding)
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = model.references(wide[:3], "part")
     scores = model.score(wide[3:], references)
@@ -168,27 +166,27 @@ def test_bars_of_a_letterbox_take_no_part(method: str, crops_padding: bool) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_it_keeps_is_ready_to_be_a_file(method: str) -> None:
-    references = detector(method).references([part(number) for number in range(3)], "part")
+def test_references_are_tensors(method: str) -> None:
+    references = make_detector(method).references([part(number) for number in range(3)], "part")
     assert references.tensors
     assert all(isinstance(tensor, torch.Tensor) for tensor in references.tensors.values())
 
 
-def test_tiles_put_each_cell_where_it_belongs() -> None:
+def test_tiles_are_joined_in_place() -> None:
     image = np.zeros((512, 512, 3), np.uint8)
     image[256:, :256] = part(5, size=(256, 256))
-    whole, tiled = detector("nearest-patch", "stretch"), detector("nearest-patch", "tiles_2")
+    whole, tiled = make_detector("nearest-patch", "stretch"), make_detector("nearest-patch", "tiles_2")
     corner = whole.encode_images([image[256:, :256]]).tokens[0, 0].view(16, 16, -1)
     patches = tiled.encode_images([image])
     assert patches.grid == (32, 32)
     torch.testing.assert_close(patches.tokens[0, 0].view(32, 32, -1)[16:, :16], corner)
 
 
-def test_an_image_turned_a_quarter_four_times_is_itself_and_an_eighth_keeps_its_centre() -> None:
+def test_rotation_by_90_degrees_is_exact_and_by_45_keeps_the_centre() -> None:
     image = part(3, size=(65, 65))
-    once = rotate(image, 90)
-    assert (once == np.rot90(image)).all()
+    rotated_90 = rotate(image, 90)
+    assert (rotated_90 == np.rot90(image)).all()
     assert (rotate(rotate(image, 180), 180) == image).all()
-    eighth = rotate(image, 45)
-    assert eighth.shape == image.shape
-    assert abs(int(eighth[32, 32, 0]) - int(image[32, 32, 0])) <= 4
+    rotated_45 = rotate(image, 45)
+    assert rotated_45.shape == image.shape
+    assert abs(int(rotated_45[32, 32, 0]) - int(image[32, 32, 0])) <= 4

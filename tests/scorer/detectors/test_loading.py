@@ -26,7 +26,7 @@ def normals(count: int = 4) -> list[RgbImage]:
     return [part(number, size=(64, 64 + 8 * number)) for number in range(count)]
 
 
-def test_a_batch_scores_as_its_images_one_by_one_in_numpy(detector: LoadedDetector) -> None:
+def test_batch_scores_equal_single_scores(detector: LoadedDetector) -> None:
     references = detector.references(normals())
     images = [part(10), part(11, defect=True, size=(96, 64)), part(12, size=(20, 200))]
     batch = detector.score(images, references)
@@ -62,7 +62,7 @@ def test_arrays_pillow_images_and_files_score_alike(detector: LoadedDetector, tm
     "wrong",
     [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), [[1, 2], [3, 4]]],
 )
-def test_what_is_not_an_image_is_refused(detector: LoadedDetector, wrong: RgbImage) -> None:
+def test_an_array_that_is_not_an_rgb_image_is_refused(detector: LoadedDetector, wrong: RgbImage) -> None:
     with pytest.raises(InvalidImage):
         detector.references([*normals(), wrong])
 
@@ -92,5 +92,5 @@ def test_too_few_normals_and_unknown_names_are_refused(detector: LoadedDetector)
 
 def test_torch_is_imported_only_when_a_detector_is_loaded() -> None:
     probe = "import sys; import scorer.detectors.loading; print('torch' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "False"
+    finished = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "False"

@@ -30,7 +30,7 @@ def images_of_several_shapes() -> list[np.ndarray]:
     return [part(1), part(2, size=(64, 96)), part(3, defect=True, size=(300, 200)), part(4, size=(20, 200))]
 
 
-def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_lies(detector: PatchDetector) -> None:
+def test_a_defect_scores_above_good_parts_and_is_localised(detector: PatchDetector) -> None:
     references = detector.references([part(number) for number in range(4)], "part")
     good = detector.score([part(number) for number in range(10, 20)], references)
     bad = detector.score([part(number, defect=True) for number in range(20, 25)], references)
@@ -40,7 +40,7 @@ def test_a_defect_scores_above_every_good_part_and_its_map_is_highest_where_it_l
     assert abs(column - 7.5) <= 3
 
 
-def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector: PatchDetector) -> None:
+def test_a_stain_of_equal_brightness_is_detected_by_colour(detector: PatchDetector) -> None:
     references = detector.references([part(number) for number in range(4)], "part")
     stained = part(30)
     red = stained.astype(int)
@@ -49,7 +49,7 @@ def test_a_stain_of_equal_brightness_is_seen_by_its_colour(detector: PatchDetect
     assert scores[1] > 2 * scores[0]
 
 
-def test_a_batch_scores_as_its_images_one_by_one(detector: PatchDetector) -> None:
+def test_batch_scores_equal_single_scores(detector: PatchDetector) -> None:
     references = detector.references([part(number, size=(64, 80)) for number in range(3)], "part")
     batch = detector.score(images_of_several_shapes(), references)
     for position, image in enumerate(images_of_several_shapes()):
@@ -59,7 +59,7 @@ def test_a_batch_scores_as_its_images_one_by_one(detector: PatchDetector) -> Non
     assert batch.image_scores.dtype == batch.anomaly_maps.dtype == np.float32
 
 
-def test_the_order_of_the_normals_says_nothing(detector: PatchDetector) -> None:
+def test_the_order_of_the_normals_does_not_matter(detector: PatchDetector) -> None:
     normals = [part(number, size=(64, 64 + 8 * number)) for number in range(5)]
     shuffled = random.Random(3).sample(range(5), 5)
     first = detector.references(normals, "part")
@@ -71,22 +71,22 @@ def test_the_order_of_the_normals_says_nothing(detector: PatchDetector) -> None:
     )
 
 
-def test_a_normal_scores_zero_against_a_set_that_holds_it_but_not_against_the_others(detector: PatchDetector) -> None:
+def test_a_normal_scores_zero_against_its_own_set_but_not_leave_one_out(detector: PatchDetector) -> None:
     normals = [part(number) for number in range(3)]
     references = detector.references(normals, "part")
     assert detector.score(normals, references).image_scores.max() < 1e-5
     assert min(references.normal_scores) > 1e-4
 
 
-def test_aligned_parts_search_near_their_place_and_scattered_ones_everywhere(detector: PatchDetector) -> None:
-    def dotted(number: int, row: int, column: int) -> np.ndarray:
+def test_aligned_parts_are_searched_in_a_window_and_others_everywhere(detector: PatchDetector) -> None:
+    def part_with_dot(number: int, row: int, column: int) -> np.ndarray:
         image = part(number, size=(256, 256))
         image[row : row + 40, column : column + 40] = 20
         return image
 
-    aligned = detector.references([dotted(number, 100, 100) for number in range(4)], "part")
+    aligned = detector.references([part_with_dot(number, 100, 100) for number in range(4)], "part")
     corners = [(10, 10), (10, 200), (200, 10), (120, 120)]
-    scattered = detector.references([dotted(number, *corner) for number, corner in enumerate(corners)], "part")
+    scattered = detector.references([part_with_dot(number, *corner) for number, corner in enumerate(corners)], "part")
     assert int(aligned.tensors["window"]) == 2
     assert int(scattered.tensors["window"]) == 0
 
@@ -98,9 +98,7 @@ def always_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("grid", [(6, 6), (4, 9)])
-def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(
-    grid: tuple[int, int], always_aligned: None
-) -> None:
+def test_window_search_equals_full_search_within_the_window(grid: tuple[int, int], always_aligned: None) -> None:
     rows, columns = grid
     normals, queries = patches(3, grid, seed=1), patches(2, grid, seed=2)
     normals.valid_mask[0, : 2 * columns] = False
@@ -126,7 +124,7 @@ def test_a_window_is_the_whole_search_with_all_cells_further_away_forbidden(
 
 @pytest.mark.parametrize("windows", [(2, 2, 2), (2, 0, 2), (0, 0, 0)])
 @pytest.mark.parametrize("counts", [(1, 1, 1), (2, 1, 3)])
-def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_bars_and_its_normals(
+def test_a_batch_of_several_stations_scores_like_each_station_alone(
     windows: tuple[int, ...], counts: tuple[int, ...], always_aligned: None
 ) -> None:
     fitted = []
@@ -144,7 +142,7 @@ def test_stations_are_compared_together_as_each_alone_whatever_its_window_its_ba
         torch.testing.assert_close(batch.image[position], single.image[0], atol=1e-6, rtol=0)
 
 
-def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always_aligned: None) -> None:
+def test_an_empty_window_falls_back_to_the_full_search(always_aligned: None) -> None:
     normals, query = patches(3, (8, 8), seed=1), patches(1, (8, 8), seed=2)
     normals.valid_mask[:, : 5 * 8] = False
     fitted = dict(NearestPatch().fit(normals))
@@ -155,13 +153,13 @@ def test_where_no_normal_has_anything_near_by_the_nearest_anywhere_counts(always
 
 
 def patches(count: int, grid: tuple[int, int], seed: int) -> Patches:
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     cells = grid[0] * grid[1]
-    tokens = torch.randn(2, count, cells, 12, generator=draw)
+    tokens = torch.randn(2, count, cells, 12, generator=generator)
     return Patches(tokens, torch.ones(count, cells, dtype=torch.bool), grid)
 
 
-def test_bars_of_a_letterbox_take_no_part(detector: PatchDetector) -> None:
+def test_letterbox_padding_is_ignored(detector: PatchDetector) -> None:
     wide = [part(number, size=(40, 160)) for number in range(4)]
     references = detector.references(wide[:3], "part")
     scores = detector.score(wide[3:], references)
@@ -170,13 +168,13 @@ def test_bars_of_a_letterbox_take_no_part(detector: PatchDetector) -> None:
     assert (scores.anomaly_maps[0][~valid_mask] == 0).all()
 
 
-def test_what_is_kept_of_a_station_has_no_bars(detector: PatchDetector) -> None:
+def test_references_contain_no_padding(detector: PatchDetector) -> None:
     references = detector.references([part(number, size=(40, 160)) for number in range(2)], "part")
     assert references.tensors["layer 0"].shape[:3] == (4, 2, 16)
     assert references.tensors["origin"].tolist() == [6, 0]
 
 
-def test_equal_configurations_have_equal_ids_and_another_framing_another() -> None:
+def test_the_model_id_depends_on_the_framing() -> None:
     device = torch.device("cpu")
     ids = [
         PatchDetector(NearestPatch(), Filterbank(device), Framing(kind)).model_id
@@ -188,11 +186,11 @@ def test_equal_configurations_have_equal_ids_and_another_framing_another() -> No
 
 @pytest.mark.parametrize("count", [0, 1, 65])
 def test_a_set_of_another_size_is_refused(detector: PatchDetector, count: int) -> None:
-    with pytest.raises(InvalidNormalSet, match=f"this set has {count}"):
+    with pytest.raises(InvalidNormalSet, match=rf"\b{count}\b"):
         detector.references([part(number) for number in range(count)], "part")
 
 
-def test_flat_and_black_images_get_finite_scores(detector: PatchDetector) -> None:
+def test_uniform_images_have_finite_scores(detector: PatchDetector) -> None:
     flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (0, 128, 255)]
     references = detector.references(flat, "part")
     assert np.isfinite(detector.score([*flat, part(1)], references).image_scores).all()
@@ -206,7 +204,7 @@ def test_the_registry_loads_by_name() -> None:
         load(ScorerSettings(detector="crystal-ball"), Framing())
 
 
-def test_a_missing_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelUnavailable, match=r"scorer\.device is cuda"):
+    with pytest.raises(ModelUnavailable, match=r"scorer\.device"):
         load(ScorerSettings(device="cuda"), Framing())

@@ -21,7 +21,7 @@ def detector() -> Detector:
     return load(ScorerSettings(detector="nearest-patch", device="cpu", engine="torch"), Framing("stretch"))
 
 
-def test_the_default_detector_stands_on_the_packaged_weights(detector: Detector) -> None:
+def test_the_default_detector_uses_the_packaged_weights(detector: Detector) -> None:
     filterbank = load(ScorerSettings(backbone="filterbank", device="cpu", engine="torch"), Framing("stretch"))
 
     assert detector.weights_sha256 == SHA256
@@ -29,7 +29,7 @@ def test_the_default_detector_stands_on_the_packaged_weights(detector: Detector)
     assert detector.model_id != filterbank.model_id
 
 
-def test_each_output_counts_by_the_normals_own_level_in_it(detector: Detector) -> None:
+def test_layer_weights_are_inverse_to_the_normals_residuals(detector: Detector) -> None:
     references = detector.references([part(1), part(2)], "part")
 
     levels = []
@@ -50,7 +50,7 @@ def test_a_defect_scores_above_every_good_part(detector: Detector) -> None:
     assert bad.image_scores.min() > good.image_scores.max()
 
 
-def test_a_batch_scores_as_its_images_one_by_one(detector: Detector) -> None:
+def test_batch_scores_equal_single_scores(detector: Detector) -> None:
     references = detector.references([part(number) for number in range(3)], "part")
     images = [part(4), part(5, defect=True), part(6, size=(300, 200))]
 
@@ -62,7 +62,7 @@ def test_a_batch_scores_as_its_images_one_by_one(detector: Detector) -> None:
         np.testing.assert_allclose(batch.anomaly_maps[position], single.anomaly_maps[0], atol=1e-5, rtol=0)
 
 
-def test_the_order_of_the_normals_says_nothing(detector: Detector) -> None:
+def test_the_order_of_the_normals_does_not_matter(detector: Detector) -> None:
     normals = [part(number) for number in range(4)]
     shuffled = random.Random(3).sample(range(4), 4)
 
@@ -73,7 +73,7 @@ def test_the_order_of_the_normals_says_nothing(detector: Detector) -> None:
     assert np.array_equal(detector.score([part(9)], first).image_scores, detector.score([part(9)], second).image_scores)
 
 
-def test_copies_of_one_image_as_normals_still_tell_a_defect(detector: Detector) -> None:
+def test_a_defect_is_detected_with_copies_of_one_normal(detector: Detector) -> None:
     references = detector.references([part(1)] * 3, "part")
     scores = detector.score([part(1), part(1, defect=True)], references).image_scores
 

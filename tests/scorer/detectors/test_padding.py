@@ -42,7 +42,7 @@ def detector_on(backbone: PatchBackbone, kind: FramingKind = "letterbox") -> Pat
         ((5000, 900), CellBox(0, 16, 6, 10)),  # two columns, starting at 7
     ],
 )
-def test_the_network_is_given_the_cells_that_hold_the_image(shape: tuple[int, int], box: CellBox) -> None:
+def test_only_cells_of_the_image_are_encoded(shape: tuple[int, int], box: CellBox) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     whole = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU).prepare(image)
     framed = Preprocessor(Framing("letterbox"), SIZE, GRID, CPU, crop_padding=True).prepare(image)
@@ -54,7 +54,7 @@ def test_the_network_is_given_the_cells_that_hold_the_image(shape: tuple[int, in
 
 
 @pytest.mark.parametrize("kind", ["stretch", "centre_crop", "tiles_2"])
-def test_other_framings_are_as_they_were(kind: FramingKind) -> None:
+def test_other_framings_are_not_cropped(kind: FramingKind) -> None:
     framed = Preprocessor(Framing(kind), SIZE, GRID, CPU, crop_padding=True).prepare(part(1, size=(60, 80)))
     assert framed.box is None
     assert framed.tiles.shape[1:] == (*SIZE, 3)
@@ -62,7 +62,7 @@ def test_other_framings_are_as_they_were(kind: FramingKind) -> None:
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data: st.DataObject) -> None:
+def test_tokens_are_scattered_into_the_box_and_zero_elsewhere(data: st.DataObject) -> None:
     grid = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
     top, left = (data.draw(st.integers(0, side - 1)) for side in grid)
     bottom, right = data.draw(st.integers(top + 1, grid[0])), data.draw(st.integers(left + 1, grid[1]))
@@ -76,7 +76,7 @@ def test_layers_are_laid_where_the_box_is_and_all_else_is_nought(data: st.DataOb
         assert placed.sum() == pytest.approx(float(layer.sum()))
 
 
-def test_tokens_in_the_middle_are_those_that_a_square_has(tiny: TinyBackbone) -> None:
+def test_tokens_far_from_the_padding_are_unchanged(tiny: TinyBackbone) -> None:
     """The receptive field of a cell is a few cells wide: padding further away does not change its tokens."""
     square = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 256, 256), dtype=np.uint8))
     box = CellBox(2, 14, 0, 16)
@@ -89,7 +89,7 @@ def test_tokens_in_the_middle_are_those_that_a_square_has(tiny: TinyBackbone) ->
     torch.testing.assert_close(tiny.tokens_within(square, CellBox(0, 16, 0, 16)), tiny.tokens(square), atol=0, rtol=0)
 
 
-def test_images_of_many_shapes_go_through_it_together(tiny: TinyBackbone) -> None:
+def test_images_of_several_shapes_are_encoded_in_one_batch(tiny: TinyBackbone) -> None:
     model = detector_on(tiny)
     sizes = [(60, 80), (80, 60), (60, 80), (80, 80), (8, 400), (80, 60)]
     images = [part(number, size=size) for number, size in enumerate(sizes)]
@@ -100,7 +100,7 @@ def test_images_of_many_shapes_go_through_it_together(tiny: TinyBackbone) -> Non
         assert torch.equal(batch.valid_mask[[position]], single.valid_mask)
 
 
-def test_a_defect_beside_a_bar_is_found_where_it_is(tiny: TinyBackbone) -> None:
+def test_a_defect_next_to_padding_is_localised(tiny: TinyBackbone) -> None:
     model = detector_on(tiny)
     references = model.references([part(number, size=(192, 256)) for number in range(3)], "part")
     defective = part(9, size=(192, 256))
@@ -122,6 +122,6 @@ class WithoutCropping:
         self.size, self.grid, self.device, self.tokens = tiny.size, tiny.grid, tiny.device, tiny.tokens
 
 
-def test_a_model_id_tells_whether_bars_are_seen(tiny: TinyBackbone) -> None:
+def test_the_model_id_depends_on_padding_cropping(tiny: TinyBackbone) -> None:
     assert detector_on(WithoutCropping(tiny)).model_id != detector_on(tiny).model_id
     assert detector_on(WithoutCropping(tiny), "stretch").model_id == detector_on(tiny, "stretch").model_id

@@ -24,7 +24,7 @@ def mahalanobis_by_numpy(normals: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 12])
-def test_distances_are_those_of_the_inverted_covariance(count: int) -> None:
+def test_distances_equal_mahalanobis_distances_of_numpy(count: int) -> None:
     normals, queries = patches(count, seed=1), patches(2, seed=2)
     method = Padim()
     result = method.score(queries, method.fit(normals))
@@ -35,14 +35,14 @@ def test_distances_are_those_of_the_inverted_covariance(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 12])
-def test_leaving_one_out_in_closed_form_is_fitting_the_others(count: int) -> None:
+def test_leave_one_out_equals_refitting_on_the_others(count: int) -> None:
     normals = patches(count, seed=3, padding=(2,))
     method = Padim()
     closed = method.leave_one_out(normals, method.fit(normals))
     torch.testing.assert_close(closed, leave_one_out_by_refitting(method, normals), rtol=1e-4, atol=1e-4)
 
 
-def test_the_map_is_smoothed_over_four_of_256_pixels_and_no_wider() -> None:
+def test_maps_are_smoothed_with_a_sigma_of_4_of_256_pixels() -> None:
     impulse = torch.zeros(1, 64 * 64)
     impulse[0, 30 * 64 + 30] = 1
     # On a grid of 64 × 64, one cell is one standard deviation wide.
@@ -54,13 +54,13 @@ def test_the_map_is_smoothed_over_four_of_256_pixels_and_no_wider() -> None:
     torch.testing.assert_close(smooth_maps(coarse, coarse >= 0, (16, 16)), coarse, atol=2e-3, rtol=0)
 
 
-def test_cells_that_are_not_judged_have_no_say_in_the_smoothing() -> None:
+def test_invalid_cells_do_not_affect_smoothing() -> None:
     valid_mask = torch.arange(64 * 64)[None] % 64 < 32
     smoothed = smooth_maps(torch.where(valid_mask, 1.0, 1000.0), valid_mask, (64, 64))
     torch.testing.assert_close(smoothed, valid_mask.float())
 
 
-def test_equal_normals_leave_no_distance() -> None:
+def test_equal_normals_have_no_distance() -> None:
     normals = single_layer(torch.ones(3, 4, 5), (2, 2))
     method = Padim()
     fitted = method.fit(normals)
@@ -69,7 +69,7 @@ def test_equal_normals_leave_no_distance() -> None:
     torch.testing.assert_close(result.maps, torch.full((1, 4), (5 * 0.01 / REGULARISATION) ** 0.5))
 
 
-def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in() -> None:
+def test_cells_without_normals_use_the_nearest_valid_cell() -> None:
     tokens = torch.arange(4.0).view(1, 4, 1).expand(3, 4, 2) + torch.randn(3, 1, 2)
     normals = Patches(tokens[None], torch.tensor([[True, True, False, False]] * 3), (1, 4))
     fitted = Padim().fit(normals)
@@ -77,7 +77,7 @@ def test_where_no_normal_looks_the_nearest_place_that_one_does_stands_in() -> No
     torch.testing.assert_close(fitted["means"][3], fitted["means"][1])
 
 
-def test_a_normal_is_not_judged_where_it_looks_alone() -> None:
+def test_leave_one_out_ignores_cells_valid_in_one_normal_alone() -> None:
     valid_mask = torch.tensor([[True, True], [True, False], [True, False]])
     tokens = torch.zeros(3, 2, 2)
     tokens[0, 1] = 1000  # valid only in the first image
@@ -86,7 +86,7 @@ def test_a_normal_is_not_judged_where_it_looks_alone() -> None:
     assert method.leave_one_out(normals, method.fit(normals)).tolist() == [0, 0, 0]
 
 
-def test_channels_are_chosen_by_seed_and_never_among_the_zeros_that_fill_a_layer_up() -> None:
+def test_channels_are_selected_by_seed_and_never_from_padding() -> None:
     tokens = torch.randn(2, 3, 4, 90)
     tokens[1, :, :, 60:] = 0
     chosen = select_channels(tokens)

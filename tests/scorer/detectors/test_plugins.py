@@ -62,10 +62,10 @@ def test_a_detector_of_another_package_loads_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["broken", "something-else", "missing"])
-def test_one_that_fails_is_named_in_the_error(name: str) -> None:
+def test_a_failing_plugin_is_named(name: str) -> None:
     with pytest.raises(PluginError, match=f"'{name}'"):
         registry.load(settings_for(name), Framing())
 
 
-def test_none_replaces_a_detector_of_this_package() -> None:
+def test_a_plugin_cannot_replace_a_built_in_detector() -> None:
     assert registry.load(settings_for("spade"), Framing()).name == "spade"

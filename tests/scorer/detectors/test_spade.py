@@ -17,7 +17,7 @@ def uniform_images(*values: float) -> Patches:
     return single_layer(torch.tensor(values)[:, None, None].expand(-1, 2, 1), (1, 2))
 
 
-def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_features(
+def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_normals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 2)
@@ -26,7 +26,7 @@ def test_the_image_score_is_the_mean_squared_distance_to_the_nearest_mean_featur
     assert result.image.tolist() == [(1 + 4) / 2]
 
 
-def test_the_map_searches_the_nearest_normals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_map_searches_only_the_nearest_normals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spade, "NEAREST_NORMALS", 1)
     far = torch.tensor([[[0.0], [0.0]], [[5.0], [50.0]]])
     method = Spade()
@@ -35,7 +35,7 @@ def test_the_map_searches_the_nearest_normals_alone(monkeypatch: pytest.MonkeyPa
     assert result.components["farthest patch"].tolist() == [5]
 
 
-def test_bars_enter_neither_mean_nor_gallery() -> None:
+def test_padding_enters_neither_mean_nor_gallery() -> None:
     normals = patches(3, padding=(0, 7))
     fitted = Spade().fit(normals)
     assert fitted["means"].abs().max() < 10
@@ -44,7 +44,7 @@ def test_bars_enter_neither_mean_nor_gallery() -> None:
     assert result.maps.max() < 100
 
 
-def test_leaving_one_out_is_fitting_the_others() -> None:
+def test_leave_one_out_equals_refitting_on_the_others() -> None:
     normals = patches(4)
     torch.testing.assert_close(
         Spade().leave_one_out(normals, Spade().fit(normals)), leave_one_out_by_refitting(Spade(), normals)

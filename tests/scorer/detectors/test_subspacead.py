@@ -24,7 +24,7 @@ def residuals_by_numpy(normals: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return residuals
 
 
-def test_the_map_is_the_mean_of_each_layers_residual() -> None:
+def test_the_map_is_the_mean_residual_of_the_layers() -> None:
     normals, queries = patches(5, width=12, layers=2, seed=1, copies=2), patches(2, width=12, layers=2, seed=2)
     normals.tokens[..., 6:] *= 0.1  # so that a few axes explain nearly all variance
     result = SubspaceAD().score(queries, SubspaceAD().fit(normals))
@@ -37,7 +37,7 @@ def test_the_map_is_the_mean_of_each_layers_residual() -> None:
         assert float(result.image[index]) == pytest.approx(float(result.maps[index].max()))  # 1 % of 16 is one patch
 
 
-def test_axes_explain_what_they_should_and_no_more_are_kept() -> None:
+def test_the_fewest_axes_that_explain_the_variance_are_kept() -> None:
     normals = patches(4, width=10)
     subspace = fit_subspace(patch_moments(normals.tokens[0], normals.valid_mask))
     unit = torch.nn.functional.normalize(normals.tokens[0].flatten(0, 1), dim=1) - subspace.mean
@@ -46,7 +46,7 @@ def test_axes_explain_what_they_should_and_no_more_are_kept() -> None:
     torch.testing.assert_close(subspace.axes @ subspace.axes.T, torch.eye(len(subspace.axes)), atol=1e-5, rtol=0)
 
 
-def test_sums_less_a_normals_own_are_fitting_the_others() -> None:
+def test_leave_one_out_equals_refitting_on_the_others() -> None:
     normals = patches(4, width=10, layers=2, padding=(1, 2), copies=3)
     method = SubspaceAD()
     torch.testing.assert_close(
@@ -54,7 +54,7 @@ def test_sums_less_a_normals_own_are_fitting_the_others() -> None:
     )
 
 
-def test_normals_without_any_variance_have_no_axes_and_all_else_is_far() -> None:
+def test_normals_without_variance_have_no_axes() -> None:
     normals = patches(2)
     normals.tokens[:] = torch.tensor([1.0, 0, 0, 0, 0, 0])
     fitted = SubspaceAD().fit(normals)
@@ -63,7 +63,7 @@ def test_normals_without_any_variance_have_no_axes_and_all_else_is_far() -> None
     assert SubspaceAD().score(patches(1, seed=9), fitted).image.min() > 1
 
 
-def test_bars_take_no_part() -> None:
+def test_padding_is_ignored() -> None:
     fitted = SubspaceAD().fit(patches(3, padding=(4,)))
     result = SubspaceAD().score(patches(1, padding=(4,), seed=1), fitted)
     assert result.maps[0, 4] == 0

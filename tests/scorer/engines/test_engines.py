@@ -21,7 +21,7 @@ from scorer.engines.protocol import SINGLE_CALL, EngineOptions
 from scorer.engines.registry import compile_network
 from scorer.errors import UnsupportedEngine
 from scorer.imaging.framing import CellBox
-from tests.scorer.backbones.test_timm_vit import oblong
+from tests.scorer.backbones.test_timm_vit import oblong_transformer
 from tests.scorer.backbones.tiny_clip import tiny_architecture, tiny_pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,12 +49,12 @@ def build_openclip(engine: EngineName, options: EngineOptions) -> tuple[Tokens, 
 
 
 def build_timm(engine: EngineName, options: EngineOptions) -> tuple[Tokens, torch.Tensor]:
-    vit = TimmVit(oblong(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=options)
+    vit = TimmVit(oblong_transformer(), "oblong", (2, 4), CPU, "fp32", engine=engine, calls=options)
     return vit.tokens, torch.randint(0, 256, (2, 3, *vit.size), dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("build", [build_andon_tiny, build_openclip, build_timm])
-def test_tokens_are_torchs_and_a_batch_has_those_of_its_images(build: Build, tmp_path: Path) -> None:
+def test_tokens_equal_those_of_torch_and_do_not_depend_on_the_batch(build: Build, tmp_path: Path) -> None:
     options = EngineOptions(graph_folder=tmp_path, network_id="same")
     plain, pixels = build("torch", options)
     expected = plain(pixels)
@@ -66,17 +66,17 @@ def test_tokens_are_torchs_and_a_batch_has_those_of_its_images(build: Build, tmp
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
-def test_an_image_of_fewer_cells_has_torchs_tokens_too(
+def test_tokens_of_a_cropped_image_equal_those_of_torch(
     engine: EngineName, precision: Precision, tmp_path: Path
 ) -> None:
     options = EngineOptions(graph_folder=tmp_path, network_id="tiny")
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
     other = TinyBackbone(network, contents, CPU, EngineConfig(engine, precision), options)
-    draw = torch.Generator().manual_seed(4)
+    generator = torch.Generator().manual_seed(4)
     for box in (CellBox(2, 14, 0, 16), CellBox(0, 16, 6, 10), CellBox(7, 11, 0, 16), CellBox(2, 14, 0, 16)):
         side = box.of_pixels(16, 16)
-        pixels = torch.randint(0, 256, (2, 3, side.bottom - side.top, side.right - side.left), generator=draw)
+        pixels = torch.randint(0, 256, (2, 3, side.bottom - side.top, side.right - side.left), generator=generator)
         pixels = pixels.to(torch.uint8)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
         tolerance = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
@@ -85,7 +85,7 @@ def test_an_image_of_fewer_cells_has_torchs_tokens_too(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
+def test_openvino_compiles_a_few_static_sizes_and_one_dynamic(
     precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[object] = []
@@ -100,9 +100,9 @@ def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
     network, contents = read_tiny()
     plain = TinyBackbone(deepcopy(network), contents, CPU)
     other = TinyBackbone(network, contents, CPU, EngineConfig("openvino", precision))
-    draw = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(5)
     for columns in (16, 9, 4, 5, 9, 4):  # the first is compiled at the start; the second fills the limit
-        pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=draw).to(torch.uint8)
+        pixels = torch.randint(0, 256, (3, 3, 256, 16 * columns), generator=generator).to(torch.uint8)
         box = CellBox(0, 16, 0, columns)
         expected, found = plain.tokens_within(pixels, box), other.tokens_within(pixels, box)
         tolerance = (1e-5 if precision == "fp32" else 0.1) * float(expected.abs().max())
@@ -111,7 +111,7 @@ def test_openvino_compiles_a_few_sizes_and_one_for_all_others(
 
 
 @pytest.mark.parametrize("engine", COMPILED_ENGINES)
-def test_what_is_made_of_a_network_is_kept_and_found_again(
+def test_an_exported_graph_is_stored_and_reused(
     tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), TupleOutput()), torch.rand(1, 3, 8, 8)
@@ -126,11 +126,11 @@ def test_what_is_made_of_a_network_is_kept_and_found_again(
 class TupleOutput(torch.nn.Module):
     """Wraps a tensor in a tuple, which is the output that engines expect of a network."""
 
-    def forward(self, answer: torch.Tensor) -> tuple[torch.Tensor]:
-        return (answer,)
+    def forward(self, output: torch.Tensor) -> tuple[torch.Tensor]:
+        return (output,)
 
 
-def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
+def test_bf16_tokens_have_a_cosine_above_0_99() -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(1, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
     exact = TinyBackbone(deepcopy(network), contents, CPU).tokens(pixels)
@@ -141,7 +141,7 @@ def test_bf16_costs_less_than_a_hundredth_of_a_cosine() -> None:
     assert rounded.configuration["bf16"] == 1
 
 
-def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
+def test_openvino_computes_in_the_configured_precision(tmp_path: Path) -> None:
     network, contents = read_tiny()
     pixels = tiny_pixels(2, seed=2).repeat(1, 1, 16, 16)[..., :256, :256]
     options = EngineOptions(graph_folder=tmp_path, network_id="tiny")
@@ -160,7 +160,7 @@ def test_openvino_computes_in_the_networks_precision(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2  # each precision has its own graph
 
 
-def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
+def test_all_started_requests_are_awaited_when_one_fails() -> None:
     class Request:
         def __init__(self, fails: bool) -> None:
             self.fails = fails
@@ -169,8 +169,8 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
         def set_input_tensor(self, image: str) -> None:
             self.done.append(image)
 
-        def set_output_tensor(self, number: int, answer: str) -> None:
-            self.done.append(f"{answer} at {number}")
+        def set_output_tensor(self, number: int, output: str) -> None:
+            self.done.append(f"{output} at {number}")
 
         def start_async(self) -> None:
             self.done.append("started")
@@ -188,7 +188,7 @@ def test_all_that_were_started_are_waited_for_when_one_fails() -> None:
     assert requests[2].done == []  # there are two images
 
 
-def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_of_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), TupleOutput()).eval(), torch.rand(1, 3, 8, 8)
     onnx_graph.load_or_export(network, example, None, tmp_path / "net.onnx")
     (earlier,) = tmp_path.iterdir()
@@ -202,29 +202,29 @@ def test_a_graph_of_other_code_is_not_taken_and_makes_way(tmp_path: Path, monkey
     assert earlier not in found
 
 
-def test_graphs_need_a_gpu_and_say_so() -> None:
+def test_cuda_graphs_need_a_gpu() -> None:
     assert CudaGraphs().unavailable_reason(torch.device("cuda")) is None
-    with pytest.raises(UnsupportedEngine, match=r"scorer.engine is cuda-graphs: CUDA graphs need a GPU.*on cpu"):
+    with pytest.raises(UnsupportedEngine, match=r"scorer\.engine is cuda-graphs.*cpu"):
         compile_network("cuda-graphs", torch.nn.Identity(), torch.zeros(1, 3, 8, 8), SINGLE_CALL)
 
 
 @pytest.mark.parametrize(
-    ("images", "parts"),
+    ("image_count", "expected"),
     [(1, [(1, 1)]), (3, [(3, 4)]), (4, [(4, 4)]), (9, [(8, 8), (1, 1)]), (19, [(8, 8), (8, 8), (3, 4)])],
 )
-def test_a_batch_is_split_into_sizes_and_filled_up(images: int, parts: list[tuple[int, int]]) -> None:
-    assert split_batch(images, (1, 2, 4, 8)) == parts
+def test_a_batch_is_split_into_padded_fixed_sizes(image_count: int, expected: list[tuple[int, int]]) -> None:
+    assert split_batch(image_count, (1, 2, 4, 8)) == expected
 
 
-def test_filling_up_changes_no_answer_and_only_the_sizes_are_ever_asked_for() -> None:
+def test_padding_a_batch_changes_no_output() -> None:
     batch_sizes: list[int] = []
 
-    def network(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        batch_sizes.append(len(images))
-        return images.mean(dim=(1, 2, 3)), images.flatten(1)
+    def network(image_count: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        batch_sizes.append(len(image_count))
+        return image_count.mean(dim=(1, 2, 3)), image_count.flatten(1)
 
-    images = torch.rand(11, 3, 4, 4)
+    image_count = torch.rand(11, 3, 4, 4)
     torch.testing.assert_close(
-        with_fixed_batches(network, (1, 2, 4))(images), (images.mean(dim=(1, 2, 3)), images.flatten(1))
+        with_fixed_batches(network, (1, 2, 4))(image_count), (image_count.mean(dim=(1, 2, 3)), image_count.flatten(1))
     )
     assert batch_sizes == [4, 4, 4]

@@ -40,40 +40,40 @@ class FakeBackbones:
         return measure_engines("tiny", "here", candidates, self.build, IMAGES, 1)
 
 
-def test_the_fastest_is_chosen_and_the_rates_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25}).measure(TORCH, OPENVINO, ONNX)
-    assert found.chosen == ONNX
-    assert found.images_per_s == {"torch fp32": 4, "openvino fp32": 5, "onnxruntime fp32": 8}
+def test_the_fastest_engine_is_chosen_and_rates_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    measurement = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25}).measure(TORCH, OPENVINO, ONNX)
+    assert measurement.chosen == ONNX
+    assert measurement.images_per_s == {"torch fp32": 4, "openvino fp32": 5, "onnxruntime fp32": 8}
 
 
-def test_torch_stays_where_the_gain_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_is_kept_without_a_significant_speedup(monkeypatch: pytest.MonkeyPatch) -> None:
     assert FakeBackbones(monkeypatch, {TORCH: 0.5, ONNX: 0.5 / MIN_SPEEDUP}).measure(TORCH, ONNX).chosen == TORCH
 
 
-def test_of_torchs_precisions_the_faster_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_precision_of_torch_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     bf16 = EngineConfig("torch", "bf16")
     assert FakeBackbones(monkeypatch, {bf16: 0.49, TORCH: 0.5}).measure(bf16, TORCH).chosen == bf16
 
 
-def test_what_fails_or_computes_something_else_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.1})
+def test_failing_and_inaccurate_engines_are_rejected_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.1})
 
     def build(config: EngineConfig) -> Tokens:
         if config == ONNX:
             raise RuntimeError("no such operator")
-        tokens = bench.build(config)
+        tokens = backbones.build(config)
         return tokens if config == TORCH else lambda images: tokens(images) * 1.01
 
-    found = measure_engines("tiny", "here", (TORCH, OPENVINO, ONNX), build, IMAGES, 1)
-    assert found.chosen == TORCH
-    assert found.rejected == {
+    measurement = measure_engines("tiny", "here", (TORCH, OPENVINO, ONNX), build, IMAGES, 1)
+    assert measurement.chosen == TORCH
+    assert measurement.rejected == {
         "openvino fp32": "its tokens differ from torch's by 0.01 of the largest",
         "onnxruntime fp32": "RuntimeError: no such operator",
     }
 
 
-def select(settings: ScorerSettings, bench: FakeBackbones) -> EngineConfig:
-    return select_engine(settings, CPU, "tiny", "abc", (4, 4), bench.build)
+def select(settings: ScorerSettings, backbones: FakeBackbones) -> EngineConfig:
+    return select_engine(settings, CPU, "tiny", "abc", (4, 4), backbones.build)
 
 
 @pytest.fixture
@@ -81,75 +81,75 @@ def settings(tmp_path: Path) -> ScorerSettings:
     return ScorerSettings(device="cpu", precision="fp32", engines_path=tmp_path / "engines", score_threads=1)
 
 
-def test_it_is_measured_once_a_machine_and_kept(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
-    bench = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25})
-    assert select(settings, bench) == ONNX
-    built = len(bench.built)
-    assert select(settings, bench) == ONNX
-    assert len(bench.built) == built
+def test_engines_are_measured_once_per_machine(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    backbones = FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25})
+    assert select(settings, backbones) == ONNX
+    built = len(backbones.built)
+    assert select(settings, backbones) == ONNX
+    assert len(backbones.built) == built
     assert (
-        select(settings.model_copy(update={"score_threads": 2}), bench) == ONNX
+        select(settings.model_copy(update={"score_threads": 2}), backbones) == ONNX
     )  # other options of a call: measured again
-    assert len(bench.built) > built
+    assert len(backbones.built) > built
     assert len(read_measurements(settings.engines_path / FILE)) == 2
 
 
-def test_a_spoilt_file_is_measured_anew_and_said(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+def test_a_corrupt_measurement_file_is_logged_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings
+) -> None:
     file = settings.engines_path / FILE
     file.parent.mkdir()
     file.write_text('{"key": {"engine": 7')
-    with capture_logs() as logged:
+    with capture_logs() as logs:
         assert select(settings, FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
-    assert logged[0]["event"] == "measurements of engines can't be read, all are repeated"
+    assert logs[0]["event"] == "measurements of engines can't be read, all are repeated"
     assert len(json.loads(file.read_text())) == 1
 
 
-def test_what_the_settings_say_is_not_measured(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
-    bench = FakeBackbones(monkeypatch, {})
-    assert select(settings.model_copy(update={"engine": "openvino"}), bench) == OPENVINO
-    assert select(settings.model_copy(update={"engine": "torch", "precision": "bf16"}), bench).precision == "bf16"
-    assert bench.built == []
+def test_a_configured_engine_is_not_measured(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+    backbones = FakeBackbones(monkeypatch, {})
+    assert select(settings.model_copy(update={"engine": "openvino"}), backbones) == OPENVINO
+    assert select(settings.model_copy(update={"engine": "torch", "precision": "bf16"}), backbones).precision == "bf16"
+    assert backbones.built == []
 
 
-def test_an_engine_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
+def test_an_engine_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings) -> None:
     monkeypatch.setattr("scorer.engines.onnx_graph.find_spec", lambda package: None)
-    with pytest.raises(
-        UnsupportedEngine, match=r"openvino, onnx, onnxscript is not installed: .*andon-inspection\[engines\]"
-    ):
+    with pytest.raises(UnsupportedEngine, match=r"openvino.*andon-inspection\[engines\]"):
         select(settings.model_copy(update={"engine": "openvino"}), FakeBackbones(monkeypatch, {}))
-    bench = FakeBackbones(monkeypatch, {TORCH: 0.5})
-    assert select(settings, bench) == TORCH  # a single candidate is not measured
-    assert bench.built == []
+    backbones = FakeBackbones(monkeypatch, {TORCH: 0.5})
+    assert select(settings, backbones) == TORCH  # a single candidate is not measured
+    assert backbones.built == []
 
 
-def test_an_engine_of_fp32_refuses_bf16(settings: ScorerSettings) -> None:
+def test_an_fp32_engine_refuses_bf16(settings: ScorerSettings) -> None:
     unsupported = settings.model_copy(update={"engine": "onnxruntime", "precision": "bf16"})
-    with pytest.raises(UnsupportedEngine, match=r"onnxruntime, which computes in fp32, and scorer\.precision bf16"):
+    with pytest.raises(UnsupportedEngine, match=r"onnxruntime.*scorer\.precision bf16"):
         select_engine(unsupported, CPU, "tiny", "abc", (4, 4), lambda config: torch.Tensor)
 
 
-def test_an_engine_that_gives_no_numbers_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = FakeBackbones(monkeypatch, {TORCH: 0.5, ONNX: 0.1})
+def test_an_engine_that_returns_nan_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones = FakeBackbones(monkeypatch, {TORCH: 0.5, ONNX: 0.1})
 
     def build(config: EngineConfig) -> Tokens:
-        tokens = bench.build(config)
+        tokens = backbones.build(config)
         return tokens if config == TORCH else lambda images: tokens(images) * float("nan")
 
-    found = measure_engines("tiny", "here", (TORCH, ONNX), build, IMAGES, 1)
-    assert found.chosen == TORCH
-    assert list(found.rejected) == ["onnxruntime fp32"]
+    measurement = measure_engines("tiny", "here", (TORCH, ONNX), build, IMAGES, 1)
+    assert measurement.chosen == TORCH
+    assert list(measurement.rejected) == ["onnxruntime fp32"]
 
 
-def test_where_nothing_can_be_used_it_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench, bf16 = FakeBackbones(monkeypatch, {TORCH: 0.5}), EngineConfig("torch", "bf16")
-    with pytest.raises(UnsupportedEngine, match="torch bf16: KeyError"):
-        bench.measure(bf16)
+def test_the_error_names_why_no_engine_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones, bf16 = FakeBackbones(monkeypatch, {TORCH: 0.5}), EngineConfig("torch", "bf16")
+    with pytest.raises(UnsupportedEngine, match="torch bf16"):
+        backbones.measure(bf16)
 
 
-def test_a_folder_that_can_t_be_written_does_not_stop_the_line(
+def test_an_unwritable_engines_folder_is_logged_and_does_not_stop_the_scorer(
     monkeypatch: pytest.MonkeyPatch, settings: ScorerSettings
 ) -> None:
     settings.engines_path.write_text("a file where the folder should be")
-    with capture_logs() as logged:
+    with capture_logs() as logs:
         assert select(settings, FakeBackbones(monkeypatch, {TORCH: 0.5, OPENVINO: 0.4, ONNX: 0.25})) == ONNX
-    assert "what was compiled of a network can't be stored" in [line["event"] for line in logged]
+    assert "what was compiled of a network can't be stored" in [line["event"] for line in logs]

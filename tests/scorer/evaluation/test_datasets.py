@@ -35,12 +35,12 @@ def test_a_limit_selects_the_images_that_the_student_was_evaluated_on(tmp_path: 
 
 def test_contents_depend_on_the_tested_files(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "parts")
-    whole = read_dataset(folder)
+    dataset = read_dataset(folder)
     shutil.copytree(folder, tmp_path / "copy")
-    assert read_dataset(tmp_path / "copy").contents == whole.contents
-    assert read_dataset(folder, limit=2).contents != whole.contents
+    assert read_dataset(tmp_path / "copy").contents == dataset.contents
+    assert read_dataset(folder, limit=2).contents != dataset.contents
     (folder / "test" / "good" / "000.png").unlink()
-    assert read_dataset(folder).contents != whole.contents
+    assert read_dataset(folder).contents != dataset.contents
 
 
 def test_a_folder_of_datasets_stands_for_all_of_them(tmp_path: Path) -> None:
@@ -50,11 +50,11 @@ def test_a_folder_of_datasets_stands_for_all_of_them(tmp_path: Path) -> None:
     assert find_datasets([folders[1]]) == [folders[1]]
 
 
-@pytest.mark.parametrize("part", ["train/good", "test/good"])
-def test_a_folder_that_is_not_a_dataset_is_refused_with_what_it_lacks(tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize("missing", ["train/good", "test/good"])
+def test_a_folder_that_is_not_a_dataset_is_refused_with_what_it_lacks(tmp_path: Path, missing: str) -> None:
     folder = write_dataset(tmp_path / "parts")
-    shutil.rmtree(folder / part)
-    with pytest.raises(EvaluationError, match=part):
+    shutil.rmtree(folder / missing)
+    with pytest.raises(EvaluationError, match=missing):
         read_dataset(folder)
 
 

@@ -28,7 +28,7 @@ def test_swapping_good_and_bad_mirrors_auroc(good: list[int], bad: list[int]) ->
     assert auroc(good, bad) == pytest.approx(1 - auroc(bad, good))
 
 
-def test_average_precision_of_the_textbook_case() -> None:
+def test_average_precision_equals_the_textbook_case() -> None:
     # 0.8 comes first (1 of 1 right), 0.4 is good, 0.35 is the second anomaly (2 of 3 right).
     assert average_precision([0.1, 0.4], [0.35, 0.8]) == pytest.approx((1 + 2 / 3) / 2)
 
@@ -43,7 +43,7 @@ def test_average_precision_of_a_perfect_order_is_one() -> None:
     assert average_precision([1, 2], [3, 4, 4]) == 1
 
 
-def test_regions_weigh_the_same_whatever_their_size() -> None:
+def test_regions_have_equal_weight_whatever_their_size() -> None:
     # Ten normal pixels at 0.0 to 0.9. A region of one pixel at 0.95; one of three at 0.95, 0.85 and -1. Up to a
     # false-positive rate of 0.1 the mean overlap is (1 + 1/3) / 2, from there to 0.3 it is (1 + 2/3) / 2.
     normal = np.arange(10) / 10
@@ -71,11 +71,11 @@ def test_pixel_metrics_equal_a_loop_over_thresholds(levels: list[int], regions: 
     anomalous = generator.integers(0, 10, len(owners)).astype(float)
     normal = np.array(levels, float)
     found = compute_pixel_metrics(normal, anomalous, 1 / np.bincount(owners)[owners])
-    assert found.aupro == pytest.approx(aupro_slowly(normal, anomalous, owners))
+    assert found.aupro == pytest.approx(aupro_by_loop(normal, anomalous, owners))
     assert found.auroc == pytest.approx(auroc(normal, anomalous))
 
 
-def aupro_slowly(
+def aupro_by_loop(
     normal: npt.NDArray[np.float64], anomalous: npt.NDArray[np.float64], owners: npt.NDArray[np.int64]
 ) -> float:
     """Integrate over every threshold by the trapezoid rule, up to the limit."""

@@ -41,7 +41,7 @@ def test_a_spec_changes_the_method_and_its_model_id(setup: BackboneSetup) -> Non
     assert load_patch_detector("patchcore:coreset_ratio=0.1", "elpv", setup, SETTINGS).model_id == plain.model_id
 
 
-def test_the_dataset_s_name_replaces_the_placeholder_in_a_setting(tmp_path: Path) -> None:
+def test_the_dataset_name_replaces_the_placeholder_in_a_setting(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"weights_path": tmp_path})
     with pytest.raises(ModelUnavailable, match="without-elpv"):
         load_whole_image_detector("inctrl:inctrl_heads=without-{dataset}", "elpv", None, Framing(), settings)

@@ -7,24 +7,24 @@ from scorer.imaging.byte_budget import ByteBudget
 PATIENCE_S = 30.0
 
 
-def test_what_does_not_fit_waits_until_it_does() -> None:
+def test_a_reservation_waits_until_it_fits() -> None:
     budget = ByteBudget(10)
-    inside = threading.Event()
+    reserved = threading.Event()
 
-    def ask() -> None:
+    def reserve_seven() -> None:
         with budget.reserve(7):
-            inside.set()
+            reserved.set()
 
     with budget.reserve(6):
-        other = threading.Thread(target=ask)
+        other = threading.Thread(target=reserve_seven)
         other.start()
         with budget.reserve(4):
-            assert not inside.is_set()
-    assert inside.wait(PATIENCE_S)
+            assert not reserved.is_set()
+    assert reserved.wait(PATIENCE_S)
     other.join(PATIENCE_S)
 
 
-def test_a_giant_gets_in_once_nobody_holds_any() -> None:
+def test_a_reservation_above_the_budget_is_granted_when_it_is_unused() -> None:
     budget = ByteBudget(10)
     with budget.reserve(1000):
         pass

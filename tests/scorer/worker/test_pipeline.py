@@ -48,16 +48,16 @@ def test_two_batches_are_in_two_stages_at_once(meeting: threading.Barrier) -> No
     pipeline.close()
 
 
-def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(meeting: threading.Barrier) -> None:
-    second_is_through = threading.Event()
+def test_a_stage_with_two_threads_keeps_the_order(meeting: threading.Barrier) -> None:
+    second_scored = threading.Event()
     written: list[int] = []
 
     def score(batch: int) -> int:
         meeting.wait(PATIENCE_S)  # passes only when both are inside at the same time
         if batch == 1:
-            second_is_through.wait(PATIENCE_S)
+            second_scored.wait(PATIENCE_S)
         else:
-            second_is_through.set()
+            second_scored.set()
         return batch
 
     pipeline = pipeline_of(Stage("score", score, threads=2), Stage("write", written.append), max_in_flight=2)
@@ -69,7 +69,7 @@ def test_a_stage_may_hold_two_batches_at_once_and_they_still_come_out_in_order(m
     pipeline.close()
 
 
-def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many() -> None:
+def test_batches_keep_their_order_and_their_number_in_flight_is_limited() -> None:
     pipeline = pipeline_of(
         Stage("double", lambda batch: 2 * batch), Stage("add", lambda batch: batch + 1), max_in_flight=3
     )
@@ -83,9 +83,9 @@ def test_batches_come_out_as_they_went_in_and_there_is_room_for_so_many() -> Non
     pipeline.close()
 
 
-def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_done() -> None:
+def test_batches_after_a_failed_one_are_abandoned_and_those_before_are_finished() -> None:
     written: list[int] = []
-    held = threading.Event()
+    release = threading.Event()
 
     def score(batch: int) -> int:
         if batch == 2:
@@ -93,14 +93,14 @@ def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_don
         return batch
 
     def write(batch: int) -> int:
-        held.wait(PATIENCE_S)  # the first batch is still in this stage when the second fails
+        release.wait(PATIENCE_S)  # the first batch is still in this stage when the second fails
         written.append(batch)
         return batch
 
     pipeline = pipeline_of(Stage("score", score), Stage("write", write), max_in_flight=4)
     for batch in (1, 2, 3):
         pipeline.enter(batch, 1)
-    held.set()
+    release.set()
     assert result_of(pipeline).result() == 1
     with pytest.raises(ValueError, match="no luck"):
         result_of(pipeline).result()
@@ -113,22 +113,22 @@ def test_what_entered_after_a_failure_ends_unfinished_and_what_was_before_is_don
     pipeline.close()
 
 
-def test_abandoning_lets_nothing_more_be_written() -> None:
+def test_nothing_is_written_after_abandoning() -> None:
     written: list[int] = []
-    inside, held = threading.Event(), threading.Event()
+    entered, release = threading.Event(), threading.Event()
 
     def score(batch: int) -> int:
-        inside.set()
-        held.wait(PATIENCE_S)
+        entered.set()
+        release.wait(PATIENCE_S)
         return batch
 
     pipeline = pipeline_of(Stage("score", score), Stage("write", written.append), max_in_flight=2)
     pipeline.enter(1, 1)
     pipeline.enter(2, 1)
-    assert inside.wait(PATIENCE_S)
+    assert entered.wait(PATIENCE_S)
     abandoning = threading.Thread(target=pipeline.abandon)
     abandoning.start()
-    held.set()
+    release.set()
     abandoning.join(PATIENCE_S)
     assert pipeline.in_flight == []
     assert written == []

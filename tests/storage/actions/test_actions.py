@@ -16,38 +16,38 @@ from storage.line import golden_frames, normal_candidates, normal_sets, stations
 from storage.line.normal_sets import NormalSetDiff
 from storage.line.stations import StationSettings
 from storage.line.thresholds import Threshold
-from tests.storage.examples import IMAGE, NOON, a_station, a_verdict, an_active_set, good_images
+from tests.storage.examples import IMAGE, NOON, add_active_set, add_station, good_images, make_verdict
 
 MIA = Actor("mia", Role.ENGINEER)
 FRAME = UUID(int=7)
 
 
-def test_a_draft_from_candidates_adds_them_to_the_active_set_and_drops_named_images(database: Database) -> None:
+def test_a_draft_from_candidates_adds_them_and_drops_named_images(database: Database) -> None:
     with database.begin() as session:
-        station = a_station(session, "s1")
-        active = an_active_set(session, station)
-        verdicts.record(session, [a_verdict(active, frame_id=FRAME, decision="flag", score=0.7)])
+        station = add_station(session, "s1")
+        active = add_active_set(session, station)
+        verdicts.record(session, [make_verdict(active, frame_id=FRAME, decision="flag", score=0.7)])
         assert normal_set_actions.propose(session, MIA, FRAME, NOON)
         assert not normal_set_actions.propose(session, MIA, FRAME, NOON)
-        stays, leaves = active.images
-        made = normal_set_actions.draft_from_candidates(session, MIA, "s1", "glare", NOON, drop=[leaves.reference])
-        assert (made.state, made.version) == ("draft", 2)
-        assert [image.reference for image in made.images] == [stays.reference, IMAGE]
-        assert str(FRAME) in made.images[1].name
-        assert normal_sets.diff(active, made) == NormalSetDiff((made.images[1],), (leaves,), (stays,))
-        assert normal_sets.diff(None, made) == NormalSetDiff(made.images, (), ())
+        kept, dropped = active.images
+        draft = normal_set_actions.draft_from_candidates(session, MIA, "s1", "glare", NOON, drop=[dropped.reference])
+        assert (draft.state, draft.version) == ("draft", 2)
+        assert [image.reference for image in draft.images] == [kept.reference, IMAGE]
+        assert str(FRAME) in draft.images[1].name
+        assert normal_sets.diff(active, draft) == NormalSetDiff((draft.images[1],), (dropped,), (kept,))
+        assert normal_sets.diff(None, draft) == NormalSetDiff(draft.images, (), ())
         assert normal_candidates.list_all(session, station.id) == []
         entry = audit_log.list_entries(session)[0]
         assert (entry.action, entry.after["added"], entry.after["removed"]) == (
             "normal_set.add",
             [IMAGE],
-            [leaves.reference],
+            [dropped.reference],
         )
 
 
-def test_a_draft_builds_on_the_version_named_and_never_equals_it(database: Database) -> None:
+def test_a_draft_extends_its_base_version_and_never_equals_it(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session, "s1"))
+        active = add_active_set(session, add_station(session, "s1"))
         bigger = normal_set_actions.draft(session, MIA, "s1", good_images(5, 3), "", NOON)
         biggest = normal_set_actions.draft(session, MIA, "s1", good_images(5, 4), "", NOON, base=bigger.version)
         assert len(biggest.images) == len(active.images) + 4
@@ -57,8 +57,8 @@ def test_a_draft_builds_on_the_version_named_and_never_equals_it(database: Datab
 
 def test_withdrawn_candidates_are_not_drafted(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session, "s1"))
-        verdicts.record(session, [a_verdict(active, frame_id=FRAME)])
+        active = add_active_set(session, add_station(session, "s1"))
+        verdicts.record(session, [make_verdict(active, frame_id=FRAME)])
         normal_set_actions.propose(session, MIA, FRAME, NOON)
         assert normal_set_actions.withdraw(session, MIA, "s1", [IMAGE], NOON) == 1
         assert normal_set_actions.withdraw(session, MIA, "s1", [IMAGE], NOON) == 0
@@ -68,20 +68,20 @@ def test_withdrawn_candidates_are_not_drafted(database: Database) -> None:
 
 def test_a_manual_threshold_is_in_force_with_its_reason(database: Database) -> None:
     with database.begin() as session:
-        station = a_station(session, "s1")
+        station = add_station(session, "s1")
         with pytest.raises(InvalidChange):
             threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
-        active = an_active_set(session, station)
+        active = add_active_set(session, station)
         with pytest.raises(InvalidChange):
             threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
         calibrated = Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "a promise", NOON, "worker-1")
         thresholds.record(session, calibrated)
         with pytest.raises(InvalidChange):
             threshold_actions.set_manually(session, MIA, "s1", 0.6, " ", NOON)
-        made = threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
-        assert thresholds.current(session, station.id, active.id, "0c5f") == made
-        assert (made.kind, made.reason, made.made_by, made.false_reject_rate) == ("manual", "glare", "mia", 0.01)
-        assert thresholds.history(session, station.id) == [made, calibrated]
+        draft = threshold_actions.set_manually(session, MIA, "s1", 0.6, "glare", NOON)
+        assert thresholds.current(session, station.id, active.id, "0c5f") == draft
+        assert (draft.kind, draft.reason, draft.made_by, draft.false_reject_rate) == ("manual", "glare", "mia", 0.01)
+        assert thresholds.history(session, station.id) == [draft, calibrated]
         entry = audit_log.list_entries(session)[0]
         assert (entry.before, entry.after["value"], entry.reason) == (
             {"value": 0.5, "kind": "calibrated"},
@@ -92,14 +92,17 @@ def test_a_manual_threshold_is_in_force_with_its_reason(database: Database) -> N
 
 def test_a_golden_frame_agrees_while_it_scores_the_same(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session, "s1"))
-        bare = UUID(int=8)
+        active = add_active_set(session, add_station(session, "s1"))
+        unscored = UUID(int=8)
         verdicts.record(
             session,
-            [a_verdict(active, frame_id=FRAME, score=0.25), a_verdict(active, frame_id=bare, decision="no_reference")],
+            [
+                make_verdict(active, frame_id=FRAME, score=0.25),
+                make_verdict(active, frame_id=unscored, decision="no_reference"),
+            ],
         )
         with pytest.raises(InvalidChange):
-            golden_frame_actions.choose(session, MIA, bare, NOON)
+            golden_frame_actions.choose(session, MIA, unscored, NOON)
         chosen = golden_frame_actions.choose(session, MIA, FRAME, NOON)
         assert golden_frames.find(session, active.station_id) == chosen
         assert chosen.agrees is None

@@ -13,31 +13,37 @@ from storage.auth import audit_log
 from storage.auth.actors import Actor, Role
 from storage.database.engine import Database
 from storage.errors import InvalidChange, NotFound
-from tests.storage.examples import NOON, a_station, is_one_sentence
+from tests.storage.examples import NOON, add_station, is_one_sentence
 
 LATER, EVEN_LATER = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
 LEASE = timedelta(minutes=5)
 MIA = Actor("mia", Role.ENGINEER)
 
 
-def opened(database: Database, station_id: int | None = None, severity: alerts.Severity = "warning") -> Alert | None:
+def open_alert(
+    database: Database, station_id: int | None = None, severity: alerts.Severity = "warning"
+) -> Alert | None:
     with database.begin() as session:
         return alerts.open_episode(session, station_id, "silent", severity, "No frame came.", {"for_s": 90}, NOON)
 
 
-def station(database: Database) -> int:
+def new_station_id(database: Database) -> int:
     with database.begin() as session:
-        return a_station(session).id
+        return add_station(session).id
 
 
 def test_an_alert_is_opened_acknowledged_and_resolved_with_names_and_times(database: Database) -> None:
-    alert = opened(database, station(database))
+    alert = open_alert(database, new_station_id(database))
     assert alert is not None
     assert (alert.state, alert.opened_at, dict(alert.evidence)) == ("opened", NOON, {"for_s": 90})
     with database.begin() as session:
-        taken = alerts.acknowledge(session, alert.id, "mia", LATER, "I go and look")
-        assert (taken.state, taken.acknowledged_by, taken.acknowledged_at) == ("acknowledged", "mia", LATER)
-        assert alerts.acknowledge(session, alert.id, "leo", EVEN_LATER) == taken
+        acknowledged = alerts.acknowledge(session, alert.id, "mia", LATER, "I go and look")
+        assert (acknowledged.state, acknowledged.acknowledged_by, acknowledged.acknowledged_at) == (
+            "acknowledged",
+            "mia",
+            LATER,
+        )
+        assert alerts.acknowledge(session, alert.id, "leo", EVEN_LATER) == acknowledged
         alerts.refresh(session, alert.id, {"for_s": 120}, EVEN_LATER)
         done = alerts.resolve(session, alert.id, None, EVEN_LATER)
         assert (done.state, done.resolved_by, done.condition_seen_at, done.note) == (
@@ -56,16 +62,16 @@ def test_an_alert_is_opened_acknowledged_and_resolved_with_names_and_times(datab
 
 @pytest.mark.parametrize("of_line", [False, True])
 def test_a_station_and_the_line_have_one_episode_of_a_rule_at_a_time(database: Database, of_line: bool) -> None:
-    where = None if of_line else station(database)
-    first = opened(database, where)
+    station_id = None if of_line else new_station_id(database)
+    first = open_alert(database, station_id)
     assert first is not None
-    assert opened(database, where) is None
-    assert opened(database, station(database) if of_line else None) is not None
+    assert open_alert(database, station_id) is None
+    assert open_alert(database, new_station_id(database) if of_line else None) is not None
     with database.begin() as session:
-        assert alerts.find_unresolved(session, where, "silent") == first
+        assert alerts.find_unresolved(session, station_id, "silent") == first
         alerts.resolve(session, first.id, None, LATER)
-        assert alerts.find_unresolved(session, where, "silent") is None
-    assert opened(database, where) is not None
+        assert alerts.find_unresolved(session, station_id, "silent") is None
+    assert open_alert(database, station_id) is not None
     with database.read() as session:
         assert alerts.count(session, states=["resolved"]) == 1
         assert len(alerts.unresolved(session)) == 2
@@ -74,57 +80,57 @@ def test_a_station_and_the_line_have_one_episode_of_a_rule_at_a_time(database: D
         ]
 
 
-def test_two_that_open_the_same_at_once_open_one(database: Database) -> None:
-    where = station(database)
-    together, made = threading.Barrier(2), []
+def test_two_concurrent_monitors_open_one_alert(database: Database) -> None:
+    station_id = new_station_id(database)
+    barrier, results = threading.Barrier(2), []
 
-    def run() -> None:
-        together.wait(60)
-        made.append(opened(database, where))
+    def open_together() -> None:
+        barrier.wait(60)
+        results.append(open_alert(database, station_id))
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
+    threads = [threading.Thread(target=open_together) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(alert is None for alert in made) == [False, True]
+    assert sorted(alert is None for alert in results) == [False, True]
 
 
-def test_a_rule_is_set_once_a_station_and_once_for_the_line(database: Database) -> None:
-    where = station(database)
+def test_a_rule_is_stored_once_per_station_and_once_for_the_line(database: Database) -> None:
+    station_id = new_station_id(database)
     rules = [
-        AlertRule(where, "silent", {"after_s": 30}, True),
-        AlertRule(where, "silent", {"after_s": 60}, False),
+        AlertRule(station_id, "silent", {"after_s": 30}, True),
+        AlertRule(station_id, "silent", {"after_s": 60}, False),
         AlertRule(None, "dead_letters", {"most": 5}, True),
         AlertRule(None, "dead_letters", {"most": 9}, True),
     ]
     with database.begin() as session:
         for rule in rules:
             alert_rules.put(session, rule)
-        assert alert_rules.get(session, where, "silent") == rules[1]
+        assert alert_rules.get(session, station_id, "silent") == rules[1]
         assert alert_rules.get(session, None, "dead_letters") == rules[3]
         assert alert_rules.get(session, None, "silent") is None
         assert len(alert_rules.list_all(session)) == 2
 
 
-def test_a_mute_lasts_until_its_time_or_until_it_is_ended(database: Database) -> None:
-    where, other = station(database), station(database)
+def test_a_mute_lasts_until_it_expires_or_is_ended(database: Database) -> None:
+    station_id, other = new_station_id(database), new_station_id(database)
     with database.begin() as session:
         with pytest.raises(InvalidChange):
-            mutes.mute(session, where, NOON, "lamp", "mia", NOON)
-        made = mutes.mute(session, where, EVEN_LATER, "lamp", "mia", NOON)
-        assert mutes.in_force(session, LATER) == {where: made}
+            mutes.mute(session, station_id, NOON, "lamp", "mia", NOON)
+        results = mutes.mute(session, station_id, EVEN_LATER, "lamp", "mia", NOON)
+        assert mutes.in_force(session, LATER) == {station_id: results}
         assert mutes.current(session, other, LATER) is None
-        assert mutes.current(session, where, EVEN_LATER) is None
-        assert mutes.unmute(session, where, "leo", LATER) == made
-        assert mutes.current(session, where, LATER) is None
-        assert mutes.unmute(session, where, "leo", LATER) is None
-        assert [(mute.ended_by, mute.ended_at) for mute in mutes.history(session, where)] == [("leo", LATER)]
+        assert mutes.current(session, station_id, EVEN_LATER) is None
+        assert mutes.unmute(session, station_id, "leo", LATER) == results
+        assert mutes.current(session, station_id, LATER) is None
+        assert mutes.unmute(session, station_id, "leo", LATER) is None
+        assert [(mute.ended_by, mute.ended_at) for mute in mutes.history(session, station_id)] == [("leo", LATER)]
 
 
 def test_channels_are_notified_by_severity_once_per_event_and_not_of_muted_stations(database: Database) -> None:
-    where = station(database)
-    alert = opened(database, where)
+    station_id = new_station_id(database)
+    alert = open_alert(database, station_id)
     assert alert is not None
     with database.begin() as session:
         channels.add(session, "all", "json://secret@host", "info", NOON)
@@ -133,14 +139,14 @@ def test_channels_are_notified_by_severity_once_per_event_and_not_of_muted_stati
         channels.set_enabled(session, "off", False)
         assert notifications.enqueue(session, alert, "opened", NOON) == 1
         assert notifications.enqueue(session, alert, "opened", LATER) == 0
-        mutes.mute(session, where, EVEN_LATER, "lamp", "mia", NOON)
+        mutes.mute(session, station_id, EVEN_LATER, "lamp", "mia", NOON)
         assert notifications.enqueue(session, alert, "resolved", LATER) == 0
         assert notifications.enqueue(session, alert, "resolved", EVEN_LATER) == 1
         assert "secret" not in repr(channels.list_all(session))
 
 
 def test_a_notification_is_tried_until_sent_or_given_up(database: Database) -> None:
-    alert = opened(database)
+    alert = open_alert(database)
     assert alert is not None
     with database.begin() as session:
         channels.add(session, "all", "json://host", "info", NOON)
@@ -159,8 +165,8 @@ def test_a_notification_is_tried_until_sent_or_given_up(database: Database) -> N
         assert [one.error for one in notifications.recent(session, alert_id=alert.id)] == ["refused", None]
 
 
-def test_a_sender_that_died_is_followed_by_another(database: Database) -> None:
-    alert = opened(database)
+def test_a_notification_of_a_dead_sender_is_claimed_again(database: Database) -> None:
+    alert = open_alert(database)
     assert alert is not None
     with database.begin() as session:
         channels.add(session, "all", "json://host", "info", NOON)
@@ -170,8 +176,8 @@ def test_a_sender_that_died_is_followed_by_another(database: Database) -> None:
         assert [one.tries for one in notifications.claim_due(session, NOON + LEASE, LEASE)] == [2]
 
 
-def test_a_removed_channel_leaves_nothing_to_tell(database: Database) -> None:
-    alert = opened(database)
+def test_a_removed_channel_has_no_pending_notifications(database: Database) -> None:
+    alert = open_alert(database)
     assert alert is not None
     with database.begin() as session:
         channels.add(session, "all", "json://host", "info", NOON)
@@ -184,8 +190,8 @@ def test_a_removed_channel_leaves_nothing_to_tell(database: Database) -> None:
             channels.get(session, "all")
 
 
-def test_acknowledging_twice_tells_and_enters_it_once(database: Database) -> None:
-    alert = opened(database)
+def test_acknowledging_twice_is_notified_and_audited_once(database: Database) -> None:
+    alert = open_alert(database)
     assert alert is not None
     with database.begin() as session:
         channels.add(session, "all", "json://host", "info", NOON)

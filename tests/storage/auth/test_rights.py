@@ -33,12 +33,12 @@ from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
 from tests.storage.examples import (
     NOON,
-    a_dead_letter,
-    a_station,
-    a_verdict,
-    an_active_set,
+    add_active_set,
+    add_station,
     good_images,
     is_one_sentence,
+    make_dead_letter,
+    make_verdict,
 )
 
 LATER = NOON + timedelta(hours=1)
@@ -138,10 +138,10 @@ CALLS: dict[Action, list[Call]] = {
     "user.disable": [lambda s, who: user_actions.disable(s, who, "spare", LATER)],
     "user.enable": [lambda s, who: user_actions.enable(s, who, "spare", LATER)],
 }
-EVERY = [
+CASES = [
     pytest.param(role, action, number, id=f"{role}-{action}-{number}")
-    for action, deeds in CALLS.items()
-    for number in range(len(deeds))
+    for action, calls in CALLS.items()
+    for number in range(len(calls))
     for role in Role
 ]
 
@@ -152,7 +152,7 @@ def allowed(role: Role, action: Action) -> bool:
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("role", list(Role))
-def test_each_role_may_what_it_and_the_lesser_ones_may(role: Role, action: Action) -> None:
+def test_each_role_has_its_rights_and_those_of_lower_roles(role: Role, action: Action) -> None:
     actor = PEOPLE[role]
     assert rights.is_allowed(actor, action) == allowed(role, action)
     if allowed(role, action):
@@ -173,12 +173,12 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('line')}/andon.db")
     database.upgrade()
     with database.begin() as session:
-        station = a_station(session, "s1")
-        an_active_set(session, station)
+        station = add_station(session, "s1")
+        add_active_set(session, station)
         normal_sets.add(session, station.id, good_images(2), "", NOON)
         active = normal_sets.activate(session, station.id, 2, NOON)
         thresholds.record(session, Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "", NOON, "worker-1"))
-        verdicts.record(session, [a_verdict(active, decision="flag", score=0.7, frame_id=FRAME)])
+        verdicts.record(session, [make_verdict(active, decision="flag", score=0.7, frame_id=FRAME)])
         for role in reversed(Role):  # the first user is an admin
             users.add(session, PEOPLE[role].name, role, None, NOON)
         users.add(session, "spare", Role.VIEWER, None, NOON)
@@ -186,7 +186,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
         jobs.enqueue(session, "golden", station.id, {}, "the engineer", NOON)
         alerts.open_episode(session, station.id, "silent", "warning", "No frame came.", {}, NOON)
         channel_actions.add(session, PEOPLE[Role.ADMIN], "first", "json://secret@host", "info", NOON)
-        dead_letters.record(session, [a_dead_letter()])
+        dead_letters.record(session, [make_dead_letter()])
     return database
 
 
@@ -197,12 +197,12 @@ class RollBack(Exception):
 @pytest.fixture
 def session(line: Database) -> Iterator[Session]:
     """A transaction on the line that leaves nothing behind."""
-    with contextlib.suppress(RollBack), line.begin() as opened:
-        yield opened
+    with contextlib.suppress(RollBack), line.begin() as session:
+        yield session
         raise RollBack
 
 
-@pytest.mark.parametrize(("role", "action", "number"), EVERY)
+@pytest.mark.parametrize(("role", "action", "number"), CASES)
 def test_each_role_may_call_its_actions_and_no_others(
     session: Session, role: Role, action: Action, number: int
 ) -> None:
@@ -218,16 +218,16 @@ def test_each_role_may_call_its_actions_and_no_others(
 @pytest.mark.parametrize("action", [action for action in CALLS if action not in {"review.claim", "dead_letter.replay"}])
 def test_every_change_is_in_the_audit_log(session: Session, action: Action) -> None:
     admin = PEOPLE[Role.ADMIN]
-    idle = {"alert.unmute", "user.enable"}  # there is nothing to unmute or enable here
+    unchanged = {"alert.unmute", "user.enable"}  # there is nothing to unmute or enable here
     CALLS[action][0](session, admin)
     newest = audit_log.list_entries(session, audit_log.AuditFilter(since=LATER))
     assert [(entry.actor, entry.role, entry.action) for entry in newest] == (
-        [] if action in idle else [(admin.name, "admin", action)]
+        [] if action in unchanged else [(admin.name, "admin", action)]
     )
     assert "secret" not in str(newest)
 
 
-def test_without_users_everybody_may_do_everything_and_with_them_the_database_says_who(database: Database) -> None:
+def test_without_users_everything_is_allowed_and_with_users_the_stored_role_counts(database: Database) -> None:
     everybody, engineer = Actor(SINGLE_USER, Role.ADMIN), Actor("m.weber", Role.ENGINEER)
     with database.begin() as session:
         station_actions.add(session, everybody, "s1", StationSettings(), NOON)
@@ -249,7 +249,7 @@ def test_without_users_everybody_may_do_everything_and_with_them_the_database_sa
         assert [station.name for station in stations.list_all(session)] == ["s1", "s2"]
 
 
-def test_another_persons_label_is_retracted_by_an_engineer_only(session: Session) -> None:
+def test_only_an_engineer_retracts_another_persons_label(session: Session) -> None:
     inspector, engineer = PEOPLE[Role.INSPECTOR], PEOPLE[Role.ENGINEER]
     (result,) = review_actions.label(session, PEOPLE[Role.ADMIN], [LabelSubmission(uuid4(), FRAME, "defect")], LATER)
     with pytest.raises(PermissionDenied):

@@ -20,16 +20,16 @@ MAPS = arrays.arrays(
 
 @settings(max_examples=60, deadline=None)
 @given(MAPS)
-def test_a_map_reads_back_within_half_a_level_and_unseen_cells_stay_unseen(values: AnomalyMap) -> None:
-    back = decode_map(encode_map(values))
-    assert (np.isnan(back) == np.isnan(values)).all()
-    seen = ~np.isnan(values)
-    if seen.any():
-        span = float(values[seen].max()) - float(values[seen].min())
-        assert np.abs(back[seen].astype(float) - values[seen]).max() <= span / 254 / 2 + 0.1
+def test_a_map_is_decoded_within_half_a_level_and_nan_stays_nan(values: AnomalyMap) -> None:
+    decoded = decode_map(encode_map(values))
+    assert (np.isnan(decoded) == np.isnan(values)).all()
+    valid = ~np.isnan(values)
+    if valid.any():
+        span = float(values[valid].max()) - float(values[valid].min())
+        assert np.abs(decoded[valid].astype(float) - values[valid]).max() <= span / 254 / 2 + 0.1
 
 
-def test_it_is_a_greyscale_png_whose_brightest_level_is_the_largest_value() -> None:
+def test_an_encoded_map_is_a_greyscale_png_scaled_to_its_range() -> None:
     with Image.open(io.BytesIO(encode_map(np.array([[0.25, 0.75], [np.nan, 1.25]], np.float32)))) as image:
         assert (image.format, image.mode) == ("PNG", "L")
         assert np.asarray(image).tolist() == [[1, 128], [0, 255]]
@@ -45,7 +45,7 @@ def test_other_files_are_refused() -> None:
             decode_map(data)
 
 
-def test_what_is_no_map_is_refused() -> None:
+def test_an_invalid_map_is_refused() -> None:
     for values in (np.ones(3, np.float32), np.ones((0, 3), np.float32), np.full((2, 2), np.inf, np.float32)):
         with pytest.raises(ValueError):
             encode_map(values)

@@ -8,54 +8,54 @@ from sqlalchemy import text
 from storage.database.engine import Database
 from storage.errors import InvalidChange, SchemaMismatch, StorageError, StorageUnavailable
 from storage.line import stations
-from testing.postgres import PASSWORD, PostgresServer
-from tests.storage.examples import a_station, is_one_sentence
+from testing.services.postgres import PASSWORD, PostgresServer
+from tests.storage.examples import add_station, is_one_sentence
 
 
 def add_stations(database: Database, how_many: int) -> None:
     with database.begin() as session:
         for _ in range(how_many):
-            a_station(session)
+            add_station(session)
 
 
 def add_twice(database: Database) -> None:
     with database.begin() as session:
-        a_station(session, "s1")
-        a_station(session, "s1")
+        add_station(session, "s1")
+        add_station(session, "s1")
 
 
-def setting(database: Database, name: str) -> object:
+def pragma(database: Database, name: str) -> object:
     with database.begin() as session:
         return session.scalar(text(f"PRAGMA {name}"))
 
 
-def test_sqlite_is_durable_and_checks_references(tmp_path: Path) -> None:
+def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/a/new/folder/andon.db")
     database.upgrade()
-    assert setting(database, "journal_mode") == "wal"
-    assert setting(database, "synchronous") == 2  # FULL: a commit is on the disk
-    assert setting(database, "foreign_keys") == 1
-    assert setting(database, "busy_timeout") == 10_000
+    assert pragma(database, "journal_mode") == "wal"
+    assert pragma(database, "synchronous") == 2  # FULL: a commit is on the disk
+    assert pragma(database, "foreign_keys") == 1
+    assert pragma(database, "busy_timeout") == 10_000
     database.close()
 
 
-def test_what_fails_is_undone(database: Database) -> None:
+def test_a_failed_transaction_is_rolled_back(database: Database) -> None:
     with pytest.raises(InvalidChange):
         add_twice(database)
     with database.read() as session:
         assert stations.list_all(session) == []
 
 
-def test_a_reader_can_not_write_and_does_not_wait_for_a_writer(database: Database) -> None:
+def test_a_reader_cannot_write_and_does_not_wait_for_a_writer(database: Database) -> None:
     with database.begin() as writing:
-        a_station(writing, "s1")
+        add_station(writing, "s1")
         with database.read() as session:
             assert stations.list_all(session) == []
     with pytest.raises(StorageUnavailable), database.read() as session:
-        a_station(session, "s2")
+        add_station(session, "s2")
 
 
-def test_a_reader_sees_one_moment(database: Database) -> None:
+def test_a_reader_sees_one_snapshot(database: Database) -> None:
     with database.read() as reading:
         assert stations.list_all(reading) == []
         add_stations(database, 1)
@@ -65,13 +65,13 @@ def test_a_reader_sees_one_moment(database: Database) -> None:
 def test_a_locked_sqlite_file_is_reported(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/andon.db", lock_timeout_s=0.1)
     database.upgrade()
-    holder = sqlite3.connect(tmp_path / "andon.db", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
+    lock_holder = sqlite3.connect(tmp_path / "andon.db", isolation_level=None)
+    lock_holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageUnavailable) as caught:
         add_stations(database, 1)
     assert is_one_sentence(caught.value)
-    holder.execute("ROLLBACK")
-    holder.close()
+    lock_holder.execute("ROLLBACK")
+    lock_holder.close()
     add_stations(database, 1)
     database.close()
 
@@ -96,18 +96,18 @@ def fill(path: Path) -> None:
             pass
 
 
-def test_a_sqlite_file_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+def test_a_replaced_sqlite_file_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "andon.db"
     database = Database(f"sqlite:///{path}")
     database.upgrade()
     for part in tmp_path.iterdir():
         part.unlink()
     with pytest.raises(SchemaMismatch, match="andon db upgrade") as caught, database.begin() as session:
-        a_station(session)
+        add_station(session)
     assert is_one_sentence(caught.value)
     database.upgrade()
     with database.begin() as session:
-        a_station(session)
+        add_station(session)
     database.close()
 
 
@@ -129,19 +129,21 @@ def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_a_server_that_goes_and_comes_back(postgres_server: PostgresServer, postgres_url: str) -> None:
+def test_the_database_recovers_after_the_server_was_restarted(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
     database = Database(postgres_url)
     database.upgrade()
     with database.begin() as session:
-        a_station(session, "before")
+        add_station(session, "before")
     try:
-        with pytest.raises(StorageUnavailable) as cut:
-            be_cut_off(database, postgres_server)
-        with pytest.raises(StorageUnavailable) as away:
+        with pytest.raises(StorageUnavailable) as interrupted:
+            stop_server_in_transaction(database, postgres_server)
+        with pytest.raises(StorageUnavailable) as unavailable:
             add_stations(database, 1)
     finally:
         postgres_server.start()
-    for caught in (cut, away):
+    for caught in (interrupted, unavailable):
         assert is_one_sentence(caught.value)
         assert PASSWORD not in str(caught.value)
     with database.begin() as session:
@@ -149,22 +151,18 @@ def test_a_server_that_goes_and_comes_back(postgres_server: PostgresServer, post
     database.close()
 
 
-def be_cut_off(database: Database, server: PostgresServer) -> None:
+def stop_server_in_transaction(database: Database, server: PostgresServer) -> None:
     with database.begin() as session:
-        a_station(session, "cut-off")
+        add_station(session, "cut-off")
         server.stop()
         stations.list_all(session)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (("line-3", "line-4"), "refuses this user or password"),
-        (("/test_", "/nobodys_"), "does not exist on that server"),
-    ],
+    "change", [("line-3", "line-4"), ("/test_", "/nobodys_")], ids=["wrong password", "unknown database"]
 )
-def test_a_wrong_postgres_url_is_reported(postgres_url: str, change: tuple[str, str], said: str) -> None:
+def test_a_wrong_postgres_url_is_reported(postgres_url: str, change: tuple[str, str]) -> None:
     database = Database(postgres_url.replace(*change))
     with pytest.raises(StorageUnavailable) as caught:
         database.upgrade()

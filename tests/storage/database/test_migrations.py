@@ -59,7 +59,7 @@ def old_schema(url: str, revision: str) -> Iterator[Connection]:
     engine.dispose()
 
 
-def stored(connection: Connection, value: UUID | datetime) -> Any:
+def column_value(connection: Connection, value: UUID | datetime) -> Any:
     """The value as the first schema's driver stores it."""
     if isinstance(value, datetime):
         return UtcDateTime().process_bind_param(value, connection.dialect)
@@ -68,7 +68,7 @@ def stored(connection: Connection, value: UUID | datetime) -> Any:
 
 def insert_first_rows(connection: Connection) -> None:
     """A station, a normal set, a threshold and four verdicts."""
-    at = stored(connection, NOON)
+    at = column_value(connection, NOON)
     for statement in FIRST_ROWS:
         connection.execute(text(statement), {"at": at})
     for frame_id, decision, score, threshold in (
@@ -77,18 +77,23 @@ def insert_first_rows(connection: Connection) -> None:
         (CLEAR, "pass", 0.4, 0.5),
         (BARE, "no_reference", None, None),
     ):
-        row = {"frame_id": stored(connection, frame_id), "at": at, "decision": decision}
+        row = {"frame_id": column_value(connection, frame_id), "at": at, "decision": decision}
         connection.execute(text(VERDICT), row | {"score": score, "threshold": threshold})
 
 
 def insert_later_rows(connection: Connection) -> None:
     """One row of every table and column that the fifth migration renames, a review and its retraction among them."""
-    frame_id, at = stored(connection, FLAGGED), stored(connection, NOON)
+    frame_id, at = column_value(connection, FLAGGED), column_value(connection, NOON)
     for review_id, key, word, takes_back in ((1, SUBMITTED, "defect", None), (2, RETRACTED, "taken_back", 1)):
-        row = {"id": review_id, "said_id": stored(connection, key), "word": word, "takes_back": takes_back}
+        row = {"id": review_id, "said_id": column_value(connection, key), "word": word, "takes_back": takes_back}
         connection.execute(text(REVIEW), row | {"frame_id": frame_id, "at": at})
     hour = NOON.replace(minute=0, second=0, microsecond=0)
-    values = {"at": at, "frame_id": frame_id, "hour": stored(connection, hour), "minute": stored(connection, hour)}
+    values = {
+        "at": at,
+        "frame_id": frame_id,
+        "hour": column_value(connection, hour),
+        "minute": column_value(connection, hour),
+    }
     for statement in LATER_ROWS:
         wanted = {name: value for name, value in values.items() if f":{name}" in statement}
         connection.execute(text(statement), wanted)

@@ -30,48 +30,48 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
 
 def test_an_empty_database_is_reported(database_url: str) -> None:
     database = Database(database_url)
-    with pytest.raises(SchemaMismatch, match="is empty: run `andon db upgrade`") as caught:
+    with pytest.raises(SchemaMismatch, match="andon db upgrade") as caught:
         database.require_current_schema()
     assert is_one_sentence(caught.value)
-    with pytest.raises(SchemaMismatch, match="run `andon db upgrade`"), database.read() as session:
+    with pytest.raises(SchemaMismatch, match="andon db upgrade"), database.read() as session:
         session.execute(text("SELECT * FROM stations"))
     database.close()
 
 
-def test_somebody_elses_database_is_left_alone(database_url: str) -> None:
+def test_a_database_of_another_program_is_left_unchanged(database_url: str) -> None:
     database = Database(database_url)
     with database.begin() as session:
         session.execute(text("CREATE TABLE invoices (id INTEGER)"))
-    for use in (database.require_current_schema, database.upgrade):
-        with pytest.raises(SchemaMismatch, match=r"not Andon's \(invoices\)") as caught:
-            use()
+    for call in (database.require_current_schema, database.upgrade):
+        with pytest.raises(SchemaMismatch, match="invoices") as caught:
+            call()
         assert is_one_sentence(caught.value)
     with database.read() as session:
         assert inspect(session.connection()).get_table_names() == ["invoices"]
     database.close()
 
 
-def test_a_schema_from_the_future_is_left_alone(database: Database) -> None:
+def test_a_newer_schema_is_left_unchanged(database: Database) -> None:
     with database.begin() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    for use in (database.require_current_schema, database.upgrade):
-        with pytest.raises(SchemaMismatch, match=f"at 9999, newer than this Andon knows \\({newest()}\\)") as caught:
-            use()
+    for call in (database.require_current_schema, database.upgrade):
+        with pytest.raises(SchemaMismatch, match=f"9999.*{newest()}") as caught:
+            call()
         assert is_one_sentence(caught.value)
 
 
-def migrate(url: str, together: Barrier) -> None:
+def migrate(url: str, barrier: Barrier) -> None:
     database = Database(url)
-    together.wait(120)
+    barrier.wait(120)
     database.upgrade()
     database.require_current_schema()
     database.close()
 
 
-def test_processes_that_migrate_at_once_agree(database_url: str) -> None:
-    spawning = multiprocessing.get_context("spawn")
-    together = spawning.Barrier(3)
-    processes = [spawning.Process(target=migrate, args=(database_url, together)) for _ in range(3)]
+def test_concurrent_migrations_succeed(database_url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(3)
+    processes = [spawn.Process(target=migrate, args=(database_url, barrier)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

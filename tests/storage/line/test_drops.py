@@ -13,7 +13,7 @@ MINUTE = timedelta(minutes=1)
 THREE = DropReport(UUID(int=1), "s1", "spool-full", 3, NOON, NOON + MINUTE)
 
 
-def test_a_repeated_report_is_counted_once_and_a_row_only_grows(database: Database) -> None:
+def test_a_repeated_report_is_counted_once_and_a_count_never_falls(database: Database) -> None:
     grown = replace(THREE, frames=5, last_at=NOON + 2 * MINUTE)
     with database.begin() as session:
         drops.record(session, [THREE, THREE])
@@ -25,7 +25,7 @@ def test_a_repeated_report_is_counted_once_and_a_row_only_grows(database: Databa
         assert drops.totals_since(session, NOON + 3 * MINUTE) == {}
 
 
-def test_a_stations_rows_are_summed_from_the_first_on(database: Database) -> None:
+def test_drops_of_a_station_are_summed(database: Database) -> None:
     others = [
         DropReport(UUID(int=2), "s1", "too-large", 4, NOON + MINUTE, NOON + MINUTE),
         DropReport(UUID(int=3), "s2", "spool-full", 2**40, NOON, NOON),

@@ -8,25 +8,25 @@ from multiprocessing.synchronize import Barrier
 from storage.database.engine import Database
 from storage.line import jobs
 from storage.line.jobs import HEARTBEAT_TIMEOUT, MAX_TRIES
-from tests.storage.examples import NOON, a_station
+from tests.storage.examples import NOON, add_station
 
 KINDS: tuple[jobs.JobKind, ...] = ("what_if", "golden")
 LOST = NOON + HEARTBEAT_TIMEOUT + timedelta(seconds=1)
 
 
-def queued(database: Database, how_many: int = 1) -> list[int]:
+def enqueue_jobs(database: Database, how_many: int = 1) -> list[int]:
     with database.begin() as session:
-        station = a_station(session)
+        station = add_station(session)
         return [jobs.enqueue(session, "what_if", station.id, {"version": 2}, "mia", NOON).id for _ in range(how_many)]
 
 
 def test_a_job_is_claimed_reports_progress_and_finishes(database: Database) -> None:
-    first, second = queued(database, 2)
+    first, second = enqueue_jobs(database, 2)
     with database.begin() as session:
         assert jobs.has_available(session, KINDS, NOON)
-        taken = jobs.claim(session, "w1", KINDS, NOON)
-        assert taken is not None
-        assert (taken.id, taken.state, taken.claimed_by, taken.tries, dict(taken.payload)) == (
+        claimed = jobs.claim(session, "w1", KINDS, NOON)
+        assert claimed is not None
+        assert (claimed.id, claimed.state, claimed.claimed_by, claimed.tries, dict(claimed.payload)) == (
             first,
             "running",
             "w1",
@@ -50,7 +50,7 @@ def test_a_job_is_claimed_reports_progress_and_finishes(database: Database) -> N
 
 
 def test_a_cancelled_job_is_reported_to_its_worker_and_never_claimed(database: Database) -> None:
-    (job_id,) = queued(database)
+    (job_id,) = enqueue_jobs(database)
     with database.begin() as session:
         jobs.claim(session, "w1", KINDS, NOON)
         assert jobs.cancel(session, job_id, NOON).state == "cancelled"
@@ -61,7 +61,7 @@ def test_a_cancelled_job_is_reported_to_its_worker_and_never_claimed(database: D
 
 
 def test_a_job_whose_worker_died_is_claimed_again_and_finally_fails(database: Database) -> None:
-    (job_id,) = queued(database)
+    (job_id,) = enqueue_jobs(database)
     with database.begin() as session:
         at = NOON
         for number in range(MAX_TRIES):
@@ -74,28 +74,28 @@ def test_a_job_whose_worker_died_is_claimed_again_and_finally_fails(database: Da
         assert failed.error is not None
 
 
-def take_all(url: str, worker: str, together: Barrier, got: "Queue[int]") -> None:
+def claim_all(url: str, worker: str, barrier: Barrier, claimed_ids: "Queue[int]") -> None:
     database = Database(url)
-    together.wait(120)
+    barrier.wait(120)
     while True:
         with database.begin() as session:
             job = jobs.claim(session, worker, KINDS, NOON)
         if job is None:
             break
-        got.put(job.id)
+        claimed_ids.put(job.id)
     database.close()
 
 
-def test_workers_that_claim_at_the_same_moment_get_each_job_once(database: Database, database_url: str) -> None:
-    ids = queued(database, 30)
-    spawning = multiprocessing.get_context("spawn")
-    together, got = spawning.Barrier(2), spawning.Queue()
-    processes = [spawning.Process(target=take_all, args=(database_url, f"w{n}", together, got)) for n in range(2)]
+def test_concurrent_workers_claim_each_job_once(database: Database, database_url: str) -> None:
+    ids = enqueue_jobs(database, 30)
+    spawn = multiprocessing.get_context("spawn")
+    barrier, claimed_ids = spawn.Barrier(2), spawn.Queue()
+    processes = [spawn.Process(target=claim_all, args=(database_url, f"w{n}", barrier, claimed_ids)) for n in range(2)]
     for process in processes:
         process.start()
-    taken = [got.get(timeout=150) for _ in ids]
+    claimed = [claimed_ids.get(timeout=150) for _ in ids]
     for process in processes:
         process.join(150)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert sorted(taken) == ids
-    assert got.empty()
+    assert sorted(claimed) == ids
+    assert claimed_ids.empty()

@@ -5,13 +5,13 @@ import pytest
 
 from storage.database.engine import Database
 from storage.line import parked_frames, verdicts
-from tests.storage.examples import a_parked_frame, a_station, a_verdict, an_active_set
+from tests.storage.examples import add_active_set, add_station, make_parked_frame, make_verdict
 
 
 def test_a_frame_is_parked_once(database: Database) -> None:
     with database.begin() as session:
-        station = a_station(session)
-        first, second = a_parked_frame(station), a_parked_frame(station)
+        station = add_station(session)
+        first, second = make_parked_frame(station), make_parked_frame(station)
         assert parked_frames.park(session, [first, first]) == {first.frame_id}
         assert parked_frames.park(session, [first, second]) == {second.frame_id}
         assert parked_frames.park(session, []) == set()
@@ -22,28 +22,28 @@ def test_a_frame_is_parked_once(database: Database) -> None:
         assert parked_frames.claim(session, station.id, 1) == [first]
 
 
-def test_a_frame_that_has_its_verdict_is_not_parked_again(database: Database) -> None:
+def test_a_frame_with_a_verdict_is_not_parked(database: Database) -> None:
     frame_id = uuid4()
     with database.begin() as session:
-        station = a_station(session)
-        verdicts.record(session, [a_verdict(an_active_set(session, station), frame_id=frame_id)])
-        assert parked_frames.park(session, [a_parked_frame(station, frame_id)]) == set()
+        station = add_station(session)
+        verdicts.record(session, [make_verdict(add_active_set(session, station), frame_id=frame_id)])
+        assert parked_frames.park(session, [make_parked_frame(station, frame_id)]) == set()
 
 
 def test_a_station_is_ready_when_frames_wait_and_a_set_is_active(database: Database) -> None:
     with database.begin() as session:
-        waiting, ready, idle = (a_station(session) for _ in range(3))
-        parked_frames.park(session, [a_parked_frame(waiting), a_parked_frame(ready), a_parked_frame(ready)])
-        an_active_set(session, ready)
-        an_active_set(session, idle)
+        waiting, ready, idle = (add_station(session) for _ in range(3))
+        parked_frames.park(session, [make_parked_frame(waiting), make_parked_frame(ready), make_parked_frame(ready)])
+        add_active_set(session, ready)
+        add_active_set(session, idle)
     with database.read() as session:
         assert parked_frames.stations_ready(session) == [ready.id]
 
 
 def test_released_frames_are_gone(database: Database) -> None:
     with database.begin() as session:
-        station = a_station(session)
-        first, second = a_parked_frame(station), a_parked_frame(station)
+        station = add_station(session)
+        first, second = make_parked_frame(station), make_parked_frame(station)
         parked_frames.park(session, [first, second])
         parked_frames.release(session, [first.frame_id])
         parked_frames.release(session, [])
@@ -51,28 +51,28 @@ def test_released_frames_are_gone(database: Database) -> None:
 
 
 @pytest.mark.postgres
-def test_two_workers_on_postgres_take_different_frames(postgres_url: str) -> None:
+def test_two_workers_on_postgres_claim_different_frames(postgres_url: str) -> None:
     database = Database(postgres_url)
     database.upgrade()
     with database.begin() as session:
-        station = a_station(session)
-        frames = [a_parked_frame(station) for _ in range(4)]
+        station = add_station(session)
+        frames = [make_parked_frame(station) for _ in range(4)]
         parked_frames.park(session, frames)
-    taken, finish = Event(), Event()
-    mine: list[parked_frames.ParkedFrame] = []
+    claimed, finish = Event(), Event()
+    first_claim: list[parked_frames.ParkedFrame] = []
 
-    def hold() -> None:
+    def claim_and_hold() -> None:
         with database.begin() as session:
-            mine.extend(parked_frames.claim(session, station.id, 2))
-            taken.set()
+            first_claim.extend(parked_frames.claim(session, station.id, 2))
+            claimed.set()
             assert finish.wait(30)
 
-    other = Thread(target=hold)
+    other = Thread(target=claim_and_hold)
     other.start()
-    assert taken.wait(30)
+    assert claimed.wait(30)
     with database.begin() as session:
-        yours = parked_frames.claim(session, station.id, 10)
+        second_claim = parked_frames.claim(session, station.id, 10)
     finish.set()
     other.join(30)
     database.close()
-    assert (mine, yours) == (frames[:2], frames[2:])
+    assert (first_claim, second_claim) == (frames[:2], frames[2:])

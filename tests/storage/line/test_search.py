@@ -8,21 +8,21 @@ import pytest
 from storage.database.engine import Database
 from storage.line import search, verdicts
 from storage.line.verdicts import Verdict
-from tests.storage.examples import NOON, a_station, a_verdict, an_active_set
+from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def hours(database: Database) -> list[Verdict]:
+def hourly_frames(database: Database) -> list[Verdict]:
     """Ten frames of one part, one per hour, oldest first; the fourth and the seventh are flagged."""
     with database.begin() as session:
-        here = an_active_set(session, a_station(session, "s1"))
-        there = an_active_set(session, a_station(session, "s2"))
-        made = [
+        first_set = add_active_set(session, add_station(session, "s1"))
+        second_set = add_active_set(session, add_station(session, "s2"))
+        frames = [
             replace(
-                a_verdict(
-                    here,
+                make_verdict(
+                    first_set,
                     at=NOON + hour * HOUR,
                     decision="flag" if hour in (3, 6) else "pass",
                     score=0.7 if hour in (3, 6) else 0.2,
@@ -31,30 +31,30 @@ def hours(database: Database) -> list[Verdict]:
             )
             for hour in range(10)
         ]
-        elsewhere = replace(a_verdict(there, at=NOON + 2 * HOUR, decision="flag", score=0.7), part_id="P-1")
-        verdicts.record(session, [*made, elsewhere])
-    return made
+        elsewhere = replace(make_verdict(second_set, at=NOON + 2 * HOUR, decision="flag", score=0.7), part_id="P-1")
+        verdicts.record(session, [*frames, elsewhere])
+    return frames
 
 
-def test_a_part_s_frames_are_found_within_the_time_that_is_named(database: Database, hours: list[Verdict]) -> None:
-    station = hours[0].station_id
+def test_frames_of_a_part_are_found_within_a_time_range(database: Database, hourly_frames: list[Verdict]) -> None:
+    station = hourly_frames[0].station_id
     with database.read() as session:
         found = search.by_part(session, station, "P-1", NOON + HOUR, NOON + 4 * HOUR)
         newest = search.by_part(session, station, "P-1", NOON, NOON + 10 * HOUR, limit=1)
         assert search.by_part(session, station, "P-2", NOON, NOON + 10 * HOUR) == []
-    assert found == hours[3:0:-1]
-    assert newest == [hours[9]]
+    assert found == hourly_frames[3:0:-1]
+    assert newest == [hourly_frames[9]]
 
 
-def test_frames_around_a_moment_are_those_before_and_after_it(database: Database, hours: list[Verdict]) -> None:
+def test_frames_around_a_time_are_those_before_and_after_it(database: Database, hourly_frames: list[Verdict]) -> None:
     with database.read() as session:
-        found = search.around(session, hours[0].station_id, NOON + 4.5 * HOUR, before=2, after=1)
-    assert found == [hours[5], hours[4], hours[3]]
+        found = search.around(session, hourly_frames[0].station_id, NOON + 4.5 * HOUR, before=2, after=1)
+    assert found == [hourly_frames[5], hourly_frames[4], hourly_frames[3]]
 
 
-def test_the_flagged_frames_nearest_in_time_come_nearest_first(database: Database, hours: list[Verdict]) -> None:
+def test_flagged_frames_are_found_nearest_in_time_first(database: Database, hourly_frames: list[Verdict]) -> None:
     with database.read() as session:
-        both = search.nearest_flagged(session, hours[0].station_id, NOON + 5 * HOUR)
-        one = search.nearest_flagged(session, hours[0].station_id, NOON + 4 * HOUR, limit=1)
-    assert both == [hours[6], hours[3]]
-    assert one == [hours[3]]
+        both = search.nearest_flagged(session, hourly_frames[0].station_id, NOON + 5 * HOUR)
+        one = search.nearest_flagged(session, hourly_frames[0].station_id, NOON + 4 * HOUR, limit=1)
+    assert both == [hourly_frames[6], hourly_frames[3]]
+    assert one == [hourly_frames[3]]

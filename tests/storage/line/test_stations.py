@@ -4,7 +4,7 @@ from storage.database.engine import Database
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
 from storage.line.stations import StationSettings
-from tests.storage.examples import NOON, a_station
+from tests.storage.examples import NOON, add_station
 
 SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40)
 
@@ -19,41 +19,41 @@ def test_a_station_reads_back_as_it_was_added(database: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Line", "a b", "a/b", "..", "é", "s1\n", "x" * 65, "s\0"])
-def test_a_name_that_would_not_travel_is_refused(database: Database, name: str) -> None:
+def test_an_invalid_name_is_refused(database: Database, name: str) -> None:
     with pytest.raises(InvalidChange), database.begin() as session:
         stations.add(session, name, StationSettings(), NOON)
 
 
-def test_a_name_is_taken_once_and_the_transaction_goes_on(database: Database) -> None:
+def test_a_duplicate_name_is_refused_and_the_transaction_continues(database: Database) -> None:
     with database.begin() as session:
-        a_station(session, "s1")
+        add_station(session, "s1")
         with pytest.raises(InvalidChange):
-            a_station(session, "s1")
-        a_station(session, "s2")
+            add_station(session, "s1")
+        add_station(session, "s2")
     with database.read() as session:
         assert [station.name for station in stations.list_all(session)] == ["s1", "s2"]
 
 
-def test_an_unknown_station_is_answered_with_those_there_are(database: Database) -> None:
+def test_an_unknown_station_is_not_found(database: Database) -> None:
     with database.begin() as session:
         with pytest.raises(NotFound):
             stations.get(session, "s3")
-        a_station(session, "s2")
-        a_station(session, "s1")
+        add_station(session, "s2")
+        add_station(session, "s1")
         with pytest.raises(NotFound):
             stations.get(session, "s3")
 
 
 def test_settings_can_be_edited(database: Database) -> None:
     with database.begin() as session:
-        a_station(session, "s1")
+        add_station(session, "s1")
         stations.edit(session, "s1", SETTINGS)
     with database.read() as session:
         assert stations.get(session, "s1").settings == SETTINGS
 
 
 @pytest.mark.parametrize(
-    "unsound",
+    "invalid",
     [
         StationSettings(object_name=" "),
         StationSettings(object_name="x" * 121),
@@ -67,18 +67,18 @@ def test_settings_can_be_edited(database: Database) -> None:
         StationSettings(sample_one_in=-1),
     ],
 )
-def test_unsound_settings_are_refused(database: Database, unsound: StationSettings) -> None:
+def test_invalid_settings_are_refused(database: Database, invalid: StationSettings) -> None:
     with database.begin() as session:
-        a_station(session, "s1")
+        add_station(session, "s1")
         with pytest.raises(InvalidChange):
-            stations.edit(session, "s1", unsound)
+            stations.edit(session, "s1", invalid)
         with pytest.raises(InvalidChange):
-            stations.add(session, "s2", unsound, NOON)
+            stations.add(session, "s2", invalid, NOON)
 
 
-def test_some_are_found_by_name_or_id_and_what_there_is_not_is_left_out(database: Database) -> None:
+def test_stations_are_found_by_names_or_ids(database: Database) -> None:
     with database.begin() as session:
-        first, second, _ = (a_station(session, name) for name in ("s2", "s1", "s3"))
+        first, second, _ = (add_station(session, name) for name in ("s2", "s1", "s3"))
     with database.read() as session:
         assert [station.name for station in stations.by_names(session, ["s2", "s1", "s9"])] == ["s1", "s2"]
         assert stations.names_of(session, [first.id, second.id, 99]) == {first.id: "s2", second.id: "s1"}

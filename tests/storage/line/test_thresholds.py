@@ -7,13 +7,13 @@ from storage.database.engine import Database
 from storage.errors import InvalidChange
 from storage.line import thresholds
 from storage.line.thresholds import Threshold
-from tests.storage.examples import NOON, a_station, an_active_set
+from tests.storage.examples import NOON, add_active_set, add_station
 
 
-def test_the_newest_is_in_force_and_history_is_kept(database: Database) -> None:
+def test_the_newest_threshold_is_in_force_and_history_is_kept(database: Database) -> None:
     with database.begin() as session:
-        station = a_station(session)
-        active = an_active_set(session, station)
+        station = add_station(session)
+        active = add_active_set(session, station)
         first = Threshold(station.id, active.id, "m1", 0.4, 0.01, "at most 1 in 8", NOON, "calibration")
         second = replace(first, value=0.5)
         other_model = replace(first, model_id="m2", value=0.9)
@@ -29,6 +29,6 @@ def test_the_newest_is_in_force_and_history_is_kept(database: Database) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_threshold_that_flags_nothing_or_all_is_refused(database: Database, value: float) -> None:
+def test_a_threshold_that_is_not_finite_is_refused(database: Database, value: float) -> None:
     with pytest.raises(InvalidChange), database.begin() as session:
         thresholds.record(session, Threshold(1, 1, "m1", value, 0.01, "", NOON, ""))

@@ -14,27 +14,27 @@ from storage.errors import InvalidChange, NotFound
 from storage.line import parked_frames, verdicts
 from storage.line.verdicts import Verdict
 from storage.rollups import station_summaries
-from tests.storage.examples import NOON, a_parked_frame, a_station, a_verdict, an_active_set
+from tests.storage.examples import NOON, add_active_set, add_station, make_parked_frame, make_verdict
 
 SECOND = timedelta(seconds=1)
 
 
 def test_a_verdict_reads_back_exactly(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
-        scored, bare = a_verdict(active, score=0.1 + 0.2), a_verdict(active, decision="no_reference")
-        assert verdicts.record(session, [scored, bare]) == {scored.frame_id, bare.frame_id}
+        active = add_active_set(session, add_station(session))
+        scored, unscored = make_verdict(active, score=0.1 + 0.2), make_verdict(active, decision="no_reference")
+        assert verdicts.record(session, [scored, unscored]) == {scored.frame_id, unscored.frame_id}
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
-        assert verdicts.get(session, bare.frame_id) == bare
+        assert verdicts.get(session, unscored.frame_id) == unscored
         with pytest.raises(NotFound):
             verdicts.get(session, uuid4())
 
 
 def test_the_first_verdict_on_a_frame_stays(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
-        first = a_verdict(active, score=0.1)
+        active = add_active_set(session, add_station(session))
+        first = make_verdict(active, score=0.1)
         assert verdicts.record(session, [first, replace(first, score=0.9)]) == {first.frame_id}
         assert verdicts.record(session, [replace(first, score=0.9, decision="flag")]) == set()
         assert verdicts.record(session, []) == set()
@@ -45,10 +45,10 @@ def test_the_first_verdict_on_a_frame_stays(database: Database) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(st.integers(0, 9), max_size=8), max_size=8))
-def test_any_mixture_of_repeated_batches_gives_each_frame_once(database: Database, batches: list[list[int]]) -> None:
+def test_repeated_batches_record_each_frame_once(database: Database, batches: list[list[int]]) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
-    frames = [a_verdict(active, at=NOON + number * 40 * SECOND, score=number / 10) for number in range(10)]
+        active = add_active_set(session, add_station(session))
+    frames = [make_verdict(active, at=NOON + number * 40 * SECOND, score=number / 10) for number in range(10)]
     new = 0
     for batch in batches:
         with database.begin() as session:
@@ -71,41 +71,44 @@ def test_any_mixture_of_repeated_batches_gives_each_frame_once(database: Databas
         {"decision": "no_reference"},
     ],
 )
-def test_a_verdict_that_says_nothing_is_refused(database: Database, change: dict[str, object]) -> None:
+def test_an_invalid_verdict_is_refused(database: Database, change: dict[str, object]) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
+        active = add_active_set(session, add_station(session))
     with pytest.raises(InvalidChange), database.begin() as session:
-        verdicts.record(session, [a_verdict(active), replace(a_verdict(active), **change)])  # type: ignore[arg-type]
+        verdicts.record(session, [make_verdict(active), replace(make_verdict(active), **change)])  # type: ignore[arg-type]
     with database.read() as session:
         assert verdicts.count(session) == 0
 
 
-def three_stations(database: Database) -> list[list[Verdict]]:
+def add_frames_of_three_stations(database: Database) -> list[list[Verdict]]:
     """Ten frames a second apart at two stations, every third flagged, and a station without any."""
     with database.begin() as session:
-        made = []
+        frames = []
         for _ in range(2):
-            active = an_active_set(session, a_station(session))
-            made.append(
+            active = add_active_set(session, add_station(session))
+            frames.append(
                 [
-                    a_verdict(active, at=NOON + n * SECOND, decision="pass" if n % 3 else "flag", score=n / 10)
+                    make_verdict(active, at=NOON + n * SECOND, decision="pass" if n % 3 else "flag", score=n / 10)
                     for n in range(10)
                 ]
             )
-            verdicts.record(session, made[-1])
-        a_station(session)
-    return made
+            verdicts.record(session, frames[-1])
+        add_station(session)
+    return frames
 
 
-def test_recent_is_newest_first_and_can_be_narrowed(database: Database) -> None:
-    first, second = three_stations(database)
-    here = first[0].station_id
+def test_recent_verdicts_are_newest_first_and_can_be_filtered(database: Database) -> None:
+    first, second = add_frames_of_three_stations(database)
+    station_id = first[0].station_id
     with database.read() as session:
-        assert verdicts.recent(session, here) == first[::-1]
-        assert verdicts.recent(session, here, limit=2, offset=3) == [first[6], first[5]]
-        assert verdicts.recent(session, here, decision="flag") == [first[9], first[6], first[3], first[0]]
+        assert verdicts.recent(session, station_id) == first[::-1]
+        assert verdicts.recent(session, station_id, limit=2, offset=3) == [first[6], first[5]]
+        assert verdicts.recent(session, station_id, decision="flag") == [first[9], first[6], first[3], first[0]]
         # `since` belongs to the range, `until` does not
-        assert verdicts.recent(session, here, since=NOON + SECOND, until=NOON + 3 * SECOND) == [first[2], first[1]]
+        assert verdicts.recent(session, station_id, since=NOON + SECOND, until=NOON + 3 * SECOND) == [
+            first[2],
+            first[1],
+        ]
         assert {verdict.frame_id for verdict in verdicts.recent(session, limit=2)} == {
             first[9].frame_id,
             second[9].frame_id,
@@ -113,23 +116,23 @@ def test_recent_is_newest_first_and_can_be_narrowed(database: Database) -> None:
         assert verdicts.recent(session, decision="no_reference") == []
 
 
-def test_frames_of_one_moment_come_in_the_order_of_recording(database: Database) -> None:
+def test_frames_of_equal_time_are_in_the_order_of_recording(database: Database) -> None:
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
+        active = add_active_set(session, add_station(session))
         ids = [UUID(int=3), UUID(int=2), UUID(int=1)]
         for frame_id in ids:
-            verdicts.record(session, [a_verdict(active, frame_id=frame_id)])
+            verdicts.record(session, [make_verdict(active, frame_id=frame_id)])
         found = verdicts.recent(session, active.station_id)
     assert [verdict.frame_id for verdict in found] == ids[::-1]
 
 
-def test_a_summary_a_station_in_order(database: Database) -> None:
-    first, second = three_stations(database)
+def test_there_is_one_summary_per_station(database: Database) -> None:
+    first, second = add_frames_of_three_stations(database)
     with database.begin() as session:
-        third = a_station(session)
-        parked_frames.park(session, [a_parked_frame(third)])
-        late = replace(first[0], frame_id=uuid4(), captured_at=NOON - SECOND, score=0.99)
-        verdicts.record(session, [late])
+        third = add_station(session)
+        parked_frames.park(session, [make_parked_frame(third)])
+        late_frame = replace(first[0], frame_id=uuid4(), captured_at=NOON - SECOND, score=0.99)
+        verdicts.record(session, [late_frame])
     with database.read() as session:
         one, two, empty, waiting = station_summaries.list_all(session, NOON + 5 * SECOND, 3)
     assert (one.latest, one.frames, one.flagged, one.no_reference) == (first[9], 5, 2, 0)
@@ -139,35 +142,35 @@ def test_a_summary_a_station_in_order(database: Database) -> None:
     assert (waiting.station_id, waiting.parked, waiting.latest) == (third.id, 1, None)
 
 
-def test_a_station_silent_in_the_window_still_shows_its_latest(database: Database) -> None:
-    first, _ = three_stations(database)
+def test_the_latest_frame_of_a_silent_station_is_in_its_summary(database: Database) -> None:
+    first, _ = add_frames_of_three_stations(database)
     with database.read() as session:
         summary = station_summaries.list_all(session, NOON + timedelta(days=2), 10)[0]
     assert (summary.latest, summary.frames, summary.recent_scores) == (first[9], 0, ())
 
 
-def record_again_and_again(url: str, station_id: int, shared: list[UUID], together: Barrier) -> None:
+def record_repeatedly(url: str, station_id: int, shared: list[UUID], barrier: Barrier) -> None:
     database = Database(url)
     with database.read() as session:
-        of = verdicts.get(session, shared[0])
-    together.wait(120)
+        template = verdicts.get(session, shared[0])
+    barrier.wait(120)
     for frame_id in shared:
         with database.begin() as session:
-            batch = [replace(of, frame_id=each) for each in (frame_id, uuid4(), uuid4())]
+            batch = [replace(template, frame_id=each) for each in (frame_id, uuid4(), uuid4())]
             assert verdicts.count(session) >= 0  # reads first, as workers do: a late write lock would fail here
             verdicts.record(session, batch)
     database.close()
 
 
-def test_two_processes_write_to_one_database_at_once(database: Database, database_url: str) -> None:
+def test_two_processes_record_verdicts_concurrently(database: Database, database_url: str) -> None:
     shared = [uuid4() for _ in range(20)]
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
-        verdicts.record(session, [a_verdict(active, frame_id=shared[0])])
-    spawning = multiprocessing.get_context("spawn")
-    together = spawning.Barrier(2)
-    arguments = (database_url, active.station_id, shared, together)
-    processes = [spawning.Process(target=record_again_and_again, args=arguments) for _ in range(2)]
+        active = add_active_set(session, add_station(session))
+        verdicts.record(session, [make_verdict(active, frame_id=shared[0])])
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    arguments = (database_url, active.station_id, shared, barrier)
+    processes = [spawn.Process(target=record_repeatedly, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

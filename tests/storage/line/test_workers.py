@@ -13,13 +13,13 @@ def test_a_heartbeat_replaces_the_one_before(database: Database) -> None:
     waiting = replace(FIRST, state="waiting", message="waits for the bus", lag=12, seen_at=NOON + timedelta(seconds=5))
     other = replace(FIRST, name="host-a/16")
     with database.begin() as session:
-        for beat in (FIRST, other, waiting):
-            workers.heartbeat(session, beat)
+        for status in (FIRST, other, waiting):
+            workers.heartbeat(session, status)
     with database.read() as session:
         assert workers.list_all(session) == [other, waiting]
 
 
-def test_a_long_message_is_cut(database: Database) -> None:
+def test_a_long_message_is_truncated(database: Database) -> None:
     with database.begin() as session:
         workers.heartbeat(session, replace(FIRST, message="x" * 900))
     with database.read() as session:

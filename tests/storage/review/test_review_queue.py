@@ -10,79 +10,82 @@ from storage.database.engine import Database
 from storage.line import verdicts
 from storage.review import review_queue
 from storage.review.review_queue import CLAIM_DURATION, QueueFilter
-from tests.storage.examples import NOON, a_station, a_verdict, an_active_set
+from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 ANY = QueueFilter()
 
 
-def flagged(database: Database, how_many: int) -> list[UUID]:
+def add_flagged_frames(database: Database, how_many: int) -> list[UUID]:
     """Newest first."""
     with database.begin() as session:
-        of = an_active_set(session, a_station(session))
-        made = [a_verdict(of, decision="flag", score=0.7, at=NOON - timedelta(seconds=age)) for age in range(how_many)]
+        normal_set = add_active_set(session, add_station(session))
+        made = [
+            make_verdict(normal_set, decision="flag", score=0.7, at=NOON - timedelta(seconds=age))
+            for age in range(how_many)
+        ]
         verdicts.record(session, made)
     return [verdict.frame_id for verdict in made]
 
 
-def claimed(
-    database: Database, who: str, at: datetime = NOON, how_many: int = 1, skip: list[UUID] | None = None
+def claim(
+    database: Database, person: str, at: datetime = NOON, how_many: int = 1, skip: list[UUID] | None = None
 ) -> list[UUID]:
     with database.begin() as session:
-        got = review_queue.claim(session, who, ANY, at, limit=how_many, skip=skip or [])
-    return [frame.frame_id for frame in got]
+        claims = review_queue.claim(session, person, ANY, at, limit=how_many, skip=skip or [])
+    return [frame.frame_id for frame in claims]
 
 
-def test_each_person_gets_other_frames_and_a_reload_the_same(database: Database) -> None:
-    first, second, third, fourth = flagged(database, 4)
-    assert claimed(database, "mia", how_many=2) == [first, second]
-    assert claimed(database, "leo") == [third]
-    assert claimed(database, "mia", how_many=2) == [first, second]
-    assert claimed(database, "mia", how_many=3) == [first, second, fourth]
-    assert claimed(database, "leo", how_many=5) == [third]
-    assert claimed(database, "leo", how_many=5, skip=[third]) == []
+def test_each_person_gets_different_frames_and_a_reload_the_same(database: Database) -> None:
+    first, second, third, fourth = add_flagged_frames(database, 4)
+    assert claim(database, "mia", how_many=2) == [first, second]
+    assert claim(database, "leo") == [third]
+    assert claim(database, "mia", how_many=2) == [first, second]
+    assert claim(database, "mia", how_many=3) == [first, second, fourth]
+    assert claim(database, "leo", how_many=5) == [third]
+    assert claim(database, "leo", how_many=5, skip=[third]) == []
 
 
-def test_a_claim_ends_by_itself_and_can_be_renewed_or_given_back(database: Database) -> None:
-    (frame,) = flagged(database, 1)
-    claimed(database, "mia")
-    nearly = NOON + CLAIM_DURATION - timedelta(seconds=1)
-    assert claimed(database, "leo", nearly) == []
+def test_a_claim_expires_and_can_be_renewed_or_released(database: Database) -> None:
+    (frame,) = add_flagged_frames(database, 1)
+    claim(database, "mia")
+    before_expiry = NOON + CLAIM_DURATION - timedelta(seconds=1)
+    assert claim(database, "leo", before_expiry) == []
     with database.begin() as session:
-        assert review_queue.renew(session, "mia", [frame], nearly) == {frame}
-    assert claimed(database, "leo", NOON + CLAIM_DURATION) == []
-    assert claimed(database, "leo", nearly + CLAIM_DURATION) == [frame]
+        assert review_queue.renew(session, "mia", [frame], before_expiry) == {frame}
+    assert claim(database, "leo", NOON + CLAIM_DURATION) == []
+    assert claim(database, "leo", before_expiry + CLAIM_DURATION) == [frame]
     with database.begin() as session:
-        assert review_queue.renew(session, "mia", [frame], nearly + CLAIM_DURATION) == set()
+        assert review_queue.renew(session, "mia", [frame], before_expiry + CLAIM_DURATION) == set()
         review_queue.release(session, "leo")
-    assert claimed(database, "mia", nearly + CLAIM_DURATION) == [frame]
+    assert claim(database, "mia", before_expiry + CLAIM_DURATION) == [frame]
 
 
-def take_all(url: str, who: str, together: Barrier, got: "Queue[tuple[str, UUID]]") -> None:
+def claim_all(url: str, person: str, barrier: Barrier, claims: "Queue[tuple[str, UUID]]") -> None:
     database = Database(url)
-    together.wait(120)
-    taken: list[UUID] = []
+    barrier.wait(120)
+    claimed: list[UUID] = []
     while True:
         with database.begin() as session:
-            frames = review_queue.claim(session, who, ANY, NOON, limit=2, skip=taken)
+            frames = review_queue.claim(session, person, ANY, NOON, limit=2, skip=claimed)
         if not frames:
             break
-        taken += [frame.frame_id for frame in frames]
-    for frame_id in taken:
-        got.put((who, frame_id))
+        claimed += [frame.frame_id for frame in frames]
+    for frame_id in claimed:
+        claims.put((person, frame_id))
     database.close()
 
 
-def test_people_who_claim_at_the_same_moment_get_each_frame_once(database: Database, database_url: str) -> None:
-    frames = flagged(database, 60)
-    spawning = multiprocessing.get_context("spawn")
-    together, got = spawning.Barrier(3), spawning.Queue()
+def test_concurrent_claims_hand_out_each_frame_once(database: Database, database_url: str) -> None:
+    frames = add_flagged_frames(database, 60)
+    spawn = multiprocessing.get_context("spawn")
+    barrier, claims = spawn.Barrier(3), spawn.Queue()
     people = ("mia", "leo", "ana")
-    processes = [spawning.Process(target=take_all, args=(database_url, who, together, got)) for who in people]
+    processes = [spawn.Process(target=claim_all, args=(database_url, person, barrier, claims)) for person in people]
     for process in processes:
         process.start()
-    handed_out = [got.get(timeout=150) for _ in frames]
+    claimed_frames = [claims.get(timeout=150) for _ in frames]
     for process in processes:
         process.join(150)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert sorted(frame_id for _, frame_id in handed_out) == sorted(frames)
-    assert got.empty()
+    assert sorted(frame_id for _, frame_id in claimed_frames) == sorted(frames)
+    assert claims.empty()

@@ -19,7 +19,7 @@ from storage.line.verdicts import Verdict
 from storage.rollups import score_rollups, totals, trends, verdict_rollups
 from storage.rollups.score_rollups import rounded_down, step_of
 from storage.rollups.verdict_rollups import WIDTHS, RangePart, split_range
-from tests.storage.examples import a_station, a_verdict, an_active_set
+from tests.storage.examples import add_active_set, add_station, make_verdict
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -39,11 +39,14 @@ each_database = settings(
 )
 
 
-def recorded(database: Database, made: list[tuple[datetime, Decision, int]]) -> list[Verdict]:
+def record_frames(database: Database, frames_to_record: list[tuple[datetime, Decision, int]]) -> list[Verdict]:
     """Record verdicts at a new station, in two batches."""
     with database.begin() as session:
-        active = an_active_set(session, a_station(session))
-        batch = [a_verdict(active, at=at, decision=decision, score=score / 10_000) for at, decision, score in made]
+        active = add_active_set(session, add_station(session))
+        batch = [
+            make_verdict(active, at=at, decision=decision, score=score / 10_000)
+            for at, decision, score in frames_to_record
+        ]
         verdicts.record(session, batch[::2])
     with database.begin() as session:
         verdicts.record(session, batch)
@@ -53,29 +56,29 @@ def recorded(database: Database, made: list[tuple[datetime, Decision, int]]) -> 
 @each_database
 @given(made=frames, since=moments, until=moments)
 def test_counts_are_right_for_every_range(
-    database: Database, made: list[tuple[datetime, Decision, int]], since: datetime, until: datetime
+    database: Database, frames_to_record: list[tuple[datetime, Decision, int]], since: datetime, until: datetime
 ) -> None:
-    batch = recorded(database, made)
-    here = batch[0].station_id
+    batch = record_frames(database, frames_to_record)
+    station_id = batch[0].station_id
     for low, high in [(since, until), (None, until), (since, None), (None, None)]:
         inside = [each for each in batch if (low or EPOCH) <= each.captured_at < (high or FAR)]
         with database.read() as session:
             found = Counter(
                 {
-                    decision: verdicts.count(session, here, since=low, until=high, decision=decision)
+                    decision: verdicts.count(session, station_id, since=low, until=high, decision=decision)
                     for decision in ("pass", "flag", "no_reference")
                 }
             )
             assert found == Counter(each.decision for each in inside)
-            assert verdicts.count(session, here, since=low, until=high) == len(inside)
+            assert verdicts.count(session, station_id, since=low, until=high) == len(inside)
 
 
 @settings(each_database, max_examples=12)
 @given(made=frames, borders=st.lists(moments, min_size=2, max_size=6))
-def test_totals_of_many_periods_are_those_of_each(
-    database: Database, made: list[tuple[datetime, Decision, int]], borders: list[datetime]
+def test_totals_of_many_periods_equal_those_of_each(
+    database: Database, frames_to_record: list[tuple[datetime, Decision, int]], borders: list[datetime]
 ) -> None:
-    recorded(database, made)
+    record_frames(database, frames_to_record)
     periods = list(itertools.pairwise(sorted(borders)))
     with database.read() as session:
         one_by_one = [totals.by_station(session, since, until) for since, until in periods]
@@ -85,14 +88,14 @@ def test_totals_of_many_periods_are_those_of_each(
 
 @each_database
 @given(made=frames, since=moments, until=moments, bucket=buckets)
-def test_a_trend_is_the_frames_bucket_by_bucket(
+def test_a_trend_aggregates_the_frames_of_each_bucket(
     database: Database,
-    made: list[tuple[datetime, Decision, int]],
+    frames_to_record: list[tuple[datetime, Decision, int]],
     since: datetime,
     until: datetime,
     bucket: timedelta,
 ) -> None:
-    batch = recorded(database, made)
+    batch = record_frames(database, frames_to_record)
     inside = [each for each in batch if since <= each.captured_at < until]
     by_bucket: dict[datetime, list[Verdict]] = {}
     for each in inside:
@@ -112,10 +115,14 @@ def test_a_trend_is_the_frames_bucket_by_bucket(
 
 @each_database
 @given(made=frames, since=moments, until=moments, bins=st.integers(1, 40))
-def test_a_histogram_holds_every_score_in_its_bin(
-    database: Database, made: list[tuple[datetime, Decision, int]], since: datetime, until: datetime, bins: int
+def test_a_histogram_counts_every_score_in_its_bin(
+    database: Database,
+    frames_to_record: list[tuple[datetime, Decision, int]],
+    since: datetime,
+    until: datetime,
+    bins: int,
 ) -> None:
-    batch = recorded(database, made)
+    batch = record_frames(database, frames_to_record)
     inside = [each for each in batch if since <= each.captured_at < until]
     scores = [Decimal(str(each.score)) for each in inside if each.score is not None]
     with database.read() as session:
@@ -130,39 +137,44 @@ def test_a_histogram_holds_every_score_in_its_bin(
 @each_database
 @given(made=frames)
 def test_rebuilt_rollups_equal_those_kept_up_to_date(
-    database: Database, made: list[tuple[datetime, Decision, int]]
+    database: Database, frames_to_record: list[tuple[datetime, Decision, int]]
 ) -> None:
-    recorded(database, made)
+    record_frames(database, frames_to_record)
     tables = (VerdictRollupRow.__table__, ScoreRollupRow.__table__)
     with database.begin() as session:
-        kept = [sorted(map(tuple, session.execute(select(table)))) for table in tables]
+        rounded = [sorted(map(tuple, session.execute(select(table)))) for table in tables]
         verdict_rollups.rebuild(session)
         score_rollups.rebuild(session)
-        anew = [sorted(map(tuple, session.execute(select(table)))) for table in tables]
-    for was, now in zip([*kept[0], *kept[1]], [*anew[0], *anew[1]], strict=True):
-        assert now == pytest.approx(was) if all(isinstance(value, float) for value in was) else _alike(now, was)
+        rebuilt = [sorted(map(tuple, session.execute(select(table)))) for table in tables]
+    for expected, found_row in zip([*rounded[0], *rounded[1]], [*rebuilt[0], *rebuilt[1]], strict=True):
+        assert (
+            found_row == pytest.approx(expected)
+            if all(isinstance(value, float) for value in expected)
+            else rows_close(found_row, expected)
+        )
 
 
-def _alike(now: tuple[object, ...], was: tuple[object, ...]) -> bool:
+def rows_close(found_row: tuple[object, ...], expected: tuple[object, ...]) -> bool:
     return all(
-        now[i] == (pytest.approx(was[i], abs=1e-12) if isinstance(was[i], float) else was[i]) for i in range(len(was))
+        found_row[i] == (pytest.approx(expected[i], abs=1e-12) if isinstance(expected[i], float) else expected[i])
+        for i in range(len(expected))
     )
 
 
 @given(since=st.none() | moments, until=st.none() | moments)
-def test_pieces_follow_each_other_without_gap_or_overlap(since: datetime | None, until: datetime | None) -> None:
+def test_range_parts_follow_each_other_without_gap_or_overlap(since: datetime | None, until: datetime | None) -> None:
     assume(since is None or until is None or since < until)
-    cut = split_range(since, until)
-    assert (cut[0].since, cut[-1].until) == (since, until)
-    assert [each.until for each in cut[:-1]] == [each.since for each in cut[1:]]
-    for each in cut:
+    parts = split_range(since, until)
+    assert (parts[0].since, parts[-1].until) == (since, until)
+    assert [each.until for each in parts[:-1]] == [each.since for each in parts[1:]]
+    for each in parts:
         for end in (each.since, each.until):
             assert each.width is None or end is None or (end - EPOCH) % each.width == timedelta(0)
-    ragged = [each for each in cut if each.width is None]
-    assert all(each.since and each.until and each.until - each.since < MINUTE for each in ragged) or len(cut) == 1
+    ragged = [each for each in parts if each.width is None]
+    assert all(each.since and each.until and each.until - each.since < MINUTE for each in ragged) or len(parts) == 1
 
 
-def test_a_ragged_day_is_cut_into_minutes_hours_and_ends() -> None:
+def test_a_time_range_is_split_into_days_hours_minutes_and_ends() -> None:
     since = datetime(2026, 3, 13, 23, 58, 30, tzinfo=UTC)
     until = datetime(2026, 3, 15, 1, 1, 10, tzinfo=UTC)
     day = datetime(2026, 3, 14, tzinfo=UTC)
@@ -179,29 +191,29 @@ def test_a_ragged_day_is_cut_into_minutes_hours_and_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "kept"),
+    ("score", "rounded"),
     [(0.12399, 0.123), (-0.12301, -0.124), (0.29, 0.29), (1.239, 1.23), (57.19, 57.1), (123_456.0, 123_000.0), (0, 0)],
 )
-def test_a_score_is_rounded_down_to_three_digits(score: float, kept: float) -> None:
-    assert rounded_down(score) == kept
-    assert rounded_down(kept) == kept
+def test_a_score_is_rounded_down_to_three_digits(score: float, rounded: float) -> None:
+    assert rounded_down(score) == rounded
+    assert rounded_down(rounded) == rounded
 
 
 @given(st.floats(-1e6, 1e6))
-def test_what_is_cut_off_is_less_than_a_step(score: float) -> None:
+def test_the_rounding_error_is_less_than_a_step(score: float) -> None:
     cut_off = score - rounded_down(score)
     assert -2e-9 * step_of(score) <= cut_off <= step_of(score) * (1 + 1e-6)
 
 
-def test_scores_that_are_all_alike_share_one_bin(database: Database) -> None:
-    batch = recorded(database, [(START, "pass", 3000), (START + MINUTE, "pass", 3000)])
+def test_equal_scores_share_one_bin(database: Database) -> None:
+    batch = record_frames(database, [(START, "pass", 3000), (START + MINUTE, "pass", 3000)])
     with database.read() as session:
         found = trends.histogram(session, batch[0].station_id, START, START + HOUR, 40)
         assert found == [(0.3, 0.301, 2)]
         assert trends.histogram(session, batch[0].station_id, START + HOUR, START + DAY, 40) == []
 
 
-def test_a_bucket_or_bin_of_nothing_is_refused(database: Database) -> None:
+def test_an_empty_bucket_or_bin_is_refused(database: Database) -> None:
     with database.read() as session:
         with pytest.raises(InvalidChange):
             trends.trend(session, 1, START, START + HOUR, timedelta(0))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from testing.command_line import Andon, Start, free_port, get, get_until
+from testing.command_line import Andon, Start, get, get_until
 from testing.images import png
+from testing.ports import free_port
 
 
 @pytest.fixture
@@ -15,15 +16,15 @@ def dataset(workplace: Path, good_folder: Path, andon: Andon) -> Path:
     """Station s1 with an active normal set, and a dataset of three good images and a bad file."""
     andon("station", "add", "s1")
     assert andon("normals", "add", "s1", good_folder, "--activate").code == 0
-    pictures = workplace / "parts" / "test" / "good"
-    pictures.mkdir(parents=True)
+    images = workplace / "parts" / "test" / "good"
+    images.mkdir(parents=True)
     for number in range(3):
-        (pictures / f"part{number}.png").write_bytes(png(100 + number))
-    (pictures / "part3.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+        (images / f"part{number}.png").write_bytes(png(100 + number))
+    (images / "part3.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     return workplace / "parts"
 
 
-def test_a_bad_frame_becomes_a_dead_letter_and_again_when_it_is_replayed(andon: Andon, dataset: Path) -> None:
+def test_a_corrupt_frame_becomes_a_dead_letter_again_when_it_is_replayed(andon: Andon, dataset: Path) -> None:
     andon("produce", "s1", "--source", f"replay:{dataset}")
     scored = andon("score", "--drain")
     assert (scored.code, scored.out.startswith("3 verdicts, ")) == (0, True)
@@ -37,9 +38,9 @@ def test_a_bad_frame_becomes_a_dead_letter_and_again_when_it_is_replayed(andon: 
     assert len(json.loads(andon("verdicts", "--json").out)) == 3
 
 
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_metrics_and_stops_cleanly(
-    asked: signal.Signals, andon: Andon, start_andon: Start, dataset: Path
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_the_scorer_serves_metrics_and_stops_cleanly(
+    signal_number: signal.Signals, andon: Andon, start_andon: Start, dataset: Path
 ) -> None:
     andon("produce", "s1", "--source", f"replay:{dataset}")
     port = free_port()
@@ -47,7 +48,7 @@ def test_it_serves_metrics_and_stops_cleanly(
     text = get_until(port, "/metrics", 'andon_dead_letters_total{reason="corrupt-image"} 1.0')
     assert 'andon_verdicts_total{decision="' in text
     assert get(port, "/healthz") == (200, "ok\n")
-    worker.send_signal(asked)
+    worker.send_signal(signal_number)
     out, err = worker.communicate(timeout=90)
     assert worker.returncode == 0
     assert out.startswith("3 verdicts, ")
@@ -55,7 +56,7 @@ def test_it_serves_metrics_and_stops_cleanly(
     assert "Traceback" not in err
 
 
-def test_a_database_that_is_away_is_waited_for_and_healthz_says_so(
+def test_the_scorer_waits_for_an_unavailable_database_and_healthz_reports_it(
     start_andon: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
@@ -69,8 +70,8 @@ def test_a_database_that_is_away_is_waited_for_and_healthz_says_so(
     assert "Traceback" not in err
 
 
-def test_a_detector_that_is_not_there_is_told(andon: Andon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_detector_is_refused_by_name(andon: Andon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_SCORER__DETECTOR", "crystal-ball")
-    ended = andon("score", "--drain")
-    assert ended.code == 1
-    assert "crystal-ball" in ended.err.splitlines()[-1]
+    finished = andon("score", "--drain")
+    assert finished.code == 1
+    assert "crystal-ball" in finished.err.splitlines()[-1]

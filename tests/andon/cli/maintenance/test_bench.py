@@ -18,14 +18,14 @@ def folders(workplace: Path) -> list[Path]:
     return [write_dataset(workplace / "data" / name, pool=4, good=3, bad=2) for name in ("bolts", "nuts")]
 
 
-def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folders: list[Path]) -> None:
+def test_the_benchmark_writes_a_table_json_a_page_and_plots(andon: Andon, folders: list[Path]) -> None:
     Path("page.md").write_text("# Accuracy\n<!-- accuracy -->\n<!-- end of accuracy -->\n")
-    done = andon(
+    finished = andon(
         *("bench", "accuracy", "--data", *folders, "--shots", "2,3", *QUICK),
         *("--json", "out.json", "--markdown", "page.md", "--plots", "images"),
     )
-    assert done.code == 0, done.err
-    assert "Mean of bolts, nuts" in done.out
+    assert finished.code == 0, finished.err
+    assert "Mean of bolts, nuts" in finished.out
     result = json.loads(Path("out.json").read_text())
     assert [(row["dataset"], row["shots"]) for row in result["rows"]] == [
         (name, shots) for name in ("bolts", "nuts") for shots in (2, 3)
@@ -35,11 +35,11 @@ def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folde
     assert Path("images/accuracy-filterbank.svg").is_file()
     assert len(Path(".andon/accuracy.jsonl").read_text().splitlines()) == 4
     again = andon("bench", "accuracy", "--data", "data", "--shots", "2,3", *QUICK)
-    assert again.out == done.out
+    assert again.out == finished.out
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "named"),
     [
         (("--data", "nowhere"), "nowhere"),
         (("--data", "data/bolts", "--shots", "two"), "two"),
@@ -52,9 +52,9 @@ def test_it_writes_the_table_the_json_the_page_and_the_plots(andon: Andon, folde
     ],
 )
 def test_an_invalid_option_is_named_in_one_sentence(
-    andon: Andon, folders: list[Path], options: tuple[str, ...], complaint: str
+    andon: Andon, folders: list[Path], options: tuple[str, ...], named: str
 ) -> None:
-    done = andon("bench", "accuracy", *options)
-    assert done.code == 1
-    assert complaint in done.err
-    assert len(done.err.strip().splitlines()) == 1
+    finished = andon("bench", "accuracy", *options)
+    assert finished.code == 1
+    assert named in finished.err
+    assert len(finished.err.strip().splitlines()) == 1

@@ -20,15 +20,15 @@ def one_core(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_SCORER__DEVICE", "cpu")
 
 
-def labelled_set(folder: Path, first: int) -> Path:
+def write_labelled_set(folder: Path, first: int) -> Path:
     for kind, count, defect in (("train/good", 3, False), ("test/blot", 2, True)):
         (folder / kind).mkdir(parents=True)
-        for one in range(count):
-            (folder / kind / f"{one}.png").write_bytes(encoded(part(first + one, defect)))
+        for number in range(count):
+            (folder / kind / f"{number}.png").write_bytes(encoded(part(first + number, defect)))
     return folder
 
 
-def heads_of(folder: Path, tag: str, detector: str) -> ScorerSettings:
+def settings_with_heads(folder: Path, tag: str, detector: str) -> ScorerSettings:
     return ScorerSettings(detector=detector, weights_path=folder, inctrl_heads=tag, device="cpu", engine="torch")
 
 
@@ -39,19 +39,21 @@ def scores(settings: ScorerSettings) -> list[float]:
     return [float(score) for score in scored.image_scores]
 
 
-def test_heads_for_andon_tiny_are_kept_and_used_by_their_tag(andon: Andon, workplace: Path) -> None:
-    bolts = labelled_set(workplace / "bolts", 100)
-    done = andon("train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 2, "--tag", "mine")
-    assert done.code == 0, done.err
-    assert done.out.startswith("inctrl-visual:mine is in ")
-    assert "set scorer.inctrl_heads to mine to use it" in done.out
+def test_heads_for_andon_tiny_are_stored_and_loaded_by_their_tag(andon: Andon, workplace: Path) -> None:
+    bolts = write_labelled_set(workplace / "bolts", 100)
+    finished = andon("train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 2, "--tag", "mine")
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith("inctrl-visual:mine is in ")
+    assert "set scorer.inctrl_heads to mine to use it" in finished.out
     (listed,) = json.loads(andon("weights", "list", "--json").out)
     assert (listed["name"], listed["kind"], listed["backbone"]) == (
         "inctrl-visual:mine",
         "inctrl-visual-heads",
         "andon-tiny",
     )
-    assert all(0 <= score <= 1 for score in scores(heads_of(workplace / ".andon/weights", "mine", "inctrl-visual")))
+    assert all(
+        0 <= score <= 1 for score in scores(settings_with_heads(workplace / ".andon/weights", "mine", "inctrl-visual"))
+    )
     first = Path(listed["file"]).read_bytes()
     assert andon("train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 2, "--tag", "mine").code == 0
     assert Path(listed["file"]).read_bytes() == first
@@ -59,19 +61,19 @@ def test_heads_for_andon_tiny_are_kept_and_used_by_their_tag(andon: Andon, workp
         "train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 1, "--tag", "mine", "--backbone", "filterbank"
     )
     assert other.code == 0, other.err
-    backbones = [one["backbone"] for one in json.loads(andon("weights", "list", "--json").out)]
+    backbones = [weights["backbone"] for weights in json.loads(andon("weights", "list", "--json").out)]
     assert sorted(backbones) == ["andon-tiny", "filterbank"]
     assert Path(listed["file"]).read_bytes() == first
 
 
-def test_each_set_is_left_out_in_turn(andon: Andon, workplace: Path) -> None:
-    sets = [labelled_set(workplace / name, first) for name, first in (("bolts", 100), ("nuts", 200))]
-    done = andon(
+def test_leave_one_out_trains_without_each_dataset(andon: Andon, workplace: Path) -> None:
+    sets = [write_labelled_set(workplace / name, first) for name, first in (("bolts", 100), ("nuts", 200))]
+    finished = andon(
         "train", "inctrl", "--data", sets[0], "--data", sets[1], "--synthetic", 2, "--steps", 1, "--leave-one-out"
     )
-    assert done.code == 0, done.err
+    assert finished.code == 0, finished.err
     listed = json.loads(andon("weights", "list", "--json").out)
-    assert [one["name"] for one in listed] == ["inctrl-visual:held_out_bolts", "inctrl-visual:held_out_nuts"]
+    assert [weights["name"] for weights in listed] == ["inctrl-visual:held_out_bolts", "inctrl-visual:held_out_nuts"]
     alone = andon("train", "inctrl", "--data", sets[0], "--synthetic", 2, "--steps", 1, "--leave-one-out")
     assert alone.code == 1
 
@@ -80,27 +82,27 @@ def test_each_set_is_left_out_in_turn(andon: Andon, workplace: Path) -> None:
 def tiny_clip(andon: Andon, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (workplace / "tiny.json").write_text(json.dumps(CONFIG))
     torch.save(tiny_backbone().network.state_dict(), workplace / "towers.pt")
-    imported = andon("weights", "import", "towers.pt", "--model", "tiny", "--config", "tiny.json", "--tag", "random")
-    assert imported.code == 0, imported.err
+    result = andon("weights", "import", "towers.pt", "--model", "tiny", "--config", "tiny.json", "--tag", "random")
+    assert result.code == 0, result.err
     monkeypatch.setenv("ANDON_SCORER__BACKBONE", "openclip/tiny:random")
 
 
 @pytest.mark.usefixtures("tiny_clip")
-def test_heads_for_a_clip_are_inctrls_own(andon: Andon, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bolts = labelled_set(workplace / "bolts", 100)
-    done = andon("train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 2, "--tag", "mine")
-    assert done.code == 0, done.err
-    assert done.out.startswith("inctrl:mine is in ")
-    assert len(scores(heads_of(workplace / ".andon/weights", "mine", "inctrl"))) == 2
+def test_heads_for_a_clip_are_those_of_inctrl(andon: Andon, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bolts = write_labelled_set(workplace / "bolts", 100)
+    finished = andon("train", "inctrl", "--data", bolts, "--synthetic", 3, "--steps", 2, "--tag", "mine")
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith("inctrl:mine is in ")
+    assert len(scores(settings_with_heads(workplace / ".andon/weights", "mine", "inctrl"))) == 2
     monkeypatch.setenv("ANDON_SCORER__WEIGHTS_PATH", str(workplace / "elsewhere"))
     again = andon("weights", "import", workplace / ".andon/weights/inctrl.mine.safetensors")
     assert again.code == 0, again.err
 
 
 @pytest.mark.usefixtures("tiny_clip")
-def test_prompts_are_learned_on_a_clip_kept_and_used_by_their_tag(andon: Andon, workplace: Path) -> None:
-    bolts = labelled_set(workplace / "bolts", 100)
-    learning = (
+def test_prompts_are_trained_on_a_clip_stored_and_loaded_by_their_tag(andon: Andon, workplace: Path) -> None:
+    bolts = write_labelled_set(workplace / "bolts", 100)
+    command = (
         "train",
         "coop",
         "--data",
@@ -114,16 +116,16 @@ def test_prompts_are_learned_on_a_clip_kept_and_used_by_their_tag(andon: Andon, 
         "--tag",
         "mine",
     )
-    done = andon(*learning)
-    assert done.code == 0, done.err
-    assert done.out.startswith("coop:mine is in ")
-    assert "set scorer.coop_prompts to mine to use it" in done.out
-    listed = {one["name"]: one for one in json.loads(andon("weights", "list", "--json").out)}
+    finished = andon(*command)
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith("coop:mine is in ")
+    assert "set scorer.coop_prompts to mine to use it" in finished.out
+    listed = {weights["name"]: weights for weights in json.loads(andon("weights", "list", "--json").out)}
     assert (listed["coop:mine"]["kind"], listed["coop:mine"]["backbone"]) == ("coop-prompts", "tiny:random")
     learned = Path(listed["coop:mine"]["file"]).read_bytes()
-    assert andon(*learning).code == 0
+    assert andon(*command).code == 0
     assert Path(listed["coop:mine"]["file"]).read_bytes() == learned
-    assert andon(*learning, "--seed", 1).code == 0
+    assert andon(*command, "--seed", 1).code == 0
     assert Path(listed["coop:mine"]["file"]).read_bytes() != learned
     settings = ScorerSettings(
         engine="torch",
@@ -138,12 +140,12 @@ def test_prompts_are_learned_on_a_clip_kept_and_used_by_their_tag(andon: Andon, 
     assert "1 to 12, not 16" in refused.err
 
 
-def test_prompts_need_a_text_tower_and_a_tag_that_is_one(andon: Andon, workplace: Path) -> None:
-    bolts = labelled_set(workplace / "bolts", 100)
-    done = andon("train", "coop", "--data", bolts)
-    assert done.code == 1
-    assert "the backbone andon-tiny has no text tower; set scorer.backbone to a CLIP" in done.err
-    assert len(done.err.splitlines()) == 1
+def test_prompts_need_a_text_tower_and_a_valid_tag(andon: Andon, workplace: Path) -> None:
+    bolts = write_labelled_set(workplace / "bolts", 100)
+    finished = andon("train", "coop", "--data", bolts)
+    assert finished.code == 1
+    assert all(named in finished.err for named in ("andon-tiny", "scorer.backbone"))
+    assert len(finished.err.splitlines()) == 1
     heads = andon("train", "inctrl", "--data", bolts, "--synthetic", 2, "--steps", 1, "--tag", "../mine")
     assert (heads.code, heads.err.splitlines()[-1]) == (
         1,
@@ -152,7 +154,7 @@ def test_prompts_need_a_text_tower_and_a_tag_that_is_one(andon: Andon, workplace
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("options", "named"),
     [
         ((), "nothing to train on"),
         (("--data", "empty"), "train/good"),
@@ -161,13 +163,13 @@ def test_prompts_need_a_text_tower_and_a_tag_that_is_one(andon: Andon, workplace
         (("--data", "here/bolts", "--data", "there/bolts"), "bolts"),
     ],
 )
-def test_what_cannot_be_trained_on_is_said_in_one_sentence(
-    andon: Andon, workplace: Path, words: tuple[str, ...], sentence: str
+def test_unusable_training_data_is_refused_in_one_sentence(
+    andon: Andon, workplace: Path, options: tuple[str, ...], named: str
 ) -> None:
     (workplace / "empty").mkdir()
-    for place in ("here", "there"):
-        labelled_set(workplace / place / "bolts", 100)
-    done = andon("train", "inctrl", *words)
-    assert done.code == 1
-    assert sentence in done.err
-    assert len(done.err.splitlines()) == 1
+    for folder_name in ("here", "there"):
+        write_labelled_set(workplace / folder_name / "bolts", 100)
+    finished = andon("train", "inctrl", *options)
+    assert finished.code == 1
+    assert named in finished.err
+    assert len(finished.err.splitlines()) == 1

@@ -19,12 +19,13 @@ from storage.alerts.mutes import current
 from storage.auth import audit_log, users
 from storage.auth.actors import Role
 from storage.database.engine import Database
-from storage.errors import NotFound
+from storage.errors import NotFound, PermissionDenied
 from storage.line import stations, verdicts
 from storage.line.stations import StationSettings
-from testing.command_line import Andon, Start, free_port, get_until
+from testing.command_line import Andon, Start, get_until
+from testing.ports import free_port
 from tests.alerts.notification.fake_services import Webhook, running
-from tests.storage.examples import a_verdict, an_active_set
+from tests.storage.examples import add_active_set, make_verdict
 
 NOW = datetime.now(UTC)
 
@@ -33,17 +34,17 @@ NOW = datetime.now(UTC)
 def database(andon: Andon, workplace: Path) -> Database:
     """A station with twelve frames captured in the last minutes, four of them flagged, and one open alert."""
     andon("db", "upgrade")
-    opened = Database(f"sqlite:///{workplace / '.andon' / 'andon.db'}")
-    with closing(opened), opened.begin() as session:
+    database = Database(f"sqlite:///{workplace / '.andon' / 'andon.db'}")
+    with closing(database), database.begin() as session:
         station = stations.add(session, "s1", StationSettings(), NOW)
-        active = an_active_set(session, station)
-        rows = [
-            a_verdict(active, at=NOW - timedelta(seconds=20 - number), decision="flag" if number < 4 else "pass")
+        active = add_active_set(session, station)
+        batch = [
+            make_verdict(active, at=NOW - timedelta(seconds=20 - number), decision="flag" if number < 4 else "pass")
             for number in range(12)
         ]
-        verdicts.record(session, rows)
+        verdicts.record(session, batch)
         alerts.open_episode(session, station.id, "flagged_share", "warning", "60 of 99 flagged.", {"flagged": 60}, NOW)
-    return opened
+    return database
 
 
 def test_an_alert_is_listed_acknowledged_and_resolved(andon: Andon, database: Database) -> None:
@@ -53,8 +54,8 @@ def test_an_alert_is_listed_acknowledged_and_resolved(andon: Andon, database: Da
     assert "is acknowledged by" in andon("alerts", "ack", listed["id"], "--note", "cable").out
     assert "acknowledged" in andon("alerts", "list").out
     assert andon("alerts", "resolve", listed["id"]).code == 0
-    nothing = andon("alerts", "list")
-    assert (nothing.out, nothing.err) == ("", "No alert is open.\n")
+    no_alert = andon("alerts", "list")
+    assert (no_alert.code, no_alert.out) == (0, "")
     (resolved,) = json.loads(andon("alerts", "list", "--all", "--json").out)
     assert (resolved["state"], resolved["note"]) == ("resolved", "cable")
     with closing(database), database.read() as session:
@@ -67,7 +68,7 @@ def test_an_unknown_alert_is_an_error_that_names_it(andon: Andon, database: Data
     assert "99" in failed.err
 
 
-def test_a_station_is_muted_with_a_reason_and_for_a_time(andon: Andon, database: Database) -> None:
+def test_a_station_is_muted_with_a_reason_and_a_duration(andon: Andon, database: Database) -> None:
     assert andon("alerts", "mute", "s1").code == 2
     assert andon("alerts", "mute", "s1", "--for", "soon", "--reason", "lamp").code == 2
     assert re.match(r"s1 is muted until \d{4}-", andon("alerts", "mute", "s1", "--for", "2h", "--reason", "lamp").out)
@@ -82,29 +83,29 @@ def test_a_station_is_muted_with_a_reason_and_for_a_time(andon: Andon, database:
     assert andon("alerts", "unmute", "s1").code == 0
 
 
-def test_rules_are_shown_and_set_for_one_station(andon: Andon, database: Database) -> None:
+def test_rules_are_listed_and_set_for_one_station(andon: Andon, database: Database) -> None:
     assert andon("alerts", "set", "k_of_n", "k=4", "--station", "s1").code == 0
     assert andon("alerts", "set", "western_electric", "--on").code == 0
 
-    def shown(*station: str) -> dict[str, dict[str, object]]:
+    def rules_of(*station: str) -> dict[str, dict[str, object]]:
         rows = json.loads(andon("alerts", "rules", *station, "--json").out)
         assert all(tuple(row) == alert_rules.KEYS for row in rows)
         return {row["rule"]: row for row in rows}
 
-    assert shown("s1")["k_of_n"]["parameters"] == {"k": 4, "n": 10, "clear": 2}
-    assert shown()["k_of_n"]["parameters"] == {"k": 6, "n": 10, "clear": 2}
-    assert shown("s1")["western_electric"]["on"] is True
-    assert shown()["consecutive"]["on"] is True
+    assert rules_of("s1")["k_of_n"]["parameters"] == {"k": 4, "n": 10, "clear": 2}
+    assert rules_of()["k_of_n"]["parameters"] == {"k": 6, "n": 10, "clear": 2}
+    assert rules_of("s1")["western_electric"]["on"] is True
+    assert rules_of()["consecutive"]["on"] is True
 
 
-def test_a_rule_with_wrong_parameters_is_an_error_and_not_stored(andon: Andon, database: Database) -> None:
+def test_a_rule_with_invalid_parameters_is_refused_and_not_stored(andon: Andon, database: Database) -> None:
     assert isinstance(andon("alerts", "set", "k_of_n", "k=40").error, InvalidParameters)
     assert isinstance(andon("alerts", "set", "moon_phase").error, UnknownRule)
     assert andon("alerts", "set", "k_of_n", "k").code == 2
     assert json.loads(andon("alerts", "rules", "--json").out)[2]["parameters"]["k"] == 6
 
 
-def test_a_channel_is_added_by_stdin_tested_and_never_shown(
+def test_a_channel_is_read_from_stdin_tested_and_never_shown(
     andon: Andon, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook = Webhook()
@@ -114,60 +115,60 @@ def test_a_channel_is_added_by_stdin_tested_and_never_shown(
         tested = andon("alerts", "test", "hook")
     assert (added.code, tested.out) == (0, "A test message went to hook.\n")
     assert webhook.paths == ["/s3cr3t"]
-    everything = added.out + tested.out + andon("alerts", "channel", "list").out + andon("audit", "--json").out
-    assert "s3cr3t" not in everything
+    all_output = added.out + tested.out + andon("alerts", "channel", "list").out + andon("audit", "--json").out
+    assert "s3cr3t" not in all_output
     (channel,) = json.loads(andon("alerts", "channel", "list", "--json").out)
     assert tuple(channel) == channels.KEYS
     failed = andon("alerts", "test", "hook")  # the service has stopped
     assert isinstance(failed.error, NotificationFailed)
     assert "s3cr3t" not in failed.err
-    assert andon("alerts", "channel", "set", "hook", "--off").out == "The channel hook is off.\n"
+    assert andon("alerts", "channel", "set", "hook", "--off").code == 0
     assert andon("alerts", "channel", "remove", "hook").code == 0
 
 
-def test_rights_hold_for_commands_too(andon: Andon, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_check_permissions(andon: Andon, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(database), database.begin() as session:
         for name, role in (("root", Role.ADMIN), ("vera", Role.VIEWER)):
             users.add(session, name, role, "a-long-pass-phrase", NOW)
     assert "ANDON_USER" in andon("alerts", "ack", 1).err
     monkeypatch.setenv("ANDON_USER", "vera")
     monkeypatch.setenv("ANDON_PASSWORD", "a-long-pass-phrase")
-    refused = andon("alerts", "ack", 1)
-    assert refused.code == 1
-    assert "The viewer vera may not do alert.acknowledge" in refused.err
+    failed = andon("alerts", "ack", 1)
+    assert failed.code == 1
+    assert isinstance(failed.error, PermissionDenied)
     assert andon("alerts", "list", "--json").code == 0
 
 
-def test_kpis_come_as_a_table_as_json_and_as_csv(andon: Andon, database: Database) -> None:
+def test_kpis_are_written_as_a_table_json_and_csv(andon: Andon, database: Database) -> None:
     (row,) = json.loads(andon("kpi", "--since", "1h", "--json").out)
     assert tuple(row) == kpi.KEYS
     assert (row["station"], row["frames"], row["flagged"], row["flagged_ppm"]) == ("s1", 12, 4, 1_000_000 / 3)
     assert row["escape_rate"] is None
     assert "66.67%" in andon("kpi").out
-    (line,) = csv.DictReader(io.StringIO(andon("kpi", "--by", "shift", "--since", "1h", "--csv").out))
-    assert (line["frames"], line["escape_rate"]) == ("12", "")
-    assert andon("kpi", "--since", "0s").err == "No frame was inspected in that time.\n"
-    assert "no station" in andon("kpi", "--station", "s9").err
+    (row_of_csv,) = csv.DictReader(io.StringIO(andon("kpi", "--by", "shift", "--since", "1h", "--csv").out))
+    assert (row_of_csv["frames"], row_of_csv["escape_rate"]) == ("12", "")
+    assert andon("kpi", "--since", "0s").out == ""
+    assert "s9" in andon("kpi", "--station", "s9").err
 
 
 def test_the_shift_report_is_written_to_a_file_or_to_stdout(andon: Andon, database: Database, workplace: Path) -> None:
-    written = andon("report", "shift", "--output", workplace / "shift.html")
-    assert (written.code, written.out) == (0, "")
+    report = andon("report", "shift", "--output", workplace / "shift.html")
+    assert (report.code, report.out) == (0, "")
     assert (workplace / "shift.html").read_text().startswith("<!doctype html>")
     assert "60 of 99 flagged." in andon("report", "shift").out
-    refused = andon("report", "shift", "--output", workplace / "nowhere" / "shift.html")
-    assert refused.code == 1
-    assert "can't be written" in refused.err
+    failed = andon("report", "shift", "--output", workplace / "nowhere" / "shift.html")
+    assert failed.code == 1
+    assert "shift.html" in failed.err
 
 
-def test_the_watch_says_that_it_is_well_serves_metrics_and_stops_when_asked(
+def test_the_alert_monitor_reports_health_serves_metrics_and_stops_cleanly(
     start_andon: Start, andon: Andon, database: Database
 ) -> None:
     port = free_port()
-    watch = start_andon("alerts", "watch", "--interval", 0.2, "--metrics-port", port)
-    shown = get_until(port, "/metrics", "andon_alerts_open{")
-    assert 'andon_alerts_open{rule="flagged_share",station="s1"} 1.0' in shown
+    monitor = start_andon("alerts", "watch", "--interval", 0.2, "--metrics-port", port)
+    metrics = get_until(port, "/metrics", "andon_alerts_open{")
+    assert 'andon_alerts_open{rule="flagged_share",station="s1"} 1.0' in metrics
     assert get_until(port, "/healthz", "ok")
-    watch.send_signal(signal.SIGTERM)
-    _, err = watch.communicate(timeout=60)
-    assert watch.returncode == 0, err
+    monitor.send_signal(signal.SIGTERM)
+    _, err = monitor.communicate(timeout=60)
+    assert monitor.returncode == 0, err

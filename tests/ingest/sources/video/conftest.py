@@ -26,7 +26,7 @@ class MjpegCamera:
         self.connections = 0
         self.realm: str | None = None
         self.authorization: str | None = None
-        self.off = threading.Event()
+        self.stopped = threading.Event()
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ class MjpegCamera:
                 self.end_headers()
                 if camera.has_first_delimiter:
                     self.wfile.write(b"--frame\r\n")
-                while camera.status == 200 and not camera.off.is_set():
+                while camera.status == 200 and not camera.stopped.is_set():
                     try:
                         image = camera.images.get(timeout=0.05)
                     except queue.Empty:
@@ -72,7 +72,7 @@ class MjpegCamera:
         return f"http://user:s3cret@127.0.0.1:{self._server.server_port}/video"
 
     def close(self) -> None:
-        self.off.set()
+        self.stopped.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -104,18 +104,18 @@ class CameraReader:
         except (SourceError, StopIteration) as error:
             self._results.put(error)
 
-    def ask(self) -> None:
+    def request_frame(self) -> None:
         self._requests.release()
 
     def next(self) -> Frame:
-        self.ask()
-        result = self._results.get(timeout=30)
+        self.request_frame()
+        result = self._results.get(timeout=60)
         if isinstance(result, Exception):
             raise result
         return result
 
-    def gets_nothing_for(self, seconds: float) -> bool:
-        self.ask()
+    def receives_nothing_for(self, seconds: float) -> bool:
+        self.request_frame()
         try:
             self._results.get(timeout=seconds)
         except queue.Empty:

@@ -3,7 +3,7 @@
 from ingest.sources.video.latency import LateFrameFilter
 
 
-def test_frames_out_of_a_buffer_are_late_and_those_at_the_streams_pace_are_not() -> None:
+def test_buffered_frames_are_late_and_live_frames_are_not() -> None:
     late_frames = LateFrameFilter()
     buffered = [late_frames.is_late(100 + 0.002 * number, 0.04 * number) for number in range(10)]
     live = [late_frames.is_late(100.4 + 0.04 * number, 0.4 + 0.04 * number) for number in range(10)]
@@ -12,7 +12,7 @@ def test_frames_out_of_a_buffer_are_late_and_those_at_the_streams_pace_are_not()
     assert live[1:] == [False] * 9
 
 
-def test_a_stream_that_falls_behind_is_late_until_it_caught_up() -> None:
+def test_a_stream_is_late_until_it_catches_up() -> None:
     late_frames = LateFrameFilter()
     for number in range(10):
         late_frames.is_late(100 + 0.04 * number, 0.04 * number)
@@ -21,7 +21,7 @@ def test_a_stream_that_falls_behind_is_late_until_it_caught_up() -> None:
     assert not late_frames.is_late(103.5, 3.0)
 
 
-def test_clocks_that_drift_apart_a_little_make_nothing_late() -> None:
+def test_a_small_clock_drift_makes_no_frame_late() -> None:
     late_frames = LateFrameFilter()
     drift = 1.0002  # 17 seconds in a day
 

@@ -13,7 +13,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def doubles(tensors: Tensors) -> Tensors:
+def to_float64(tensors: Tensors) -> Tensors:
     return {name: tensor.double() for name, tensor in tensors.items()}
 
 
@@ -33,22 +33,22 @@ def gelu(vector: Tensor) -> Tensor:
 def block(states: list[Tensor], tensors: Tensors, name: str, heads: int, causal: bool) -> list[Tensor]:
     width = len(states[0])
     of_head = width // heads
-    joined = [
+    projections = [
         tensors[f"{name}.attn.in_proj_weight"] @ layer_norm(state, tensors, f"{name}.ln_1")
         + tensors[f"{name}.attn.in_proj_bias"]
         for state in states
     ]
     after = []
     for position, state in enumerate(states):
-        attended = joined[: position + 1] if causal else joined
+        attended = projections[: position + 1] if causal else projections
         mixed = []
         for head in range(heads):
             part = slice(head * of_head, (head + 1) * of_head)
-            query = joined[position][:width][part]
+            query = projections[position][:width][part]
             keys = [projected[width : 2 * width][part] for projected in attended]
             values = [projected[2 * width :][part] for projected in attended]
-            shares = torch.softmax(torch.stack([query @ key / math.sqrt(of_head) for key in keys]), dim=0)
-            mixed.append(sum(share * value for share, value in zip(shares, values, strict=True)))
+            attention = torch.softmax(torch.stack([query @ key / math.sqrt(of_head) for key in keys]), dim=0)
+            mixed.append(sum(weight * value for weight, value in zip(attention, values, strict=True)))
         state = state + linear(torch.cat(mixed), tensors, f"{name}.attn.out_proj")
         hidden = gelu(linear(layer_norm(state, tensors, f"{name}.ln_2"), tensors, f"{name}.mlp.c_fc"))
         after.append(state + linear(hidden, tensors, f"{name}.mlp.c_proj"))
@@ -91,7 +91,7 @@ def text_tower(ids: list[int], tensors: Tensors, heads: int) -> Tensor:
     return layer_norm(states[ids.index(max(ids))], tensors, "ln_final") @ tensors["text_projection"]
 
 
-def adapted(embedding: Tensor, learned: Tensors) -> Tensor:
+def adapter(embedding: Tensor, learned: Tensors) -> Tensor:
     hidden = (learned["adapter.fc.0.weight"] @ embedding).clamp(min=0)
     return (learned["adapter.fc.2.weight"] @ hidden).clamp(min=0)
 
@@ -114,7 +114,7 @@ def cosine(first: Tensor, second: Tensor) -> float:
 Image = tuple[list[Tensor], Tensor]
 
 
-def reading(
+def inctrl_scores(
     query: Image, normals: list[Image], texts: tuple[list[Tensor], list[Tensor]], learned: Tensors
 ) -> dict[str, Tensor]:
     """Return every output of InCTRL for a query, under the names of `scorer.detectors.inctrl.model.InCtrlScores`."""
@@ -122,15 +122,17 @@ def reading(
     for patch in range(len(query[0][0])):
         of_layers = []
         for layer, tokens in enumerate(query[0]):
-            gaps = [0.5 * (1 - cosine(tokens[patch], other)) for normal in normals for other in normal[0][layer]]
-            of_layers.append(min(gaps))
+            distances = [0.5 * (1 - cosine(tokens[patch], other)) for normal in normals for other in normal[0][layer]]
+            of_layers.append(min(distances))
         patch_map.append(sum(of_layers) / len(of_layers))
-    mean_of_normals = sum(adapted(normal[1], learned) for normal in normals) / len(normals)
-    image_residual_score = head(mean_of_normals - adapted(query[1], learned), learned, "diff_head_ref")
+    mean_of_normals = sum(adapter(normal[1], learned) for normal in normals) / len(normals)
+    image_residual_score = head(mean_of_normals - adapter(query[1], learned), learned, "diff_head_ref")
     sides = [sum(text / text.norm() for text in side) for side in texts]
     logits = torch.tensor([100 * cosine(query[1], side) for side in sides], dtype=torch.float64)
     text_score = float(torch.softmax(logits, dim=0)[1])
-    holistic_map = torch.tensor([gap + image_residual_score + text_score for gap in patch_map], dtype=torch.float64)
+    holistic_map = torch.tensor(
+        [distance + image_residual_score + text_score for distance in patch_map], dtype=torch.float64
+    )
     holistic_score = head(holistic_map, learned, "diff_head")
     outputs = {
         "score": (holistic_score + max(patch_map)) / 2,

@@ -23,17 +23,20 @@ def context(model: InCtrlModel) -> NormalContext:
     return model.context(model.encode(tiny_pixels(3, seed=1)), "cat")
 
 
-def outputs(reading: InCtrlScores) -> dict[str, torch.Tensor]:
-    return {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
+def outputs(scores: InCtrlScores) -> dict[str, torch.Tensor]:
+    return {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
 
 
-def named(output: str) -> Callable[[str], str]:
+def prefix_message(output: str) -> Callable[[str], str]:
     """Return a function that puts the name of the output before a message."""
     return lambda message: f"{output}: {message}"
 
 
-def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel, context: NormalContext) -> None:
-    tensors, learned = by_hand.doubles(model.backbone.network.state_dict()), by_hand.doubles(model.heads.state_dict())
+def test_every_output_equals_plain_loops_over_the_papers_equations(model: InCtrlModel, context: NormalContext) -> None:
+    tensors, learned = (
+        by_hand.to_float64(model.backbone.network.state_dict()),
+        by_hand.to_float64(model.heads.state_dict()),
+    )
     queries, normals = tiny_pixels(2, seed=2), tiny_pixels(3, seed=1)
 
     def encoded(pixels: torch.Tensor) -> by_hand.Image:
@@ -45,16 +48,17 @@ def test_every_output_is_what_plain_loops_over_the_paper_give(model: InCtrlModel
     prompts = prompt_ensemble("cat")
     texts = (embedded(prompts.normal), embedded(prompts.anomaly))
     expected = [
-        by_hand.reading(encoded(query), [encoded(normal) for normal in normals], texts, learned) for query in queries
+        by_hand.inctrl_scores(encoded(query), [encoded(normal) for normal in normals], texts, learned)
+        for query in queries
     ]
     found = outputs(model.score(model.encode(queries), context))
     assert 0.01 < float(found["text_score"][0]) < 0.99, "a saturated score pins nothing"
     for name, values in found.items():
-        by_loops = torch.stack([reading[name] for reading in expected]).float()
-        torch.testing.assert_close(values, by_loops, atol=1e-5, rtol=0, msg=named(name))
+        by_loops = torch.stack([scores[name] for scores in expected]).float()
+        torch.testing.assert_close(values, by_loops, atol=1e-5, rtol=0, msg=prefix_message(name))
 
 
-def test_a_thing_is_compared_with_the_mean_of_its_ensemble(model: InCtrlModel) -> None:
+def test_text_embeddings_are_the_means_of_the_prompt_ensemble(model: InCtrlModel) -> None:
     prompts = prompt_ensemble("metal nut")
     sides = []
     for side in (prompts.normal, prompts.anomaly):
@@ -64,7 +68,7 @@ def test_a_thing_is_compared_with_the_mean_of_its_ensemble(model: InCtrlModel) -
     torch.testing.assert_close(model.texts("metal_nut"), torch.stack(sides), atol=1e-6, rtol=0)
 
 
-def test_a_batch_reads_as_its_images_do_one_by_one(model: InCtrlModel, context: NormalContext) -> None:
+def test_outputs_of_a_batch_equal_those_of_its_images(model: InCtrlModel, context: NormalContext) -> None:
     queries = tiny_pixels(9, seed=3)
     batch = outputs(model.score(model.encode(queries), context))
     singles = [outputs(model.score(model.encode(query[None]), context)) for query in queries]
@@ -74,17 +78,17 @@ def test_a_batch_reads_as_its_images_do_one_by_one(model: InCtrlModel, context: 
 
 def test_one_normal_is_enough_for_the_model(model: InCtrlModel) -> None:
     normal = model.encode(tiny_pixels(1, seed=1))
-    reading = model.score(normal, model.context(normal, "bolt"))
-    torch.testing.assert_close(reading.patch_residual_map, torch.zeros(1, 12), atol=1e-6, rtol=0)
+    scores = model.score(normal, model.context(normal, "bolt"))
+    torch.testing.assert_close(scores.patch_residual_map, torch.zeros(1, 12), atol=1e-6, rtol=0)
 
 
-def test_texts_are_embedded_once_a_noun(model: InCtrlModel) -> None:
+def test_texts_are_embedded_once_per_noun(model: InCtrlModel) -> None:
     assert model.texts("washer") is model.texts("washer")
 
 
-def test_the_published_blocks_are_taken_and_their_shares_of_a_shorter_tower() -> None:
+def test_published_blocks_are_scaled_to_a_shorter_tower() -> None:
     assert compared_blocks(12) == compared_blocks(24) == (7, 9, 11)
     assert compared_blocks(6) == (3, 4, 6)
     assert compared_blocks(3) == (1, 2, 3)
-    with pytest.raises(ModelUnavailable, match="has 2 in all"):
+    with pytest.raises(ModelUnavailable, match="2"):
         compared_blocks(2)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 GRID, WIDTH, LAYERS = (4, 4), 6, 2
 
 
-def method(max_patches: int = 4096) -> InCtrlVisual:
+def make_method(max_patches: int = 4096) -> InCtrlVisual:
     return InCtrlVisual(tiny_heads(LAYERS * WIDTH, 16), GRID, "random", max_patches)
 
 
@@ -41,7 +41,7 @@ def random_patches(images: int, seed: int, grid: tuple[int, int] = GRID, padding
     return patches(images, grid=grid, width=WIDTH, layers=LAYERS, seed=seed, padding=padding)
 
 
-def by_hand(query: torch.Tensor, normals: torch.Tensor, heads: InCtrlHeads) -> float:
+def score_by_hand(query: torch.Tensor, normals: torch.Tensor, heads: InCtrlHeads) -> float:
     """Return the paper's score of a query (L, P, W) against normals (L, K, P, W), computed patch by patch."""
     residual = torch.zeros(query.shape[1])
     for layer in range(len(query)):
@@ -60,28 +60,28 @@ def by_hand(query: torch.Tensor, normals: torch.Tensor, heads: InCtrlHeads) -> f
     return float((holistic + residual.max()) / 2)
 
 
-def test_it_scores_as_the_paper_says_without_the_text_score() -> None:
+def test_scores_equal_the_paper_without_the_text_score() -> None:
     normals, queries = random_patches(3, seed=1), random_patches(2, seed=2)
-    model = method()
+    model = make_method()
     image_scores = model.score(queries, model.fit(normals)).image
     for index in range(2):
-        expected = by_hand(queries.tokens[:, index], normals.tokens, model.heads)
+        expected = score_by_hand(queries.tokens[:, index], normals.tokens, model.heads)
         assert image_scores[index].item() == pytest.approx(expected, abs=1e-5)
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(2, 5), st.sampled_from([GRID, (8, 4)]), st.sampled_from([(), (0, 1, 5)]), st.integers(0, 100))
-def test_each_normal_scores_as_against_references_of_the_others(
+def test_leave_one_out_scores_equal_scores_against_the_other_normals(
     count: int, grid: tuple[int, int], padding: tuple[int, ...], seed: int
 ) -> None:
-    model, normals = method(), random_patches(count, seed, grid, padding)
+    model, normals = make_method(), random_patches(count, seed, grid, padding)
     torch.testing.assert_close(
         model.leave_one_out(normals, model.fit(normals)), leave_one_out_by_refitting(model, normals)
     )
 
 
-def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
-    model = method()
+def test_a_larger_grid_is_scored_by_tiles_and_the_highest_score_counts() -> None:
+    model = make_method()
     normals, query = random_patches(2, seed=1, grid=(8, 8)), random_patches(1, seed=2, grid=(8, 8))
     result = model.score(query, model.fit(normals))
 
@@ -95,15 +95,15 @@ def test_a_larger_grid_is_judged_tile_by_tile_and_the_worst_counts() -> None:
     scores = []
     for tile_index in tile_indices:
         own = model.fit(Patches(tile(normals, *tile_index), torch.ones(2, 16, dtype=torch.bool), GRID))
-        against = {**fitted, "adapted": own["adapted"], "valid_tiles": own["valid_tiles"]}
+        references = {**fitted, "adapted": own["adapted"], "valid_tiles": own["valid_tiles"]}
         part = Patches(tile(query, *tile_index), torch.ones(1, 16, dtype=torch.bool), GRID)
-        scores.append(model.score(part, against).image[0])
+        scores.append(model.score(part, references).image[0])
     torch.testing.assert_close(result.image[0], max(scores))
     assert result.maps.shape == (1, 64)
 
 
-def test_tiles_of_nothing_but_bar_never_decide() -> None:
-    model = method()
+def test_tiles_of_padding_are_ignored() -> None:
+    model = make_method()
     right_half = tuple(row * 8 + column for row in range(4) for column in range(4, 8))
     normals, query = (
         random_patches(2, seed=1, grid=(4, 8), padding=right_half),
@@ -111,34 +111,34 @@ def test_tiles_of_nothing_but_bar_never_decide() -> None:
     )
     left = [row * 8 + column for row in range(4) for column in range(4)]
 
-    def narrow(images: Patches) -> Patches:
+    def left_half(images: Patches) -> Patches:
         return Patches(images.tokens[:, :, left], images.valid_mask[:, left], GRID)
 
     result = model.score(query, model.fit(normals))
-    alone = model.score(narrow(query), model.fit(narrow(normals)))
+    alone = model.score(left_half(query), model.fit(left_half(normals)))
     torch.testing.assert_close(result.image, alone.image)
 
 
-def test_many_normals_are_reduced_but_never_below_two_images() -> None:
+def test_references_are_reduced_but_never_below_two_images() -> None:
     normals = random_patches(6, seed=3)
-    assert method(max_patches=40).fit(normals)["patches"].shape == (LAYERS, 40, WIDTH)
-    reduced = method(max_patches=1)
+    assert make_method(max_patches=40).fit(normals)["patches"].shape == (LAYERS, 40, WIDTH)
+    reduced = make_method(max_patches=1)
     fitted = reduced.fit(normals)
     assert fitted["patches"].shape == (LAYERS, 32, WIDTH)
     assert torch.isfinite(reduced.leave_one_out(normals, fitted)).all()
 
 
-def test_an_embedding_is_the_mean_of_what_is_looked_at() -> None:
+def test_an_embedding_is_the_mean_of_the_valid_patches() -> None:
     tokens = torch.tensor([[[[1.0, 0], [0, 1], [0.6, 0.8]]]])
     valid_mask = torch.tensor([[True, True, False]])
     torch.testing.assert_close(mean_embedding(tokens, valid_mask), torch.tensor([[0.5, 0.5]]) * 2**0.5)
 
 
-def test_heads_for_another_backbone_are_refused_in_a_sentence() -> None:
-    with pytest.raises(InvalidWeights, match=r"4×4 patches and embeddings of 12 values; the backbone gives 4×6 and 12"):
-        method().fit(random_patches(2, seed=1, grid=(4, 6)))
+def test_heads_for_another_backbone_are_refused() -> None:
+    with pytest.raises(InvalidWeights, match=r"4×4.*4×6"):
+        make_method().fit(random_patches(2, seed=1, grid=(4, 6)))
     with pytest.raises(InvalidWeights, match="andon train inctrl"):
-        method().fit(patches(2, width=7, layers=2))
+        make_method().fit(patches(2, width=7, layers=2))
 
 
 def store_heads(folder: Path, tag: str = "mine", backbone: str = tiny.NAME, sha256: str | None = tiny.SHA256) -> Path:
@@ -147,7 +147,7 @@ def store_heads(folder: Path, tag: str = "mine", backbone: str = tiny.NAME, sha2
     return WeightsStore(folder).put(card, tensors).path
 
 
-def test_heads_are_read_by_their_tag_from_the_weights_folder(tmp_path: Path) -> None:
+def test_heads_are_loaded_by_tag_from_the_weights_folder(tmp_path: Path) -> None:
     store_heads(tmp_path)
     store_heads(tmp_path, "others", backbone="filterbank", sha256=None)
     scorer_settings = ScorerSettings(weights_path=tmp_path, inctrl_heads="mine", device="cpu")
@@ -160,27 +160,27 @@ def test_heads_are_read_by_their_tag_from_the_weights_folder(tmp_path: Path) -> 
             load(unavailable)
 
 
-def test_what_is_no_file_of_such_heads_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidWeights, match="There are no InCTRL heads at"):
+def test_other_files_are_refused_as_heads(tmp_path: Path) -> None:
+    with pytest.raises(InvalidWeights, match=r"none\.safetensors"):
         read_heads(tmp_path / "none.safetensors", tiny.NAME)
     path = store_heads(tmp_path)
-    with pytest.raises(InvalidWeights, match="belong to the backbone andon-tiny, not to filterbank"):
+    with pytest.raises(InvalidWeights, match=r"andon-tiny.*filterbank"):
         read_heads(path, "filterbank")
-    with pytest.raises(InvalidWeights, match="cut short or changed; install the package again"):
+    with pytest.raises(InvalidWeights):
         read_heads(path, tiny.NAME, expected=SHIPPED_SHA256)
-    with pytest.raises(InvalidWeights, match="other weights of andon-tiny"):
+    with pytest.raises(InvalidWeights, match="andon-tiny"):
         read_heads(store_heads(tmp_path, "stale", sha256="0" * 64), tiny.NAME)
     card = read_card(path)
     assert card is not None
     towers = WeightsStore(tmp_path).put(replace(card, kind="inctrl-heads"), InCtrlHeads(512, 256).state_dict())
-    with pytest.raises(InvalidWeights, match="holds no heads for a backbone without texts"):
+    with pytest.raises(InvalidWeights):
         read_heads(towers.path, tiny.NAME)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InvalidWeights):
         read_heads(path, tiny.NAME)
 
 
-def test_the_shipped_heads_are_those_of_the_shipped_backbone_and_say_what_they_learned_from() -> None:
+def test_the_shipped_heads_belong_to_the_shipped_backbone_and_name_their_training_data() -> None:
     assert file_sha256(SHIPPED_HEADS) == SHIPPED_SHA256
     card = read_card(SHIPPED_HEADS)
     assert card is not None

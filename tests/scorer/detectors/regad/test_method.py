@@ -30,7 +30,7 @@ def unregistered() -> RegAD:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and_copies(count: int) -> None:
+def test_without_registration_distances_are_mahalanobis_distances_to_normals_and_copies(count: int) -> None:
     normals, query = patches(count, seed=1, copies=2), patches(1, seed=2)
     result = unregistered().score(query, unregistered().fit(normals))
     for cell in range(16):
@@ -43,7 +43,7 @@ def test_without_registration_distances_are_those_of_the_gaussian_of_normals_and
     torch.testing.assert_close(result.image, result.maps.amax(dim=1), atol=1e-3, rtol=1e-3)
 
 
-def test_leaving_one_out_is_fitting_the_others() -> None:
+def test_leave_one_out_equals_refitting_on_the_others() -> None:
     normals = patches(4, seed=3, copies=3, padding=(2,))
     method = unregistered()
     torch.testing.assert_close(
@@ -54,7 +54,7 @@ def test_leaving_one_out_is_fitting_the_others() -> None:
     )
 
 
-def test_the_map_lies_over_the_image_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_anomaly_map_is_in_coordinates_of_the_unregistered_image(monkeypatch: pytest.MonkeyPatch) -> None:
     normals = single_layer(torch.randn(3, 64, 4) * 0.1, (8, 8))
     method = RegAD(ConstantShift(right=2 / 8), "one cell to the right")
     monkeypatch.setattr(method, "_is_improved", lambda *_: True)
@@ -64,7 +64,7 @@ def test_the_map_lies_over_the_image_as_it_came(monkeypatch: pytest.MonkeyPatch)
     assert int(result.maps[0].argmax()) == 3 * 8 + 2
 
 
-def test_images_are_registered_where_that_brings_the_normals_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_registered_where_it_aligns_the_normals(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = torch.randn(1, 8, 8, 4, generator=torch.Generator().manual_seed(0))
     shifts = (0, 2, 1, 3)
     displaced = single_layer(torch.cat([tokens.roll(shift, dims=2) for shift in shifts]).flatten(1, 2), (8, 8))
@@ -78,7 +78,7 @@ def test_images_are_registered_where_that_brings_the_normals_together(monkeypatc
     assert not bool(method.fit(still)["registers"])
 
 
-def test_bars_take_no_part() -> None:
+def test_padding_is_ignored() -> None:
     valid_mask = torch.ones(4, 16, dtype=torch.bool)
     valid_mask[:, :4] = False
     tokens = torch.randn(1, 4, 16, 5)
@@ -92,5 +92,5 @@ def test_bars_take_no_part() -> None:
     assert result.image.max() < 100
 
 
-def test_it_loads_with_the_weights_of_the_package() -> None:
+def test_regad_loads_with_the_packaged_weights() -> None:
     assert load().configuration["registration"]

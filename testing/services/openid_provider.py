@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from testing.availability import skip_unavailable
-from testing.chromium import free_port
+from testing.ports import free_port
 
 START_TIMEOUT_S = 60.0
 
@@ -21,9 +21,9 @@ def running_openid_provider(people: Sequence[Mapping[str, object]]) -> Iterator[
     if find_spec("oidc_provider_mock") is None or find_spec("authlib") is None:
         skip_unavailable("oidc-provider-mock or Authlib is missing, pip install -e '.[dev,oidc]'")
     port = free_port()
-    known = [argument for claims in people for argument in ("--user-claims", json.dumps(claims))]
+    options = [argument for claims in people for argument in ("--user-claims", json.dumps(claims))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *known],
+        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

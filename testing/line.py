@@ -31,6 +31,7 @@ from storage.line.dead_letters import DeadLetter
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import StationSettings
 from storage.line.verdicts import Verdict
+from testing.migrated_database import create_sqlite
 
 TOPIC = "andon.frames"
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -90,7 +91,10 @@ class Line:
         )
         self.bus = open_bus(self.ingest)
         self.bus.ensure_topic(self.topic, 3)
-        self.database_url = services.database_url or f"sqlite:///{folder / 'andon.sqlite'}"
+        path = folder / "andon.sqlite"
+        if services.database_url is None and not path.exists():
+            create_sqlite(path)
+        self.database_url = services.database_url or f"sqlite:///{path}"
         self.database = Database(self.database_url, lock_timeout_s=services.database_patience_s)
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))

@@ -10,6 +10,7 @@ pytest_plugins = [
     "testing.chromium",
     "testing.services.kafka",
     "testing.images",
+    "testing.migrated_database",
     "testing.services.postgres",
     "testing.services.rtsp",
     "testing.tiny_disk",

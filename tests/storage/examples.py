@@ -28,12 +28,12 @@ def good_images(first: int = 0, how_many: int = 2) -> list[NormalImage]:
 
 
 def add_active_set(session: Session, station: Station) -> NormalSet:
-    made = normal_sets.add(session, station.id, good_images(), "", NOON)
-    return normal_sets.activate(session, station.id, made.version, NOON)
+    draft = normal_sets.add(session, station.id, good_images(), "", NOON)
+    return normal_sets.activate(session, station.id, draft.version, NOON)
 
 
 def make_verdict(
-    of: NormalSet,
+    normal_set: NormalSet,
     *,
     at: datetime = NOON,
     decision: Decision = "pass",
@@ -44,7 +44,7 @@ def make_verdict(
     no_reference = decision == "no_reference"
     return Verdict(
         frame_id=frame_id or uuid4(),
-        station_id=of.station_id,
+        station_id=normal_set.station_id,
         captured_at=at,
         published_at=at,
         decided_at=at,
@@ -52,7 +52,7 @@ def make_verdict(
         score=None if no_reference else score,
         threshold=None if no_reference else threshold,
         components={} if no_reference else {"patch": score},
-        normal_set_id=None if no_reference else of.id,
+        normal_set_id=None if no_reference else normal_set.id,
         detector=None if no_reference else "nearest-patch",
         model_id=None if no_reference else "0c5f",
         weights_sha256=None if no_reference else "b" * 64,

@@ -182,9 +182,9 @@ def test_kpis_of_no_frames_are_none() -> None:
 
 
 def test_a_pareto_has_the_most_frequent_defect_first_and_adds_up() -> None:
-    bars = pareto({"chip": 2, "scratch": 7, "stain": 1, "crack": 0})
-    assert [(bar.defect, bar.count) for bar in bars] == [("scratch", 7), ("chip", 2), ("stain", 1)]
-    assert [bar.cumulative for bar in bars] == pytest.approx([0.7, 0.9, 1.0])
+    rows = pareto({"chip": 2, "scratch": 7, "stain": 1, "crack": 0})
+    assert [(row.defect, row.count) for row in rows] == [("scratch", 7), ("chip", 2), ("stain", 1)]
+    assert [row.cumulative for row in rows] == pytest.approx([0.7, 0.9, 1.0])
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 500))

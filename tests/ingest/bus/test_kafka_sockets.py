@@ -33,60 +33,60 @@ def read_all(connection: socket.socket) -> tuple[bytes, bool]:
 
 @pytest.fixture
 def plain_connection() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The broker's end of a connection, and ours."""
+    """Both ends of a connection: the broker's and the client's."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        ours = PlainSocket(socket.AF_INET, socket.SOCK_STREAM)
-        ours.connect(server.getsockname())
-        theirs, _ = server.accept()
-        ours.setblocking(False)
-        with closing(ours), closing(theirs):
-            yield theirs, ours
+        client_end = PlainSocket(socket.AF_INET, socket.SOCK_STREAM)
+        client_end.connect(server.getsockname())
+        broker_end, _ = server.accept()
+        client_end.setblocking(False)
+        with closing(client_end), closing(broker_end):
+            yield broker_end, client_end
 
 
 def test_a_response_is_read_before_the_end_of_the_connection(
     plain_connection: tuple[socket.socket, socket.socket],
 ) -> None:
-    theirs, ours = plain_connection
-    theirs.sendall(b"the password is wrong")
-    theirs.close()
-    wait_until_readable(ours)
-    assert read_all(ours) == (b"the password is wrong", False)
-    wait_until_readable(ours)
-    assert read_all(ours) == (b"", True)
+    broker_end, client_end = plain_connection
+    broker_end.sendall(b"the password is wrong")
+    broker_end.close()
+    wait_until_readable(client_end)
+    assert read_all(client_end) == (b"the password is wrong", False)
+    wait_until_readable(client_end)
+    assert read_all(client_end) == (b"", True)
 
 
 def test_an_end_without_a_response_is_detected_at_once(plain_connection: tuple[socket.socket, socket.socket]) -> None:
-    theirs, ours = plain_connection
-    theirs.sendall(b"first")
-    wait_until_readable(ours)
-    assert read_all(ours) == (b"first", False)
-    theirs.close()
-    wait_until_readable(ours)
-    assert read_all(ours) == (b"", True)
+    broker_end, client_end = plain_connection
+    broker_end.sendall(b"first")
+    wait_until_readable(client_end)
+    assert read_all(client_end) == (b"first", False)
+    broker_end.close()
+    wait_until_readable(client_end)
+    assert read_all(client_end) == (b"", True)
 
 
 def test_a_response_is_read_before_a_reset(plain_connection: tuple[socket.socket, socket.socket]) -> None:
-    theirs, ours = plain_connection
-    ours.sendall(b"never read by the broker")
-    wait_until_readable(theirs)
-    theirs.sendall(b"no")
-    wait_until_readable(ours)
-    theirs.close()  # with data unread, so it is a reset
-    assert read_all(ours) == (b"no", False)
-    wait_until_readable(ours)
-    assert read_all(ours) == (b"", True)
+    broker_end, client_end = plain_connection
+    client_end.sendall(b"never read by the broker")
+    wait_until_readable(broker_end)
+    broker_end.sendall(b"no")
+    wait_until_readable(client_end)
+    broker_end.close()  # with data unread, so it is a reset
+    assert read_all(client_end) == (b"no", False)
+    wait_until_readable(client_end)
+    assert read_all(client_end) == (b"", True)
 
 
 def test_a_response_over_tls_is_read_before_the_end_of_the_connection(
     plain_connection: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
-    theirs, ours = plain_connection
+    broker_end, client_end = plain_connection
     certificate, key = self_signed(tmp_path)
 
     def respond() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
-        with context.wrap_socket(theirs, server_side=True) as broker:
+        with context.wrap_socket(broker_end, server_side=True) as broker:
             broker.sendall(b"the password is wrong")
             broker.shutdown(socket.SHUT_RDWR)
 
@@ -94,8 +94,8 @@ def test_a_response_over_tls_is_read_before_the_end_of_the_connection(
     broker.start()
     context = ssl.create_default_context(cafile=certificate)
     context.sslsocket_class = TLSSocket
-    ours.setblocking(True)
-    with context.wrap_socket(ours, server_hostname="127.0.0.1") as connection:
+    client_end.setblocking(True)
+    with context.wrap_socket(client_end, server_hostname="127.0.0.1") as connection:
         broker.join(10)
         connection.setblocking(False)
         read, ended = read_all(connection)

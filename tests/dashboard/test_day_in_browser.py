@@ -41,8 +41,8 @@ def expect_timeout() -> None:
 def line(tmp_path: Path) -> Iterator[Line]:
     made = Line(tmp_path)
     made.published = int((datetime.now(UTC) - START).total_seconds()) - 600  # the camera's clock is right
-    made.station(PRESS)
-    made.normals(PRESS)
+    made.add_station(PRESS)
+    made.add_normal_set(PRESS)
     yield made
     made.close()
 

@@ -91,10 +91,7 @@ class Line:
         )
         self.bus = open_bus(self.ingest)
         self.bus.ensure_topic(self.topic, 3)
-        path = folder / "andon.sqlite"
-        if services.database_url is None and not path.exists():
-            create_sqlite(path)
-        self.database_url = services.database_url or f"sqlite:///{path}"
+        self.database_url = services.database_url or create_sqlite(folder / "andon.sqlite")
         self.database = Database(self.database_url, lock_timeout_s=services.database_patience_s)
         self.database.upgrade()
         self.images = ImageStore(str(folder / "images"))

@@ -11,9 +11,10 @@ from testing.services.postgres import PostgresServer
 
 
 def create_sqlite(path: Path) -> str:
-    """Create a migrated SQLite database at `path`, and return its URL."""
+    """Create a migrated SQLite database at `path` unless the file exists, and return its URL."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_migrated_sqlite())
+    if not path.exists():
+        path.write_bytes(_migrated_sqlite())
     return f"sqlite:///{path}"
 
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-pytest_plugins = [
-    "testing.command_line",
-    "testing.datasets",
-    "testing.chromium",
+pytest_plugins = [  # a plugin comes before those that import it
     "testing.services.kafka",
-    "testing.images",
-    "testing.migrated_database",
     "testing.services.postgres",
     "testing.services.rtsp",
+    "testing.chromium",
+    "testing.command_line",
+    "testing.datasets",
+    "testing.images",
+    "testing.migrated_database",
     "testing.tiny_disk",
     "testing.torch_threads",
 ]

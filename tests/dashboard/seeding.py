@@ -24,6 +24,7 @@ from storage.line.stations import Station, StationSettings
 from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
 from storage.line.workers import WorkerState, WorkerStatus
+from testing.migrated_database import create_sqlite
 
 MODEL = "nearest-patch-3f9ac1d07b52"
 WEIGHTS = "9d2c7a51e0b84f6f3a1d5c8e7f60b2a49d2c7a51e0b84f6f3a1d5c8e7f60b2a4"
@@ -41,7 +42,7 @@ class SeededStorage:
 
     @classmethod
     def new(cls, folder: Path, database_url: str | None = None) -> "SeededStorage":
-        url = database_url or f"sqlite:///{folder / 'andon.db'}"
+        url = database_url or create_sqlite(folder / "andon.db")
         folder.mkdir(parents=True, exist_ok=True)
         line = cls(url, str(folder / "images"), Database(url), ImageStore(str(folder / "images")))
         line.database.upgrade()

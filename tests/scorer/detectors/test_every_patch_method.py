@@ -1,6 +1,7 @@
 """Requirements on every method in the registry that compares patches, whatever it computes."""
 
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 
 from imaging.rotation import rotate
 from scorer.backbones.filterbank import Filterbank
+from scorer.backbones.protocol import PatchBackbone
 from scorer.backbones.tiny import load_tiny
 from scorer.detectors import registry
 from scorer.detectors.patch_based.detector import PatchDetector
+from scorer.detectors.patch_based.method import PatchMethod
 from scorer.detectors.protocol import Detector
 from scorer.detectors.registry import PATCH_METHODS
 from scorer.errors import InvalidNormalSet
@@ -29,10 +32,20 @@ REQUIRE_ANDON_TINY = {"inctrl-visual"}
 
 def make_detector(method: str, framing: FramingKind = "letterbox", *, crops_padding: bool = False) -> PatchDetector:
     """Return a detector on andon-tiny where padding is cropped, otherwise on a backbone that encodes padding."""
-    settings = ScorerSettings(device="cpu")
     is_tiny = crops_padding or method in REQUIRE_ANDON_TINY
-    backbone = load_tiny() if is_tiny else Filterbank(torch.device("cpu"))
-    return PatchDetector(PATCH_METHODS[method](settings), backbone, Framing(framing))
+    return PatchDetector(
+        load_method(method), load_backbone("andon-tiny" if is_tiny else "filterbank"), Framing(framing)
+    )
+
+
+@cache
+def load_method(name: str) -> PatchMethod:
+    return PATCH_METHODS[name](ScorerSettings(device="cpu"))
+
+
+@cache
+def load_backbone(name: str) -> PatchBackbone:
+    return load_tiny() if name == "andon-tiny" else Filterbank(torch.device("cpu"))
 
 
 def images_of_several_shapes() -> list[np.ndarray]:

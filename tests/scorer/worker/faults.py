@@ -1,6 +1,5 @@
 """Faults for tests: workers that die at a failpoint, services that are out for a minute, a camera that continues."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -19,14 +18,12 @@ from scorer.settings import ScorerSettings
 from storage.line.verdicts import Verdict
 from testing.claim_checks import RefusingClaimChecks
 from testing.line import PATIENCE_S, START, Line, ProgressWaiter, Services, encoded, part, running
+from testing.processes import forkserver
 
 A_MINUTE_S = 60.0
 DEFAULT_RETRY_SETTINGS = {
     name: ScorerSettings.model_fields[name].default for name in ("retry_backoff_s", "retry_backoff_max_s")
 }
-
-forkserver = multiprocessing.get_context("forkserver")  # torch is imported there once, and each worker forked from it
-forkserver.set_forkserver_preload(["tests.scorer.worker.faults"])
 
 
 @contextmanager

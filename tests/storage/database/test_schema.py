@@ -1,4 +1,3 @@
-import multiprocessing
 from multiprocessing.synchronize import Barrier
 
 import pytest
@@ -10,6 +9,7 @@ from storage.database.engine import Database
 from storage.database.schema import VERSION_TABLE, newest
 from storage.database.tables import Base
 from storage.errors import SchemaMismatch
+from testing.processes import forkserver
 from tests.storage.examples import is_one_sentence
 
 
@@ -69,9 +69,8 @@ def migrate(url: str, barrier: Barrier) -> None:
 
 
 def test_concurrent_migrations_succeed(database_url: str) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(3)
-    processes = [spawn.Process(target=migrate, args=(database_url, barrier)) for _ in range(3)]
+    barrier = forkserver.Barrier(3)
+    processes = [forkserver.Process(target=migrate, args=(database_url, barrier)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

@@ -1,6 +1,5 @@
 """A job is done by one scorer, and by another one when that dies."""
 
-import multiprocessing
 from datetime import timedelta
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -8,6 +7,7 @@ from multiprocessing.synchronize import Barrier
 from storage.database.engine import Database
 from storage.line import jobs
 from storage.line.jobs import HEARTBEAT_TIMEOUT, MAX_TRIES
+from testing.processes import forkserver
 from tests.storage.examples import NOON, add_station
 
 KINDS: tuple[jobs.JobKind, ...] = ("what_if", "golden")
@@ -88,9 +88,10 @@ def claim_all(url: str, worker: str, barrier: Barrier, claimed_ids: "Queue[int]"
 
 def test_concurrent_workers_claim_each_job_once(database: Database, database_url: str) -> None:
     ids = enqueue_jobs(database, 30)
-    spawn = multiprocessing.get_context("spawn")
-    barrier, claimed_ids = spawn.Barrier(2), spawn.Queue()
-    processes = [spawn.Process(target=claim_all, args=(database_url, f"w{n}", barrier, claimed_ids)) for n in range(2)]
+    barrier, claimed_ids = forkserver.Barrier(2), forkserver.Queue()
+    processes = [
+        forkserver.Process(target=claim_all, args=(database_url, f"w{n}", barrier, claimed_ids)) for n in range(2)
+    ]
     for process in processes:
         process.start()
     claimed = [claimed_ids.get(timeout=150) for _ in ids]

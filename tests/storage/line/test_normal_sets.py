@@ -1,4 +1,3 @@
-import multiprocessing
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
 
@@ -10,6 +9,7 @@ from storage.database.engine import Database
 from storage.database.tables import NormalImageRow, NormalSetRow
 from storage.errors import InvalidChange, NotFound
 from storage.line import normal_sets
+from testing.processes import forkserver
 from tests.storage.examples import NOON, add_active_set, add_station, good_images
 
 LATER = NOON + timedelta(hours=1)
@@ -126,10 +126,9 @@ def test_concurrent_activations_leave_one_set_active(database: Database, databas
         station = add_station(session)
         normal_sets.add(session, station.id, good_images(), "", NOON)
         normal_sets.add(session, station.id, good_images(2), "", NOON)
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(2)
+    barrier = forkserver.Barrier(2)
     processes = [
-        spawn.Process(target=activate_repeatedly, args=(database_url, station.id, version, barrier))
+        forkserver.Process(target=activate_repeatedly, args=(database_url, station.id, version, barrier))
         for version in (1, 2)
     ]
     for process in processes:

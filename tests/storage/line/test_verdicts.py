@@ -1,5 +1,4 @@
 import math
-import multiprocessing
 from dataclasses import replace
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
@@ -14,6 +13,7 @@ from storage.errors import InvalidChange, NotFound
 from storage.line import parked_frames, verdicts
 from storage.line.verdicts import Verdict
 from storage.rollups import station_summaries
+from testing.processes import forkserver
 from tests.storage.examples import NOON, add_active_set, add_station, make_parked_frame, make_verdict
 
 SECOND = timedelta(seconds=1)
@@ -167,10 +167,9 @@ def test_two_processes_record_verdicts_concurrently(database: Database, database
     with database.begin() as session:
         active = add_active_set(session, add_station(session))
         verdicts.record(session, [make_verdict(active, frame_id=shared[0])])
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(2)
+    barrier = forkserver.Barrier(2)
     arguments = (database_url, active.station_id, shared, barrier)
-    processes = [spawn.Process(target=record_repeatedly, args=arguments) for _ in range(2)]
+    processes = [forkserver.Process(target=record_repeatedly, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

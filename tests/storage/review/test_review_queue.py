@@ -1,6 +1,5 @@
 """Two people never get the same frame at once, and a reload returns the frames that a person had."""
 
-import multiprocessing
 from datetime import datetime, timedelta
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -10,6 +9,7 @@ from storage.database.engine import Database
 from storage.line import verdicts
 from storage.review import review_queue
 from storage.review.review_queue import CLAIM_DURATION, QueueFilter
+from testing.processes import forkserver
 from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 ANY = QueueFilter()
@@ -77,10 +77,11 @@ def claim_all(url: str, person: str, barrier: Barrier, claims: "Queue[tuple[str,
 
 def test_concurrent_claims_hand_out_each_frame_once(database: Database, database_url: str) -> None:
     frames = add_flagged_frames(database, 60)
-    spawn = multiprocessing.get_context("spawn")
-    barrier, claims = spawn.Barrier(3), spawn.Queue()
+    barrier, claims = forkserver.Barrier(3), forkserver.Queue()
     people = ("mia", "leo", "ana")
-    processes = [spawn.Process(target=claim_all, args=(database_url, person, barrier, claims)) for person in people]
+    processes = [
+        forkserver.Process(target=claim_all, args=(database_url, person, barrier, claims)) for person in people
+    ]
     for process in processes:
         process.start()
     claimed_frames = [claims.get(timeout=150) for _ in frames]

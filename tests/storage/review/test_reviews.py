@@ -1,6 +1,5 @@
 """Reviews: no label is lost or counted twice, and the label in force follows from the history."""
 
-import multiprocessing
 from collections import Counter
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
@@ -22,6 +21,7 @@ from storage.review import labels, review_queue, reviews
 from storage.review.labels import Label, LabelCounts
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
+from testing.processes import forkserver
 from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 LATER = NOON + timedelta(minutes=1)
@@ -247,10 +247,9 @@ def test_concurrent_submissions_are_each_recorded_once(database: Database, datab
         frame_ids = add_frames(session, add_active_set(session, add_station(session)), *[0.7] * 50)
     labels_of_mia = [LabelSubmission(uuid4(), frame, "defect") for frame in frame_ids]
     labels_of_leo = [LabelSubmission(uuid4(), frame, "false_alarm") for frame in frame_ids]
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(3)
+    barrier = forkserver.Barrier(3)
     processes = [
-        spawn.Process(target=submit_labels, args=(database_url, submissions, by, barrier))
+        forkserver.Process(target=submit_labels, args=(database_url, submissions, by, barrier))
         for submissions, by in ((labels_of_mia, "mia"), (labels_of_mia, "mia"), (labels_of_leo, "leo"))
     ]
     for process in processes:

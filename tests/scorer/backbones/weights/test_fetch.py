@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from scorer.backbones.weights.fetch import hub_source
 from scorer.errors import ModelUnavailable
+from testing.ports import free_port
 
 FETCH = """
 import sys
@@ -21,19 +23,23 @@ from pathlib import Path
 from scorer.errors import ScorerError
 from scorer.backbones.weights.store import WeightsStore
 from scorer.backbones.weights.fetch import fetch
-try:
-    kept = fetch(WeightsStore(Path(sys.argv[1])), sys.argv[2], lambda done, total: print("bytes", done, total))
-    print("kept", kept.card.name, kept.card.source)
-except ScorerError as error:
-    print("told", type(error).__name__, error)
+for line in sys.stdin:
+    folder, name = line.rstrip("\\n").split("\\t")
+    try:
+        kept = fetch(WeightsStore(Path(folder)), name, lambda done, total: print("bytes", done, total))
+        print("kept", kept.card.name, kept.card.source)
+    except ScorerError as error:
+        print("told", type(error).__name__, error)
+    print("end", flush=True)
 """
+"""Fetches for each line of its input; one process for all tests, since the hub's client takes seconds to import."""
 
 
 class Hub(ThreadingHTTPServer):
     """Serves `content` as the one file of every repository, under the sha256 `says`."""
 
-    def __init__(self, content: bytes, sha256: str, file: str) -> None:
-        super().__init__(("127.0.0.1", 0), HubHandler)
+    def __init__(self, port: int, content: bytes, sha256: str, file: str) -> None:
+        super().__init__(("127.0.0.1", port), HubHandler)
         self.content, self.sha256, self.file, self.requested_paths = content, sha256, file, list[str]()
 
 
@@ -64,8 +70,11 @@ class HubHandler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def serve_hub(content: bytes, sha256: str | None = None, file: str = "open_clip_model.safetensors") -> Iterator[Hub]:
-    hub = Hub(content, sha256 or hashlib.sha256(content).hexdigest(), file)
+@contextmanager
+def serve_hub(
+    port: int, content: bytes, sha256: str | None = None, file: str = "open_clip_model.safetensors"
+) -> Iterator[Hub]:
+    hub = Hub(port, content, sha256 or hashlib.sha256(content).hexdigest(), file)
     thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
     try:
@@ -76,35 +85,62 @@ def serve_hub(content: bytes, sha256: str | None = None, file: str = "open_clip_
         hub.server_close()
 
 
-def run_fetch(folder: Path, name: str, port: int) -> list[str]:
+@dataclass(frozen=True)
+class Fetcher:
+    """A process that fetches weights from the hub at `port`, where nothing listens unless a test serves one."""
+
+    port: int
+    process: "subprocess.Popen[str]"
+
+    def fetch(self, folder: Path, name: str) -> list[str]:
+        """Fetch into `folder`; return what was printed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{folder}\t{name}\n")
+        self.process.stdin.flush()
+        printed = []
+        for line in self.process.stdout:
+            if line == "end\n":
+                return printed
+            printed.append(line.rstrip("\n"))
+        raise AssertionError(f"the process ended with {self.process.wait()}")
+
+
+@pytest.fixture(scope="module")
+def fetcher() -> Iterator[Fetcher]:
+    port = free_port()
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_DISABLE_XET": "1"}
     environment = {k: v for k, v in environment.items() if k.lower() not in ("http_proxy", "https_proxy", "all_proxy")}
-    finished = subprocess.run(
-        [sys.executable, "-c", FETCH, str(folder), name], env=environment, capture_output=True, text=True, timeout=150
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.splitlines()
+    with subprocess.Popen(
+        [sys.executable, "-c", FETCH], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Fetcher(port, process)
 
 
 @pytest.fixture
-def other_weights() -> Iterator[Hub]:
+def other_weights(fetcher: Fetcher) -> Iterator[Hub]:
     """A valid safetensors file that is no ViT-B-16-plus-240."""
-    yield from serve_hub((2).to_bytes(8, "little") + b"{}")
+    with serve_hub(fetcher.port, (2).to_bytes(8, "little") + b"{}") as hub:
+        yield hub
 
 
 @pytest.fixture
-def other_transformer() -> Iterator[Hub]:
+def other_transformer(fetcher: Fetcher) -> Iterator[Hub]:
     """A valid safetensors file that is no transformer."""
-    yield from serve_hub((2).to_bytes(8, "little") + b"{}", file="model.safetensors")
+    with serve_hub(fetcher.port, (2).to_bytes(8, "little") + b"{}", file="model.safetensors") as hub:
+        yield hub
 
 
 @pytest.fixture
-def wrong_sha256_hub() -> Iterator[Hub]:
-    yield from serve_hub(b"what was meant is something else", sha256="0" * 64)
+def wrong_sha256_hub(fetcher: Fetcher) -> Iterator[Hub]:
+    with serve_hub(fetcher.port, b"what was meant is something else", sha256="0" * 64) as hub:
+        yield hub
 
 
-def test_weights_are_fetched_from_the_repository_of_the_tag(tmp_path: Path, other_weights: Hub) -> None:
-    printed = run_fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32", other_weights.server_port)
+def test_weights_are_fetched_from_the_repository_of_the_tag(
+    tmp_path: Path, other_weights: Hub, fetcher: Fetcher
+) -> None:
+    printed = fetcher.fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32")
     assert (
         "/timm/vit_base_patch16_plus_clip_240.laion400m_e32/resolve/main/open_clip_model.safetensors"
         in other_weights.requested_paths
@@ -115,17 +151,15 @@ def test_weights_are_fetched_from_the_repository_of_the_tag(tmp_path: Path, othe
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
-def test_a_download_with_another_sha256_is_deleted(tmp_path: Path, wrong_sha256_hub: Hub) -> None:
-    printed = run_fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32", wrong_sha256_hub.server_port)
+def test_a_download_with_another_sha256_is_deleted(tmp_path: Path, wrong_sha256_hub: Hub, fetcher: Fetcher) -> None:
+    printed = fetcher.fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32")
     assert "arrived with sha256" in printed[-1]
     assert "the hub says 000000000000" in printed[-1]
     assert not (tmp_path / ".downloads" / "open_clip_model.safetensors").exists()
 
 
-def test_without_a_network_the_error_names_the_file_and_the_import_command(tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        printed = run_fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32", unused.getsockname()[1])
+def test_without_a_network_the_error_names_the_file_and_the_import_command(tmp_path: Path, fetcher: Fetcher) -> None:
+    printed = fetcher.fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32")
     assert len(printed) == 1
     assert printed[0].startswith("told ModelUnavailable The hub did not give ViT-B-16-plus-240:laion400m_e32")
     assert "timm/vit_base_patch16_plus_clip_240.laion400m_e32" in printed[0]
@@ -136,8 +170,10 @@ def test_without_a_network_the_error_names_the_file_and_the_import_command(tmp_p
     assert str(tmp_path) in printed[0]
 
 
-def test_a_timm_transformer_is_fetched_from_its_own_repository(tmp_path: Path, other_transformer: Hub) -> None:
-    printed = run_fetch(tmp_path, "timm/test_vit", other_transformer.server_port)
+def test_a_timm_transformer_is_fetched_from_its_own_repository(
+    tmp_path: Path, other_transformer: Hub, fetcher: Fetcher
+) -> None:
+    printed = fetcher.fetch(tmp_path, "timm/test_vit")
     assert "/timm/test_vit.r160_in1k/resolve/main/model.safetensors" in other_transformer.requested_paths
     assert printed[0].startswith("bytes 10 ")
     assert printed[-1].startswith("told InvalidWeights")
@@ -145,10 +181,10 @@ def test_a_timm_transformer_is_fetched_from_its_own_repository(tmp_path: Path, o
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
-def test_without_a_network_the_error_for_a_timm_transformer_names_the_import_command(tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        printed = run_fetch(tmp_path, "timm/vit_small_patch14_dinov2.lvd142m", unused.getsockname()[1])
+def test_without_a_network_the_error_for_a_timm_transformer_names_the_import_command(
+    tmp_path: Path, fetcher: Fetcher
+) -> None:
+    printed = fetcher.fetch(tmp_path, "timm/vit_small_patch14_dinov2.lvd142m")
     assert len(printed) == 1
     assert printed[0].startswith("told ModelUnavailable The hub did not give timm/vit_small_patch14_dinov2.lvd142m (")
     assert "get model.safetensors from http://127.0.0.1:" in printed[0]
@@ -158,12 +194,13 @@ def test_without_a_network_the_error_for_a_timm_transformer_names_the_import_com
     assert printed[0].endswith(f"it in {tmp_path}.")
 
 
-def test_a_fetched_transformer_is_stored_with_its_source(tmp_path: Path) -> None:
+def test_a_fetched_transformer_is_stored_with_its_source(tmp_path: Path, fetcher: Fetcher) -> None:
     from safetensors.torch import save
     from timm import create_model
 
-    for hub in serve_hub(save(dict(create_model("test_vit").state_dict())), file="model.safetensors"):
-        printed = run_fetch(tmp_path, "timm/test_vit.r160_in1k", hub.server_port)
+    content = save(dict(create_model("test_vit").state_dict()))
+    with serve_hub(fetcher.port, content, file="model.safetensors"):
+        printed = fetcher.fetch(tmp_path, "timm/test_vit.r160_in1k")
         assert printed[-1] == "kept timm/test_vit.r160_in1k timm/test_vit.r160_in1k/model.safetensors"
 
 

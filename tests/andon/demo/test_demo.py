@@ -124,7 +124,9 @@ def frames_until_raised(brick_verdicts: Sequence[Verdict], parameters: Mapping[s
 
 
 @pytest.mark.timeout(900)
-def test_the_demo_runs_with_its_dashboard_until_it_is_interrupted(start_andon: Start, tmp_path: Path) -> None:
+def test_a_demo_serves_its_dashboard_refuses_a_second_demo_and_stops_when_interrupted(
+    andon: Andon, start_andon: Start, tmp_path: Path
+) -> None:
     home = tmp_path / "demo"
     demo = start_andon("demo", "--no-browser", "--home", home, "--port", free_port())
     wait_until(lambda: (home / "run" / "dashboard.pid").exists() and verdict_count(home) >= 3, demo)
@@ -139,6 +141,9 @@ def test_the_demo_runs_with_its_dashboard_until_it_is_interrupted(start_andon: S
             return False
 
     wait_until(is_served, demo)
+    second = andon("demo", "--headless", "--frames", 3, "--home", home)
+    assert second.code == 1
+    assert isinstance(second.error, DemoAlreadyRunning)
     pids = [
         pid_of(home, name)
         for name in ("scorer", "dashboard", "alerts", "camera-coins", "camera-brick", "camera-gravel")
@@ -150,17 +155,6 @@ def test_the_demo_runs_with_its_dashboard_until_it_is_interrupted(start_andon: S
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-
-
-def test_a_second_demo_in_the_same_folder_is_refused(andon: Andon, start_andon: Start, tmp_path: Path) -> None:
-    home = tmp_path / "demo"
-    first = start_andon("demo", "--headless", "--frames", 30, "--home", home)
-    wait_until((home / "andon.toml").exists, first)
-    second = andon("demo", "--headless", "--frames", 3, "--home", home)
-    assert second.code == 1
-    assert isinstance(second.error, DemoAlreadyRunning)
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=PATIENCE_S)
 
 
 def test_frames_without_headless_is_a_usage_error(andon: Andon) -> None:

@@ -37,7 +37,8 @@ QUICK := tests/alerts tests/andon/services tests/andon/test_docs_generator.py te
 	tests/andon/test_logging_setup.py tests/andon/test_public_api.py tests/andon/test_settings.py tests/dashboard/charts \
 	tests/dashboard/components tests/docs tests/foundation tests/imaging tests/ingest/producer tests/ingest/sources \
 	tests/ingest/test_capture.py tests/ingest/test_schema.py tests/scorer/distances tests/scorer/evaluation \
-	tests/scorer/imaging tests/storage
+	tests/scorer/imaging tests/storage/actions tests/storage/alerts tests/storage/auth tests/storage/blobs \
+	tests/storage/line tests/storage/rollups
 
 quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes
 	$(PYTEST) $(QUICK) -m "not (slow or kafka or postgres or browser or rtsp or data)"

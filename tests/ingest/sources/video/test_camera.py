@@ -160,7 +160,7 @@ def test_a_camera_that_closes_the_connection_is_reconnected(mjpeg_camera: MjpegC
         *[grey_jpeg(10)] * 3,
         None,
         *[grey_jpeg(200)] * 30,
-    ):  # bright ones arrive after it has closed the connection
+    ):
         mjpeg_camera.images.put(picture)
 
     wait_until(lambda: mean_grey_level(reader.next().image) > 150)

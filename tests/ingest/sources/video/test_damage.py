@@ -12,7 +12,7 @@ from av.container import InputContainer
 from PIL import Image
 
 from ingest.sources.video.decoding import stream_images, video_stream
-from tests.ingest.sources.video.test_recording import film
+from tests.ingest.sources.video.test_recording import write_video
 
 FRAMES, GROUP = 40, 10
 """Frames of a film, and frames from one key frame to the next."""
@@ -66,7 +66,7 @@ def test_frames_after_a_damaged_one_are_marked_until_the_next_key_frame(
     tmp_path: Path, b_frames: int, damaged_packet: int, seed: int
 ) -> None:
     options = {"x264-params": f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes={b_frames}"}
-    path = film(tmp_path / "film.mp4", moving_images(), fps=10, **options)
+    path = write_video(tmp_path / "film.mp4", moving_images(), fps=10, **options)
     clean, no_damage, no_loss = read(path)
     assert (len(clean), no_damage, no_loss) == (FRAMES, set(), 0)
     overwrite(path, damaged_packet, seed)
@@ -82,7 +82,7 @@ def test_frames_after_a_damaged_one_are_marked_until_the_next_key_frame(
 
 
 def test_a_film_whose_frames_stand_for_themselves_loses_one_alone(tmp_path: Path) -> None:
-    path = film(tmp_path / "film.avi", moving_images(), fps=10, codec="mpeg4", g="1")
+    path = write_video(tmp_path / "film.avi", moving_images(), fps=10, codec="mpeg4", g="1")
     overwrite(path, 20, seed=0)
 
     frames, damaged, _ = read(path)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ingest.sources.video.recording import Recording
-from tests.ingest.sources.video.test_recording import film
+from tests.ingest.sources.video.test_recording import write_video
 
 ONE = 1 << 16  # 16.16 fixed point
 CORNERS = {"top left": 30, "top right": 100, "bottom left": 170, "bottom right": 240}
@@ -55,7 +55,7 @@ def declare(path: Path, matrix: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("declared", MATRICES)
 def test_a_recording_is_read_as_players_show_it(tmp_path: Path, codec: str, declared: str) -> None:
     matrix, expected = MATRICES[declared]
-    path = film(tmp_path / "film.mov", [quadrants()] * 2, codec=codec)
+    path = write_video(tmp_path / "film.mov", [quadrants()] * 2, codec=codec)
     declare(path, matrix)
 
     frames = list(Recording(path, "s1").frames(threading.Event()))
@@ -64,7 +64,7 @@ def test_a_recording_is_read_as_players_show_it(tmp_path: Path, codec: str, decl
 
 
 def test_a_frame_that_is_turned_by_another_angle_stays_as_it_is(tmp_path: Path) -> None:
-    path = film(tmp_path / "film.mov", [quadrants()])
+    path = write_video(tmp_path / "film.mov", [quadrants()])
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 4 + 20 + 16
     half = 46341  # cos 45°

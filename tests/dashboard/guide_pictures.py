@@ -82,7 +82,7 @@ def main() -> None:
         label_sample(line, now)
         finish_what_if(line, now)
         ids = frame_and_alert_ids(line)
-        with running_dashboard(line.database_url, line.images_url, DashboardSettings()) as address:
+        with running_dashboard(line.database_url, line.images_url, DashboardSettings(worker_timeout_s=600)) as address:
             take(folder, address, wanted, ids, line)
         line.database.close()
 

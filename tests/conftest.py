@@ -7,6 +7,7 @@ import pytest
 pytest_plugins = [  # a plugin comes before those that import it
     "testing.services.kafka",
     "testing.services.postgres",
+    "testing.services.pgbouncer",
     "testing.services.rtsp",
     "testing.chromium",
     "testing.command_line",

@@ -20,6 +20,8 @@ _SQLITE_CODES = {
     "SQLITE_CORRUPT": "is damaged: restore it from a backup",
 }
 _POSTGRES_STATES = {  # by SQLSTATE or its class, https://www.postgresql.org/docs/15/errcodes-appendix.html
+    "25P03": "closed a session that was idle in a transaction: raise its role's idle_in_transaction_session_timeout",
+    "25P04": "stopped a transaction that took too long: raise its role's transaction_timeout",
     "25006": "accepts no writes (it may be a standby): point database_url to the primary",
     "28": "refuses this user or password: check the database URL",
     "3D": "does not exist on that server: create it, or check the database URL",
@@ -29,6 +31,8 @@ _POSTGRES_STATES = {  # by SQLSTATE or its class, https://www.postgresql.org/doc
     "53300": "has no connection free: raise max_connections or run fewer processes",
     "53": "is short of memory or disk: check its server",
     "55P03": "is locked by another process: find the one that holds it in pg_stat_activity",
+    "57014": "stopped a statement that took too long: raise the statement_timeout of this role or database",
+    "57P05": "closed an idle session: the work is tried again on a new one",
     "57": "is shutting down or starting: work continues when it runs again",
     "58": "can't read or write its files: check its server's disk",
     "XX": "is damaged: read its server's log",

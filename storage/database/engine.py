@@ -89,7 +89,22 @@ def _postgres(url: URL) -> Engine:
         "keepalives_interval": "5",
         "tcp_user_timeout": "30000",
     }
-    return create_engine(url.update_query_dict({**timeouts, **url.query}), pool_pre_ping=True)
+    engine = create_engine(
+        url.update_query_dict({**timeouts, **url.query}),
+        pool_pre_ping=True,
+        client_encoding="utf8",  # else a server's, a role's or PGCLIENTENCODING's, which may lack characters
+        # A pooler may run each transaction on another connection, which has no statement prepared (docs/adr/0004).
+        connect_args={"prepare_threshold": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def use_utc(connection: Any, _: Any) -> None:
+        # Set here, because poolers refuse it among the options of a connection. They repeat it on each of their own.
+        connection.autocommit = True
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.autocommit = False
+
+    return engine
 
 
 def _sqlite(url: URL, lock_timeout_s: float) -> Engine:

@@ -29,6 +29,7 @@ def upgrade(engine: Engine, database: str) -> None:
         # On SQLite the write lock is held from here on.
         if connection.dialect.name == "postgresql":
             _require_postgres_15(connection, database)
+            _require_utf8(connection, database)
             connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         found = _revision(connection, database)
@@ -48,7 +49,9 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def require_current(connection: Connection, database: str) -> None:
-    """Raise `SchemaMismatch`, with the way out, unless the database is at the newest revision."""
+    """Raise `SchemaMismatch`, with the way out, unless the database is at the newest revision and stores every text."""
+    if connection.dialect.name == "postgresql":
+        _require_utf8(connection, database)
     found = _revision(connection, database)
     if found is None:
         raise SchemaMismatch(f"The database {database} is empty: run `andon db upgrade` to set it up.")
@@ -131,6 +134,16 @@ def _require_postgres_15(connection: Connection, database: str) -> None:
     if version is not None and version < (15,):
         found = ".".join(map(str, version))
         raise StorageError(f"The database {database} runs PostgreSQL {found}: Andon needs 15 or newer.")
+
+
+def _require_utf8(connection: Connection, database: str) -> None:
+    """Raise `SchemaMismatch` for an encoding in which the first name with an emoji would fail."""
+    encoding = connection.execute(text("SELECT current_setting('server_encoding')")).scalar()
+    if encoding != "UTF8":
+        raise SchemaMismatch(
+            f"The database {database} has the encoding {encoding}, which can't store every name: create another one "
+            "with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 and name it in database_url."
+        )
 
 
 def _use_write_ahead_log(engine: Engine) -> None:

@@ -40,7 +40,7 @@ class PostgresServer:
         self.port = free_port()
         secret = folder / "password"
         secret.write_text(PASSWORD)
-        _give_to_unprivileged_user(folder, secret)
+        give_to_unprivileged_user(folder, secret)
         self._run(
             "initdb", "--pgdata", self._data, "--username", USER, "--pwfile", str(secret),
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
@@ -80,7 +80,7 @@ class PostgresServer:
         """Yield the URL of a new empty database whose tables are in `folder`; the write-ahead log is not."""
         tables = folder / "tables"
         tables.mkdir()
-        _give_to_unprivileged_user(tables)
+        give_to_unprivileged_user(tables)
         tablespace = f"space_{next(self._names)}"
         self.execute(f"CREATE TABLESPACE {tablespace} LOCATION '{tables}'")
         url = self.create_database(f" TABLESPACE {tablespace}")
@@ -105,7 +105,7 @@ class PostgresServer:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            **_as_unprivileged_user(),
+            **unprivileged_process(),
         )
         if completed.returncode != 0:
             raise RuntimeError(f"{program} ended with {completed.returncode}: {completed.stderr.strip()}")
@@ -157,15 +157,16 @@ def _version(initdb: Path) -> float:
     return float(initdb.parent.parent.name)
 
 
-def _as_unprivileged_user() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
+def unprivileged_process() -> dict[str, Any]:
+    """Return the arguments of `subprocess` for a user that is not root, as which PostgreSQL refuses to run."""
     if os.name == "nt" or os.geteuid() != 0:
         return {}
     entry = _unprivileged_user()
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _give_to_unprivileged_user(*paths: Path) -> None:
+def give_to_unprivileged_user(*paths: Path) -> None:
+    """Make that user the owner of the paths."""
     if os.name != "nt" and os.geteuid() == 0:
         entry = _unprivileged_user()
         for path in paths:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from storage.alerts.rule_inputs import DeadLetterEvent, VerdictEvent
+from storage.alerts.rule_inputs import DeadLetterEvent, DropEvent, VerdictEvent
 
 MAX_FRAMES = 500  # newest frames of a station that rules can read
 MAX_IN_CONTROL_FRAMES = 500  # the most frames that control limits are computed from
@@ -89,6 +89,7 @@ class LineView:
         now: The time of the round.
         samples: The scorers at each round of the last `LAG_HISTORY`, oldest first.
         dead_letters: The dead letters of the last `ALERT_HORIZON`, oldest first.
+        deleted_unread: Frames that were deleted from the bus unread within the last `ALERT_HORIZON`.
         disk_usages: The disks and spools of the monitor's machine.
         scorer_expected: Whether any station has an active normal set, so that a scorer should be running.
         since: When this rule's last alert was resolved; what happened before has been dealt with.
@@ -98,15 +99,19 @@ class LineView:
     now: datetime
     samples: Sequence[LineSample] = ()
     dead_letters: Sequence[DeadLetterEvent] = ()
+    deleted_unread: Sequence[DropEvent] = ()
     disk_usages: Sequence[DiskUsage] = ()
     scorer_expected: bool = True
     since: datetime | None = None
     is_open: bool = False
 
     def for_rule(self, since: datetime | None, is_open: bool) -> "LineView":
-        """Return the view for one rule, without samples and dead letters up to `since`."""
+        """Return the view for one rule, without what happened up to `since`."""
         if since is None:
             return replace(self, is_open=is_open)
         dead_letters = [letter for letter in self.dead_letters if letter.occurred_at > since]
         samples = [sample for sample in self.samples if sample.at > since]
-        return replace(self, dead_letters=dead_letters, samples=samples, since=since, is_open=is_open)
+        deleted = [each for each in self.deleted_unread if each.last_at > since]
+        return replace(
+            self, dead_letters=dead_letters, samples=samples, deleted_unread=deleted, since=since, is_open=is_open
+        )

@@ -5,6 +5,9 @@ from prometheus_client import Counter, Gauge, Histogram
 FRAMES_READ = Counter("andon_frames_read", "Frames read from the bus, frames read again included.")
 VERDICTS = Counter("andon_verdicts", "Verdicts written.", ["station", "decision"])
 DEAD_LETTERS = Counter("andon_dead_letters", "Messages that could not become a verdict.", ["reason"])
+FRAMES_DELETED_UNREAD = Counter(
+    "andon_frames_deleted_unread", "Frames that were deleted from the bus before they were read."
+)
 PARKED_FRAMES = Counter("andon_parked_frames", "Frames parked until their station has a normal set.", ["station"])
 SCORE = Histogram(
     "andon_score",

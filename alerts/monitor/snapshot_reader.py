@@ -26,6 +26,7 @@ from alerts.views import (
 from storage.alerts import alert_rules, alerts, mutes, rule_inputs
 from storage.alerts.rule_inputs import ActiveNormalSet, VerdictEvent
 from storage.line import stations, workers
+from storage.line.drops import DELETED_UNREAD
 from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
 
@@ -106,6 +107,7 @@ class SnapshotReader:
                 now=now,
                 samples=tuple(self._samples),
                 dead_letters=rule_inputs.dead_letters_since(session, now - ALERT_HORIZON, MAX_DEAD_LETTERS),
+                deleted_unread=rule_inputs.drops_since(session, now - ALERT_HORIZON, DELETED_UNREAD),
                 disk_usages=disk_usages,
                 scorer_expected=bool(active_sets),
             ),

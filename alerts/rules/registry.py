@@ -10,6 +10,7 @@ from typing import Any, Final
 from alerts.errors import InvalidParameters, UnknownRule
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.dead_letter_burst import DeadLetterBurst
+from alerts.rules.deleted_unread import DeletedUnread
 from alerts.rules.disk_nearly_full import DiskNearlyFull
 from alerts.rules.flagged_share import FlaggedShare
 from alerts.rules.growing_lag import GrowingLag
@@ -32,6 +33,7 @@ RULES: Final[tuple[type[Any], ...]] = (
     ScorerDown,
     GrowingLag,
     DeadLetterBurst,
+    DeletedUnread,
     DiskNearlyFull,
 )
 

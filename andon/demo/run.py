@@ -17,6 +17,7 @@ from andon.demo.preparation import DemoHome, locked_home, prepare, seed
 from andon.demo.report import DemoFrame, StationReport, report
 from andon.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor
 from foundation.clock import utc_now
+from ingest.bus.protocol import readable
 from ingest.bus.registry import open_bus
 from ingest.schema import decode
 from ingest.settings import IngestSettings
@@ -189,7 +190,7 @@ def frames_on_the_bus(home: DemoHome) -> Iterator[DemoFrame]:
     settings = IngestSettings(bus="embedded", embedded_path=home.bus)
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, AUDIT_GROUP)) as consumer:
         while records := consumer.poll(max_records=100, timeout_s=1.0):
-            for record in records:
+            for record in readable(records):
                 frame = decode(record)
                 yield DemoFrame(frame.frame_id, frame.station, frame.truth)
 

@@ -1,17 +1,20 @@
-"""Replay of dead letters: their messages are published again unchanged, and marked once they are durable."""
+"""Replay of dead letters: their messages are published again unchanged, and marked once they are durable.
+
+What the bus could not read is read again from its place, as it may be readable by now, for example with a newer client.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from andon.errors import CommandFailed
+from andon.errors import CommandFailed, CommandIncomplete
 from foundation.clock import utc_now
-from ingest.bus.protocol import Bus, DeliveryCallback, Message, RecordPosition
+from ingest.bus.protocol import Bus, DeliveryCallback, Message, Record, RecordPosition
 from storage.actions import dead_letters as actions
 from storage.auth.actors import Actor
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
 from storage.line import dead_letters
-from storage.line.dead_letters import DeadLetter
+from storage.line.dead_letters import UNREADABLE, DeadLetter
 
 BATCH_SIZE = 50
 FLUSH_TIMEOUT_S = 30.0
@@ -64,17 +67,22 @@ def replay(
         BusUnavailable: The bus did not acknowledge a batch in time.
         StorageUnavailable: The database or the image store can't be reached.
         NotFound: A payload is missing from the image store.
+        CommandIncomplete: Records that the bus could not read still can't be read, or are no longer on the bus; all
+            others were replayed.
     """
     with database.read() as session:
         actions.require_replay(session, actor)
     replayed = 0
+    unreadable: list[int] = []
     with closing(bus.publisher(topic)) as publisher:
         for batch in batches:
             durable_ids: list[int] = []
             failures: list[Exception] = []
             for letter in batch:
-                key = letter.key or letter.station or ""
-                message = Message(key, images.get(letter.payload_reference), letter.headers)
+                message = _message(letter, images, bus)
+                if message is None:
+                    unreadable.append(letter.id or 0)
+                    continue
                 publisher.publish(message, _record_outcome(letter, durable_ids, failures))
             try:
                 publisher.flush(FLUSH_TIMEOUT_S)
@@ -85,7 +93,25 @@ def replay(
             progress(replayed)
             if failures:
                 raise failures[0]
+    if unreadable:
+        raise CommandIncomplete(_explain_unreadable(unreadable, replayed))
     return replayed
+
+
+def _message(letter: DeadLetter, images: ImageStore, bus: Bus) -> Message | None:
+    """Return the message to publish; None for one that the bus still can't read."""
+    if letter.reason != UNREADABLE:
+        return Message(letter.key or letter.station or "", images.get(letter.payload_reference), letter.headers)
+    record = bus.read(RecordPosition(letter.topic, letter.partition, letter.offset))
+    return Message(record.key or "", record.value, record.headers) if isinstance(record, Record) else None
+
+
+def _explain_unreadable(letter_ids: Sequence[int], replayed: int) -> str:
+    listed = ", ".join(map(str, letter_ids[:5])) + (", …" if len(letter_ids) > 5 else "")
+    return (
+        f"{replayed} replayed, but the bus can't read {len(letter_ids)} ({listed}), or no longer has them:"
+        " publish those frames again from their source."
+    )
 
 
 def _record_outcome(letter: DeadLetter, durable_ids: list[int], failures: list[Exception]) -> DeliveryCallback:

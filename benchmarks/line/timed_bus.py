@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest.bus.protocol import Bus, Consumer, Record
+from ingest.bus.protocol import Bus, Consumer, LogEntry
 
 
 class TimedBus:
@@ -51,7 +51,7 @@ class TimedConsumer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._consumer, name)
 
-    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[LogEntry]:
         """As `Consumer`."""
         records = self._consumer.poll(max_records, timeout_s)
         if records:

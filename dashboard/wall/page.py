@@ -15,6 +15,7 @@ from dashboard.wall.tile import TileData, draw_tile
 from storage.alerts import alerts
 from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
+from storage.line.drops import DropTotal
 from storage.line.workers import WorkerStatus
 from storage.rollups import station_summaries
 
@@ -65,6 +66,7 @@ def wall(page: PageContext) -> None:
             *scorer_metrics(running, len(all_workers) - len(running)),
             alerts_metric(unresolved),
             Metric("Dead letters", formatting.count(letter_count), "not replayed", "warn" if letter_count else ""),
+            *deleted_metrics(dropped.get(drops.NO_STATION)),
         )
     )
     if not all_stations:
@@ -105,6 +107,13 @@ def alerts_metric(unresolved: Sequence[Alert]) -> Metric:
     note = "; ".join([*line_alerts, f"{opened} not acknowledged" if opened else "acknowledged"])
     critical = any(alert.severity == "critical" and alert.state == "opened" for alert in unresolved)
     return Metric("Alerts", str(len(unresolved)), note, "bad" if critical else "warn")
+
+
+def deleted_metrics(deleted: DropTotal | None) -> list[Metric]:
+    """Return the number of frames that were deleted from the bus unread, if there are any."""
+    if deleted is None:
+        return []
+    return [Metric("Not inspected", formatting.count(deleted.frames), "deleted from the bus unread, in 24 h", "bad")]
 
 
 def tile_width(number: int) -> int:

@@ -3,7 +3,7 @@
 Delivery is at least once. `KafkaBus` and `EmbeddedBus` implement the same contract, and one test suite runs on both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,6 +48,44 @@ class Record:
     appended_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A record that exists in the log and can't be read, however often it is tried.
+
+    Its reader passes it and reports it, so that it stops nobody; `Bus.read` may read it later, such as after a codec
+    was installed. `error` is a sentence. `raw` has the bytes as far as the log returned them, those of its whole batch
+    where they can't be told apart, and none where there are none.
+    """
+
+    position: RecordPosition
+    error: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRecords:
+    """`count` records, of which `position` is the first, that were deleted before this group had read them.
+
+    Where a log has entries of its own among its records, as Kafka has for transactions, they are counted too.
+    """
+
+    position: RecordPosition
+    count: int
+
+
+LogEntry = Record | UnreadableRecord | DeletedRecords
+
+
+def offset_after(entry: LogEntry) -> int:
+    """Return the offset to read next after an entry."""
+    return entry.position.offset + (entry.count if isinstance(entry, DeletedRecords) else 1)
+
+
+def readable(entries: Iterable[LogEntry]) -> list[Record]:
+    """Return the records among the entries, for a reader that leaves it to others to report the rest."""
+    return [entry for entry in entries if isinstance(entry, Record)]
+
+
 DeliveryCallback = Callable[[RecordPosition | None, Exception | None], None]
 """Called with the position of a message that is durable and None, or with None and the error."""
 
@@ -73,10 +111,19 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """One member of a consumer group; used from one thread. Only `commit` commits."""
+    """One member of a consumer group; used from one thread.
 
-    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+    Only `commit` commits records. A partition of which the group has no committed position yet gets its oldest record
+    as one, so that what is deleted later is missed; and entries of the log that are no records are committed when they
+    are passed, so that they do not count as lag.
+    """
+
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[LogEntry]:
         """Return up to `max_records` next records of the partitions that are assigned and not paused.
+
+        A record that can't be read after a bounded number of tries takes its place in the sequence as an
+        `UnreadableRecord`: no record stops its partition. Records that were deleted unread are `DeletedRecords`, in
+        addition to `max_records`. Records of transactions that were aborted, or have not ended, are not returned.
 
         It also keeps the membership alive, so call it at least every few seconds, even while paused.
 
@@ -110,7 +157,11 @@ class Consumer(Protocol):
         """Return the assigned (topic, partition) pairs."""
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """Return the number of records beyond the group's committed position, per assigned (topic, partition)."""
+        """Return the number of records beyond the group's committed position, per assigned (topic, partition).
+
+        Records of transactions that have not ended are not counted; records that were deleted unread are, until `poll`
+        has reported them and they are committed.
+        """
 
     def group_lag(self) -> int:
         """Return the same summed over the whole topic, with the partitions of other members, alive or not."""
@@ -134,7 +185,7 @@ class Bus(Protocol):
     def consumer(self, topic: str, group: str) -> Consumer:
         """Join `group` on `topic`; a group without a committed position starts at the oldest record."""
 
-    def read(self, position: RecordPosition) -> Record | None:
+    def read(self, position: RecordPosition) -> Record | UnreadableRecord | None:
         """Return the record at exactly this position, or None when it is no longer retained."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.bus.protocol import Message, Record, RecordPosition
+from ingest.bus.protocol import DeletedRecords, LogEntry, Message, RecordPosition, offset_after
 from ingest.frame import PublishedFrame
 from scorer.imaging.framing import Framed
 from scorer.recipes.recipe import Recipe
@@ -22,17 +22,27 @@ from storage.line.stations import Station
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """Records as they were polled from the bus; their offsets are committed once the batch is persisted."""
+    """Entries as they were polled from the bus; their offsets are committed once the batch is persisted."""
 
-    records: Sequence[Record]
+    entries: Sequence[LogEntry]
+
+    @property
+    def frames(self) -> int:
+        """How many entries are frames, readable or not."""
+        return len(self.entries) - len(self.deleted)
+
+    @property
+    def deleted(self) -> Sequence[DeletedRecords]:
+        """The records that were deleted before they were read."""
+        return [entry for entry in self.entries if isinstance(entry, DeletedRecords)]
 
     @property
     def next_offsets(self) -> Mapping[tuple[str, int], int]:
         """The offset to read next, per (topic, partition)."""
         offsets: dict[tuple[str, int], int] = {}
-        for record in self.records:
-            partition = record.position.topic, record.position.partition
-            offsets[partition] = max(offsets.get(partition, 0), record.position.offset + 1)
+        for entry in self.entries:
+            partition = entry.position.topic, entry.position.partition
+            offsets[partition] = max(offsets.get(partition, 0), offset_after(entry))
         return offsets
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 
+import structlog
+
+from foundation.errors import Retriable
 from imaging.decode import open_image
 from imaging.errors import BadImage
 from imaging.pillow_warnings import suppress_pillow_warnings
@@ -16,6 +19,8 @@ from storage.errors import NotFound
 
 FRAMES_PER_TASK = 4
 """Frames that one task of a thread decodes or stores: each task acquires the GIL twice (docs/adr/0028)."""
+
+log = structlog.get_logger()
 
 PendingImages = list[tuple[bytes, "Future[str]"]]
 """Images that are to be stored, each with the reference to complete."""
@@ -62,6 +67,11 @@ class FrameDecoder:
                 framed = None if recipe is None else recipe.detector.prepare(decoded.pixels)
         except (BadFrame, BadImage) as error:
             return reject(found, error.reason, str(error))
+        except (Retriable, MemoryError):
+            raise
+        except Exception as error:
+            log.exception("decoding failed", station=found.station.name, frame_id=str(found.frame.frame_id))
+            return reject(found, "decoding-failed", f"The image can't be decoded: {type(error).__name__}: {error}")
         reference = _image_reference(found, pending)
         if recipe is None or framed is None:
             return Unscorable(found.frame, found.position, found.station, decoded.content_type, reference)

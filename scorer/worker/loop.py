@@ -203,10 +203,10 @@ class ScoringWorker:
         busy = bool(self._pipeline.in_flight)  # the commit of a batch in flight waits while we poll
         timeout_s = min(self._settings.poll_timeout_s, BUSY_POLL_TIMEOUT_S) if busy else self._settings.poll_timeout_s
         self._polled_at_s = time.monotonic()
-        records = consumer.poll(self._settings.batch_frames, timeout_s)  # 1
-        if records:
+        polled = Polled(consumer.poll(self._settings.batch_frames, timeout_s))  # 1
+        if polled.entries:
             failpoint("polled")
-            self._pipeline.enter(Polled(records), len(records))  # 2 to 7
+            self._pipeline.enter(polled, polled.frames)  # 2 to 7
 
     def _enter_released(self) -> bool:
         """Start a batch of parked frames whose station has a normal set now; return whether there were any."""
@@ -244,7 +244,7 @@ class ScoringWorker:
         if self._pipeline.is_full or any(isinstance(source, Released) for source in in_flight):
             return False
         last = in_flight[-1] if in_flight else None
-        is_large = isinstance(last, Polled) and len(last.records) >= self._settings.model_batch_frames
+        is_large = isinstance(last, Polled) and last.frames >= self._settings.model_batch_frames
         return is_large or len(in_flight) < MAX_SMALL_BATCHES
 
     def _wait_for_batch(self, consumer: Consumer) -> None:

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+import structlog
+
 from foundation.clock import Clock
+from foundation.errors import AndonError
 from foundation.failpoints import failpoint
 from scorer import metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
-from scorer.worker import records
+from scorer.worker import isolation, records
 from scorer.worker.batch import Decided, DecidedBatch, Polled, Released, Scored
 from scorer.worker.decode import FRAMES_PER_TASK
 from scorer.worker.progress import Progress
 from storage.blobs.anomaly_maps import encode_map
 from storage.database.engine import Database
-from storage.line import dead_letters, parked_frames, stations, verdicts
+from storage.line import dead_letters, drops, parked_frames, stations, verdicts
 from storage.line.dead_letters import DeadLetter
+from storage.line.drops import DropReport
 from storage.line.parked_frames import ParkedFrame
 from storage.line.verdicts import Verdict
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Row = TypeVar("Row", Verdict, ParkedFrame)
@@ -28,12 +34,16 @@ Row = TypeVar("Row", Verdict, ParkedFrame)
 
 @dataclass(frozen=True, slots=True)
 class BatchRecords:
-    """The rows of a batch, written together or not at all; `released` are parked frames that wait no longer."""
+    """The rows of a batch, written together or not at all.
+
+    `released` are parked frames that wait no longer, `drops` frames that were deleted before they were read.
+    """
 
     verdicts: Sequence[Verdict]
     letters: Sequence[DeadLetter]
     parked: Sequence[ParkedFrame]
     released: Sequence[UUID]
+    drops: Sequence[DropReport] = ()
 
 
 class BatchWriter:
@@ -59,12 +69,42 @@ class BatchWriter:
     def write(self, batch: DecidedBatch) -> Progress:
         """Store images and maps, then write all rows; return the counts of new rows.
 
+        A frame that can't be written, not even alone, becomes a dead letter.
+
         Raises:
             Retriable: The image store or the database is unavailable; no row is written then.
+            Exception: None of several frames can be written, so it is for no frame's sake.
         """
+        try:
+            return self._write(batch)
+        except (AndonError, MemoryError):
+            raise
+        except Exception as error:
+            parts = isolation.split(batch)
+            log.exception("a batch can't be written, each frame is tried alone", frames=len(parts))
+            return self._write_alone(parts, error)
+
+    def _write(self, batch: DecidedBatch) -> Progress:
         rows = self._records(batch)
         failpoint("stored")
         return self._record(rows) + Progress(frames=_frames_read(batch))
+
+    def _write_alone(self, parts: Sequence[DecidedBatch], cause: Exception) -> Progress:
+        """Write frames one by one, and those that fail as dead letters; raise `cause` where all of several fail."""
+        progress = Progress()
+        failed: list[tuple[DecidedBatch, Exception]] = []
+        for part in parts:
+            try:
+                progress += self._write(part)
+            except (AndonError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001  it is in the dead letter
+                failed.append((part, error))
+        if len(failed) == len(parts) > 1:
+            raise cause
+        for part, reason in failed:
+            progress += self._write(isolation.reject_whole(part, reason))
+        return progress
 
     def _records(self, batch: DecidedBatch) -> BatchRecords:
         """Return the rows of a batch, once all images and maps that they refer to are stored."""
@@ -76,7 +116,8 @@ class BatchWriter:
         parked = [records.parked_frame(frame, frame.image_reference.result(), self._clock()) for frame in batch.to_park]
         scored = self._scored_verdicts(batch.decided)
         if isinstance(batch.source, Polled):
-            return BatchRecords([*unscored, *scored], letters, parked, released=[])
+            dropped = [records.drop_report(deleted, self._clock()) for deleted in batch.source.deleted]
+            return BatchRecords([*unscored, *scored], letters, parked, [], dropped)
         return BatchRecords([*unscored, *scored], letters, [], _released(batch.source, parked))
 
     def _scored_verdicts(self, decided: Sequence[Decided]) -> list[Verdict]:
@@ -114,22 +155,26 @@ class BatchWriter:
             new_letters = dead_letters.record(session, rows.letters)
             new_parked_ids = parked_frames.park(session, rows.parked)
             parked_frames.release(session, rows.released)
+            drops.record(session, rows.drops)
             failpoint("writing")
         failpoint("written")
         new_verdicts = _new(rows.verdicts, new_verdict_ids)
         new_parked = _new(rows.parked, new_parked_ids)
         _count(new_verdicts, new_letters, new_parked, names, self._clock)
+        deleted = sum(drop.frames for drop in rows.drops)
+        metrics.FRAMES_DELETED_UNREAD.inc(deleted)
         return Progress(
             verdicts=len(new_verdicts),
             flagged=sum(verdict.decision == "flag" for verdict in new_verdicts),
             dead_letters=len(new_letters),
             parked=len(new_parked),
+            deleted=deleted,
         )
 
 
 def _frames_read(batch: DecidedBatch) -> int:
     """Return how many frames were read from the bus; parked ones were counted when they were parked."""
-    return len(batch.source.records) if isinstance(batch.source, Polled) else 0
+    return batch.source.frames if isinstance(batch.source, Polled) else 0
 
 
 def _released(source: Released, still_parked: Sequence[ParkedFrame]) -> list[UUID]:

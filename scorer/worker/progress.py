@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Frames read and their results; `lag` is how many frames of this worker's partitions are not committed."""
+    """Frames read and their results.
+
+    `lag` is how many frames of this worker's partitions are not committed, `deleted` how many frames were deleted from
+    the bus before they were read.
+    """
 
     frames: int = 0
     verdicts: int = 0
     flagged: int = 0
     dead_letters: int = 0
     parked: int = 0
+    deleted: int = 0
     lag: int = 0
 
     def __add__(self, other: "Progress") -> "Progress":
@@ -22,6 +27,7 @@ class Progress:
             self.flagged + other.flagged,
             self.dead_letters + other.dead_letters,
             self.parked + other.parked,
+            self.deleted + other.deleted,
             other.lag,
         )
 
@@ -32,4 +38,6 @@ class Progress:
             text += f"; {self.parked} wait for their station's normal set"
         if self.dead_letters:
             text += f"; {self.dead_letters} became dead letters (andon dead-letters list)"
+        if self.deleted:
+            text += f"; {self.deleted} were deleted from the bus before they were read"
         return text + "."

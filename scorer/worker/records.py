@@ -1,11 +1,16 @@
 """Turn frames and rejected messages into the records that storage writes."""
 
 from datetime import datetime
+from uuid import UUID, uuid5
 
+from ingest.bus.protocol import DeletedRecords
 from scorer.worker.batch import Decided, Rejected, Unscorable
 from storage.line.dead_letters import DeadLetter
+from storage.line.drops import DELETED_UNREAD, NO_STATION, DropReport
 from storage.line.parked_frames import ParkedFrame
 from storage.line.verdicts import Verdict
+
+_DELETED_RECORDS = UUID("5a1f8a0e-64d2-4c83-9df0-6a0a0f6a7d11")  # the namespace of their reports' ids
 
 
 def scored_verdict(decided: Decided, image_reference: str, map_reference: str, worker: str, at: datetime) -> Verdict:
@@ -104,3 +109,10 @@ def dead_letter(rejected: Rejected, payload_reference: str, at: datetime) -> Dea
         occurred_at=at,
         replayed_at=None,
     )
+
+
+def drop_report(deleted: DeletedRecords, at: datetime) -> DropReport:
+    """Return the report of frames that were deleted unread; its id is that of their place, so it counts once."""
+    position = deleted.position
+    name = f"{position.topic}/{position.partition}/{position.offset}"
+    return DropReport(uuid5(_DELETED_RECORDS, name), NO_STATION, DELETED_UNREAD, deleted.count, at, at)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from storage.database.tables import AlertRow, DeadLetterRow, MuteRow, NormalSetRow, VerdictRow
+from storage.database.tables import AlertRow, DeadLetterRow, DropRow, MuteRow, NormalSetRow, VerdictRow
 
 _VERDICT_COLUMNS = (
     VerdictRow.id,
@@ -44,6 +44,14 @@ class DeadLetterEvent:
     occurred_at: datetime
     reason: str
     station: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DropEvent:
+    """The fields of a report of lost frames that rules use; `last_at` is when it last grew."""
+
+    frames: int
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,12 @@ def dead_letters_since(session: Session, since: datetime, limit: int) -> list[De
         .limit(limit)
     )
     return [DeadLetterEvent(*row) for row in reversed(session.execute(query).all())]
+
+
+def drops_since(session: Session, since: datetime, reason: str) -> list[DropEvent]:
+    """Return the reports of frames lost for this reason that grew since then."""
+    query = select(DropRow.frames, DropRow.last_at).where(DropRow.last_at >= since, DropRow.reason == reason)
+    return [DropEvent(*row) for row in session.execute(query.order_by(DropRow.last_at))]
 
 
 def active_normal_sets(session: Session) -> Mapping[int, ActiveNormalSet]:

@@ -14,6 +14,9 @@ from storage.database.tables import DeadLetterRow
 from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import NotFound
 
+UNREADABLE = "unreadable-record"
+"""The reason of a message that the bus could not read: the payload has its bytes as far as the bus returned them."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

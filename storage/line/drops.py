@@ -1,4 +1,8 @@
-"""Drops: frames that were lost before the bus, reported by the producer that counted them."""
+"""Drops: frames that were lost before they were read, reported by the process that counted them.
+
+A producer reports what it lost before the bus. A scorer reports what was deleted from the bus before it was read, as
+records of no station, because what is deleted can't tell.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +15,12 @@ from sqlalchemy.orm import Session
 from storage.database.rows import insert_into, row_of
 from storage.database.tables import DropRow
 from storage.database.truncate import truncate
+
+DELETED_UNREAD = "deleted-unread"
+"""The reason of frames that were deleted from the bus before they were read."""
+
+NO_STATION = ""
+"""The station of frames that nobody can ask for theirs."""
 
 
 @dataclass(frozen=True, slots=True)

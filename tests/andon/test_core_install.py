@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from andon.extras import EXTRA_OF_MODULE
+from ingest.bus.protocol import readable
 from ingest.bus.registry import open_bus
 from ingest.settings import IngestSettings
 from testing.availability import skip_unavailable
@@ -93,7 +94,7 @@ def test_produce_publishes_an_image_to_the_embedded_bus(core: Path, tmp_path: Pa
     assert produced.returncode == 0, produced.stderr
     settings = IngestSettings(embedded_path=tmp_path / ".andon" / "bus.sqlite")
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "test")) as consumer:
-        (record,) = consumer.poll(max_records=10, timeout_s=5.0)
+        (record,) = readable(consumer.poll(max_records=10, timeout_s=5.0))
     assert record.value == (images / "part.png").read_bytes()
 
 

@@ -65,6 +65,16 @@ def test_dropped_frames_are_shown_on_the_tile_for_a_day(
     assert f"3 frames dropped since {formatting.clock(now - hour, now, UTC)}" in content
 
 
+def test_frames_deleted_unread_are_shown_above_the_tiles(
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with line.database.begin() as session:
+        drops.record(session, [DropReport(UUID(int=1), drops.NO_STATION, drops.DELETED_UNREAD, 5, now, now)])
+    content = text(opened(line, monkeypatch))
+    assert "Not inspected" in content
+    assert "deleted from the bus unread" in content
+
+
 def test_a_missing_schema_names_the_command_that_creates_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     bare = SeededStorage(url, str(tmp_path), Database(url), ImageStore(str(tmp_path)))

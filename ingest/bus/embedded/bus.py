@@ -1,12 +1,14 @@
 """The embedded bus: a durable log in one SQLite file, for the processes of one machine (ADR 0001)."""
 
+import sqlite3
 from contextlib import closing
 
 from foundation.clock import Clock, utc_now
-from ingest.bus.embedded.consumer import EmbeddedConsumer, to_record
+from ingest.bus.embedded.consumer import EmbeddedConsumer
 from ingest.bus.embedded.database import TopicLog, open_database, read_transaction, write_transaction
 from ingest.bus.embedded.publisher import EmbeddedPublisher
-from ingest.bus.protocol import Record, RecordPosition
+from ingest.bus.embedded.rows import COLUMNS, damaged_row, is_damage, to_entry
+from ingest.bus.protocol import Record, RecordPosition, UnreadableRecord
 from ingest.settings import IngestSettings
 
 
@@ -37,16 +39,21 @@ class EmbeddedBus:
         """Join `group` on `topic`; a group without a committed position starts at the oldest record."""
         return EmbeddedConsumer(self._topic_log(topic), group, self._settings.lease_s, self._clock)
 
-    def read(self, position: RecordPosition) -> Record | None:
+    def read(self, position: RecordPosition) -> Record | UnreadableRecord | None:
         """Return the record at exactly this position, or None when it is no longer retained."""
         path = self._settings.embedded_path
         with closing(open_database(path, durable_commits=False)) as file, read_transaction(file, path):
-            row = file.execute(
-                "SELECT offset, appended_us, key, headers, value FROM records JOIN topics ON topics.id = topic"
-                " WHERE topics.name = ? AND partition = ? AND offset = ?",
-                (position.topic, position.partition, position.offset),
-            ).fetchone()
-        return None if row is None else to_record(position.topic, position.partition, row)
+            try:
+                row = file.execute(
+                    f"SELECT {COLUMNS} FROM records JOIN topics ON topics.id = topic"  # noqa: S608  a constant
+                    " WHERE topics.name = ? AND partition = ? AND offset = ?",
+                    (position.topic, position.partition, position.offset),
+                ).fetchone()
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                return damaged_row(position, error)
+        return None if row is None else to_entry(position.topic, position.partition, row)
 
     def close(self) -> None:
         """Do nothing: the bus itself holds nothing open."""

@@ -4,28 +4,20 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 
-from foundation.clock import Clock, from_epoch_us
+from foundation.clock import Clock
 from ingest.bus.embedded import membership
 from ingest.bus.embedded.database import TopicLog, open_database, read_transaction, translate_errors, write_transaction
-from ingest.bus.header_codec import unpack_headers
-from ingest.bus.protocol import Record, RecordPosition
+from ingest.bus.embedded.rows import RowReader
+from ingest.bus.protocol import DeletedRecords, LogEntry, Record, RecordPosition, offset_after
 from ingest.errors import BusUnavailable
 
 _POLL_INTERVAL_S = 0.002
 _MAX_POLL_BYTES = 64_000_000  # returned by one poll, and one record more
 
 log = structlog.get_logger()
-
-
-def to_record(topic: str, partition: int, row: tuple[int, int, str | None, bytes, bytes]) -> Record:
-    """Return a record from the columns offset, appended_us, key, headers, value."""
-    offset, appended_us, key, headers, value = row
-    appended_at = from_epoch_us(appended_us)
-    return Record(RecordPosition(topic, partition, offset), key, value, unpack_headers(headers), appended_at)
 
 
 class EmbeddedConsumer:
@@ -44,10 +36,11 @@ class EmbeddedConsumer:
         self._closed = False
         self._renewed_at: float | None = None
         self._file = open_database(topic_log.path, durable_commits=False)
+        self._rows = RowReader(self._file, topic_log)
         with write_transaction(self._file, topic_log.path):
             self._group = membership.find_or_create_group(self._file, topic_log.topic_id, group)
 
-    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[LogEntry]:
         """Return up to `max_records` next records, after at most `timeout_s`; raise `BusUnavailable`."""
         deadline = time.monotonic() + timeout_s
         seen_version: int | None = None
@@ -55,11 +48,11 @@ class EmbeddedConsumer:
             has_renewed = self._renew_when_due()
             version = self._version()
             if has_renewed or version != seen_version:
-                records = self._fetch(0 if self._paused else max_records)
+                entries = self._fetch(0 if self._paused else max_records)
                 seen_version = version
             remaining_s = deadline - time.monotonic()
-            if records or remaining_s <= 0:
-                return records
+            if entries or remaining_s <= 0:
+                return entries
             time.sleep(min(remaining_s, _POLL_INTERVAL_S))
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
@@ -141,9 +134,9 @@ class EmbeddedConsumer:
         self._renewed_at = now
         return True
 
-    def _fetch(self, max_records: int) -> list[Record]:
+    def _fetch(self, max_records: int) -> list[LogEntry]:
         """Read the assignment, and up to `max_records` next records, starting with another partition each time."""
-        records: list[Record] = []
+        entries: list[LogEntry] = []
         remaining_bytes = _MAX_POLL_BYTES
         with read_transaction(self._file, self._log.path):
             self._read_assignment()
@@ -151,17 +144,19 @@ class EmbeddedConsumer:
             assigned = sorted(self._generations)
             for partition in assigned[self._first :] + assigned[: self._first]:
                 first_offset, next_offset = ends[partition]
-                self._skip_deleted(partition, first_offset)
-                if len(records) >= max_records or remaining_bytes <= 0 or self._next[partition] >= next_offset:
-                    continue
-                for row in self._rows(partition, max_records - len(records)):
-                    records.append(to_record(self._log.topic, partition, row))
-                    self._next[partition] = row[0] + 1
-                    remaining_bytes -= len(row[4])
+                if len(entries) >= max_records or remaining_bytes <= 0:
+                    break
+                if self._next[partition] < first_offset:
+                    entries.append(self._skip_deleted(partition, first_offset))
+                wanted = max_records - len(entries)
+                for entry in self._rows.entries(partition, self._next[partition], next_offset, wanted):
+                    entries.append(entry)
+                    self._next[partition] = offset_after(entry)
+                    remaining_bytes -= len(entry.value) if isinstance(entry, Record) else 0
                     if remaining_bytes <= 0:
                         break
         self._first = (self._first + 1) % max(len(assigned), 1)
-        return records
+        return entries
 
     def _read_assignment(self) -> None:
         generations = membership.assigned_partitions(self._file, self._group, self._member)
@@ -172,20 +167,14 @@ class EmbeddedConsumer:
             self._generations = generations
             log.info("partitions assigned", topic=self._log.topic, partitions=sorted(generations))
 
-    def _skip_deleted(self, partition: int, first_offset: int) -> None:
-        if self._next[partition] < first_offset:
-            log.warning(
-                "records were deleted before they were read; continuing at the oldest",
-                topic=self._log.topic, partition=partition, requested=self._next[partition], oldest=first_offset,
-            )  # fmt: skip
-            self._next[partition] = first_offset
-
-    def _rows(self, partition: int, limit: int) -> Any:
-        return self._file.execute(
-            "SELECT offset, appended_us, key, headers, value FROM records"
-            " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-            (self._log.topic_id, partition, self._next[partition], limit),
-        )
+    def _skip_deleted(self, partition: int, first_offset: int) -> DeletedRecords:
+        wanted = self._next[partition]
+        log.error(
+            "records were deleted before they were read; continuing at the oldest",
+            topic=self._log.topic, partition=partition, wanted=wanted, oldest=first_offset,
+        )  # fmt: skip
+        self._next[partition] = first_offset
+        return DeletedRecords(RecordPosition(self._log.topic, partition, wanted), first_offset - wanted)
 
     def _ends(self) -> dict[int, tuple[int, int]]:
         """Return the first and the next offset by partition."""

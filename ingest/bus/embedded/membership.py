@@ -11,10 +11,19 @@ from ingest.bus.embedded.assignment import assign_partitions
 
 
 def find_or_create_group(file: sqlite3.Connection, topic: int, name: str) -> int:
-    """Return a group's id; from its creation on, records that it has not committed are retained."""
-    file.execute("INSERT OR IGNORE INTO groups (topic, name, generation) VALUES (?, ?, 0)", (topic, name))
-    (group,) = file.execute("SELECT id FROM groups WHERE topic = ? AND name = ?", (topic, name)).fetchone()
-    return int(group)
+    """Return a group's id; from its creation on, records that it has not committed are retained.
+
+    A new group starts at the oldest records, which are its first committed offsets.
+    """
+    found = file.execute("SELECT id FROM groups WHERE topic = ? AND name = ?", (topic, name)).fetchone()
+    if found is not None:
+        return int(found[0])
+    group = file.execute("INSERT INTO groups (topic, name, generation) VALUES (?, ?, 0)", (topic, name)).lastrowid
+    assert group is not None
+    file.execute(
+        "INSERT INTO committed SELECT ?, partition, first_offset FROM partitions WHERE topic = ?", (group, topic)
+    )
+    return group
 
 
 def renew_lease(
@@ -44,10 +53,10 @@ def assigned_partitions(file: sqlite3.Connection, group: int, member: str) -> di
 
 
 def committed_offsets(file: sqlite3.Connection, group: int, topic: int) -> dict[int, int]:
-    """Return per partition the offset to read next: the committed one, else the oldest that is retained."""
+    """Return per partition the offset to read next; it lies before the oldest record if some were deleted unread."""
     return dict(
         file.execute(
-            "SELECT partitions.partition, MAX(COALESCE(committed.next_offset, 0), partitions.first_offset)"
+            "SELECT partitions.partition, COALESCE(committed.next_offset, partitions.first_offset)"
             " FROM partitions LEFT JOIN committed"
             " ON committed.group_id = ? AND committed.partition = partitions.partition WHERE partitions.topic = ?",
             (group, topic),

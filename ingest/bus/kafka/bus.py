@@ -10,11 +10,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from ingest.bus.kafka.connection import MAX_REQUEST_BYTES, KafkaConnection
-from ingest.bus.kafka.consumer import FETCH_CONFIG, KafkaGroupConsumer, to_record
+from ingest.bus.kafka.consumer import FETCH_CONFIG, KafkaGroupConsumer, to_entry
 from ingest.bus.kafka.errors import translate_errors
-from ingest.bus.kafka.lenient_headers import install_lenient_batches
+from ingest.bus.kafka.fetcher import install_resilient_fetcher
 from ingest.bus.kafka.publisher import KafkaPublisher
-from ingest.bus.protocol import Record, RecordPosition
+from ingest.bus.protocol import Record, RecordPosition, UnreadableRecord
 from ingest.errors import BusUnavailable
 from ingest.settings import IngestSettings
 
@@ -28,7 +28,7 @@ class KafkaBus:
 
     def __init__(self, settings: IngestSettings) -> None:
         """Raise `BusMisconfigured` for settings that can't work, whatever the brokers answer."""
-        install_lenient_batches()
+        install_resilient_fetcher()
         self._settings = settings
         self._connection = KafkaConnection(settings)
         self._ensured: set[str] = set()
@@ -70,7 +70,7 @@ class KafkaBus:
         self.ensure_topic(topic, self._settings.partitions)
         return KafkaGroupConsumer(self._connection, self._settings, topic, group)
 
-    def read(self, position: RecordPosition) -> Record | None:
+    def read(self, position: RecordPosition) -> Record | UnreadableRecord | None:
         """Return the record at exactly this position, or None when it is no longer retained."""
         with self._reading, translate_errors():
             if self._reader is None:
@@ -90,7 +90,7 @@ class KafkaBus:
                 self._reader.close(autocommit=False)
                 self._reader = None
 
-    def _read(self, reader: Any, position: RecordPosition) -> Record | None:
+    def _read(self, reader: Any, position: RecordPosition) -> Record | UnreadableRecord | None:
         partition = TopicPartition(position.topic, position.partition)
         if position.offset < 0 or position.partition not in reader.partitions_for_topic(position.topic):
             return None
@@ -105,7 +105,9 @@ class KafkaBus:
             deadline = time.monotonic() + _READ_TIMEOUT_S
             while time.monotonic() < deadline:
                 for raw in reader.poll(timeout_ms=1000, max_records=1).get(partition, ()):
-                    return to_record(raw) if raw.offset == position.offset else None
+                    return to_entry(raw) if raw.offset == position.offset else None
+                if reader.position(partition, timeout_ms=1000) > position.offset:  # no record, or of an aborted one
+                    return None
         finally:
             reader.assign([])
         raise BusUnavailable(

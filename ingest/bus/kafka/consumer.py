@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka import errors as kafka_errors
+from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from foundation.clock import from_epoch_us
 from ingest.bus.kafka.connection import KafkaConnection
 from ingest.bus.kafka.errors import translate_errors
-from ingest.bus.protocol import Record, RecordPosition
+from ingest.bus.kafka.fetched_records import UnreadableEntry
+from ingest.bus.kafka.fetcher import DeletedRange
+from ingest.bus.kafka.group_offsets import REQUEST_TIMEOUT_S, GroupOffsets
+from ingest.bus.protocol import DeletedRecords, LogEntry, Record, RecordPosition, UnreadableRecord
 from ingest.errors import BusUnavailable
 from ingest.settings import IngestSettings
 
-_REQUEST_TIMEOUT_S = 5.0
 _PROBE_INTERVAL_S = 2.0  # without records, how often to query the brokers
 _MIN_SESSION_TIMEOUT_S = 6.0  # group.min.session.timeout.ms
 _MIN_POLL_INTERVAL_S = 30.0  # a member that vanished while joining holds the others up for as long
+_MAX_TIMESTAMP_MS = 253_402_300_799_999  # the end of the year 9999; producers may send any
 _JOIN_TIMEOUT_S = 3.0  # others learn of a join by their next heartbeat, every lease_s / 10
 
 FETCH_CONFIG = {
@@ -28,20 +29,33 @@ FETCH_CONFIG = {
     "fetch_max_bytes": 32_000_000,  # per broker and request
     "fetch_max_wait_ms": 100,
     "check_crcs": True,
+    "isolation_level": "read_committed",
 }
 
 log = structlog.get_logger()
 
 
-def to_record(raw: Any) -> Record:
-    """Return a record of the bus for one of kafka-python's."""
+def to_entry(raw: Any) -> Record | UnreadableRecord:
+    """Return an entry of the bus for what `ResilientFetcher` returns."""
+    position = RecordPosition(raw.topic, raw.partition, raw.offset)
+    if isinstance(raw, UnreadableEntry):
+        return UnreadableRecord(position, f"The record can't be read ({raw.error}).", raw.raw)
     return Record(
-        position=RecordPosition(raw.topic, raw.partition, raw.offset),
+        position=position,
         key=None if raw.key is None else bytes(raw.key).decode("utf-8", "backslashreplace"),
         value=b"" if raw.value is None else bytes(raw.value),
         headers=tuple((name, b"" if value is None else bytes(value)) for name, value in raw.headers),
-        appended_at=from_epoch_us(1000 * max(raw.timestamp, 0)),
+        appended_at=from_epoch_us(1000 * min(max(raw.timestamp or 0, 0), _MAX_TIMESTAMP_MS)),
     )
+
+
+def _deleted_records(deleted: DeletedRange) -> DeletedRecords:
+    topic, partition = deleted.partition
+    log.error(
+        "records were deleted before they were read; continuing at the oldest",
+        topic=topic, partition=partition, wanted=deleted.begin, oldest=deleted.end,
+    )  # fmt: skip
+    return DeletedRecords(RecordPosition(topic, partition, deleted.begin), deleted.end - deleted.begin)
 
 
 class KafkaGroupConsumer:
@@ -59,7 +73,6 @@ class KafkaGroupConsumer:
         self._topic = topic
         self._paused = False
         self._closed = False
-        self._pending_commits: dict[TopicPartition, int] = {}  # offsets whose commit a rebalance prevented
         self._answered_s = self._probed_s = time.monotonic()
         self._consumer = connection.open(
             KafkaConsumer,
@@ -73,10 +86,11 @@ class KafkaGroupConsumer:
             max_poll_interval_ms=int(max(3 * settings.lease_s, _MIN_POLL_INTERVAL_S) * 1000),
             **FETCH_CONFIG,
         )
+        self._offsets = GroupOffsets(self._consumer)
         with translate_errors():
             self._consumer.subscribe([topic])
 
-    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[LogEntry]:
         """Return up to `max_records` next records, after at most `timeout_s`; raise `BusUnavailable`."""
         self._require_open()
         with translate_errors():
@@ -92,14 +106,16 @@ class KafkaGroupConsumer:
             self._answered_s = time.monotonic()
         else:
             self._probe()
-        self._commit_pending()
-        return [to_record(raw) for batch in batches.values() for raw in batch]
+        self._offsets.add_starts()
+        entries = [] if self._paused else self._entries(batches)
+        self._offsets.commit_pending()
+        return entries
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Commit the offsets to read next, per (topic, partition); raise `BusUnavailable` when nothing was."""
         self._require_open()
-        self._pending_commits |= {TopicPartition(*partition): offset for partition, offset in positions.items()}
-        self._commit_pending()
+        self._offsets.commit({TopicPartition(*partition): offset for partition, offset in positions.items()})
+        self._answered_s = time.monotonic()
 
     def pause(self) -> None:
         """Return no records until `resume`."""
@@ -119,16 +135,18 @@ class KafkaGroupConsumer:
         partition = TopicPartition(position.topic, position.partition)
         if partition in self._consumer.assignment():
             self._consumer.seek(partition, position.offset)
+            self._offsets.moved(partition, position.offset)
 
     def rewind(self) -> None:
         """Return to the committed offset of every assigned partition."""
         self._require_open()
         with translate_errors():
-            for partition, offset in self._committed(self._consumer.assignment()).items():
+            for partition, offset in self._offsets.committed(self._consumer.assignment()).items():
                 if offset is None:
                     self._consumer.seek_to_beginning(partition)
                 else:
                     self._consumer.seek(partition, offset)
+        self._offsets.rewound()
 
     def assignment(self) -> frozenset[tuple[str, int]]:
         """Return the assigned (topic, partition) pairs."""
@@ -138,15 +156,18 @@ class KafkaGroupConsumer:
 
     def lag(self) -> Mapping[tuple[str, int], int]:
         """Return the records beyond the committed offset, per assigned (topic, partition)."""
-        return {(each.topic, each.partition): lag for each, lag in self._lag(self._consumer.assignment()).items()}
+        self._require_open()
+        lag = self._offsets.lag(self._consumer.assignment())
+        return {(each.topic, each.partition): offsets for each, offsets in lag.items()}
 
     def group_lag(self) -> int:
         """Return the records beyond the committed offsets of the whole topic."""
+        self._require_open()
         with translate_errors():
             known = self._consumer.partitions_for_topic(self._topic)
         if not known:
             raise BusUnavailable(f"Kafka has not reported the partitions of the topic {self._topic} yet.")
-        return sum(self._lag({TopicPartition(self._topic, number) for number in known}).values())
+        return sum(self._offsets.lag({TopicPartition(self._topic, number) for number in known}).values())
 
     def close(self) -> None:
         """Leave the group without committing; safe to call twice."""
@@ -154,7 +175,7 @@ class KafkaGroupConsumer:
             return
         self._closed = True
         with translate_errors():
-            self._consumer.close(autocommit=False, timeout_ms=_REQUEST_TIMEOUT_S * 1000)
+            self._consumer.close(autocommit=False, timeout_ms=REQUEST_TIMEOUT_S * 1000)
 
     def _finish_join(self) -> None:
         """Give a join the time to end; kafka-python 3.0.12 mishandles one that outlasts the poll in which it began.
@@ -168,40 +189,16 @@ class KafkaGroupConsumer:
         if coordinator.need_rejoin():
             coordinator.poll(timeout_ms=_JOIN_TIMEOUT_S * 1000)
 
-    def _committed(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """Return the group's committed offset per partition, None where none exists yet."""
-        return {each: self._consumer.committed(each, timeout_ms=_REQUEST_TIMEOUT_S * 1000) for each in partitions}
-
-    def _lag(self, partitions: AbstractSet[TopicPartition]) -> dict[TopicPartition, int]:
-        self._require_open()
-        with translate_errors():
-            committed = self._committed(partitions)
-            timeout_ms = _REQUEST_TIMEOUT_S * 1000
-            starts = self._consumer.beginning_offsets(list(committed), timeout_ms=timeout_ms) if committed else {}
-            ends = self._consumer.end_offsets(list(committed), timeout_ms=timeout_ms) if committed else {}
-        return {each: ends[each] - max(offset or 0, starts[each]) for each, offset in committed.items()}
-
-    def _commit_pending(self) -> None:
-        """Commit; offsets that a rebalance blocks stay pending until the next poll, if it is still assigned then."""
-        assigned = self._consumer.assignment()
-        for lost in [each for each in self._pending_commits if each not in assigned]:
-            log.info("a partition is assigned to another member now, which reads it again", partition=lost.partition)
-            del self._pending_commits[lost]
-        if not self._pending_commits:
-            return
-        try:
-            with translate_errors():
-                self._consumer.commit(
-                    {each: OffsetAndMetadata(offset, "", -1) for each, offset in self._pending_commits.items()},
-                    timeout_ms=_REQUEST_TIMEOUT_S * 1000,
-                )
-        except BusUnavailable as error:
-            if not isinstance(error.__cause__, kafka_errors.CommitFailedError | kafka_errors.RebalanceInProgressError):
-                raise
-            log.info("a rebalance is in progress; the commit waits for the next poll")
-        else:
-            self._pending_commits = {}
-            self._answered_s = time.monotonic()
+    def _entries(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> list[LogEntry]:
+        """Return the entries of a poll, of each partition what was deleted before what was read."""
+        passed = {} if batches else self._offsets.passed()  # before what was deleted, which the fetcher notes first
+        deleted = self._consumer._fetcher.take_deleted()
+        entries: list[LogEntry] = [_deleted_records(each) for each in deleted]
+        entries += [to_entry(raw) for batch in batches.values() for raw in batch]
+        self._offsets.delivered(entries)
+        skipped = {each.partition for each in deleted}
+        self._offsets.add_passed({each: offset for each, offset in passed.items() if each not in skipped})
+        return entries
 
     def _probe(self) -> None:
         """Without records, query the group's coordinator and the partitions' leaders."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
@@ -18,7 +19,8 @@ from storage.alerts import alert_rules, alerts, channels, mutes, notifications
 from storage.alerts.alert_rules import AlertRule
 from storage.database.engine import Database
 from storage.errors import SchemaMismatch, StorageUnavailable
-from storage.line import stations, verdicts, workers
+from storage.line import drops, stations, verdicts, workers
+from storage.line.drops import DropReport
 from storage.line.stations import Station, StationSettings
 from storage.line.workers import WorkerStatus
 from testing.clock import ManualClock
@@ -158,6 +160,25 @@ def test_lag_and_full_disks_open_alerts_of_the_line(line: MonitoredLine) -> None
         send_heartbeat(line, "running", lag=300 + number)
         monitor.run_round()
     assert sorted(alert.rule for alert in line.all_alerts()) == ["disk_nearly_full", "growing_lag"]
+
+
+def test_frames_deleted_unread_open_one_alert_of_the_line_however_often_they_are_reported(line: MonitoredLine) -> None:
+    monitor = line.monitor()
+    at = line.clock.now
+    for frames in (5, 7):
+        report = DropReport(UUID(int=1), drops.NO_STATION, drops.DELETED_UNREAD, frames, at, line.clock.now)
+        with line.database.begin() as session:
+            drops.record(session, [report])
+        for _ in range(13):
+            send_heartbeat(line, "running", lag=0)
+            monitor.run_round()
+            line.clock.now += 5 * SECOND
+    (alert,) = line.all_alerts()
+    assert (alert.station_id, alert.rule, alert.severity) == (None, "deleted_unread", "critical")
+    assert alert.evidence == {"frames": 7}
+    line.clock.now += 3600 * SECOND
+    send_heartbeat(line, "running", lag=0)
+    assert [each.rule for each in monitor.run_round().resolved] == ["deleted_unread"]
 
 
 def test_channels_are_notified_once_when_an_alert_opens_and_once_when_it_is_resolved(line: MonitoredLine) -> None:

@@ -12,6 +12,7 @@ from alerts.errors import InvalidParameters, UnknownRule
 from alerts.rules import registry
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.dead_letter_burst import DeadLetterBurst
+from alerts.rules.deleted_unread import DeletedUnread
 from alerts.rules.disk_nearly_full import DiskNearlyFull
 from alerts.rules.flagged_share import FlaggedShare
 from alerts.rules.growing_lag import GrowingLag
@@ -23,7 +24,7 @@ from alerts.rules.scorer_down import ScorerDown
 from alerts.rules.silent_camera import SilentCamera
 from alerts.rules.western_electric import WesternElectric
 from alerts.views import ALERT_HORIZON, DiskUsage, LineSample, LineView, StationView
-from storage.alerts.rule_inputs import DeadLetterEvent
+from storage.alerts.rule_inputs import DeadLetterEvent, DropEvent
 from tests.alerts.examples import SECOND, good_verdict_events, line_view, station_view, verdict_event, verdict_events
 from tests.storage.examples import NOON
 
@@ -223,6 +224,19 @@ def test_a_nearly_full_disk_is_named_with_its_usage() -> None:
     assert isinstance(outcome, Raised)
     assert "room 1 (95%)" in outcome.message
     assert outcome_of(DiskNearlyFull(), line_view()) is Unsure
+
+
+def test_frames_deleted_unread_are_reported_for_an_hour() -> None:
+    def deleted(*frames: int, age_s: float = 10) -> LineView:
+        return replace(line_view(), deleted_unread=[DropEvent(each, NOON - age_s * SECOND) for each in frames])
+
+    outcome = DeletedUnread().evaluate(deleted(4, 1))
+    assert isinstance(outcome, Raised)
+    assert outcome.evidence == {"frames": 5}
+    assert outcome_of(DeletedUnread(frames=6), deleted(4, 1)) is Unsure
+    assert outcome_of(DeletedUnread(), deleted(5, age_s=3600)) is Clear
+    assert outcome_of(DeletedUnread(), line_view()) is Clear
+    assert outcome_of(DeletedUnread(), deleted(5).for_rule(NOON, is_open=False)) is Clear
 
 
 def test_many_dead_letters_within_the_window_are_a_burst() -> None:

@@ -1,13 +1,15 @@
 """Dead letters are published again unchanged, in their order, and are marked once they are durable."""
 
 import json
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from ingest.bus.protocol import Headers, Record
+from andon.errors import CommandIncomplete
+from ingest.bus.protocol import Headers, Message, Record, readable
 from ingest.bus.registry import open_bus
 from ingest.settings import IngestSettings
 from storage.blobs.image_store import ImageStore
@@ -20,7 +22,7 @@ from testing.ports import free_port
 FIRST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
-def record_dead_letters(*letters: tuple[str, bytes, str | None, Headers]) -> None:
+def record_dead_letters(*letters: tuple[str, bytes, str | None, Headers], partition: int = 0) -> None:
     """Record dead letters (reason, payload, key, headers) in the default database, a second apart."""
     images = ImageStore(".andon/images")
     with closing(Database("sqlite:///.andon/andon.db")) as database:
@@ -32,7 +34,7 @@ def record_dead_letters(*letters: tuple[str, bytes, str | None, Headers]) -> Non
                     DeadLetter(
                         id=None,
                         topic="an-old-topic",
-                        partition=0,
+                        partition=partition,
                         offset=number,
                         reason=reason,
                         error="It can't be decoded.",
@@ -52,7 +54,7 @@ def record_dead_letters(*letters: tuple[str, bytes, str | None, Headers]) -> Non
 def published_records() -> list[Record]:
     settings = IngestSettings()
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "looking")) as consumer:
-        return list(consumer.poll(max_records=100, timeout_s=2.0))
+        return readable(consumer.poll(max_records=100, timeout_s=2.0))
 
 
 def test_a_replayed_message_is_the_original_byte_for_byte(andon: Andon) -> None:
@@ -80,7 +82,7 @@ def test_many_replayed_letters_keep_their_order(andon: Andon) -> None:
     assert andon("dead-letters", "replay", "--all").code == 0
     settings = IngestSettings()
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "looking")) as consumer:
-        values = [record.value for _ in range(3) for record in consumer.poll(max_records=100, timeout_s=1.0)]
+        values = [record.value for _ in range(3) for record in readable(consumer.poll(max_records=100, timeout_s=1.0))]
     assert values == [str(number).encode() for number in range(120)]
 
 
@@ -118,3 +120,23 @@ def test_a_letter_is_shown_with_its_headers_and_its_payload_is_never_overwritten
 def test_the_tables_name_the_reason(command: tuple[str, ...], andon: Andon) -> None:
     record_dead_letters(("no-image", b"1", "s1", (("station", b"s1"),)))
     assert "no-image" in andon(*command).out
+
+
+def test_what_the_bus_could_not_read_is_read_again_and_what_it_still_can_not_stays(andon: Andon) -> None:
+    settings = IngestSettings()
+    with closing(open_bus(settings)) as bus, closing(bus.publisher("an-old-topic")) as publisher:
+        for number in range(3):
+            publisher.publish(Message("s1", b"%d" % number, (("n", b"1"),)), lambda *_: None)
+        publisher.flush(30)
+    with closing(sqlite3.connect(settings.embedded_path)) as file, file:
+        (partition,) = file.execute("SELECT DISTINCT partition FROM records").fetchone()
+        file.execute("UPDATE records SET headers = x'00' WHERE offset = 1")
+    record_dead_letters(*((dead_letters.UNREADABLE, b"raw", None, ()) for _ in range(4)), partition=partition)
+    refused = andon("dead-letters", "replay", "--all")
+    assert (refused.code, type(refused.error)) == (1, CommandIncomplete)
+    assert [(record.key, record.value, record.headers) for record in published_records()] == [
+        ("s1", b"0", (("n", b"1"),)),
+        ("s1", b"2", (("n", b"1"),)),
+    ]
+    left = json.loads(andon("dead-letters", "list", "--json").out)
+    assert [one["offset"] for one in left] == [3, 1]  # one that is not there, and the damaged one

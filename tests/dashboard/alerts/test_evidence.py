@@ -33,6 +33,7 @@ def test_every_alert_of_the_line_has_a_chart_or_a_reason_for_none(line: SeededSt
     by_rule: dict[str, dict[str, object]] = {
         "growing_lag": {"lag": 900, "lag_before": 500},
         "dead_letter_burst": {"letters": 3, "reasons": {"too-large": 3}, "window_s": 600},
+        "deleted_unread": {"frames": 5},
         "disk_nearly_full": {"images": 0.95},
         "scorer_down": {"for_s": 60},
     }

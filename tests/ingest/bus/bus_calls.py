@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
-from ingest.bus.protocol import Bus, Consumer, Message, Record, RecordPosition
+from ingest.bus.protocol import (
+    Bus,
+    Consumer,
+    LogEntry,
+    Message,
+    Record,
+    RecordPosition,
+    offset_after,
+    readable,
+)
 
 STATIONS = ("s1", "s2", "s3", "s4", "s5", "s6")
 
@@ -47,7 +56,7 @@ def numbered_messages(count: int) -> list[Message]:
 def read_until(consumer: Consumer, condition: Callable[[list[Record]], bool]) -> list[Record]:
     records: list[Record] = []
     for _ in range(int(PATIENCE_S / 0.2)):
-        records += consumer.poll(100, 0.2)
+        records += readable(consumer.poll(100, 0.2))
         if condition(records):
             return records
     raise AssertionError(f"only {len(records)} records in {PATIENCE_S} s")
@@ -59,11 +68,22 @@ def read(consumer: Consumer, count: int) -> list[Record]:
     return records
 
 
-def commit(consumer: Consumer, records: Sequence[Record]) -> None:
+def poll_until(consumer: Consumer, count: int) -> list[LogEntry]:
+    """Poll until there are this many entries, readable or not."""
+    entries: list[LogEntry] = []
+    for _ in range(int(PATIENCE_S / 0.2)):
+        entries += consumer.poll(100, 0.2)
+        if len(entries) >= count:
+            break
+    assert len(entries) == count
+    return entries
+
+
+def commit(consumer: Consumer, entries: Sequence[LogEntry]) -> None:
     offsets: dict[tuple[str, int], int] = {}
-    for record in records:
-        topic_partition = (record.position.topic, record.position.partition)
-        offsets[topic_partition] = max(offsets.get(topic_partition, 0), record.position.offset + 1)
+    for entry in entries:
+        topic_partition = (entry.position.topic, entry.position.partition)
+        offsets[topic_partition] = max(offsets.get(topic_partition, 0), offset_after(entry))
     consumer.commit(offsets)
 
 

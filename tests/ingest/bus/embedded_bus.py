@@ -1,14 +1,14 @@
 """An embedded bus on a clock that a test sets, and what tests do with it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 from ingest.bus.embedded.bus import EmbeddedBus
 from ingest.bus.embedded.consumer import EmbeddedConsumer
-from ingest.bus.protocol import Message, Record
+from ingest.bus.protocol import LogEntry, Message
 from ingest.settings import IngestSettings
 
 TOPIC = "t"
@@ -35,7 +35,7 @@ def image_message(station: str = "s1", size_bytes: int = 10) -> Message:
     return Message(station, os.urandom(size_bytes), ())
 
 
-def commit_records(consumer: EmbeddedConsumer, records: list[Record] | tuple[Record, ...]) -> None:
+def commit_records(consumer: EmbeddedConsumer, records: Sequence[LogEntry]) -> None:
     consumer.commit({(TOPIC, record.position.partition): record.position.offset + 1 for record in records})
 
 

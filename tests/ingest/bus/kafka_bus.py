@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ingest.bus.kafka.bus import KafkaBus
-from ingest.bus.protocol import Consumer, Message, Record, RecordPosition
+from ingest.bus.protocol import Consumer, Message, Record, RecordPosition, readable
 from ingest.settings import IngestSettings
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ def read(consumer: Consumer, count: int, *, at_least: bool = False) -> list[Reco
     records: list[Record] = []
     deadline = time.monotonic() + 40
     while len(records) < count and time.monotonic() < deadline:
-        records += consumer.poll(100, 0.2)
+        records += readable(consumer.poll(100, 0.2))
     assert len(records) >= count if at_least else len(records) == count
     return records
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from ingest.bus.protocol import Bus, Message, Publisher, RecordPosition
+from ingest.bus.protocol import Bus, Message, Publisher, Record, RecordPosition
 from ingest.errors import MessageTooLarge
 from tests.ingest.bus.bus_calls import (
     STATIONS,
@@ -82,7 +82,7 @@ def test_seeking_replays_from_an_offset(bus: Bus, topic: str) -> None:
 def test_a_single_record_is_read_by_its_position(bus: Bus, topic: str) -> None:
     positions = publish(bus, topic, [Message("s1", b"first", ()), Message("s1", b"second", (("h", b"v"),))])
     record = bus.read(positions[1])
-    assert record is not None
+    assert isinstance(record, Record)
     assert (record.position, record.key, record.value, record.headers) == (
         positions[1],
         "s1",

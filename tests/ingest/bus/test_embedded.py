@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.bus.embedded.assignment import assign_partitions
 from ingest.bus.embedded.publisher import partition_for_key
-from ingest.bus.protocol import Message
+from ingest.bus.protocol import Message, readable
 from testing.clock import ManualClock
 from tests.ingest.bus.embedded_bus import (
     TOPIC,
@@ -106,7 +106,7 @@ sys.stdin.read()
     with closing(bus.consumer(TOPIC, "g")) as consumer:
         assert not consumer.poll(100, 0)
         clock.advance(11)
-        assert [record.value for record in consumer.poll(100, 0)] == [b"3", b"4", b"5", b"6", b"7"]
+        assert [record.value for record in readable(consumer.poll(100, 0))] == [b"3", b"4", b"5", b"6", b"7"]
 
 
 def test_one_poll_reads_fairly_from_all_partitions(path: Path, clock: ManualClock) -> None:

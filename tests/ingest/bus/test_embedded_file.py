@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.bus.protocol import Record, RecordPosition
+from ingest.bus.protocol import Record, RecordPosition, readable
 from ingest.errors import BusMisconfigured, BusUnavailable
 from testing.clock import ManualClock
 from tests.ingest.bus.embedded_bus import (
@@ -206,7 +206,7 @@ for number in range(100_000):
     with closing(bus.consumer(TOPIC, "g")) as consumer:
         records: list[Record] = []
         while more := consumer.poll(1000, 0):
-            records += more
+            records += readable(more)
     assert (
         [int(record.value) for record in records[: len(acknowledged)]] == acknowledged == list(range(len(acknowledged)))
     )

@@ -10,7 +10,7 @@ import pytest
 
 from ingest import schema
 from ingest.bus.kafka.bus import KafkaBus
-from ingest.bus.protocol import Record
+from ingest.bus.protocol import Record, readable
 from ingest.errors import BusUnavailable
 from ingest.frame import Frame
 from ingest.producer.producer import Producer
@@ -40,7 +40,7 @@ class Member(threading.Thread):
         with closing(self._bus.consumer(self._topic, "g")) as consumer:
             while not self.stop.is_set():
                 try:
-                    records = consumer.poll(100, 0.2)
+                    records = readable(consumer.poll(100, 0.2))
                     with self._seen_more:
                         self.records += records
                         self._seen_more.notify_all()

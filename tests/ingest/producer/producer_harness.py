@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from ingest import schema
 from ingest.bus.embedded.bus import EmbeddedBus
-from ingest.bus.protocol import DeliveryCallback, Message, Publisher, Record
+from ingest.bus.protocol import DeliveryCallback, Message, Publisher, Record, readable
 from ingest.errors import BusUnavailable, MessageTooLarge
 from ingest.frame import Frame
 from ingest.producer.producer import Producer
@@ -115,7 +115,7 @@ class ProducerHarness:
         with closing(self.bus.consumer(TOPIC, f"reader-{os.urandom(4).hex()}")) as consumer:
             records: list[Record] = []
             while more := consumer.poll(10_000, 0):
-                records += more
+                records += readable(more)
         return records
 
     def published_part_ids(self, station: str) -> list[str]:

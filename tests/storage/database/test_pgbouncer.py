@@ -11,7 +11,7 @@ from sqlalchemy import text
 from storage.database.engine import Database
 from storage.line import normal_sets, stations, verdicts
 from storage.rollups import score_rollups
-from tests.storage.examples import a_station, a_verdict, an_active_set
+from tests.storage.examples import add_active_set, add_station, make_verdict
 
 pytestmark = pytest.mark.postgres
 
@@ -44,14 +44,14 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(pgbouncer_url: str) 
 
 def test_many_clients_share_few_connections(database: Database, pgbouncer_url: str) -> None:
     with database.begin() as session:
-        station = a_station(session, "s1")
-        made = an_active_set(session, station)
+        station = add_station(session, "s1")
+        made = add_active_set(session, station)
 
     def work(_: int) -> None:
         own = Database(pgbouncer_url)
         for _ in range(TRANSACTIONS):
             with own.begin() as session:
-                verdicts.record(session, [a_verdict(made) for _ in range(3)])
+                verdicts.record(session, [make_verdict(made) for _ in range(3)])
             with own.read() as session:
                 assert [found.name for found in stations.list_all(session)] == ["s1"]
                 assert normal_sets.active_ids(session) == {station.id: made.id}
@@ -86,8 +86,8 @@ def test_every_session_is_in_utc_and_utf8_whatever_connection_it_gets(pgbouncer_
 
 def test_scores_are_read_in_parts_by_a_cursor(database: Database) -> None:
     with database.begin() as session:
-        made = an_active_set(session, a_station(session, "s1"))
-        verdicts.record(session, [a_verdict(made, at=datetime(2026, 3, day, tzinfo=UTC)) for day in range(1, 29)])
+        made = add_active_set(session, add_station(session, "s1"))
+        verdicts.record(session, [make_verdict(made, at=datetime(2026, 3, day, tzinfo=UTC)) for day in range(1, 29)])
     with database.begin() as session:
         score_rollups.rebuild(session)
     with database.read() as session:

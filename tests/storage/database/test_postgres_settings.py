@@ -12,7 +12,7 @@ from storage.database.tables import UtcDateTime
 from storage.errors import SchemaMismatch, StorageUnavailable
 from storage.line import stations, verdicts
 from testing.services.postgres import PostgresServer
-from tests.storage.examples import NOON, a_station, a_verdict, an_active_set, is_one_sentence
+from tests.storage.examples import NOON, add_active_set, add_station, is_one_sentence, make_verdict
 
 pytestmark = pytest.mark.postgres
 
@@ -56,7 +56,7 @@ def test_what_a_client_would_be_set_to_costs_no_character(
     database = Database(postgres_url)
     database.upgrade()
     with database.begin() as session:
-        a_station(session, "s1")
+        add_station(session, "s1")
         stations.get(session, "s1")
         session.execute(text("CREATE TEMP TABLE names AS SELECT '✨ 😀 café'::text AS name"))
         assert session.scalar(text("SELECT name FROM names")) == "✨ 😀 café"
@@ -73,7 +73,7 @@ def test_a_server_in_another_time_zone_reads_the_same(
     database.upgrade()
     first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     with database.begin() as session:
-        verdicts.record(session, [a_verdict(an_active_set(session, a_station(session, "s1")), at=NOON)])
+        verdicts.record(session, [make_verdict(add_active_set(session, add_station(session, "s1")), at=NOON)])
     with database.read() as session:
         assert session.scalar(text("SELECT current_setting('TimeZone')")) == "UTC"
         assert [found.captured_at for found in verdicts.recent(session)] == [NOON]

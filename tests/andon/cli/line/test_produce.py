@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.bus.protocol import readable
 from ingest.bus.registry import open_bus
 from ingest.schema import decode
 from ingest.settings import IngestSettings
@@ -28,7 +29,7 @@ def dataset(workplace: Path, good_folder: Path) -> Path:
 def published_stations() -> list[str]:
     settings = IngestSettings()
     with closing(open_bus(settings)) as bus, closing(bus.consumer(settings.topic, "counting")) as consumer:
-        return [decode(record).station for record in consumer.poll(max_records=1000, timeout_s=2.0)]
+        return [decode(record).station for record in readable(consumer.poll(max_records=1000, timeout_s=2.0))]
 
 
 def test_a_replayed_dataset_is_published_up_to_the_limit(andon: Andon, dataset: Path) -> None:

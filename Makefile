@@ -36,9 +36,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist workste
 QUICK := tests/alerts tests/andon/services tests/andon/test_docs_generator.py tests/andon/test_good_images.py \
 	tests/andon/test_logging_setup.py tests/andon/test_public_api.py tests/andon/test_settings.py tests/dashboard/charts \
 	tests/dashboard/components tests/docs tests/foundation tests/imaging tests/ingest/producer tests/ingest/sources \
-	tests/ingest/test_capture.py tests/ingest/test_schema.py tests/scorer/distances tests/scorer/evaluation \
+	tests/ingest/test_capture.py tests/ingest/test_schema.py tests/outputs tests/scorer/distances tests/scorer/evaluation \
 	tests/scorer/imaging tests/storage/actions tests/storage/alerts tests/storage/auth tests/storage/blobs \
-	tests/storage/line tests/storage/rollups
+	tests/storage/line tests/storage/outputs tests/storage/rollups
 
 quick: .venv/dev.stamp  ## Run the tests that need no service, no network of weights and no browser: under two minutes
 	$(PYTEST) $(QUICK) -m "not (slow or kafka or postgres or browser or rtsp or data)"

@@ -20,6 +20,7 @@ from alerts.settings import AlertsSettings
 from andon.errors import InvalidSettings
 from dashboard.app.settings import DashboardSettings
 from ingest.settings import IngestSettings
+from outputs.settings import OutputsSettings
 from scorer.settings import ScorerSettings
 from storage.settings import StorageSettings
 
@@ -31,6 +32,8 @@ MASK = "**********"
 SERVICE_LINK = re.compile(
     r"ANDON(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
 )
+OUTPUT_VARIABLE = re.compile(r"ANDON_OUTPUTS__(?P<output>[A-Z0-9_]+?)__(?P<key>[A-Z0-9_]+)")
+MASKED_WORDS = "password|secret|token|key"
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -70,6 +73,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     scorer: ScorerSettings = ScorerSettings()
     alerts: AlertsSettings = AlertsSettings()
+    outputs: OutputsSettings = OutputsSettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
@@ -131,14 +135,20 @@ def display_value(value: object) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int | float):
         return value
     without_password = re.sub(r"(://[^/@\s:]*):\S*@", rf"\1:{MASK}@", str(value))
-    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", rf"\1{MASK}", without_password)
+    return re.sub(rf"(?i)([?&][^=&]*(?:{MASKED_WORDS})[^=&]*=)[^&]*", rf"\1{MASK}", without_password)
 
 
-def setting_value(settings: Settings, name: str) -> object:
-    """Return the value of a setting by its dotted name."""
-    section, _, field = name.partition(".")
-    value: object = getattr(getattr(settings, section), field)
-    return value
+def settings_in_force(settings: Settings) -> Mapping[str, object]:
+    """Return the value of every setting by its dotted name, and of the outputs' keys, such as ``outputs.file.kind``."""
+    values = {
+        name: getattr(getattr(settings, name.partition(".")[0]), name.partition(".")[2]) for name in known_settings()
+    }
+    outputs = {
+        f"outputs.{output}.{key}": SecretStr(str(value)) if re.search(MASKED_WORDS, key, re.IGNORECASE) else value
+        for output, table in settings.outputs.tables.items()
+        for key, value in table.items()
+    }
+    return values | outputs
 
 
 def _section_fields(info: FieldInfo) -> Mapping[str, FieldInfo]:
@@ -179,8 +189,11 @@ def _names_in(path: Path, tables: Mapping[str, Any]) -> Iterator[str]:
             raise InvalidSettings(
                 f"{path} gives {section} a value, but it is a section: write [{section}] above its keys."
             )
-        for key in table:
+        for key, value in table.items():
             name = f"{section}.{key}"
+            if section == "outputs" and isinstance(value, dict):
+                yield from (f"{name}.{inner}" for inner in value)
+                continue
             if name not in names:
                 raise InvalidSettings(
                     f"{path} has an unknown key {name}; the nearest known one is {closest_name(name, names)}."
@@ -195,11 +208,13 @@ def _variables_set() -> Iterator[tuple[str, str]]:
         capital = spelled.upper()
         if not capital.startswith("ANDON_") or capital in OTHER_VARIABLES or _is_foreign(capital, value):
             continue
-        if capital not in names:
+        output = OUTPUT_VARIABLE.fullmatch(capital)
+        name = names.get(capital) if output is None else f"outputs.{output['output']}.{output['key']}".lower()
+        if name is None:
             nearest = closest_name(capital, [*names, *OTHER_VARIABLES])
             raise InvalidSettings(f"{spelled} is not a setting; the nearest known one is {nearest}.")
         if value:
-            yield spelled, names[capital]
+            yield spelled, name
 
 
 def _is_foreign(capital: str, value: str) -> bool:
@@ -227,8 +242,13 @@ def _first_of(error: ValidationError, origins: Mapping[str, str]) -> str:
     reads = "" if _may_hold_a_secret(name) else f" to {str(first['input'])[:80]!r}"
     more = f" ({len(details) - 1} more after this)" if len(details) > 1 else ""
     message = re.sub(r"\s+", " ", first["msg"]).removeprefix("Value error, ").rstrip(".")
-    return f"{origins.get(name, 'The environment')} sets {name}{reads}, but: {message}{more}."
+    inside = (origin for key, origin in origins.items() if key.startswith(f"{name}."))
+    return f"{origins.get(name) or next(inside, 'The environment')} sets {name}{reads}, but: {message}{more}."
 
 
 def _may_hold_a_secret(name: str) -> bool:
-    return name.endswith("_url") or (name in known_settings() and "SecretStr" in str(known_settings()[name].annotation))
+    return (
+        name == "outputs"
+        or name.endswith("_url")
+        or (name in known_settings() and "SecretStr" in str(known_settings()[name].annotation))
+    )

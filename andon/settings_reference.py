@@ -15,8 +15,19 @@ SECTION_TITLES = {
     "storage": "Database and images",
     "scorer": "Scoring",
     "alerts": "Alerts, shifts and KPIs",
+    "outputs": "Outputs",
     "dashboard": "Dashboard",
 }
+OUTPUT_TABLES = """
+Each output is a table `[outputs.NAME]` with its `kind` and the keys of that kind: [send verdicts to
+machines](../how-to/send-verdicts.md). Variables set them too: `ANDON_OUTPUTS__NAME__KIND`.
+"""
+EXAMPLE_OUTPUT = """
+# An output is a table of its own, for example:
+#   [outputs.file]
+#   kind = "json_lines"
+#   path = ".andon/verdicts.jsonl"
+"""
 INTRODUCTION = """\
 # Settings
 
@@ -42,6 +53,8 @@ def settings_page() -> str:
             f"| {_default_cell(field)} | {_description_cell(field)} |\n"
             for name, field in settings
         ]
+        if section == "outputs":
+            parts.append(OUTPUT_TABLES)
     return "".join(parts)
 
 
@@ -52,6 +65,8 @@ def example_file() -> str:
         parts.append(f"\n# {SECTION_TITLES[section]}\n[{section}]\n")
         for name, field in settings:
             parts.append(f"\n# {field.description}\n# {_key(name)} = {_toml_default(field)}\n")
+        if section == "outputs":
+            parts.append(EXAMPLE_OUTPUT)
     return "".join(parts)
 
 

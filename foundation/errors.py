@@ -36,6 +36,11 @@ AndonError
 │   ├── UnknownRule
 │   ├── InvalidParameters
 │   └── NotificationFailed
+├── OutputsError
+│   ├── OutputUnavailable           Retriable, cause "output"
+│   ├── MessageRejected
+│   ├── UnknownOutput
+│   └── OutputMisconfigured
 ├── ExtraMissing
 ├── InvalidSettings
 ├── PortInUse
@@ -59,7 +64,8 @@ class Retriable(AndonError):
     """
 
     cause: ClassVar[str]
-    """The service that is unavailable, fit for a metric label: ``bus``, ``database``, ``images`` or ``model``."""
+    """The service that is unavailable, fit for a metric label: ``bus``, ``database``, ``images``, ``model`` or
+    ``output``."""
 
 
 class PluginError(AndonError):

@@ -10,6 +10,9 @@ from collections import Counter
 WORKER_FAILPOINTS = ("polled", "decoded", "scored", "stored", "writing", "written", "committed")
 """The failpoints on a batch's way through the scoring worker, in order."""
 
+DELIVERY_FAILPOINTS = ("outbox_read", "appended", "sent", "marked")
+"""The failpoints on a batch's way from the outbox to a file of JSON lines, in order."""
+
 _times_reached: Counter[str] = Counter()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
-    *("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"),
+    *("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "outputs", "dashboard", "andon"),
     *("testing", "benchmarks", "tests"),
 )
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,10 +22,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"foundation"},
     "scorer": {"foundation", "imaging", "ingest", "storage"},
     "alerts": {"foundation", "storage"},
+    "outputs": {"foundation", "ingest", "storage"},
     "dashboard": {"foundation", "imaging", "storage", "alerts"},
-    "andon": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard"},
-    "testing": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon"},
-    "benchmarks": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon", "testing"},
+    "andon": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "outputs", "dashboard"},
+    "testing": {"foundation", "imaging", "ingest", "storage", "scorer", "alerts", "outputs", "dashboard", "andon"},
+    "benchmarks": {
+        "foundation",
+        "imaging",
+        "ingest",
+        "storage",
+        "scorer",
+        "alerts",
+        "outputs",
+        "dashboard",
+        "andon",
+        "testing",
+    },
 }
 TORCH_MODULES = {"torch", "open_clip", "torchvision", "timm"}
 TORCH_FOLDERS = {"backbones", "detectors", "distances", "engines", "training"}

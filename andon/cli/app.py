@@ -19,7 +19,7 @@ from andon.cli.context import CommandContext, command_context
 from andon.cli.line import dashboard, demo, produce, score
 from andon.cli.maintenance import bench, config, db, extensions, train, user, weights
 from andon.cli.options import json_keys_help
-from andon.cli.results import alerts, audit, dead_letters, kpi, report, review, verdicts
+from andon.cli.results import alerts, audit, dead_letters, kpi, outputs, report, review, verdicts
 from andon.cli.stations import normals, station, threshold
 from andon.extras import DISTRIBUTION, extra_missing
 from foundation.errors import AndonError
@@ -35,6 +35,7 @@ COMMAND_ORDER = (
     "verdicts",
     "review",
     "alerts",
+    "outputs",
     "kpi",
     "report",
     "dead-letters",
@@ -78,6 +79,7 @@ app.command("verdicts", epilog=json_keys_help("each verdict", verdicts.KEYS), ri
     verdicts.verdicts
 )
 app.add_typer(alerts.app, name="alerts", rich_help_panel=RESULTS)
+app.add_typer(outputs.app, name="outputs", rich_help_panel=RESULTS)
 app.command("kpi", epilog=json_keys_help("each group", kpi.KEYS), rich_help_panel=RESULTS)(kpi.kpi)
 app.add_typer(report.app, name="report", rich_help_panel=RESULTS)
 app.add_typer(review.app, name="review", rich_help_panel=RESULTS)

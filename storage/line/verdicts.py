@@ -16,6 +16,7 @@ from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
 from storage.line.decision import Decision
+from storage.outputs import outbox
 from storage.review import review_queue
 from storage.review.random_sample import is_sampled
 from storage.rollups import score_rollups, verdict_rollups
@@ -57,6 +58,8 @@ class Verdict:
 def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
     """Write a batch, leaving out frames that already have a verdict; return the ids of the frames that are new.
 
+    What belongs to a new verdict is written with it: its totals, its place in the review queue and in the outbox.
+
     Raises `InvalidChange` for a score, threshold or component that is not finite, or that is missing or there against
     the decision.
     """
@@ -71,6 +74,7 @@ def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
     verdict_rollups.add(session, counted)
     score_rollups.add(session, counted)
     review_queue.enqueue(session, [_decided(first_of_frame[frame_id], frame_id in drawn) for frame_id in new])
+    outbox.enqueue(session, new)
     return new
 
 

@@ -18,7 +18,7 @@ from ingest.settings import IngestSettings
 from testing.availability import skip_unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "dashboard", "andon")
+SHIPPED = ("foundation", "imaging", "ingest", "storage", "scorer", "alerts", "outputs", "dashboard", "andon")
 UV = Path(sys.executable).with_name("uv")
 
 pytestmark = pytest.mark.timeout(600)
@@ -118,5 +118,5 @@ def test_a_command_without_its_extra_names_the_extra(core: Path, tmp_path: Path,
 
 
 def test_help_and_settings_need_no_extra(core: Path, tmp_path: Path) -> None:
-    for command in ("--help", "score --help", "config", "extensions", "verdicts", "alerts list"):
+    for command in ("--help", "score --help", "config", "extensions", "verdicts", "alerts list", "outputs list"):
         assert run(core / "andon", *command.split(), cwd=tmp_path).returncode == 0, command

@@ -5,10 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from storage.database.engine import Database
+from tests.outputs.examples import add_ready_station, decide
 
 PACKAGE = Path(__file__).with_name("example_extension")
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +56,7 @@ def test_every_extension_is_listed(environment: dict[str, str], workplace: Path)
     assert {(row["kind"], row["name"]) for row in listed if row["package"] == "andon-example-extension"} == {
         ("alert rule", "unscored_frames"),
         ("detector", "example-detector"),
+        ("output", "example"),
         ("source", "example"),
     }
 
@@ -66,6 +71,16 @@ def test_an_installed_source_is_opened_by_its_kind(environment: dict[str, str], 
     Image.new("RGB", (64, 48)).save(workplace / "part.png")
     arguments = ("produce", "s1", "--unchecked", "--source", "example:part.png", "--limit", 2)
     assert "2 frames" in run(environment, "-m", "andon", *arguments)
+
+
+def test_an_installed_output_delivers_verdicts(environment: dict[str, str], workplace: Path) -> None:
+    (workplace / "andon.toml").write_text('[outputs.lamp]\nkind = "example"\npath = "lamp.txt"\n')
+    drain = ("-m", "andon", "outputs", "run", "--drain")
+    run(environment, *drain)
+    with closing(Database(f"sqlite:///{workplace / '.andon' / 'andon.db'}")) as database:
+        sent = decide(database, add_ready_station(database, "s1"), range(3))
+    run(environment, *drain)
+    assert (workplace / "lamp.txt").read_text().split() == [str(frame_id) for frame_id in sent]
 
 
 def test_an_installed_detector_is_loaded_by_its_name(environment: dict[str, str], workplace: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from andon.errors import InvalidSettings
-from andon.settings import display_value, load_settings
+from andon.settings import display_value, load_settings, settings_in_force
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,26 @@ def test_a_file_argument_overrides_the_file_of_the_environment(monkeypatch: pyte
     monkeypatch.setenv("ANDON_CONFIG", str(write_settings('[ingest]\ntopic = "by-environment"\n', "a.toml")))
     assert load_settings().settings.ingest.topic == "by-environment"
     assert load_settings(write_settings('[ingest]\ntopic = "by-hand"\n', "b.toml")).settings.ingest.topic == "by-hand"
+
+
+def test_an_output_is_a_table_or_variables_and_its_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings('[outputs]\npoll_interval_s = 2\n[outputs.mes]\nkind = "mqtt"\npassword = "hunter2"\n')
+    monkeypatch.setenv("ANDON_OUTPUTS__MES__HOST", "mes.plant")
+    loaded = load_settings()
+    assert loaded.settings.outputs.tables == {"mes": {"kind": "mqtt", "password": "hunter2", "host": "mes.plant"}}
+    shown = {name: display_value(value) for name, value in settings_in_force(loaded.settings).items()}
+    assert (shown["outputs.poll_interval_s"], shown["outputs.mes.kind"]) == (2.0, "mqtt")
+    assert "hunter2" not in str(shown)
+    assert loaded.origins == {
+        "outputs.poll_interval_s": "andon.toml",
+        "outputs.mes.kind": "andon.toml",
+        "outputs.mes.password": "andon.toml",
+        "outputs.mes.host": "ANDON_OUTPUTS__MES__HOST",
+    }
+
+
+def test_the_error_of_an_output_shows_no_secret() -> None:
+    assert "hunter2" not in refused_message(write_settings('[outputs.MES]\npassword = "hunter2"\n'))
 
 
 def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

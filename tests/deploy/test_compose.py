@@ -27,7 +27,8 @@ from testing.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["migrate", "scorer", "dashboard", "alerts", "camera"]
+OURS = ["migrate", "scorer", "dashboard", "alerts", "outputs", "camera"]
+LONG_RUNNING = OURS[1:]
 PATIENCE_S = 120.0
 
 
@@ -71,6 +72,10 @@ class ComposeRunner:
         variables["ANDON_SCORER__ENGINE"] = "torch"  # the measurement takes seconds
         variables["ANDON_DASHBOARD__PORT"] = str(self.dashboard_port)
         return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self._volumes), **variables}
+
+    def local_path(self, path: str) -> Path:
+        """Return where a path of a container is on this machine."""
+        return Path(path.replace("/var/lib/andon", str(self._volumes)))
 
     def run(self, service: str, *command: str) -> None:
         result = subprocess.run(
@@ -129,7 +134,7 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
     runner.run("migrate", *SERVICES["migrate"]["command"])
     add_normals(runner, tmp_path / "good")
     with closing(Database(postgres_url)) as database, ExitStack() as services:
-        for service in ("scorer", "dashboard", "alerts", "camera"):
+        for service in LONG_RUNNING:
             services.enter_context(runner.running(service))
 
         def verdict_count() -> int:
@@ -138,8 +143,14 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
             return bricks.frames - bricks.no_reference
 
         wait_until(lambda: verdict_count() >= 3, "three verdicts on the dashboard's query")
-        for service in ("scorer", "dashboard", "alerts", "camera"):
+        for service in LONG_RUNNING:
             assert get_until(runner.metrics_ports[service], "/healthz", "ok")
+        wait_until(lambda: delivered_count(runner) >= 3, "three lines in the file of the output")
+
+
+def delivered_count(runner: ComposeRunner) -> int:
+    path = runner.local_path(SERVICES["outputs"]["environment"]["ANDON_OUTPUTS__FILE__PATH"])
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def test_the_file_contains_no_secret() -> None:
@@ -176,4 +187,5 @@ def test_our_services_write_to_volumes() -> None:
     for name in ("scorer", "dashboard", "alerts", "camera"):
         mounted = {mount.split(":")[1] for mount in SERVICES[name]["volumes"]}
         assert "/var/lib/andon/images" in mounted
+    assert "/var/lib/andon/outputs" in {mount.split(":")[1] for mount in SERVICES["outputs"]["volumes"]}
     assert "/var/lib/andon/spool" in {mount.split(":")[1] for mount in SERVICES["camera"]["volumes"]}

@@ -12,10 +12,17 @@ from prometheus_client import REGISTRY
 import alerts.metrics
 import andon.services.metrics_server
 import ingest.metrics
+import outputs.metrics
 import scorer.metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-ROOMS_WITH_METRICS = (alerts.metrics, andon.services.metrics_server, ingest.metrics, scorer.metrics)
+ROOMS_WITH_METRICS = (
+    alerts.metrics,
+    andon.services.metrics_server,
+    ingest.metrics,
+    outputs.metrics,
+    scorer.metrics,
+)
 
 
 def served_metrics() -> set[str]:

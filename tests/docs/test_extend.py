@@ -23,12 +23,15 @@ from dashboard.app import frame
 from ingest.errors import SourceError
 from ingest.settings import IngestSettings
 from ingest.sources.registry import open_source
+from outputs.errors import OutputMisconfigured, OutputUnavailable
+from outputs.registry import create_output
 from scorer.detectors import registry as detectors
 from scorer.imaging.framing import Framing
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from testing.streamlit_app import new_app, switch_page
 from tests.alerts.examples import station_view, verdict_event
+from tests.outputs.examples import MESSAGE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "extend.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -94,6 +97,20 @@ def test_the_detector_meets_the_requirements_of_every_method() -> None:
     assert detector.score([black], references).image_scores[0] > batch.max()
     same = detector.references(normals[:1] * 2, "part")
     assert detector.score(normals[:1], same).image_scores[0] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_output_sets_the_lamp_of_each_station(tmp_path: Path) -> None:
+    output = create_output("lamps", {"kind": "stack-light", "folder": str(tmp_path / "lamps")})
+    messages = [replace(MESSAGE, station="s2", decision="flag"), MESSAGE, replace(MESSAGE, decision="pass")]
+    with pytest.raises(OutputUnavailable):
+        output.send(messages)
+    (tmp_path / "lamps").mkdir()
+    output.send(messages)
+    output.close()
+    assert {lamp.name: lamp.read_text() for lamp in (tmp_path / "lamps").iterdir()} == {"s1": "green", "s2": "red"}
+    with pytest.raises(OutputMisconfigured, match=r"outputs\.lamps\.fodler"):
+        create_output("lamps", {"kind": "stack-light", "folder": "a", "fodler": "b"})
 
 
 @pytest.mark.usefixtures("installed")

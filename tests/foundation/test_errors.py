@@ -7,6 +7,7 @@ import andon.errors
 import foundation.errors
 import imaging.errors
 import ingest.errors
+import outputs.errors
 import scorer.errors
 import scorer.evaluation.errors
 import storage.errors
@@ -14,7 +15,7 @@ from foundation.errors import AndonError, Retriable
 
 MODULES = (
     *(foundation.errors, imaging.errors, ingest.errors, storage.errors, scorer.errors, scorer.evaluation.errors),
-    *(alerts.errors, andon.errors),
+    *(alerts.errors, outputs.errors, andon.errors),
 )
 LINE = re.compile(r'^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: +Retriable, cause "(?P<cause>\w+)")?$', re.MULTILINE)
 
@@ -52,4 +53,4 @@ def test_the_documented_tree_has_every_class_with_its_parent_and_cause() -> None
 
 
 def test_every_retriable_error_names_a_cause() -> None:
-    assert {found.cause for found in Retriable.__subclasses__()} == {"bus", "database", "images", "model"}
+    assert {found.cause for found in Retriable.__subclasses__()} == {"bus", "database", "images", "model", "output"}

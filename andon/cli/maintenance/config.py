@@ -32,10 +32,10 @@ def config(
     rows = [
         (
             name,
-            settings.display_value(settings.setting_value(in_force.settings, name)),
+            settings.display_value(value),
             in_force.origins.get(name, "default"),
         )
-        for name in settings.known_settings()
+        for name, value in settings.settings_in_force(in_force.settings).items()
     ]
     if json:
         output.write_json(

@@ -1,4 +1,4 @@
-"""`andon extensions`: the detectors, sources and alert rules that other installed packages add."""
+"""`andon extensions`: the detectors, sources, outputs and alert rules that other installed packages add."""
 
 from importlib.metadata import entry_points
 
@@ -7,12 +7,17 @@ import typer
 from andon.cli import output
 from andon.cli.options import Json
 
-ENTRY_POINT_GROUPS = {"andon.detectors": "detector", "andon.sources": "source", "andon.alert_rules": "alert rule"}
+ENTRY_POINT_GROUPS = {
+    "andon.detectors": "detector",
+    "andon.sources": "source",
+    "andon.outputs": "output",
+    "andon.alert_rules": "alert rule",
+}
 KEYS = ("kind", "name", "package", "version", "object")
 
 
 def extensions(_: typer.Context, json: Json = False) -> None:
-    """List the detectors, sources and alert rules that installed packages add."""
+    """List the detectors, sources, outputs and alert rules that installed packages add."""
     rows = [
         {
             "kind": kind,

@@ -4,6 +4,7 @@ from storage.database.tables.alerts import AlertRow, AlertRuleRow, ChannelRow, M
 from storage.database.tables.auth import AuditRow, LoginAttemptRow, LoginRow, UserRow
 from storage.database.tables.base import Base, BigId, UtcDateTime
 from storage.database.tables.frames import DeadLetterRow, DropRow, ParkedFrameRow, VerdictRow
+from storage.database.tables.outputs import OutboxRow, OutputRow
 from storage.database.tables.review import ReviewedFrameRow, ReviewQueueRow, ReviewRow
 from storage.database.tables.rollups import ScoreRollupRow, VerdictRollupRow
 from storage.database.tables.stations import (
@@ -34,6 +35,8 @@ __all__ = [
     "NormalImageRow",
     "NormalSetRow",
     "NotificationRow",
+    "OutboxRow",
+    "OutputRow",
     "ParkedFrameRow",
     "ReviewQueueRow",
     "ReviewRow",

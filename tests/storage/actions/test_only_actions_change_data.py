@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITE_CALLS = {"insert", "update", "delete", "insert_into", "insert_for", "insert_new", "_inserting_new"}
-PACKAGES = ("alerts", "auth", "line", "review", "rollups")
+PACKAGES = ("alerts", "auth", "line", "outputs", "review", "rollups")
 OPEN_TO_PAGES = {
     ("auth.identity", "actor_of_command"),  # logging in counts attempts and creates a token
     ("auth.identity", "log_in"),

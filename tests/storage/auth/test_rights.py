@@ -14,6 +14,7 @@ from storage.actions import dead_letters as dead_letter_actions
 from storage.actions import golden_frames as golden_frame_actions
 from storage.actions import jobs as job_actions
 from storage.actions import normal_sets as normal_set_actions
+from storage.actions import outputs as output_actions
 from storage.actions import reviews as review_actions
 from storage.actions import stations as station_actions
 from storage.actions import thresholds as threshold_actions
@@ -28,6 +29,7 @@ from storage.errors import PermissionDenied
 from storage.line import dead_letters, jobs, normal_sets, stations, thresholds, verdicts
 from storage.line.stations import StationSettings
 from storage.line.thresholds import Threshold
+from storage.outputs import outbox, outputs
 from storage.review import reviews
 from storage.review.review_queue import QueueFilter
 from storage.review.reviews import LabelSubmission
@@ -60,6 +62,8 @@ OWN_ACTIONS: dict[Role, set[Action]] = {
         "job.start",
         "job.cancel",
         "dead_letter.replay",
+        "output.retry",
+        "output.remove",
         "alert.resolve",
         "alert.mute",
         "alert.unmute",
@@ -124,6 +128,8 @@ CALLS: dict[Action, list[Call]] = {
         lambda s, actor: dead_letter_actions.require_replay(s, actor),
         lambda s, actor: dead_letter_actions.mark_replayed(s, actor, [1], LATER),
     ],
+    "output.retry": [lambda s, actor: output_actions.retry(s, actor, "archive", LATER)],
+    "output.remove": [lambda s, actor: output_actions.remove(s, actor, "archive", LATER)],
     "alert.acknowledge": [lambda s, actor: alert_actions.acknowledge(s, actor, 1, LATER)],
     "alert.resolve": [lambda s, actor: alert_actions.resolve(s, actor, 1, LATER)],
     "alert.mute": [lambda s, actor: alert_actions.mute(s, actor, "s1", LATER + timedelta(hours=1), "new lamp", LATER)],
@@ -180,7 +186,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Database:
         normal_sets.add(session, station.id, good_images(2), "", NOON)
         active = normal_sets.activate(session, station.id, 2, NOON)
         thresholds.record(session, Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "", NOON, "worker-1"))
+        outputs.register(session, "archive", NOON)
         verdicts.record(session, [make_verdict(active, decision="flag", score=0.7, frame_id=FRAME)])
+        outbox.mark_rejected(session, "archive", 1, "It is too large.")
         for role in reversed(Role):  # the first user is an admin
             users.add(session, PEOPLE[role].name, role, None, NOON)
         users.add(session, "spare", Role.VIEWER, None, NOON)

@@ -1,0 +1,89 @@
+"""The message that an output sends for one verdict, and its JSON form."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from uuid import UUID
+
+from storage.line.decision import Decision
+from storage.outputs.pending import PendingVerdict
+
+VERSION = 1
+"""Version of the JSON form: it is raised when a key changes its meaning or goes, not when one is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictMessage:
+    """One verdict as the outside sees it. Times are in UTC.
+
+    Attributes:
+        verdict_id: Its number in the database; the verdicts of a station have increasing numbers.
+        frame_id: The frame, which has exactly one verdict: receivers recognise a message that is sent twice by it.
+        station: The station's name.
+        part_id: The part's own id, where the source knows it.
+        captured_at: When the frame was captured.
+        decided_at: When the verdict was made.
+        decision: ``pass``, ``flag``, or ``no_reference`` for a station without an active normal set.
+        score: The anomaly score, 0 or more; None without a reference, like all of the following but the image.
+        threshold: What the score was compared with; a greater score is flagged.
+        components: What the score was computed from, by name.
+        detector: The detector's name.
+        model_id: Hash of the model's weights and configuration; equal ids score equally.
+        weights_sha256: SHA-256 of the weights, in hexadecimal.
+        normal_set_id: The normal set's number in the database.
+        image_reference: The image's address in the image store, a hash of its bytes.
+        map_reference: The anomaly map's address in the image store; None if none was stored.
+        worker: The name of the scorer.
+    """
+
+    verdict_id: int
+    frame_id: UUID
+    station: str
+    part_id: str | None
+    captured_at: datetime
+    decided_at: datetime
+    decision: Decision
+    score: float | None
+    threshold: float | None
+    components: Mapping[str, float]
+    detector: str | None
+    model_id: str | None
+    weights_sha256: str | None
+    normal_set_id: int | None
+    image_reference: str
+    map_reference: str | None
+    worker: str
+
+    def to_json(self) -> str:
+        """Return the message as one line of JSON with the key `version`; times are RFC 3339 with microseconds."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({"version": VERSION, **values}, allow_nan=False, separators=(",", ":"), default=_json_of)
+
+
+def message_of(pending: PendingVerdict) -> VerdictMessage:
+    """Return the message for a verdict of the outbox."""
+    verdict = pending.verdict
+    return VerdictMessage(
+        verdict_id=pending.verdict_id,
+        frame_id=verdict.frame_id,
+        station=pending.station,
+        part_id=verdict.part_id,
+        captured_at=verdict.captured_at,
+        decided_at=verdict.decided_at,
+        decision=verdict.decision,
+        score=verdict.score,
+        threshold=verdict.threshold,
+        components=dict(verdict.components),
+        detector=verdict.detector,
+        model_id=verdict.model_id,
+        weights_sha256=verdict.weights_sha256,
+        normal_set_id=verdict.normal_set_id,
+        image_reference=verdict.image_reference,
+        map_reference=verdict.map_reference,
+        worker=verdict.worker,
+    )
+
+
+def _json_of(value: object) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(value, datetime) else str(value)

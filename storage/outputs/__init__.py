@@ -1,0 +1,1 @@
+"""Outputs and their outbox: the verdicts that each output still has to deliver."""

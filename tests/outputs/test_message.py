@@ -1,0 +1,41 @@
+"""The JSON form of a message is what receivers rely on."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+from tests.outputs.examples import MESSAGE
+
+
+def test_the_json_form_of_version_1() -> None:
+    assert json.loads(MESSAGE.to_json()) == {
+        "version": 1,
+        "verdict_id": 7,
+        "frame_id": "00000000-0000-0000-0000-000000000007",
+        "station": "s1",
+        "part_id": "part 7",
+        "captured_at": "2026-03-14T12:00:00.000000Z",
+        "decided_at": "2026-03-14T12:00:00.250001Z",
+        "decision": "flag",
+        "score": 0.75,
+        "threshold": 0.5,
+        "components": {"patch": 0.75},
+        "detector": "nearest-patch",
+        "model_id": "0c5f",
+        "weights_sha256": "b" * 64,
+        "normal_set_id": 3,
+        "image_reference": f"sha256:{'a' * 64}",
+        "map_reference": None,
+        "worker": "worker-1",
+    }
+
+
+def test_a_message_is_one_line_whatever_a_part_is_called() -> None:
+    line = replace(MESSAGE, part_id="Öse\n7\u2028\r").to_json()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["part_id"] == "Öse\n7\u2028\r"
+
+
+def test_times_are_utc_whatever_zone_they_have() -> None:
+    tokyo = MESSAGE.captured_at.astimezone(timezone(timedelta(hours=9)))
+    assert json.loads(replace(MESSAGE, captured_at=tokyo).to_json())["captured_at"] == "2026-03-14T12:00:00.000000Z"

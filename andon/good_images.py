@@ -31,21 +31,37 @@ class CollectedImages:
 def find_image_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files that are named, and those of a folder that are images by their suffix, in order of name.
 
+    Names that begin with a dot are left alone in a folder, as the folder source does: macOS writes ``._a.png`` beside
+    ``a.png``.
+
     Raises:
         CommandFailed: A path does not exist, or a folder has no image.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = _images_in(path)
             if not inside:
-                raise CommandFailed(f"The folder {path} has no {', '.join(sorted(SUFFIXES))} file.")
+                deeper = [str(folder) for folder in find_subfolders([path])]
+                instead = f"; name its subfolders instead: {', '.join(deeper)}" if deeper else ""
+                raise CommandFailed(f"The folder {path} has no {', '.join(sorted(SUFFIXES))} file{instead}.")
             found += inside
         elif path.is_file():
             found.append(path)
         else:
             raise CommandFailed(f"There is no file or folder {path}.")
     return found
+
+
+def find_subfolders(paths: Sequence[Path]) -> list[Path]:
+    """Return the folders with images that lie in the named ones, or are linked there: they are not read."""
+    return [
+        inside
+        for path in paths
+        if path.is_dir()
+        for inside in sorted(path.iterdir())
+        if inside.is_dir() and not inside.name.startswith(".") and _images_in(inside)
+    ]
 
 
 def collect_images(
@@ -96,6 +112,14 @@ def collect_images(
             f"A normal set takes {MIN_IMAGES} to {MAX_IMAGES} different images, and {_count(images)} here."
         )
     return CollectedImages(tuple(images), tuple(duplicates))
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
 
 
 def _read(file: Path, max_bytes: int) -> bytes:

@@ -17,6 +17,7 @@ from dashboard.app.settings import DashboardSettings
 from dashboard.components import images
 from dashboard.theme import Palette
 from foundation.clock import utc_now
+from imaging.limits import ImageLimits
 from storage.auth import rights
 from storage.auth.actors import Actor
 from storage.auth.rights import Action
@@ -24,12 +25,14 @@ from storage.blobs.anomaly_maps import AnomalyMap, decode_map
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
 from storage.errors import NotFound, SchemaMismatch, StorageUnavailable
+from storage.line import normal_sets
 from storage.settings import StorageSettings
 
 PageName = Literal[
     "wall", "station", "review", "normals", "alerts", "quality", "dead-letters", "audit", "settings", "add-station"
 ]
 Arguments = TypeVarTuple("Arguments")
+BIT_DEPTHS_TTL_S = 5.0
 log = structlog.get_logger()
 
 
@@ -51,6 +54,7 @@ class PageContext:
     alerts_settings: AlertsSettings
     database: Database
     image_store: ImageStore
+    image_limits: ImageLimits
     actor: Actor
     time_zone: tzinfo
     palette: Palette
@@ -79,13 +83,21 @@ class PageContext:
         """Return whether to enable the control of an action; storage alone enforces the permission."""
         return rights.is_allowed(self.actor, action)
 
-    def thumbnail(self, reference: str, width: int, height: int) -> bytes | None:
-        """Return a stored image as JPEG of at most `width` × `height` pixels, or None when it can't be shown."""
+    def thumbnail(self, reference: str, width: int, height: int, station_id: int | None = None) -> bytes | None:
+        """Return a stored image as JPEG of at most `width` × `height` pixels, or None when it can't be shown.
+
+        Its samples are read at the bit depth of the station, or of the image itself where no station is given.
+        """
         try:
-            return _thumbnail(self.storage_settings.images_url, reference, width, height, self.image_store)
+            depth = None if station_id is None else self._bit_depths().get(station_id)
+            settings = self.storage_settings
+            return _thumbnail(settings.images_url, reference, width, height, depth, self.image_limits, self.image_store)
         except (NotFound, StorageUnavailable, ValueError) as error:
             log.warning("image-not-shown", reference=reference, error=str(error))
             return None
+
+    def _bit_depths(self) -> Mapping[int, int]:
+        return _bit_depths(self.storage_settings.database_url, self.database)
 
     def anomaly_map(self, reference: str) -> AnomalyMap | None:
         """Return a stored anomaly map, or None when it was deleted or can't be read."""
@@ -125,6 +137,21 @@ def draw_live(
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
-def _thumbnail(images_url: str, reference: str, width: int, height: int, _store: ImageStore) -> bytes:
+def _thumbnail(
+    images_url: str,
+    reference: str,
+    width: int,
+    height: int,
+    bit_depth: int | None,
+    _limits: ImageLimits,
+    _store: ImageStore,
+) -> bytes:
     """Cache thumbnails by the store's address; Streamlit leaves arguments with a leading underscore out of the key."""
-    return images.thumbnail(_store.get(reference), width, height)
+    return images.thumbnail(_store.get(reference), width, height, _limits, bit_depth)
+
+
+@st.cache_data(ttl=BIT_DEPTHS_TTL_S, max_entries=8, show_spinner=False)
+def _bit_depths(database_url: str, _database: Database) -> Mapping[int, int]:
+    """Return the stations' bit depths, read again after some seconds: a page shows many thumbnails."""
+    with _database.read() as session:
+        return dict(normal_sets.bit_depths(session))

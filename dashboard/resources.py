@@ -3,15 +3,26 @@
 import sys
 
 import streamlit as st
+from pydantic import BaseModel, ConfigDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from alerts.settings import AlertsSettings
 from dashboard.app.command import settings_from
 from dashboard.app.settings import DashboardSettings
+from imaging.limits import MAX_BYTES, MAX_PIXELS, ImageLimits
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
 from storage.errors import SchemaMismatch, StorageUnavailable
 from storage.settings import StorageSettings
+
+
+class _ImageLimits(BaseModel):
+    """Those of the scorer's settings that limit images."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    max_image_bytes: int = MAX_BYTES
+    max_image_pixels: int = MAX_PIXELS
 
 
 class _Environment(BaseSettings):
@@ -20,6 +31,7 @@ class _Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore")
 
     storage: StorageSettings = StorageSettings()
+    scorer: _ImageLimits = _ImageLimits()
     alerts: AlertsSettings = AlertsSettings()
 
 
@@ -38,6 +50,13 @@ def storage_settings() -> StorageSettings:
 def alerts_settings() -> AlertsSettings:
     """Return the plant's time zone and shifts, and how many defects a part can have."""
     return _Environment().alerts
+
+
+@st.cache_resource
+def image_limits() -> ImageLimits:
+    """Return the scorer's limits on images: the pages show what it decodes."""
+    scorer = _Environment().scorer
+    return ImageLimits(scorer.max_image_bytes, scorer.max_image_pixels)
 
 
 def database() -> Database:

@@ -8,17 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from imaging.bmp_bitfields import BitfieldsBmp, read_bitfields_header
 from imaging.errors import BadImage
-from imaging.jpeg import decode_plain_jpeg, plain_jpeg_size
+from imaging.jpeg import PlainJpeg, decode_plain_jpeg, read_plain_jpeg_header, require_whole
 from imaging.limits import ImageLimits
+from imaging.orientation import UPRIGHT, exif_orientation, is_transposed, upright
 from imaging.pillow_warnings import suppress_pillow_warnings
+from imaging.png_samples import is_deep_png, read_deep_png
 from imaging.rgb import RgbImage
+from imaging.samples import DeepSamples
+from imaging.tiff_samples import DeepTiff, read_deep_tiff_header
+from imaging.transparency import opaque
+
+VERSION = "decoder 2"
+"""Changes whenever the pixels of any image do, so that references are computed again."""
 
 MIN_SIDE_PX = 8
 """Smaller images have nothing to inspect: a camera that sends them is broken."""
 
 BYTES_PER_PIXEL = 3
-ORIENTATION_TAG = 0x0112
+DEEP_BYTES_PER_PIXEL = 12  # with the samples in 16 bits
 READABLE_MODES = frozenset(
     ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I;16L", "I;16B")
 )
@@ -38,72 +47,147 @@ TargetSize = Callable[[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """The pixels of an image, and the content type that its bytes have, whatever the message called them."""
+    """The pixels of an image, and what its bytes are, whatever the message called them.
+
+    `largest_sample` is that of an image whose words have 16 bits and that does not say how many of them are used: what
+    a station's bit depth is learnt from. It is None for any other.
+    """
 
     pixels: RgbImage
     content_type: str
+    largest_sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An image whose header was read and found within the limits; none of its pixels is decoded."""
+    """An image whose header was read and found within the limits; none of its pixels is decoded.
+
+    `height` and `width` are those of the stored image, before it is turned. `source` is what its pixels are read from.
+    """
 
     data: bytes
     content_type: str
     height: int
     width: int
-    image: ImageFile.ImageFile | None
-    """The image in Pillow; None for a plain JPEG, which needs no Pillow."""
+    source: PlainJpeg | BitfieldsBmp | DeepTiff | ImageFile.ImageFile
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether a sample takes more than 8 bits."""
+        return isinstance(self.source, DeepTiff) or (self.content_type == "image/png" and is_deep_png(self.data))
 
     @property
     def decoded_bytes(self) -> int:
         """Bytes that the whole image will take when it is decoded."""
-        return self.width * self.height * BYTES_PER_PIXEL
+        return self.width * self.height * (DEEP_BYTES_PER_PIXEL if self.is_deep else BYTES_PER_PIXEL)
 
-    def decode(self, target_size: TargetSize | None = None) -> DecodedImage:
+    def decode(self, target_size: TargetSize | None = None, bit_depth: int | None = None) -> DecodedImage:
         """Decode the image, upright; only once, because it reads the image to its end.
 
-        16-bit grey keeps its upper 8 bits, transparency is composited on white, EXIF orientation is applied.
+        The orientation of EXIF, else of XMP, is applied. Transparency is composited on white, unless it hides the whole
+        picture. Of samples of more than 8 bits, the upper 8 of those that the camera fills are kept.
 
         Args:
             target_size: A JPEG is decoded at ½, ¼ or ⅛ of its size where that is not below this (libjpeg's scaled
                 inverse transform: many times faster, and it averages); without it, at full size.
+            bit_depth: Bits that the camera fills of words of 16, 8 to 16; None for all 16. A file that says it itself
+                is taken at its word.
 
         Raises:
-            BadImage: ``several-pictures``, ``unsupported-pixels`` or ``corrupt-image``; nothing else is raised.
+            BadImage: ``several-pictures``, ``unsupported-pixels``, ``exceeds-bit-depth`` or ``corrupt-image``; nothing
+                else is raised.
         """
-        if self.image is None:
-            size = self.height, self.width
-            pixels = decode_plain_jpeg(self.data, size, size if target_size is None else target_size(*size))
+        if isinstance(self.source, PlainJpeg):
+            pixels = _plain_jpeg(self.data, self.source, target_size)
             if pixels is not None:
                 return DecodedImage(pixels, self.content_type)
         with suppress_pillow_warnings():
-            return _decoded(self.image or _read(self.data, *_reader(self.data)), self.content_type, target_size)
+            try:
+                return self._decode(target_size, bit_depth)
+            except BadImage:
+                raise
+            except Exception as error:  # decoders raise whatever they trip over in hostile bytes
+                raise BadImage(
+                    "corrupt-image", f"The {self.content_type} image can't be decoded: {_brief(error)}."
+                ) from error
+
+    def _decode(self, target_size: TargetSize | None, bit_depth: int | None) -> DecodedImage:
+        source = self.source
+        if isinstance(source, BitfieldsBmp):
+            return DecodedImage(source.read(), self.content_type)
+        if isinstance(source, DeepTiff):
+            return _deep(source.read(), source.orientation, self.content_type, bit_depth)
+        if self.content_type == "image/jpeg":
+            source = _read(require_whole(self.data), *_reader(self.data))
+        assert isinstance(source, ImageFile.ImageFile)
+        _require_one_picture(source, self.content_type)
+        if isinstance(source, PngImagePlugin.PngImageFile) and is_deep_png(self.data):
+            samples = read_deep_png(self.data, source)
+            return _deep(samples, exif_orientation(source) or UPRIGHT, self.content_type, bit_depth)
+        return DecodedImage(_by_pillow(source, target_size), self.content_type)
 
 
 def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
     """Read an image's header; safe from any thread.
 
     Raises:
-        BadImage: ``empty-image``, ``too-many-bytes``, ``not-an-image``, ``too-many-pixels``, ``too-few-pixels`` or
-            ``corrupt-image``; nothing else is raised.
+        BadImage: ``empty-image``, ``too-many-bytes``, ``not-an-image``, ``several-pictures``, ``too-many-pixels``,
+            ``too-few-pixels`` or ``corrupt-image``; nothing else is raised.
     """
     _check_bytes(data, limits)
-    if (size := plain_jpeg_size(data)) is not None:
-        _check_size(*size[::-1], limits)
-        return OpenedImage(data, "image/jpeg", *size, image=None)
+    if (jpeg := read_plain_jpeg_header(data)) is not None:
+        return _checked(OpenedImage(data, "image/jpeg", jpeg.height, jpeg.width, jpeg), limits)
     with suppress_pillow_warnings():
         content_type, reader = _reader(data)
         if content_type == "image/webp":  # its reader allocates the whole canvas when it is opened
             _check_size(*_webp_size(data), limits)
-        image = _read(data, content_type, reader)
-        _check_size(*image.size, limits)
-        return OpenedImage(data, content_type, image.height, image.width, image)
+        source = _own_reader(data, content_type) or _read(data, content_type, reader)
+        return _checked(OpenedImage(data, content_type, source.height, source.width, source), limits)
 
 
-def decode(data: bytes, limits: ImageLimits, target_size: TargetSize | None = None) -> DecodedImage:
+def decode(
+    data: bytes, limits: ImageLimits, target_size: TargetSize | None = None, bit_depth: int | None = None
+) -> DecodedImage:
     """Open and decode an image: see `open_image` and `OpenedImage.decode`."""
-    return open_image(data, limits).decode(target_size)
+    return open_image(data, limits).decode(target_size, bit_depth)
+
+
+def pixels_of(image: Image.Image) -> RgbImage:
+    """Return the pixels of an image that Pillow opened, upright, as `OpenedImage.decode` returns those of its file.
+
+    Of samples of more than 8 bits all 16 are used.
+
+    Raises:
+        BadImage: ``unsupported-pixels``.
+    """
+    return _by_pillow(image, None)
+
+
+def _checked(opened: OpenedImage, limits: ImageLimits) -> OpenedImage:
+    _check_size(opened.width, opened.height, limits)
+    return opened
+
+
+def _own_reader(data: bytes, content_type: str) -> BitfieldsBmp | DeepTiff | None:
+    if content_type == "image/bmp":
+        return read_bitfields_header(data)
+    return read_deep_tiff_header(data) if content_type == "image/tiff" else None
+
+
+def _plain_jpeg(data: bytes, jpeg: PlainJpeg, target_size: TargetSize | None) -> RgbImage | None:
+    """Decode without Pillow; None where Pillow has to."""
+    size = target = jpeg.height, jpeg.width
+    if target_size is not None:
+        turned = is_transposed(jpeg.orientation)
+        rows, columns = target_size(*(size[::-1] if turned else size))
+        target = (columns, rows) if turned else (rows, columns)
+    pixels = decode_plain_jpeg(data, size, target)
+    return pixels if pixels is None or jpeg.orientation == UPRIGHT else upright(pixels, jpeg.orientation)
+
+
+def _deep(samples: DeepSamples, orientation: int, content_type: str, bit_depth: int | None) -> DecodedImage:
+    largest = samples.largest if samples.declared_depth is None else None
+    return DecodedImage(upright(samples.rgb(bit_depth), orientation), content_type, largest)
 
 
 def _check_bytes(data: bytes, limits: ImageLimits) -> None:
@@ -127,28 +211,30 @@ def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> 
     return image
 
 
-def _decoded(image: ImageFile.ImageFile, content_type: str, target_size: TargetSize | None) -> DecodedImage:
-    """Decode with Pillow."""
+def _by_pillow(image: Image.Image, target_size: TargetSize | None) -> RgbImage:
+    """Decode with Pillow; raises what it raises."""
+    if image.mode not in READABLE_MODES:
+        raise BadImage(
+            "unsupported-pixels",
+            f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
+        )
+    if image.format == "JPEG" and target_size is not None:
+        _scale_down(image, target_size, is_transposed(exif_orientation(image) or UPRIGHT))
+    stated = exif_orientation(image) or UPRIGHT
+    is_premultiplied = isinstance(image, TiffImagePlugin.TiffImageFile) and _leave_premultiplied(image)
+    image.load()
+    if image.format == "TIFF" and exif_orientation(image) is None:
+        stated = UPRIGHT  # its reader has turned it, and removed the tag
+    return upright(_rgb(image, is_premultiplied=is_premultiplied), stated)
+
+
+def _require_one_picture(image: ImageFile.ImageFile, content_type: str) -> None:
     if (images := _image_count(image, content_type)) > 1:
         raise BadImage(
             "several-pictures",
             f"The file holds {images} images (an animation or several pages), and which of them shows the "
             "part is unknown; send each as a frame of its own.",
         )
-    if image.mode not in READABLE_MODES:
-        raise BadImage(
-            "unsupported-pixels",
-            f"The image has pixels of kind {image.mode!r}, whose range is unknown; send 8 or 16 bits a channel.",
-        )
-    try:
-        orientation = _orientation(image)
-        if target_size is not None and image.format == "JPEG":
-            _scale_down(image, target_size, is_transposed=orientation >= 5)
-        image.load()
-        pixels = _upright(_rgb(image), orientation)
-    except Exception as error:  # decoders raise whatever they trip over in hostile bytes
-        raise BadImage("corrupt-image", f"The {content_type} image can't be decoded: {_brief(error)}.") from error
-    return DecodedImage(np.ascontiguousarray(pixels), content_type)
 
 
 def _image_count(image: ImageFile.ImageFile, content_type: str) -> int:
@@ -197,44 +283,37 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     raise BadImage("corrupt-image", "The image/webp header can't be read: it has no picture chunk.")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8; a TIFF's is applied by its reader, unreadable metadata count as upright."""
-    if image.format == "TIFF":
-        return 1
-    try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
-    except (SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, struct.error):
-        return 1  # the pixels are what is inspected, and they may be fine
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _scale_down(image: ImageFile.ImageFile, target_size: TargetSize, is_transposed: bool) -> None:
+def _scale_down(image: Image.Image, target_size: TargetSize, is_transposed: bool) -> None:
     width, height = image.size
     rows, columns = target_size(width, height) if is_transposed else target_size(height, width)
     image.draft(None, (rows, columns) if is_transposed else (columns, rows))
 
 
-def _rgb(image: Image.Image) -> RgbImage:
+def _leave_premultiplied(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Have a TIFF with premultiplied colours read as it is, and return whether it is one.
+
+    Pillow divides the colours by alpha as it unpacks them, and drops them where alpha is 0.
+    """
+    modes = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in image.tile]
+    if not modes or not all(isinstance(mode, str) and mode.startswith("RGBa") for mode in modes):
+        return False
+    image.tile = [
+        tile._replace(args=(str(mode).replace("RGBa", "RGBA"), *tile.args[1:]))
+        for mode, tile in zip(modes, image.tile, strict=True)
+        if isinstance(tile.args, tuple)
+    ]
+    return True
+
+
+def _rgb(image: Image.Image, *, is_premultiplied: bool = False) -> RgbImage:
     if image.mode.startswith("I;16"):
-        # The file's bit depth decides and not the frame's brightest pixel, or scores would follow the lamp.
-        grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return DeepSamples(np.asarray(image).astype(np.uint16)[:, :, None]).rgb(None)
+    if image.mode in ("La", "RGBa"):
+        return opaque(np.asarray(image), is_premultiplied=True)
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
+        return opaque(np.asarray(rgba), is_premultiplied=is_premultiplied)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _upright(pixels: RgbImage, orientation: int) -> RgbImage:
-    """Undo an EXIF orientation (CIPA DC-008, tag 274)."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
 
 
 def _brief(error: Exception) -> str:

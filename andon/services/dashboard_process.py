@@ -18,6 +18,7 @@ from andon.settings import environment_variable
 from dashboard.app.command import command
 from dashboard.app.settings import DashboardSettings
 from foundation.clock import utc_now
+from imaging.limits import ImageLimits
 from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import dead_letters, stations
@@ -30,11 +31,12 @@ POLL_INTERVAL_S = 0.2
 
 @contextmanager
 def run_streamlit(
-    dashboard: DashboardSettings, storage: StorageSettings, alerts: AlertsSettings
+    dashboard: DashboardSettings, storage: StorageSettings, alerts: AlertsSettings, limits: ImageLimits
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the dashboard as a child process for as long as the block lasts.
 
-    The settings of storage and alerts reach it through environment variables: no secret is on a command line.
+    The settings of storage and alerts, and the scorer's limits on images, reach it through environment variables: no
+    secret is on a command line.
 
     Raises:
         PortInUse: The port of the settings can't be listened on.
@@ -46,6 +48,8 @@ def run_streamlit(
         for section, settings in sections.items()
         for name, value in settings.model_dump(mode="json").items()
     }
+    variables[environment_variable("scorer.max_image_bytes")] = str(limits.max_bytes)
+    variables[environment_variable("scorer.max_image_pixels")] = str(limits.max_pixels)
     process = subprocess.Popen(
         command(dashboard),
         env=os.environ | variables,

@@ -84,9 +84,9 @@ def readable_images(files: Sequence[tuple[str, bytes]]) -> dict[str, tuple[str, 
     for name, data in files:
         digest = hashlib.sha256(data).hexdigest()
         try:
-            upload_thumbnail(data)
+            images.require_usable_normal(data)
         except ValueError as error:
-            st.error(f"{name} can't be used: {error}.", icon=":material/broken_image:")
+            st.error(f"{name} can't be used: {error}", icon=":material/broken_image:")
             continue
         if digest in found:
             st.warning(f"{name} is the same image as {found[digest][0]} and is used once.")

@@ -118,7 +118,7 @@ def rate_step(page: PageContext, station: Station, draft: NormalSet) -> None:
         st.html(elements.heading(f"{station.name}: {formatting.plural(len(draft.images), 'good part')}"))
         with st.grid("auto", min_column_width=88, gap="xxsmall", key="images-chosen"):
             image_grid.images_without_captions(
-                page, [(image.reference, f"Good part {image.name}") for image in draft.images]
+                page, [(image.reference, f"Good part {image.name}") for image in draft.images], station.id
             )
         rate = st.select_slider(
             "False-reject rate: how many good parts may be flagged?",
@@ -196,7 +196,7 @@ def first_verdict_step(page: PageContext, station: Station) -> None:
 def first_verdict(page: PageContext, station: Station, verdict: Verdict) -> None:
     """Draw the first verdict with its frame, and links to the station and the wall."""
     st.html(render(TEMPLATE, "first_verdict", station.name, verdict, DECISIONS[verdict.decision]))
-    if thumbnail := page.thumbnail(verdict.image_reference, 640, 480):
+    if thumbnail := page.thumbnail(verdict.image_reference, 640, 480, station.id):
         st.image(thumbnail, width=480, alt=f"The first frame of {station.name}")
     with st.container(horizontal=True):
         st.page_link(page.pages["station"], label=f"Open {station.name}", query_params={"station": station.name})

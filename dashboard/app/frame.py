@@ -100,6 +100,7 @@ def draw_page(entry: PageEntry, visit: Visit) -> None:
             alerts_settings=resources.alerts_settings(),
             database=resources.database(),
             image_store=resources.image_store(),
+            image_limits=resources.image_limits(),
             actor=visit.actor,
             time_zone=browser_time_zone(),
             palette=visit.palette,

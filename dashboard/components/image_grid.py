@@ -14,11 +14,15 @@ SIZE = 240  # pixels, the longest edge of a thumbnail
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
-    """A stored image; `alt` describes it for screen readers."""
+    """A stored image; `alt` describes it for screen readers.
+
+    It is read at the bit depth of the station `station_id`; None for its own.
+    """
 
     reference: str
     caption: Markup
     alt: str
+    station_id: int | None = None
 
 
 def image_grid(page: PageContext, images: Sequence[CaptionedImage], key: str, *, min_column_width: int = 110) -> None:
@@ -31,15 +35,15 @@ def image_grid(page: PageContext, images: Sequence[CaptionedImage], key: str, *,
 
 def captioned_image(page: PageContext, image: CaptionedImage, width: int = SIZE, height: int = SIZE) -> None:
     """Draw one image with its caption, or a placeholder where it can't be shown."""
-    if thumbnail := page.thumbnail(image.reference, width, height):
+    if thumbnail := page.thumbnail(image.reference, width, height, image.station_id):
         st.image(thumbnail, width="stretch", alt=image.alt)
     else:
         st.html(elements.no_thumbnail())
     st.html(image.caption)
 
 
-def images_without_captions(page: PageContext, images: Sequence[tuple[str, str]]) -> None:
-    """Draw images without captions, skipping those that can't be shown; each is (reference, alt)."""
+def images_without_captions(page: PageContext, images: Sequence[tuple[str, str]], station_id: int) -> None:
+    """Draw images of a station without captions, skipping those that can't be shown; each is (reference, alt)."""
     for reference, alt in images:
-        if thumbnail := page.thumbnail(reference, SIZE, SIZE):
+        if thumbnail := page.thumbnail(reference, SIZE, SIZE, station_id):
             st.image(thumbnail, width="stretch", alt=alt)

@@ -4,36 +4,98 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
+from imaging.bit_depth import smallest_bit_depth
+from imaging.contrast import describe_blank, is_blank
+from imaging.decode import TargetSize, open_image
+from imaging.errors import BadImage
+from imaging.limits import ImageLimits
+from imaging.rgb import RgbImage
 from storage.blobs.anomaly_maps import AnomalyMap
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # those that the scorer decodes
-MAX_PIXELS = 100_000_000  # the scorer's default limit
+DEFAULT_LIMITS = ImageLimits()
 MAX_DAMPING = 10.0
 
 # Black, purple, red, orange, pale yellow: brightness rises monotonically, so the map is readable without colour vision.
 _COLOUR_MAP = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
 
 
-def thumbnail(data: bytes, max_width: int, max_height: int) -> bytes:
+def thumbnail(
+    data: bytes, max_width: int, max_height: int, limits: ImageLimits = DEFAULT_LIMITS, bit_depth: int | None = None
+) -> bytes:
     """Return an encoded image as an upright JPEG of at most that size in pixels, with its aspect ratio.
+
+    Args:
+        data: The encoded image.
+        max_width: Maximum width in pixels.
+        max_height: Maximum height in pixels.
+        limits: The limits on images, those of the scorer.
+        bit_depth: See `shown_pixels`.
 
     Raises:
         ValueError: The bytes are not an image that can be shown.
     """
+
+    def fit(height: int, width: int) -> tuple[int, int]:
+        shrink = min(1.0, max_width / width, max_height / height)
+        return round(height * shrink), round(width * shrink)
+
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"an image of {image.width} × {image.height} pixels is too large to show")
-            image.draft("RGB", (max_width, max_height))
-            copy = _to_eight_bits(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        image = Image.fromarray(shown_pixels(data, limits, bit_depth, fit))
+    except BadImage as error:
         raise ValueError(f"these {len(data)} bytes can't be shown as an image: {error}") from error
-    copy.thumbnail((max_width, max_height), Image.Resampling.LANCZOS)
+    image.thumbnail((max_width, max_height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    copy.save(buffer, "JPEG", quality=86)
+    image.save(buffer, "JPEG", quality=86)
     return buffer.getvalue()
+
+
+def shown_pixels(
+    data: bytes,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    bit_depth: int | None = None,
+    target_size: TargetSize | None = None,
+) -> RgbImage:
+    """Return the pixels that the scorer sees, because the same decoder reads them.
+
+    Args:
+        data: The encoded image.
+        limits: The limits on images.
+        bit_depth: The station's. Where it is None, because nothing was learnt yet, or too small, so that the scorer
+            refuses the frame, the image is shown at the smallest depth that holds it.
+        target_size: As the decoder takes it.
+
+    Raises:
+        BadImage: The bytes are not an image within the limits.
+    """
+    opened = open_image(data, limits)
+    if not opened.is_deep:
+        return opened.decode(target_size).pixels
+    decoded = opened.decode()
+    if decoded.largest_sample is None:  # the file states its depth
+        return decoded.pixels
+    depth = max(bit_depth or 0, smallest_bit_depth(decoded.largest_sample))
+    return open_image(data, limits).decode(bit_depth=depth).pixels
+
+
+def pixels_of_thumbnail(data: bytes) -> RgbImage:
+    """Return the pixels of a JPEG that `thumbnail` made."""
+    return open_image(data, DEFAULT_LIMITS).decode().pixels
+
+
+def require_usable_normal(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+    """Check that an upload is an image, and that something can be seen on it.
+
+    Raises:
+        ValueError: It is not, and why.
+    """
+    try:
+        pixels = shown_pixels(data, limits)
+    except BadImage as error:
+        raise ValueError(str(error)) from error
+    if is_blank(pixels):
+        raise ValueError(describe_blank(pixels))
 
 
 def heat_layer(anomaly_map: AnomalyMap, damping: float = 1.0) -> bytes:
@@ -82,13 +144,3 @@ def normalized(anomaly_map: AnomalyMap) -> npt.NDArray[np.float64]:
         if high > low:
             scaled[scored] = (anomaly_map[scored].astype(np.float64) - low) / (high - low)
     return scaled
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return the image as RGB; 16-bit and floating-point images are stretched over their own range."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        low, high = values.min(), values.max()
-        values = (values - low) / (high - low) * 255 if high > low else np.zeros_like(values)
-        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")

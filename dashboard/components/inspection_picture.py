@@ -27,7 +27,7 @@ def _component() -> ComponentRenderer:
 
 def inspection_picture(page: PageContext, verdict: Verdict) -> None:
     """Draw the frame of a verdict under its anomaly map, or why its image can't be shown."""
-    frame = page.thumbnail(verdict.image_reference, MAX_WIDTH, MAX_HEIGHT)
+    frame = page.thumbnail(verdict.image_reference, MAX_WIDTH, MAX_HEIGHT, verdict.station_id)
     if frame is None:
         st.warning(
             "The image of this frame is not in the image store, or the store is unavailable.",

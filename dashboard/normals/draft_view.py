@@ -177,13 +177,13 @@ def store_upload(page: PageContext, name: str, data: bytes) -> NormalImage:
     """Put an upload into the image store.
 
     Raises:
-        ValueError: The file is not an image.
+        ValueError: The file is not an image, or a blank one.
         StorageUnavailable: The image store can't be reached.
     """
     try:
-        images.thumbnail(data, 240, 240)
+        images.require_usable_normal(data, page.image_limits)
     except ValueError as error:
-        raise ValueError(f"{name} is not an image. Upload JPEG, PNG, BMP, TIFF or WebP files.") from error
+        raise ValueError(f"{name} can't be a good part: {error}") from error
     return NormalImage(page.image_store.put(data), name)
 
 

@@ -56,7 +56,7 @@ def comparison(page: PageContext, frame: GoldenFrame) -> None:
     """Draw the golden frame, its score when it was chosen, its latest score, and whether they agree."""
     image, numbers = st.columns([2, 7], gap="small", vertical_alignment="center")
     with image:
-        if thumbnail := page.thumbnail(frame.image_reference, 320, 320):
+        if thumbnail := page.thumbnail(frame.image_reference, 320, 320, frame.station_id):
             st.image(thumbnail, width="stretch", alt="The golden frame")
     with numbers:
         st.html(metrics(page, frame))
@@ -119,7 +119,7 @@ def choose_frame(page: PageContext, station: Station) -> None:
             for number, frame in enumerate(frames):
                 with st.container(key=f"offer-{number}", gap="xxsmall"):
                     caption = verdict_html.thumbnail_caption(frame, page.now(), page.time_zone)
-                    image = CaptionedImage(frame.image_reference, caption, "A frame that passed")
+                    image = CaptionedImage(frame.image_reference, caption, "A frame that passed", frame.station_id)
                     image_grid.captioned_image(page, image)
                     st.button(
                         "Choose",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dashboard import formatting
-from dashboard.components import similar_images
-from dashboard.components.similar_images import Fingerprint
 from dashboard.html import render
+from imaging import similar_images
+from imaging.similar_images import Fingerprint
 from storage.line.jobs import Job
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.what_if import WhatIfResult
@@ -55,7 +55,7 @@ def check_images(
     own = {reference: fingerprint for reference, fingerprint in fingerprints.items() if reference in names}
     duplicates = similar_images.duplicates_by_name(list(names), similar_images.near_duplicates(own))
     known = {reference: score for reference, score in scores.items() if reference in names}
-    outliers = set(similar_images.outliers(known or similar_images.distances_from_median(own)))
+    outliers = set(similar_images.outliers(known) if known else similar_images.odd_ones(own))
     return [
         ImageCheck(
             image,

@@ -127,7 +127,7 @@ def confirm_roll_back(page: PageContext, station: Station, active_id: int) -> No
 
 def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, float]) -> None:
     """Draw the images of a version with their leave-one-out scores and warnings."""
-    checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version.images), scores)
+    checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version), scores)
     if warnings := image_checks.describe_warnings(checks):
         st.warning(warnings, icon=":material/warning:")
     image_grid(page, [check_image(check) for check in checks], f"version-{version.version}")

@@ -105,7 +105,9 @@ def results(page: PageContext, frames: list[Verdict], selected: UUID | None) -> 
             captured = formatting.clock(frame.captured_at, now, page.time_zone)
             caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=selected == frame.frame_id)
             with st.container(key=f"thumb-{number}", gap=None):
-                image = CaptionedImage(frame.image_reference, caption, f"Frame captured at {captured}")
+                image = CaptionedImage(
+                    frame.image_reference, caption, f"Frame captured at {captured}", frame.station_id
+                )
                 image_grid.captioned_image(page, image, 320, 240)
                 st.button(
                     f"Show the frame of {captured}",
@@ -163,7 +165,7 @@ def explain_pass(page: PageContext, frame: Verdict, analysis: PassAnalysis) -> N
             for other in analysis.flagged:
                 caption = verdict_html.thumbnail_caption(other, page.now(), page.time_zone)
                 with st.container(gap=None):
-                    image = CaptionedImage(other.image_reference, caption, "A flagged frame")
+                    image = CaptionedImage(other.image_reference, caption, "A flagged frame", other.station_id)
                     image_grid.captioned_image(page, image, 320, 240)
 
 

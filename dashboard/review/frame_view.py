@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts import scores
-from dashboard.components import elements, image_grid, similar_images, verdict_html
+from dashboard.components import elements, image_grid, images, verdict_html
 from dashboard.components.inspection_picture import inspection_picture
-from dashboard.components.similar_images import Fingerprint
 from dashboard.context import PageContext
 from dashboard.review import label_buttons, review_html, review_session
 from dashboard.review.labelling import ShownFrame
 from dashboard.station import verdict_view
+from imaging import similar_images
+from imaging.similar_images import Fingerprint
 from storage.line import stations, verdicts
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
@@ -115,35 +116,37 @@ def good_parts(page: PageContext, details: FrameDetails) -> None:
     note = f"normal set v{version.version}, {len(version.images)} images, most similar first"
     st.html(elements.heading("Good parts", note))
     with st.grid(min_column_width=105, gap="xxsmall", key="normals"):
-        image_grid.images_without_captions(page, [(image.reference, f"Good part {image.name}") for image in images])
+        image_grid.images_without_captions(
+            page, [(image.reference, f"Good part {image.name}") for image in images], version.station_id
+        )
 
 
 def by_similarity(page: PageContext, frame: Verdict, version: NormalSet) -> list[NormalImage]:
     """Sort the images of a normal set by similarity to a frame, without the detector, which pages do not load."""
-    frame_fingerprint = stored_fingerprint(page, frame.image_reference)
-    fingerprints = stored_fingerprints(page, version.images)
+    frame_fingerprint = stored_fingerprint(page, frame.image_reference, frame.station_id)
+    fingerprints = stored_fingerprints(page, version)
     if frame_fingerprint is None or not fingerprints:
         return list(version.images)
     ranks = {reference: rank for rank, reference in enumerate(similar_images.nearest(frame_fingerprint, fingerprints))}
     return sorted(version.images, key=lambda image: ranks.get(image.reference, len(ranks)))
 
 
-def stored_fingerprints(page: PageContext, images: Collection[NormalImage]) -> dict[str, Fingerprint]:
-    """Return reference → fingerprint of the images that can be shown."""
-    found = {image.reference: stored_fingerprint(page, image.reference) for image in images}
+def stored_fingerprints(page: PageContext, version: NormalSet) -> dict[str, Fingerprint]:
+    """Return reference → fingerprint of the images of a normal set that can be shown."""
+    found = {image.reference: stored_fingerprint(page, image.reference, version.station_id) for image in version.images}
     return {reference: fingerprint for reference, fingerprint in found.items() if fingerprint is not None}
 
 
-def stored_fingerprint(page: PageContext, reference: str) -> Fingerprint | None:
+def stored_fingerprint(page: PageContext, reference: str, station_id: int) -> Fingerprint | None:
     """Return the fingerprint of a stored image, or None where it can't be shown."""
-    thumbnail = page.thumbnail(reference, image_grid.SIZE, image_grid.SIZE)
+    thumbnail = page.thumbnail(reference, image_grid.SIZE, image_grid.SIZE, station_id)
     return None if thumbnail is None else _fingerprint(reference, thumbnail)
 
 
 @st.cache_resource(max_entries=5000, show_spinner=False)
 def _fingerprint(reference: str, _thumbnail: bytes) -> Fingerprint:
     """Cache fingerprints by reference; Streamlit leaves arguments with a leading underscore out of the key."""
-    return similar_images.fingerprint(_thumbnail)
+    return similar_images.fingerprint(images.pixels_of_thumbnail(_thumbnail))
 
 
 def scores_around(page: PageContext, details: FrameDetails) -> None:
@@ -178,7 +181,7 @@ def recent_labels(
         for review in own_reviews:
             frame = frames.get(review.frame_id)
             with st.container(key=f"review-{review.id}", gap="xxsmall"):
-                if frame and (thumbnail := page.thumbnail(frame.image_reference, 240, 180)):
+                if frame and (thumbnail := page.thumbnail(frame.image_reference, 240, 180, frame.station_id)):
                     st.image(thumbnail, width="stretch", alt="The frame that was labelled")
                 st.html(review_html.review_line(review, page.now()))
                 if review.id in current_ids:

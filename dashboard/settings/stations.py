@@ -13,7 +13,7 @@ from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext
 from storage.actions import stations as station_actions
 from storage.line import normal_sets, stations, thresholds
-from storage.line.stations import FramingKind, Station, StationSettings, WithoutNormals
+from storage.line.stations import BitDepth, FramingKind, Station, StationSettings, WithoutNormals
 from storage.line.thresholds import Threshold
 
 FRAMINGS: Mapping[FramingKind, str] = {
@@ -86,7 +86,22 @@ def inspection_fields(station: Station, *, enabled: bool) -> StationSettings:
         disabled=not enabled,
         help="Scorers compute new references and a new threshold for another framing.",
     )
-    return replace(current, object_name=object_name.strip(), false_reject_rate=round(percent / 100, 6), framing=framing)
+    depths = get_args(BitDepth)
+    bit_depth: BitDepth = st.selectbox(
+        "Bit depth of the camera",
+        depths,
+        index=depths.index(current.bit_depth),
+        disabled=not enabled,
+        help="Bits that the camera fills of samples in words of 16. auto is the smallest that holds the largest "
+        "sample of the normal set. Scorers compute new references for another depth.",
+    )
+    return replace(
+        current,
+        object_name=object_name.strip(),
+        false_reject_rate=round(percent / 100, 6),
+        framing=framing,
+        bit_depth=bit_depth,
+    )
 
 
 def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSettings:

@@ -29,9 +29,9 @@ def gallery(page: PageContext, listing: VerdictPage, selected: Verdict | None) -
             is_selected = selected is not None and frame.frame_id == selected.frame_id
             caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=is_selected)
             with st.container(key=f"thumb-{number}", gap=None):
-                image_grid.captioned_image(
-                    page, CaptionedImage(frame.image_reference, caption, f"Frame captured at {captured}"), 320, 240
-                )
+                alt = f"Frame captured at {captured}"
+                image = CaptionedImage(frame.image_reference, caption, alt, frame.station_id)
+                image_grid.captioned_image(page, image, 320, 240)
                 st.button(
                     f"Show the frame of {captured}",
                     key=f"select-{frame.frame_id}",
@@ -120,7 +120,9 @@ def compared_with(page: PageContext, normal_set: NormalSet | None) -> None:
     st.html(elements.heading("Compared with", f"normal set v{normal_set.version}, {number} good parts"))
     with st.grid(4, min_column_width=64, gap="xxsmall", key="normals"):
         shown = normal_set.images[:NORMALS_SHOWN]
-        image_grid.images_without_captions(page, [(image.reference, f"Good part {image.name}") for image in shown])
+        image_grid.images_without_captions(
+            page, [(image.reference, f"Good part {image.name}") for image in shown], normal_set.station_id
+        )
     if number > NORMALS_SHOWN:
         st.caption(f"and {number - NORMALS_SHOWN} more")
 

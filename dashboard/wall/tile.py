@@ -74,7 +74,7 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
         command = f"andon produce {name} --source folder:PATH"
         st.html(elements.placeholder(state.icon, state.explanation, command))
         return
-    if thumbnail := page.thumbnail(latest.image_reference, 640, 480):
+    if thumbnail := page.thumbnail(latest.image_reference, 640, 480, tile.station.id):
         st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")
     else:
         st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))

@@ -36,7 +36,7 @@ class Rescorer:
     def _framed(self, reference: str, recipe: Recipe) -> Framed | None:
         try:
             data = self._images.get(reference)
-            image = decode(data, self._settings.image_limits, recipe.detector.target_size).pixels
+            image = decode(data, self._settings.image_limits, recipe.detector.target_size, recipe.bit_depth).pixels
         except (NotFound, BadImage) as error:
             log.warning("a frame can't be scored again", image=reference, error=str(error))
             return None

@@ -2,12 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
 from foundation.clock import Clock
 from imaging import decode
+from imaging.bit_depth import smallest_bit_depth
 from imaging.errors import BadImage
 from imaging.rgb import RgbImage
 from scorer.detectors import registry
@@ -22,8 +24,8 @@ from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from storage.errors import NotFound
-from storage.line import stations, thresholds
-from storage.line.normal_sets import NormalSet
+from storage.line import normal_sets, stations, thresholds
+from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
 
@@ -54,6 +56,7 @@ class RecipeLoader:
         self._load = load
         self._detectors: dict[stations.FramingKind, Detector] = {}
         self._references: ReferenceStore | None = None
+        self._bit_depths: dict[int, int] = {}  # learnt, by id of the normal set
         self._lock = threading.RLock()
 
     def detector(self, framing: stations.FramingKind) -> Detector:
@@ -80,17 +83,18 @@ class RecipeLoader:
         """
         with self._lock:
             detector = self.detector(station.settings.framing)
+            depth = self._bit_depth(station, normal_set)
             references = self._store().get(
-                ReferencesKey(detector.model_id, normal_set.id, _digest(station, normal_set)),
+                ReferencesKey(detector.model_id, normal_set.id, _digest(station, normal_set, depth)),
                 lambda: detector.references(
-                    [self._normal(image.reference, image.name, detector) for image in normal_set.images],
+                    [self._normal(image, detector, depth) for image in normal_set.images],
                     station.settings.object_name,
                 ),
             )
             threshold = None if current is None else current.get((normal_set.id, detector.model_id))
             if threshold is None or threshold.false_reject_rate != station.settings.false_reject_rate:
                 threshold = self._threshold(station, normal_set, detector, references)
-            return Recipe(detector, references, Framing(station.settings.framing), threshold)
+            return Recipe(detector, references, Framing(station.settings.framing), threshold, depth)
 
     def _store(self) -> ReferenceStore:
         if self._references is None:
@@ -101,11 +105,29 @@ class RecipeLoader:
             )
         return self._references
 
-    def _normal(self, reference: str, name: str, detector: Detector) -> RgbImage:
-        try:
-            return decode.decode(self._images.get(reference), self._settings.image_limits, detector.target_size).pixels
-        except (NotFound, BadImage) as error:
-            raise InvalidNormalSet(f"The normal image {name} can't be used: {error}") from error
+    def _normal(self, image: NormalImage, detector: Detector, bit_depth: int) -> RgbImage:
+        with _names_the_image(image):
+            data = self._images.get(image.reference)
+            return decode.decode(data, self._settings.image_limits, detector.target_size, bit_depth).pixels
+
+    def _bit_depth(self, station: Station, normal_set: NormalSet) -> int:
+        """Return the station's bit depth, else the one kept with the set, else learn it from the images and keep it."""
+        if station.settings.bit_depth != "auto":
+            return int(station.settings.bit_depth)
+        if normal_set.bit_depth is not None:
+            return normal_set.bit_depth
+        if normal_set.id not in self._bit_depths:
+            depth = smallest_bit_depth(max(self._largest_sample(image) for image in normal_set.images))
+            with self._database.begin() as session:
+                normal_sets.set_bit_depth(session, normal_set.id, depth)
+            self._bit_depths[normal_set.id] = depth
+        return self._bit_depths[normal_set.id]
+
+    def _largest_sample(self, image: NormalImage) -> int:
+        """Return the largest sample of a normal whose words have 16 bits; 0 for any other, which is not decoded."""
+        with _names_the_image(image):
+            opened = decode.open_image(self._images.get(image.reference), self._settings.image_limits)
+            return (opened.decode().largest_sample or 0) if opened.is_deep else 0
 
     def _threshold(
         self, station: Station, normal_set: NormalSet, detector: Detector, references: References
@@ -145,9 +167,17 @@ def references_budget_bytes(settings: ScorerSettings) -> int:
     return memory_bytes(resolve_device(settings.device)) // MEMORY_DIVISOR
 
 
-def _digest(station: Station, normal_set: NormalSet) -> str:
+@contextmanager
+def _names_the_image(image: NormalImage) -> Iterator[None]:
+    try:
+        yield
+    except (NotFound, BadImage) as error:
+        raise InvalidNormalSet(f"The normal image {image.name} can't be used: {error}") from error
+
+
+def _digest(station: Station, normal_set: NormalSet, bit_depth: int) -> str:
     """Return a digest of everything besides the model that references depend on."""
-    digest = hashlib.sha256(station.settings.object_name.encode())
+    digest = hashlib.sha256(f"{station.settings.object_name}\n{decode.VERSION}, {bit_depth} bits".encode())
     for reference in sorted(image.reference for image in normal_set.images):
         digest.update(f"\n{reference}".encode())
     return digest.hexdigest()

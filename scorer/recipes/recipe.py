@@ -9,12 +9,14 @@ from storage.line.thresholds import Threshold
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Detector, references, framing and threshold of a station and one of its normal sets.
+    """Detector, references, framing, threshold and bit depth of a station and one of its normal sets.
 
-    The detector scores images, framed by `framing`, against `references`; scores above the threshold are flagged.
+    The detector scores images, framed by `framing`, against `references`; scores above the threshold are flagged. Of
+    samples in words of 16 bits the camera fills `bit_depth`; None for all of them.
     """
 
     detector: Detector
     references: References
     framing: Framing
     threshold: Threshold
+    bit_depth: int | None = None

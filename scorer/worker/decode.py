@@ -63,7 +63,9 @@ class FrameDecoder:
             data = self._fetch(found)
             image = open_image(data, self._settings.image_limits)
             with self._budget.reserve(len(data) + image.decoded_bytes):
-                decoded = image.decode(None if recipe is None else recipe.detector.target_size)
+                decoded = (
+                    image.decode() if recipe is None else image.decode(recipe.detector.target_size, recipe.bit_depth)
+                )
                 framed = None if recipe is None else recipe.detector.prepare(decoded.pixels)
         except (BadFrame, BadImage) as error:
             return reject(found, error.reason, str(error))

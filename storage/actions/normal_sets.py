@@ -16,11 +16,17 @@ from storage.line.normal_sets import NormalImage, NormalSet
 
 
 def add(
-    session: Session, actor: Actor, station: str, images: Sequence[NormalImage], note: str, at: datetime
+    session: Session,
+    actor: Actor,
+    station: str,
+    images: Sequence[NormalImage],
+    note: str,
+    at: datetime,
+    bit_depth: int | None = None,
 ) -> NormalSet:
     """Create the station's next version from these images, as a draft; raises as `normal_sets.add`."""
     with audited(session, actor, "normal_set.add", at, station=station, reason=note) as change:
-        added = normal_sets.add(session, stations.get(session, station).id, images, note, at)
+        added = normal_sets.add(session, stations.get(session, station).id, images, note, at, bit_depth)
         _describe_draft(change, None, added)
     return added
 

@@ -28,7 +28,11 @@ class NormalImage:
 
 @dataclass(frozen=True, slots=True)
 class NormalSet:
-    """One version of a station's normal set."""
+    """One version of a station's normal set.
+
+    `bit_depth` is the number of bits that its images fill of samples in words of 16, 8 where none has such samples;
+    None until it is learnt.
+    """
 
     id: int
     station_id: int
@@ -39,6 +43,7 @@ class NormalSet:
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
+    bit_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,15 @@ def diff(before: NormalSet | None, after: NormalSet) -> NormalSetDiff:
     )
 
 
-def add(session: Session, station_id: int, images: Sequence[NormalImage], note: str, at: datetime) -> NormalSet:
-    """Create the next version as a draft.
+def add(
+    session: Session,
+    station_id: int,
+    images: Sequence[NormalImage],
+    note: str,
+    at: datetime,
+    bit_depth: int | None = None,
+) -> NormalSet:
+    """Create the next version as a draft; a scorer learns its bit depth where it is None.
 
     Raises `InvalidChange` unless there are `MIN_IMAGES` to `MAX_IMAGES` images and all differ.
     """
@@ -78,7 +90,12 @@ def add(session: Session, station_id: int, images: Sequence[NormalImage], note: 
     _lock_station(session, station_id)
     last = session.scalar(select(func.max(NormalSetRow.version)).where(NormalSetRow.station_id == station_id))
     row = NormalSetRow(
-        station_id=station_id, version=(last or 0) + 1, state="draft", note=truncate(note, 500), created_at=at
+        station_id=station_id,
+        version=(last or 0) + 1,
+        state="draft",
+        note=truncate(note, 500),
+        created_at=at,
+        bit_depth=bit_depth,
     )
     session.add(row)
     session.flush()
@@ -88,6 +105,24 @@ def add(session: Session, station_id: int, images: Sequence[NormalImage], note: 
         )
     session.flush()
     return get(session, station_id, row.version)
+
+
+def set_bit_depth(session: Session, normal_set_id: int, bit_depth: int) -> None:
+    """Keep the bit depth that was learnt from a set's images, unless one is kept already."""
+    of_set = update(NormalSetRow).where(NormalSetRow.id == normal_set_id, NormalSetRow.bit_depth.is_(None))
+    session.execute(of_set.values(bit_depth=bit_depth))
+
+
+def bit_depths(session: Session) -> Mapping[int, int]:
+    """Return the bit depth that each station's images are read at, by station id: its setting, else the learnt one.
+
+    Stations whose depth is not known yet are left out.
+    """
+    query = select(StationRow.id, StationRow.bit_depth, NormalSetRow.bit_depth.label("learnt")).outerjoin(
+        NormalSetRow, (NormalSetRow.station_id == StationRow.id) & (NormalSetRow.state == "active")
+    )
+    known = {row.id: row.learnt if row.bit_depth == "auto" else int(row.bit_depth) for row in session.execute(query)}
+    return {station_id: depth for station_id, depth in known.items() if depth is not None}
 
 
 def activate(session: Session, station_id: int, version: int, at: datetime) -> NormalSet:
@@ -185,6 +220,7 @@ def _sets(
             row.created_at,
             row.activated_at,
             row.retired_at,
+            row.bit_depth,
         )
         for row in rows
     ]

@@ -17,6 +17,7 @@ from storage.errors import InvalidChange, NotFound
 
 WithoutNormals = Literal["wait", "no_reference"]
 FramingKind = Literal["letterbox", "stretch", "centre_crop", "tiles_2", "tiles_3"]
+BitDepth = Literal["auto", "8", "10", "12", "14", "16"]
 
 MAX_SAMPLE_ONE_IN = 1_000_000
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
@@ -29,6 +30,9 @@ class StationSettings:
     A station without frames for `stale_after_s` seconds is shown as silent. Of the frames that pass, one in
     `sample_one_in` is drawn at random for review; 0 draws none. At the default, half as many of them are reviewed as
     good parts are flagged by a threshold for 1 % false rejects.
+
+    `bit_depth` is the number of bits that the camera fills of samples in words of 16; auto is the smallest that holds
+    the largest sample of the station's normals. Files that state their depth, and those of 8 bits, don't need it.
     """
 
     object_name: str = "part"
@@ -37,6 +41,7 @@ class StationSettings:
     false_reject_rate: float = 0.01
     stale_after_s: float = 60.0
     sample_one_in: int = 200
+    bit_depth: BitDepth = "auto"
 
 
 _SETTINGS = tuple(field.name for field in fields(StationSettings))
@@ -149,3 +154,5 @@ def _require_valid(settings: StationSettings) -> None:
         raise InvalidChange("stale_after_s is a number of seconds above 0, such as 60.")
     if not 0 <= settings.sample_one_in <= MAX_SAMPLE_ONE_IN:
         raise InvalidChange("sample_one_in is a whole number such as 200, for one passed frame in 200; 0 draws none.")
+    if settings.bit_depth not in get_args(BitDepth):
+        raise InvalidChange(f"bit_depth is one of {', '.join(get_args(BitDepth))}.")

@@ -18,7 +18,7 @@ from andon.settings import OUTPUT_VARIABLE, environment_variable, known_settings
 PROJECT = Path(__file__).parents[2]
 ROOT_PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 PAGES = [*ROOT_PAGES, *sorted((PROJECT / "docs").rglob("*.md")), *sorted((PROJECT / "scorer").rglob("*.md"))]
-FOLDERS = "alerts|andon|benchmarks|dashboard|deploy|docs|foundation|ingest|outputs|scorer|storage|testing|tests"
+FOLDERS = "alerts|andon|benchmarks|dashboard|deploy|docs|foundation|imaging|ingest|outputs|scorer|storage|testing|tests"
 NO_METRICS = {"andon_schema"}  # a table
 CODE = re.compile(r"```\w*\n.*?```|`[^`\n]+`", re.DOTALL)
 

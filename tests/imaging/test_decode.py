@@ -6,7 +6,6 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from PIL import Image, ImageOps
 from imaging.decode import decode, open_image
 from imaging.errors import BadImage
 from imaging.limits import ImageLimits
+from tests.imaging.encoders import encode
 
 LIMITS = ImageLimits()
 KINDS = {
@@ -31,12 +31,6 @@ KINDS = {
 
 def noise(height: int = 20, width: int = 30, channels: int = 3) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -70,31 +64,10 @@ def test_each_format_gives_its_pixels_and_its_content_type(kind: str) -> None:
         assert (decoded.pixels == pixels).all()
 
 
-def test_sixteen_bit_grey_is_reduced_to_its_upper_eight_bits() -> None:
-    grey = np.array([[0, 255, 256, 0x1234] * 2] * 8, dtype=np.uint16)
-    for kind in ("PNG", "TIFF"):
-        pixels = decode(encode(Image.fromarray(grey), kind), LIMITS).pixels
-        assert pixels[0, :4].tolist() == [[0] * 3, [0] * 3, [1] * 3, [0x12] * 3]
-
-
 def test_cmyk_becomes_rgb() -> None:
     cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
     pixels = decode(encode(cyan, "TIFF"), LIMITS).pixels
     assert pixels[0, 0].tolist() == [0, 255, 255]
-
-
-def test_transparent_pixels_are_blended_with_white() -> None:
-    clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
-    assert decode(encode(clear, "PNG"), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
-    half = Image.new("LA", (16, 16), (0, 128))
-    assert decode(encode(half, "PNG"), LIMITS).pixels[0, 0].tolist() == [127, 127, 127]
-
-
-def test_a_palette_is_applied_and_its_transparent_colour_blended_with_white() -> None:
-    palette = Image.new("P", (16, 16), 1)
-    palette.putpalette([0, 0, 0, 10, 20, 30])
-    assert decode(encode(palette, "PNG"), LIMITS).pixels[0, 0].tolist() == [10, 20, 30]
-    assert decode(encode(palette, "PNG", transparency=1), LIMITS).pixels[0, 0].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])

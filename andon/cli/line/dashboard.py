@@ -32,7 +32,9 @@ def dashboard(
     with (
         stop_on_signal("closing the dashboard") as stop,
         wiring.open_database(settings) as database,
-        dashboard_process.run_streamlit(listen, settings.storage, settings.alerts) as process,
+        dashboard_process.run_streamlit(
+            listen, settings.storage, settings.alerts, settings.scorer.image_limits
+        ) as process,
         metrics_server.serve_metrics(
             settings.andon.metrics_host,
             wiring.metrics_port(settings, metrics_port),

@@ -12,6 +12,7 @@ from foundation.clock import utc_now
 
 if TYPE_CHECKING:
     from andon.good_images import CollectedImages
+    from andon.normal_checks import Findings
     from andon.settings import Settings
     from storage.line.normal_sets import NormalSet
     from storage.line.what_if import WhatIfResult
@@ -21,7 +22,7 @@ app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", n
 Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 
-KEYS = ("station", "version", "state", "note", "images", "created_at", "activated_at", "retired_at")
+KEYS = ("station", "version", "state", "note", "images", "bit_depth", "created_at", "activated_at", "retired_at")
 WHAT_IF_KEYS = (
     "job",
     "station",
@@ -65,18 +66,22 @@ def add(
     with wiring.open_database(settings) as database:
         actor = authentication.current_actor(database)
         with database.read() as session:
-            station_id = stations.get(session, station).id
-        collected = _collect(paths, limit, settings)
+            found = stations.get(session, station)
+        station_id, chosen_depth = found.id, found.settings.bit_depth
+        collected, findings = _collect(paths, limit, settings, None if chosen_depth == "auto" else int(chosen_depth))
         store = wiring.open_image_store(settings)
+        learns = chosen_depth == "auto"  # else the depth of the images is not known, and not asked for
         images = [NormalImage(store.put(image.data), image.name) for image in collected.images]
         now = utc_now()
         with database.begin() as session:
             before = normal_sets.active(session, station_id)
-            new_set = actions.add(session, actor, station, images, note, now)
+            new_set = actions.add(session, actor, station, images, note, now, findings.bit_depth if learns else None)
             if activate:
                 new_set = actions.activate(session, actor, station, new_set.version, now, note)
     for duplicate, same in collected.duplicates:
         output.print_message(f"{duplicate} is the same image as {same}; it was left out.")
+    for message in [*_subfolders(paths), *_describe(findings)]:
+        output.print_message(message)
     output.print_result(f"Normal set {new_set.version} of {station} has {len(new_set.images)} images.")
     if activate:
         output.print_result(_activated(station, new_set, before))
@@ -133,6 +138,7 @@ def show(
             "normal set": found.version,
             "state": found.state,
             "note": found.note or "-",
+            "bit depth": found.bit_depth or "not learnt yet",
             "added at": found.created_at,
             "activated at": found.activated_at,
             "retired at": found.retired_at,
@@ -255,20 +261,45 @@ def _print_what_if(station: str, result: "WhatIfResult") -> None:
     )
 
 
-def _collect(paths: list[Path], limit: int | None, settings: "Settings") -> "CollectedImages":
-    from andon import good_images
+def _collect(
+    paths: list[Path], limit: int | None, settings: "Settings", bit_depth: int | None
+) -> "tuple[CollectedImages, Findings]":
+    from andon import good_images, normal_checks
     from andon.cli.progress import progress_counter
-    from imaging.decode import decode
+    from andon.normal_checks import Examined
 
     files = good_images.find_image_files(paths)
+    limits = settings.scorer.image_limits
+    examined: list[Examined] = []
     with progress_counter("images checked", min(limit or len(files), len(files))) as advance:
-        return good_images.collect_images(
+        gathered = good_images.collect_images(
             files,
             limit=limit,
-            max_bytes=settings.scorer.max_image_bytes,
-            check=lambda data: decode(data, settings.scorer.image_limits),
+            max_bytes=limits.max_bytes,
+            check=lambda data: examined.append(normal_checks.examine(data, limits, bit_depth)),
             progress=advance,
         )
+    images = [(image.name, image.data) for image in gathered.images]
+    return gathered, normal_checks.compare(images, examined, limits, bit_depth)
+
+
+def _subfolders(paths: list[Path]) -> list[str]:
+    from andon import good_images
+
+    return [f"{folder} was not read; name it too to add its images." for folder in good_images.find_subfolders(paths)]
+
+
+def _describe(findings: "Findings") -> list[str]:
+    """Return a sentence per finding about the images of a set."""
+    said = [
+        f"{name} looks unlike the others: see whether its part is good. A defect among the good images hides defects "
+        "of its kind and raises the threshold; add the others without it if in doubt."
+        for name in findings.odd
+    ]
+    said += [f"{second} is nearly the same as {first}: a twin adds nothing." for first, second in findings.twins]
+    if findings.has_deep_images:
+        said.append(f"The camera fills {findings.bit_depth} bits of 16, by the largest sample of these images.")
+    return said
 
 
 def _activated(station: str, now_active: "NormalSet", before: "NormalSet | None") -> str:
@@ -283,6 +314,7 @@ def _json_of(station: str, normal_set: "NormalSet") -> dict[str, object]:
         "state": normal_set.state,
         "note": normal_set.note,
         "images": [{"name": image.name, "reference": image.reference} for image in normal_set.images],
+        "bit_depth": normal_set.bit_depth,
         "created_at": normal_set.created_at,
         "activated_at": normal_set.activated_at,
         "retired_at": normal_set.retired_at,

@@ -46,6 +46,13 @@ SampleOneIn = Annotated[
         show_default=False,
     ),
 ]
+BitDepth = Annotated[
+    Literal["auto", "8", "10", "12", "14", "16"] | None,
+    typer.Option(
+        help="Bits that the camera fills of samples in words of 16; auto learns them from the normal images.",
+        show_default=False,
+    ),
+]
 
 KEYS = (
     "name",
@@ -55,6 +62,7 @@ KEYS = (
     "false_reject_rate",
     "stale_after_s",
     "sample_one_in",
+    "bit_depth",
     "active_normal_set",
     "created_at",
 )
@@ -71,13 +79,21 @@ def add(
     false_reject_rate: FalseRejectRate = None,
     stale_after: StaleAfter = None,
     sample_one_in: SampleOneIn = None,
+    bit_depth: BitDepth = None,
 ) -> None:
     """Add a station."""
     from storage.actions import stations
     from storage.line.stations import StationSettings
 
     chosen = _change(
-        StationSettings(), object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
+        StationSettings(),
+        object_name,
+        without_normals,
+        framing,
+        false_reject_rate,
+        stale_after,
+        sample_one_in,
+        bit_depth,
     )
     with authentication.authenticated_session(context) as (session, actor):
         added = stations.add(session, actor, name, chosen, utc_now())
@@ -96,6 +112,7 @@ def edit(
     false_reject_rate: FalseRejectRate = None,
     stale_after: StaleAfter = None,
     sample_one_in: SampleOneIn = None,
+    bit_depth: BitDepth = None,
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
@@ -105,7 +122,14 @@ def edit(
     with authentication.authenticated_session(context) as (session, actor):
         before = stations.get(session, name)
         chosen = _change(
-            before.settings, object_name, without_normals, framing, false_reject_rate, stale_after, sample_one_in
+            before.settings,
+            object_name,
+            without_normals,
+            framing,
+            false_reject_rate,
+            stale_after,
+            sample_one_in,
+            bit_depth,
         )
         actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
@@ -177,6 +201,7 @@ def _change(
     false_reject_rate: float | None,
     stale_after: float | None,
     sample_one_in: int | None,
+    bit_depth: str | None,
 ) -> "StationSettings":
     """Return the settings with the values of the command line, whose choices have dashes instead of underscores."""
     named = {
@@ -186,6 +211,7 @@ def _change(
         "false_reject_rate": false_reject_rate,
         "stale_after_s": stale_after,
         "sample_one_in": sample_one_in,
+        "bit_depth": bit_depth,
     }
     return replace(settings, **{field: value for field, value in named.items() if value is not None})  # type: ignore[arg-type]
 

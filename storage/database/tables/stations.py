@@ -21,6 +21,7 @@ class StationRow(Base):
     false_reject_rate: Mapped[float]
     stale_after_s: Mapped[float]
     sample_one_in: Mapped[int] = mapped_column(server_default=text("200"))  # of the passed frames; 0 draws none
+    bit_depth: Mapped[str] = mapped_column(String(4), server_default=text("'auto'"))  # or '8' to '16'
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -47,6 +48,7 @@ class NormalSetRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    bit_depth: Mapped[int | None]  # that its images use, 8 to 16; null until learnt
 
 
 class NormalImageRow(Base):

@@ -5,6 +5,9 @@ import pytest
 from PIL import Image
 
 from dashboard.components import images
+from imaging.decode import decode
+from imaging.limits import ImageLimits
+from tests.imaging.encoders import bitfields_bmp, png, tiff
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **more: object) -> bytes:
@@ -22,18 +25,67 @@ def test_a_thumbnail_keeps_the_aspect_ratio_and_is_never_larger_than_the_origina
     assert opened(images.thumbnail(encoded(Image.new("RGB", (40, 30))), 300, 300)).size == (40, 30)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1", "I;16", "F"])
-def test_every_image_format_that_the_scorer_decodes_can_be_shown(mode: str) -> None:
-    kind = "TIFF" if mode in ("CMYK", "I;16", "F") else "PNG"
-    copy = opened(images.thumbnail(encoded(Image.new(mode, (20, 10)), kind), 100, 100))
-    assert (copy.format, copy.mode, copy.size) == ("JPEG", "RGB", (20, 10))
+def encoded_everywhere() -> dict[str, tuple[bytes, int | None]]:
+    """An image in every format and kind of pixels, and the bit depth of its station."""
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    colours = np.asarray(Image.fromarray(coarse).resize((60, 40)))
+    grey = colours[..., :1]
+    deep = grey.astype(np.uint16) * 4 + 3
+    hidden = Image.fromarray(np.dstack([colours, np.zeros((40, 60), np.uint8)]))
+    half = Image.fromarray(np.dstack([colours, np.full((40, 60), 128, np.uint8)]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    plain = Image.fromarray(colours)
+    jpeg = encoded(plain, "JPEG")
+    words = colours[..., 0].astype(np.uint32) << 4 | colours[..., 1].astype(np.uint32) << 12
+    return {
+        **{kind: (encoded(plain, kind), None) for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP")},
+        **{f"{kind}, alpha 0": (encoded(hidden, kind), None) for kind in ("PNG", "TIFF")},
+        **{f"{kind}, half visible": (encoded(half, kind), None) for kind in ("PNG", "TIFF")},
+        **{f"{kind}, turned": (encoded(plain, kind, exif=exif), None) for kind in ("JPEG", "PNG", "TIFF", "WEBP")},
+        "JPEG, turned by XMP": (encoded(plain, "JPEG", xmp=xmp), None),
+        "JPEG without an end": (jpeg[:-2], None),
+        "JPEG, CMYK": (encoded(plain.convert("CMYK"), "JPEG"), None),
+        "PNG, 10 of 16 bits": (png(deep), 10),
+        "PNG, 10 of 16 bits at a station of 12": (png(deep), 12),
+        "TIFF, 10 of 16 bits": (tiff(deep, order=">"), 10),
+        "TIFF, 12 bits packed": (tiff(deep, 12), None),
+        "TIFF, white is zero": (tiff(deep, photometric=0), 12),
+        "TIFF, RGB of 16 bits": (tiff(colours.astype(np.uint16) * 257), 16),
+        "BMP, shifted fields": (bitfields_bmp(words.astype(np.uint32), (0xFF0, 0xFF000, 0, 0)), None),
+        "palette": (encoded(plain.convert("P"), "PNG"), None),
+        "1 bit": (encoded(plain.convert("1"), "PNG"), None),
+    }
 
 
-def test_sixteen_bits_are_stretched_over_their_own_range() -> None:
-    ramp = Image.fromarray(np.linspace(1000, 1255, 256, dtype=np.uint16).reshape(16, 16))
-    copy = np.asarray(opened(images.thumbnail(encoded(ramp), 16, 16)).convert("L"))
-    assert copy.min() < 12
-    assert copy.max() > 243
+EVERYWHERE = encoded_everywhere()
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE)
+def test_the_pixels_that_are_shown_are_those_that_are_scored(kind: str) -> None:
+    data, depth = EVERYWHERE[kind]
+    scored = decode(data, ImageLimits(), bit_depth=depth).pixels
+    assert (images.shown_pixels(data, bit_depth=depth) == scored).all()
+    copy = opened(images.thumbnail(data, 100, 100, bit_depth=depth))
+    assert (copy.format, copy.mode, copy.size) == ("JPEG", "RGB", scored.shape[1::-1])
+    blurred = [np.asarray(image.convert("RGB").resize((6, 4)), float) for image in (copy, Image.fromarray(scored))]
+    assert np.abs(blurred[0] - blurred[1]).max() < 30  # JPEG, and dots of one bit
+
+
+def test_a_deep_image_is_shown_at_its_own_depth_where_the_station_s_is_not_known_or_too_small() -> None:
+    deep = np.full((16, 16, 1), 1023, np.uint16)
+    for depth in (None, 8, 10):
+        assert images.shown_pixels(png(deep), bit_depth=depth)[0, 0].tolist() == [255] * 3
+    assert images.shown_pixels(png(deep), bit_depth=12)[0, 0].tolist() == [63] * 3
+
+
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_a_blank_upload_is_no_good_part(level: int) -> None:
+    blank = np.random.default_rng(0).normal(level, 1, (64, 64)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(ValueError, match="blank"):
+        images.require_usable_normal(encoded(Image.fromarray(blank)))
+    images.require_usable_normal(EVERYWHERE["PNG"][0])
 
 
 def test_an_image_with_an_exif_rotation_is_shown_upright() -> None:
@@ -49,10 +101,9 @@ def test_bytes_that_are_no_image_raise_one_clear_error(data: bytes) -> None:
         images.thumbnail(data, 10, 10)
 
 
-def test_a_huge_image_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+def test_a_huge_image_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(ValueError, match="10 × 10"):
-        images.thumbnail(encoded(Image.new("RGB", (10, 10))), 10, 10)
+        images.thumbnail(encoded(Image.new("RGB", (10, 10))), 10, 10, ImageLimits(max_pixels=99))
 
 
 def test_heat_grows_from_clear_to_bright_over_the_maps_own_range() -> None:

@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from storage.database.engine import Database
 from storage.database.tables import NormalImageRow, NormalSetRow
 from storage.errors import InvalidChange, NotFound
-from storage.line import normal_sets
+from storage.line import normal_sets, stations
+from storage.line.stations import StationSettings
 from testing.processes import forkserver
 from tests.storage.examples import NOON, add_active_set, add_station, good_images
 
@@ -110,6 +111,32 @@ def test_the_database_refuses_a_second_active_set(database: Database) -> None:
     second = {"station_id": station.id, "version": 2, "state": "active", "note": "", "created_at": NOON}
     with pytest.raises(IntegrityError), database.begin() as session:
         session.execute(insert(NormalSetRow).values(second))
+
+
+def test_the_bit_depth_that_was_learnt_first_is_kept(database: Database) -> None:
+    with database.begin() as session:
+        station = add_station(session)
+        made = normal_sets.add(session, station.id, good_images(), "", NOON)
+        assert made.bit_depth is None
+        normal_sets.set_bit_depth(session, made.id, 10)
+        normal_sets.set_bit_depth(session, made.id, 12)
+        assert normal_sets.get(session, station.id, 1).bit_depth == 10
+        assert normal_sets.add(session, station.id, good_images(5, 64), "", NOON, bit_depth=8).bit_depth == 8
+
+
+def test_a_station_s_own_bit_depth_goes_before_the_learnt_one_of_its_active_set(database: Database) -> None:
+    with database.begin() as session:
+        learnt, chosen, unknown = (add_station(session) for _ in range(3))
+        stations.edit(session, chosen.name, StationSettings(bit_depth="14"))
+        for station, depth in ((learnt, 10), (chosen, 12), (unknown, None)):
+            normal_sets.add(session, station.id, good_images(), "", NOON, depth)
+            normal_sets.activate(session, station.id, 1, NOON)
+        found = normal_sets.bit_depths(session)
+    assert {station.id: found.get(station.id) for station in (learnt, chosen, unknown)} == {
+        learnt.id: 10,
+        chosen.id: 14,
+        unknown.id: None,
+    }
 
 
 def activate_repeatedly(url: str, station_id: int, version: int, barrier: Barrier) -> None:

@@ -6,7 +6,7 @@ from storage.line import stations
 from storage.line.stations import StationSettings
 from tests.storage.examples import NOON, add_station
 
-SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40)
+SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40, "12")
 
 
 def test_a_station_reads_back_as_it_was_added(database: Database) -> None:
@@ -65,6 +65,7 @@ def test_settings_can_be_edited(database: Database) -> None:
         StationSettings(stale_after_s=float("inf")),
         StationSettings(stale_after_s=float("nan")),
         StationSettings(sample_one_in=-1),
+        StationSettings(bit_depth="11"),  # type: ignore[arg-type]
     ],
 )
 def test_invalid_settings_are_refused(database: Database, invalid: StationSettings) -> None:

@@ -54,6 +54,7 @@ def test_a_station_is_shown_with_its_settings(andon: Andon) -> None:
         "framing": "letterbox",
         "false_reject_rate": 0.01,
         "sample_one_in": 200,
+        "bit_depth": "auto",
         "stale_after_s": 5.0,
         "active_normal_set": None,
         "verdicts": 0,

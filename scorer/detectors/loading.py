@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from imaging.decode import decode
+from imaging.decode import decode, pixels_of
 from imaging.errors import BadImage
 from imaging.rgb import RgbImage
 from scorer.detectors.protocol import References, Scores
@@ -92,7 +92,10 @@ class LoadedDetector:
             except BadImage as error:
                 raise InvalidImage(f"Image {position}, {image}, cannot be decoded: {error}") from error
         if isinstance(image, Image.Image):
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            try:
+                return pixels_of(image)
+            except BadImage as error:
+                raise InvalidImage(f"Image {position} cannot be used: {error}") from error
         if not isinstance(image, np.ndarray):
             raise InvalidImage(
                 f"Image {position} is a {type(image).__name__}; pass an array (height, width, 3) of uint8, a Pillow "

@@ -38,7 +38,7 @@ def test_defects_are_flagged_whatever_part_of_the_word_the_camera_fills(
     tmp_path: Path, factor: int, depth: int
 ) -> None:
     line = Line(tmp_path)
-    line.station("s1")
+    line.add_station("s1")
     station_id = add_normals(line, [png(deep(1000 + index, factor)) for index in range(6)])
     line.publish("s1", [png(deep(1, factor)), png(deep(2, factor, defect=True))])
     line.drain()
@@ -62,7 +62,7 @@ def test_scores_do_not_depend_on_the_container(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         line = Line(folder)
-        line.station("s1")
+        line.add_station("s1")
         add_normals(line, [encode(deep(1000 + index, 16)) for index in range(4)])
         line.publish("s1", [encode(deep(1, 16)), encode(deep(2, 16, defect=True))])
         line.drain()
@@ -72,19 +72,19 @@ def test_scores_do_not_depend_on_the_container(tmp_path: Path) -> None:
 
 def test_a_frame_above_the_depth_of_its_normals_is_no_verdict(tmp_path: Path) -> None:
     line = Line(tmp_path)
-    line.station("s1")
+    line.add_station("s1")
     add_normals(line, [png(deep(1000 + index, 1)) for index in range(4)])
     glare = deep(1, 1)
     glare[0, 0] = 256
     line.publish("s1", [png(glare), png(deep(2, 1))])
     line.drain()
     assert decisions(line) == ["pass"]
-    assert [letter.reason for letter in line.letters()] == ["exceeds-bit-depth"]
+    assert [letter.reason for letter in line.dead_letters()] == ["exceeds-bit-depth"]
 
 
 def test_a_station_s_own_depth_goes_before_the_learnt_one_and_makes_new_references(tmp_path: Path) -> None:
     line = Line(tmp_path)
-    line.station("s1")
+    line.add_station("s1")
     add_normals(line, [png(deep(1000 + index, 1)) for index in range(4)])
     frame = png(deep(1, 1))
     line.publish("s1", [frame])
@@ -99,8 +99,8 @@ def test_a_station_s_own_depth_goes_before_the_learnt_one_and_makes_new_referenc
 
 def test_frames_of_sixteen_bits_are_refused_where_the_normals_have_eight(tmp_path: Path) -> None:
     line = Line(tmp_path)
-    line.station("s1")
-    line.normals("s1")
+    line.add_station("s1")
+    line.add_normal_set("s1")
     line.publish("s1", [png(deep(1, 257))])
     line.drain()
-    assert [letter.reason for letter in line.letters()] == ["exceeds-bit-depth"]
+    assert [letter.reason for letter in line.dead_letters()] == ["exceeds-bit-depth"]

@@ -59,7 +59,7 @@ def test_the_depth_of_a_camera_is_learnt_and_kept_with_the_set(s1: Andon, tmp_pa
     added = s1("normals", "add", "s1", fill(tmp_path / "n", deep))
     assert " 8 bits of 16" in added.err
     assert json.loads(s1("normals", "show", "s1", "1", "--json").out)["bit_depth"] == 8
-    s1("station", "edit", "s1", "--bit-depth", "12")
+    s1("station", "edit", "s1", "--bit-depth", "10")
     again = s1("normals", "add", "s1", tmp_path / "n")
     assert (again.code, again.err) == (0, "")
     assert json.loads(s1("normals", "show", "s1", "2", "--json").out)["bit_depth"] is None

@@ -10,11 +10,13 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import REGISTRY
 
+from ingest import schema
 from ingest.bus.protocol import readable
+from ingest.frame import Frame, mint_frame_id
 from scorer.worker.progress import Progress
 from storage.line import drops
 from storage.line.dead_letters import UNREADABLE
-from testing.line import START, Line, Services
+from testing.line import START, Line, Services, encoded, part
 from testing.services.kafka import KafkaCluster
 from tests.ingest.bus.kafka_log import damage_segment, flip
 from tests.scorer.worker.faults import ready_line, verdict_frame_ids
@@ -116,6 +118,32 @@ def test_frames_of_a_producer_that_compresses_are_scored(
             producer.flush(30)
         assert line.drain().verdicts == 4
         assert verdict_frame_ids(line) == published
+
+
+@pytest.mark.kafka
+def test_a_drain_ends_behind_a_transactional_producer_and_scores_no_aborted_frame(
+    tmp_path: Path, kafka_bootstrap: str
+) -> None:
+    services = Services(kafka_bootstrap, topic=f"frames-{uuid.uuid4().hex}")
+    with ready_line(tmp_path, services) as line:
+        aborted, committed = (Frame("s1", START, encoded(part(number)), "image/png") for number in range(2))
+        frame_ids = [mint_frame_id(frame) for frame in (aborted, committed)]
+        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", transactional_id=uuid.uuid4().hex)
+        with closing(producer):
+            producer.init_transactions()
+            for frame, frame_id, end in (
+                (aborted, frame_ids[0], producer.abort_transaction),
+                (committed, frame_ids[1], producer.commit_transaction),
+            ):
+                message = schema.encode(frame, frame_id, START, None)
+                producer.begin_transaction()
+                producer.send(line.topic, key=b"s1", value=message.value, headers=list(message.headers))
+                producer.flush()
+                end()
+        progress = line.drain()
+        assert (progress.frames, progress.verdicts) == (1, 1)
+        assert verdict_frame_ids(line) == frame_ids[1:]
+        assert line.drain() == Progress()
 
 
 @pytest.mark.postgres

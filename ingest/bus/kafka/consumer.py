@@ -9,6 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from foundation.clock import from_epoch_us
+from ingest.bus.attempts import OUTAGE_PATIENCE_S, ReadAttempts
 from ingest.bus.kafka.connection import KafkaConnection
 from ingest.bus.kafka.errors import translate_errors
 from ingest.bus.kafka.fetched_records import UnreadableEntry
@@ -87,6 +88,7 @@ class KafkaGroupConsumer:
             **FETCH_CONFIG,
         )
         self._offsets = GroupOffsets(self._consumer)
+        self._attempts = ReadAttempts()
         with translate_errors():
             self._consumer.subscribe([topic])
 
@@ -102,12 +104,13 @@ class KafkaGroupConsumer:
                 for partition, raw in batches.items():
                     self._consumer.seek(partition, raw[0].offset)
                 batches = {}
+        ends: Mapping[TopicPartition, int] = {}
         if batches:
             self._answered_s = time.monotonic()
         else:
-            self._probe()
+            ends = self._probe()
         self._offsets.add_starts()
-        entries = [] if self._paused else self._entries(batches)
+        entries = [] if self._paused else [*self._entries(batches), *self._pass_stalled(ends)]
         self._offsets.commit_pending()
         return entries
 
@@ -200,24 +203,48 @@ class KafkaGroupConsumer:
         self._offsets.add_passed({each: offset for each, offset in passed.items() if each not in skipped})
         return entries
 
-    def _probe(self) -> None:
-        """Without records, query the group's coordinator and the partitions' leaders."""
+    def _pass_stalled(self, ends: Mapping[TopicPartition, int]) -> list[LogEntry]:
+        """Pass the next offset of partitions whose broker has more, and has returned nothing for long.
+
+        Where the length of a batch is damaged on its disk, a broker finds nothing behind it and reports no error.
+        """
+        passed: list[LogEntry] = []
+        for partition, end in ends.items():
+            offset = self._consumer.position(partition, timeout_ms=0)
+            if offset is None or offset >= end:
+                self._attempts.succeeded(partition)
+            elif self._attempts.failed(partition, offset, OUTAGE_PATIENCE_S):
+                position = RecordPosition(partition.topic, partition.partition, offset)
+                log.error("a record is not returned by its broker and is passed", position=str(position))
+                passed.append(UnreadableRecord(position, "The record can't be read: its broker does not return it."))
+                self._consumer.seek(partition, offset + 1)
+        self._offsets.delivered(passed)
+        return passed
+
+    def _probe(self) -> Mapping[TopicPartition, int]:
+        """Without records, query the group's coordinator and the partitions' leaders.
+
+        Returns:
+            The end of each assigned partition's log, where this asked for it and was answered.
+        """
         now = time.monotonic()
         if now - max(self._answered_s, self._probed_s) < _PROBE_INTERVAL_S:
-            return
+            return {}
         self._probed_s = now
+        ends: dict[TopicPartition, int] = {}
         try:
             with translate_errors():
                 timeout_ms = _PROBE_INTERVAL_S * 1000
                 self._consumer.committed(TopicPartition(self._topic, 0), timeout_ms=timeout_ms)
                 if assigned := self._consumer.assignment():
-                    self._consumer.end_offsets(list(assigned), timeout_ms=timeout_ms)
+                    ends = self._consumer.end_offsets(list(assigned), timeout_ms=timeout_ms)
         except BusUnavailable as error:
             silent_s = time.monotonic() - self._answered_s
             if silent_s > self._unavailable_after_s:
                 raise BusUnavailable(f"Kafka has not answered for {silent_s:.0f} s ({error.__cause__!r}).") from error
         else:
             self._answered_s = time.monotonic()
+        return ends
 
     def _require_open(self) -> None:
         if self._closed:

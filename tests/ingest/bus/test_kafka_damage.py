@@ -135,6 +135,17 @@ def test_a_batch_that_the_broker_can_not_read_is_passed(bus: KafkaBus, topic: st
     assert readings(entries) == [(n, value and value * INDEX_INTERVAL_BYTES) for n, value in WITHOUT_THE_MIDDLE]
 
 
+def test_a_batch_that_the_broker_does_not_find_is_passed_after_a_while(
+    bus: KafkaBus, topic: str, kafka_node: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.bus.kafka.consumer.OUTAGE_PATIENCE_S", 0)
+    publish(kafka_node.bootstrap, topic, [[value * INDEX_INTERVAL_BYTES] for value in (b"0", b"1", b"2")])
+    damage_segment(segment(kafka_node, topic), 1, put(LENGTH_AT, b"\x00\x7f\xff\xff"))
+    with closing(bus.consumer(topic, "g")) as consumer:
+        entries = read(consumer, 3)
+    assert readings(entries) == [(0, b"0" * INDEX_INTERVAL_BYTES), (1, None), (2, b"2" * INDEX_INTERVAL_BYTES)]
+
+
 @pytest.mark.parametrize("compression", CODECS)
 def test_a_compressed_batch_that_can_not_be_expanded_is_passed(
     bus: KafkaBus, topic: str, kafka_node: KafkaCluster, compression: str

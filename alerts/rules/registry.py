@@ -8,13 +8,13 @@ from dataclasses import fields
 from typing import Any, Final
 
 from alerts.errors import InvalidParameters, UnknownRule
+from alerts.installed_rules import installed_rules
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.dead_letter_burst import DeadLetterBurst
 from alerts.rules.deleted_unread import DeletedUnread
 from alerts.rules.disk_nearly_full import DiskNearlyFull
 from alerts.rules.flagged_share import FlaggedShare
 from alerts.rules.growing_lag import GrowingLag
-from alerts.rules.installed import installed_rules
 from alerts.rules.k_of_n import KOfN
 from alerts.rules.old_normal_set import OldNormalSet
 from alerts.rules.score_drift import ScoreDrift

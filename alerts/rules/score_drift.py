@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from alerts.rules.in_control_scores import in_control_process, monitored_log_scores
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.statistics.control_charts import cusum, ewma
+from alerts.statistics.in_control_scores import in_control_process, monitored_log_scores
 from alerts.views import StationView
 from storage.alerts.alerts import Severity
 

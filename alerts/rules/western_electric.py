@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from alerts.rules.in_control_scores import in_control_process, monitored_log_scores
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.statistics.control_charts import western_electric
+from alerts.statistics.in_control_scores import in_control_process, monitored_log_scores
 from alerts.views import StationView
 from storage.alerts.alerts import Severity
 

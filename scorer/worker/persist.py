@@ -11,10 +11,10 @@ import structlog
 from foundation.clock import Clock
 from foundation.errors import AndonError
 from foundation.failpoints import failpoint
-from scorer import metrics
+from scorer import isolation, metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
-from scorer.worker import isolation, records
+from scorer.worker import records
 from scorer.worker.batch import Decided, DecidedBatch, Polled, Released, Scored
 from scorer.worker.decode import FRAMES_PER_TASK
 from scorer.worker.progress import Progress

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from alerts.errors import InvalidParameters
-from alerts.rules.installed import installed_rules
+from alerts.installed_rules import installed_rules
 from alerts.rules.registry import create_rule
 from alerts.rules.rule import Clear, Raised, Unsure
 from dashboard.app import frame

@@ -147,7 +147,7 @@ class EmbeddedConsumer:
                 if len(entries) >= max_records or remaining_bytes <= 0:
                     break
                 if self._next[partition] < first_offset:
-                    entries.append(self._skip_deleted(partition, first_offset))
+                    entries += self._skip_deleted(partition, first_offset)
                 wanted = max_records - len(entries)
                 for entry in self._rows.entries(partition, self._next[partition], next_offset, wanted):
                     entries.append(entry)
@@ -167,14 +167,18 @@ class EmbeddedConsumer:
             self._generations = generations
             log.info("partitions assigned", topic=self._log.topic, partitions=sorted(generations))
 
-    def _skip_deleted(self, partition: int, first_offset: int) -> DeletedRecords:
-        wanted = self._next[partition]
+    def _skip_deleted(self, partition: int, first_offset: int) -> list[DeletedRecords]:
+        """Continue at the oldest record; return what was deleted before it, unless the group had committed that."""
+        committed = membership.committed_offsets(self._file, self._group, self._log.topic_id)[partition]
+        begin = max(self._next[partition], committed)
+        self._next[partition] = first_offset
+        if begin >= first_offset:
+            return []
         log.error(
             "records were deleted before they were read; continuing at the oldest",
-            topic=self._log.topic, partition=partition, wanted=wanted, oldest=first_offset,
+            topic=self._log.topic, partition=partition, wanted=begin, oldest=first_offset,
         )  # fmt: skip
-        self._next[partition] = first_offset
-        return DeletedRecords(RecordPosition(self._log.topic, partition, wanted), first_offset - wanted)
+        return [DeletedRecords(RecordPosition(self._log.topic, partition, begin), first_offset - begin)]
 
     def _ends(self) -> dict[int, tuple[int, int]]:
         """Return the first and the next offset by partition."""

@@ -196,7 +196,10 @@ class KafkaGroupConsumer:
         """Return the entries of a poll, of each partition what was deleted before what was read."""
         passed = {} if batches else self._offsets.passed()  # before what was deleted, which the fetcher notes first
         deleted = self._consumer._fetcher.take_deleted()
-        entries: list[LogEntry] = [_deleted_records(each) for each in deleted]
+        unread = [
+            each._replace(begin=max(each.begin, self._offsets.known_committed(each.partition))) for each in deleted
+        ]
+        entries: list[LogEntry] = [_deleted_records(each) for each in unread if each.begin < each.end]
         entries += [to_entry(raw) for batch in batches.values() for raw in batch]
         self._offsets.delivered(entries)
         skipped = {each.partition for each in deleted}

@@ -87,6 +87,10 @@ class GroupOffsets:
         """Let offsets that `passed` returned be committed with the next `commit_pending`."""
         self._pending |= offsets
 
+    def known_committed(self, partition: TopicPartition) -> int:
+        """Return an assigned partition's committed offset as far as this member knows it, else 0."""
+        return self._committed.get(partition, 0)
+
     def commit_pending(self) -> None:
         """Commit; offsets that a rebalance blocks stay pending until the next call, if it is still assigned then."""
         assigned = self._consumer.assignment()

@@ -94,6 +94,17 @@ def test_a_new_group_misses_nothing_that_was_deleted_before_it(
         assert consumer.group_lag() == 2
 
 
+def test_records_that_were_committed_are_not_missed_when_read_again_from_before(
+    bus: Bus, topic: str, delete_before: Callable[..., None]
+) -> None:
+    positions = publish(bus, topic, [Message("s1", str(number).encode(), ()) for number in range(5)])
+    with closing(bus.consumer(topic, "g")) as consumer:
+        commit(consumer, read(consumer, 5)[:4])
+        delete_before(topic, positions[0].partition, 3)
+        consumer.seek(positions[0])
+        assert [record.value for record in readable(poll_until(consumer, 2))] == [b"3", b"4"]
+
+
 def test_records_deleted_while_paused_are_told_after(bus: Bus, topic: str, delete_before: Callable[..., None]) -> None:
     places = publish(bus, topic, [Message("s1", str(number).encode(), ()) for number in range(4)])
     with closing(bus.consumer(topic, "g")) as consumer:

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from scorer.worker import isolation
+from scorer import isolation
 from scorer.worker.progress import Progress
 from testing.line import Line
 from tests.scorer.worker.faults import verdict_frame_ids

@@ -1,4 +1,4 @@
-"""Isolation of one frame that can't be written from the others of its batch, so that it stops nobody."""
+"""Isolation of one frame that the worker can't write from the others of its batch, so that it stops nobody."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -84,7 +84,7 @@ def readable_images(files: Sequence[tuple[str, bytes]]) -> dict[str, tuple[str, 
     for name, data in files:
         digest = hashlib.sha256(data).hexdigest()
         try:
-            images.require_usable_normal(data)
+            upload_thumbnail(data)
         except ValueError as error:
             st.error(f"{name} can't be used: {error}", icon=":material/broken_image:")
             continue
@@ -100,8 +100,9 @@ def upload_thumbnail(data: bytes) -> bytes:
     """Return a thumbnail of an upload.
 
     Raises:
-        ValueError: The bytes are not an image.
+        ValueError: The bytes are not an image, or a blank one.
     """
+    images.require_usable_normal(data)
     return images.thumbnail(data, THUMBNAIL, THUMBNAIL)
 
 

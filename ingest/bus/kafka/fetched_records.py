@@ -103,12 +103,12 @@ class ResilientRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
             return True
         self._attempts.succeeded(self.topic_partition)
         if isinstance(batch, LegacyRecordBatch):
-            yield from self._read_legacy(batch, bytes(raw))
+            yield from self._read_legacy(batch, raw)
             self.next_fetch_offset = max(self.next_fetch_offset, batch.base_offset + 1)
             return True
         self.leader_epoch = batch.leader_epoch
         if not self._is_passed(batch):
-            yield from self._read_records(batch, bytes(raw))
+            yield from self._read_records(batch, raw)
         self.next_fetch_offset = batch.next_offset
         return True
 
@@ -135,7 +135,7 @@ class ResilientRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
                 self.aborted_producer_ids.discard(batch.producer_id)
         return bool(batch.is_control_batch)
 
-    def _read_records(self, batch: LenientRecordBatch, raw: bytes) -> Iterator[Any]:
+    def _read_records(self, batch: LenientRecordBatch, raw: memoryview) -> Iterator[Any]:
         begin = max(self.next_fetch_offset, batch.base_offset)
         try:
             for record in batch.entries():
@@ -148,9 +148,9 @@ class ResilientRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  the batch can't be decompressed
-            yield from self.unreadable(max(self.next_fetch_offset, begin), batch.next_offset, error, raw)
+            yield from self.unreadable(max(self.next_fetch_offset, begin), batch.next_offset, error, bytes(raw))
 
-    def _read_legacy(self, batch: LegacyRecordBatch, raw: bytes) -> Iterator[Any]:
+    def _read_legacy(self, batch: LegacyRecordBatch, raw: memoryview) -> Iterator[Any]:
         """Yield the records of the formats before version 2; after one that can't be read, its batch ends."""
         try:
             for record in batch:
@@ -163,7 +163,7 @@ class ResilientRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
             raise
         except Exception as error:  # noqa: BLE001  a record may be damaged in any way
             begin = self.next_fetch_offset
-            yield from self.unreadable(begin, max(batch.base_offset, begin) + 1, error, raw)
+            yield from self.unreadable(begin, max(batch.base_offset, begin) + 1, error, bytes(raw))
 
     def _entry(self, record: Any) -> Any:
         partition = self.topic_partition

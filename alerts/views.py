@@ -1,6 +1,5 @@
 """The views that rules evaluate: a station or the whole line at one moment, as immutable rows."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,9 +19,9 @@ class StationView:
     Attributes:
         now: The time of the round.
         station: The station's name.
-        frames: Its newest frames, oldest captured first, none from before `since`.
-        last_published_at: When its newest frame was published.
-        decided_until: Every frame that was published before this time has been decided, as far as is known; None
+        frames: Its newest frames in order of arrival, oldest first, none from before `since`.
+        last_arrived_at: When its newest frame arrived.
+        decided_until: Every frame that arrived before this time has been decided, as far as is known; None
             where it is unknown. A camera is not silent because a scorer is slow.
         since: When this rule's last alert was resolved here, or a mute ended; earlier frames have been dealt with.
         is_open: Whether this rule's alert is open here.
@@ -34,7 +33,7 @@ class StationView:
     now: datetime
     station: str
     frames: Sequence[VerdictEvent]
-    last_published_at: datetime | None = None
+    last_arrived_at: datetime | None = None
     decided_until: datetime | None = None
     since: datetime | None = None
     is_open: bool = False
@@ -43,11 +42,11 @@ class StationView:
     stale_after_s: float = 60.0
 
     def for_rule(self, since: datetime | None, is_open: bool) -> "StationView":
-        """Return the view for one rule, without the frames up to `since`."""
+        """Return the view for one rule, without the frames that arrived up to `since`."""
         if since is None:
             return replace(self, is_open=is_open)
-        first = bisect_right(self.frames, since, key=lambda frame: frame.captured_at)
-        return replace(self, frames=self.frames[first:], since=since, is_open=is_open)
+        frames = [frame for frame in self.frames if frame.arrived_at > since]
+        return replace(self, frames=frames, since=since, is_open=is_open)
 
 
 @dataclass(frozen=True, slots=True)

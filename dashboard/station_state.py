@@ -47,7 +47,7 @@ def station_state(
         return StationState(
             "no_frames", "idle", "hourglass_empty", "No frames yet", "This station has not captured a frame yet."
         )
-    silence_s = (now - summary.latest.captured_at).total_seconds() if summary.latest else float("inf")
+    silence_s = (now - summary.latest.arrived_at).total_seconds() if summary.latest else float("inf")
     if silence_s <= station.settings.stale_after_s:
         if has_active_set:
             return StationState("running", "good", "check_circle", "Running")

@@ -16,6 +16,11 @@ SOURCE_LAST_FRAME = Gauge(
 )
 SOURCE_RECONNECTS = Counter("andon_source_reconnects_total", "Times that a source had to reconnect.", ["station"])
 FILES_IGNORED = Counter("andon_files_ignored_total", "Files of a watched folder that are not images.", ["station"])
+METADATA_REPAIRED = Counter(
+    "andon_metadata_repaired_total",
+    "Texts of frames that were shortened or escaped, because they were too long or can't be stored.",
+    ["field"],
+)
 
 
 def count_dropped(stations: Iterable[str], reason: str) -> None:

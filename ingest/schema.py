@@ -1,8 +1,10 @@
 """The message schema, version 1: how a frame is published.
 
 Key: the station's name. Value: the image as the camera encoded it, empty when the image is published as a reference.
-Headers, all UTF-8: `andon-schema`, `frame-id`, `station`, `captured-at`, `published-at` (RFC 3339), `content-type`, and
-optionally `part-id`, `truth`, `image-reference`. Unknown headers are ignored; the last of a repeated one counts.
+Headers, all UTF-8: `andon-schema`, `frame-id`, `station`, `captured-at`, `published-at` (RFC 3339, 1970 to 8999), and
+optionally `content-type`, `part-id`, `truth`, `image-reference`. Unknown headers are ignored; the last of a repeated
+one counts. A content type, part id or truth that is too long or can't be stored is repaired (`ingest.metadata`) when it
+is written and when it is read.
 """
 
 import re
@@ -13,10 +15,17 @@ from uuid import UUID
 from ingest.bus.protocol import Message, Record
 from ingest.errors import BadFrame
 from ingest.frame import Frame, PublishedFrame
+from ingest.metadata import fit, fit_bytes
 
 SCHEMA_VERSION = 1
 
 MAX_CHARACTERS = {"station": 255, "content-type": 40, "part-id": 255, "truth": 120, "image-reference": 255}
+REPAIRABLE = ("content-type", "part-id", "truth")
+UNKNOWN_CONTENT_TYPE = "application/octet-stream"  # the scorer recognises the image by its bytes
+
+EARLIEST, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Times lie in [EARLIEST, END): beyond, as in the years 1 and 9999 that some platforms send for "no time", a conversion
+to local time or the end of a time bucket may not exist."""
 _VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -25,7 +34,8 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]
 def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference: str | None) -> Message:
     """Return a frame as a message; with an image reference the message has no image.
 
-    A frame is never refused for its texts: one that can't be decoded becomes a dead letter, where a person sees it.
+    A frame is never refused for its texts: `repaired_names` tells which of them are shortened or escaped. One that
+    can't be decoded becomes a dead letter, where a person sees it.
 
     Raises:
         ValueError: A time has no time zone.
@@ -36,13 +46,16 @@ def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference
         "station": frame.station,
         "captured-at": _write_time(frame.captured_at),
         "published-at": _write_time(published_at),
-        "content-type": frame.content_type,
-        "part-id": frame.part_id,
-        "truth": frame.truth,
+        **{name: fit(text, MAX_CHARACTERS[name]) for name, text in _repairable(frame)},
         "image-reference": image_reference,
     }
     headers = tuple((name, _utf8(text)) for name, text in texts.items() if text is not None)
     return Message(_utf8(frame.station).decode(), b"" if image_reference is not None else frame.image, headers)
+
+
+def repaired_names(frame: Frame) -> tuple[str, ...]:
+    """Return the headers whose text `encode` shortens or escapes, because it is too long or can't be stored."""
+    return tuple(name for name, text in _repairable(frame) if fit(text, MAX_CHARACTERS[name]) != text)
 
 
 def refer(message: Message, image_reference: str) -> Message:
@@ -56,7 +69,8 @@ def decode(record: Record) -> PublishedFrame:
 
     Raises:
         BadFrame: And nothing else, with the reason ``no-headers`` (not this project's message), ``newer-schema``,
-            ``bad-header`` (missing or invalid) or ``no-image`` (neither bytes nor a reference).
+            ``bad-header`` (missing or invalid), ``impossible-time`` (a year before 1970 or after 8999) or ``no-image``
+            (neither bytes nor a reference).
     """
     headers = dict(record.headers)
     _check_version(headers)
@@ -67,17 +81,24 @@ def decode(record: Record) -> PublishedFrame:
         raise BadFrame(
             "bad-header", "the message carries image bytes and an image-reference header; only one may be set"
         )
+    metadata = {name: fit_bytes(headers[name], MAX_CHARACTERS[name]) for name in REPAIRABLE if name in headers}
     return PublishedFrame(
         frame_id=_frame_id(headers),
         station=_text(headers, "station"),
         captured_at=_time(headers, "captured-at"),
         published_at=_time(headers, "published-at"),
-        content_type=_text(headers, "content-type"),
+        content_type=metadata.get("content-type") or UNKNOWN_CONTENT_TYPE,
         image=record.value if image_reference is None else None,
         image_reference=image_reference,
-        part_id=_optional_text(headers, "part-id"),
-        truth=_optional_text(headers, "truth"),
+        part_id=metadata.get("part-id"),
+        truth=metadata.get("truth"),
+        repaired=tuple(name for name, text in metadata.items() if text.encode() != headers[name]),
     )
+
+
+def _repairable(frame: Frame) -> list[tuple[str, str]]:
+    texts = zip(REPAIRABLE, (frame.content_type, frame.part_id, frame.truth), strict=True)
+    return [(name, text) for name, text in texts if text is not None]
 
 
 def _utf8(text: str) -> bytes:
@@ -130,14 +151,27 @@ def _frame_id(headers: Mapping[str, bytes]) -> UUID:
 def _write_time(at: datetime) -> str:
     if at.tzinfo is None:
         raise ValueError(f"naive time {at.isoformat()}: frames have times with a time zone")
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:  # at the end of the years that exist: the reader refuses it, with a dead letter
+        return at.isoformat(timespec="microseconds")
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _time(headers: Mapping[str, bytes], name: str) -> datetime:
     text = _text(headers, name)
+    if text[17:19] == "60":  # a leap second, which has no time of its own here
+        text = f"{text[:17]}59{text[19:]}"
     if not _RFC_3339.fullmatch(text):
         raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, which is not an RFC 3339 time")
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
+        at = datetime.fromisoformat(text.upper())
+    except ValueError:
         raise BadFrame("bad-header", f"header {name} is {text[:40]!r}, a time that does not exist") from None
+    if not EARLIEST <= at < END:
+        raise BadFrame(
+            "impossible-time",
+            f"header {name} is {text[:40]!r}, outside the years 1970 to 8999; set the clock of the sender, or publish "
+            "the image again with the time at which it was captured",
+        )
+    return at.astimezone(UTC)

@@ -32,7 +32,12 @@ CONSUMER_LAG_FRAMES = Gauge(
     "andon_consumer_lag_frames", "Frames on the bus beyond what this group has committed.", ["topic", "partition"]
 )
 LAST_FRAME_TIMESTAMP_SECONDS = Gauge(
-    "andon_last_frame_timestamp_seconds", "Capture time of the newest frame with a verdict.", ["station"]
+    "andon_last_frame_timestamp_seconds", "Time of arrival of the newest frame with a verdict.", ["station"]
+)
+IMPLAUSIBLE_CAPTURE_TIMES = Counter(
+    "andon_implausible_capture_times_total",
+    "Verdicts on frames whose time of capture can't be true: the camera's clock is wrong.",
+    ["station"],
 )
 DEPENDENCY_UNAVAILABLE = Gauge(
     "andon_dependency_unavailable",

@@ -127,13 +127,13 @@ class Line:
         return self.publish(station, images)
 
     def publish(self, station: str, images: Sequence[bytes], content_type: str = "image/png") -> list[UUID]:
-        """Publish images, captured a second apart, and return their frame ids."""
+        """Publish images, each as it is captured, a second apart, and return their frame ids."""
         messages, ids = [], []
         for image in images:
             self.published += 1
             frame = Frame(station, START + timedelta(seconds=self.published), image, content_type)
             ids.append(mint_frame_id(frame))
-            messages.append(schema.encode(frame, ids[-1], START, None))
+            messages.append(schema.encode(frame, ids[-1], frame.captured_at, None))
         self.publish_messages(messages)
         return ids
 

@@ -43,14 +43,12 @@ class StationHistory:
     """The cached frames of one station.
 
     Attributes:
-        frames: Its newest frames, oldest captured first.
-        last_published_at: When the newest of them was published.
+        frames: Its newest frames in order of arrival, oldest first.
         in_control: The frames that control limits are computed from, oldest first.
         in_control_of: Normal set, model and activation time that `in_control` belongs to.
     """
 
     frames: list[VerdictEvent] = field(default_factory=list)
-    last_published_at: datetime | None = None
     in_control: list[VerdictEvent] = field(default_factory=list)
     in_control_of: tuple[int, str, datetime] | None = None
 
@@ -61,12 +59,19 @@ class StationHistory:
             last_at = self.in_control[-1].captured_at if self.in_control else activated_at
             if (frame.normal_set_id, frame.model_id) == (normal_set_id, model_id) and frame.captured_at > last_at:
                 self.in_control.append(frame)
-        insort(self.frames, frame, key=_capture_order)
+        insort(self.frames, frame, key=lambda each: each.id)
         if len(self.frames) > MAX_FRAMES:
             del self.frames[0]
-        self.last_published_at = (
-            frame.published_at if self.last_published_at is None else max(self.last_published_at, frame.published_at)
-        )
+
+    def last_arrived_at(self) -> datetime | None:
+        """Return when the newest frame arrived, by the times that are believed; None without a frame.
+
+        The time of a decision counts for the newest frame alone: earlier frames arrived before it.
+        """
+        if not self.frames:
+            return None
+        believed = (frame.published_at for frame in self.frames if frame.arrived_at == frame.published_at)
+        return max(self.frames[-1].arrived_at, max(believed, default=self.frames[-1].arrived_at))
 
 
 class SnapshotReader:
@@ -127,7 +132,6 @@ class SnapshotReader:
         for station in all_stations:
             history = self._histories[station.id] = StationHistory()
             history.frames = rule_inputs.newest_verdicts(session, station.id, MAX_FRAMES)
-            history.last_published_at = max((frame.published_at for frame in history.frames), default=None)
         self._is_filled = True
 
     def _read_new(self, session: Session) -> bool:
@@ -172,19 +176,16 @@ class SnapshotReader:
             self._samples.popleft()
 
     def _decided_until(self, statuses: Sequence[WorkerStatus], now: datetime) -> datetime | None:
-        """Return the time until which every published frame has been decided, or None if that is unknown.
+        """Return the time until which every frame that arrived has been decided, or None if that is unknown.
 
         It follows from the newest frame of any station, and from a scorer that has no frame left to read. Scorers are
         not equally far with every station, so the latency of recent frames is subtracted.
         """
         latest = max((frame.decided_at for frame in self._recent), default=now)
         recent = (frame for frame in self._recent if frame.decided_at >= latest - RECENT_DECISIONS)
-        latency = max((frame.decided_at - frame.published_at for frame in recent), default=timedelta())
-        times = [
-            history.last_published_at - latency
-            for history in self._histories.values()
-            if history.last_published_at is not None
-        ]
+        latency = max((frame.decided_at - frame.arrived_at for frame in recent), default=timedelta())
+        arrivals = (history.last_arrived_at() for history in self._histories.values())
+        times = [arrived_at - latency for arrived_at in arrivals if arrived_at is not None]
         times += [
             status.seen_at - LAG_REPORT_AGE for status in statuses if status.state == "running" and status.lag == 0
         ]
@@ -204,7 +205,7 @@ class SnapshotReader:
                 now=now,
                 station=station.name,
                 frames=tuple(history.frames),
-                last_published_at=history.last_published_at,
+                last_arrived_at=history.last_arrived_at(),
                 decided_until=decided_until,
                 in_control=tuple(history.in_control),
                 active_since=None if active is None else active.activated_at,
@@ -221,7 +222,3 @@ def _handled_until(session: Session, now: datetime) -> dict[AlertKey, datetime]:
             key = (station_id, kind)
             until[key] = max(until.get(key, ended_at), ended_at)
     return until
-
-
-def _capture_order(frame: VerdictEvent) -> tuple[datetime, int]:
-    return frame.captured_at, frame.id

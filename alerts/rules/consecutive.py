@@ -49,6 +49,6 @@ class Consecutive:
         longest = row = 0
         for frame in view.frames:
             row = row + 1 if frame.decision == "flag" else 0
-            if row > longest and frame.captured_at >= begin:
+            if row > longest and frame.arrived_at >= begin:
                 longest = row
         return longest

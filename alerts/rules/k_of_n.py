@@ -49,6 +49,6 @@ class KOfN:
         most_flagged = flagged = 0
         for end, is_flagged in enumerate(flags):
             flagged += is_flagged - (flags[end - self.n] if end >= self.n else 0)
-            if flagged > most_flagged and view.frames[end].captured_at >= begin:
+            if flagged > most_flagged and view.frames[end].arrived_at >= begin:
                 most_flagged = flagged
         return most_flagged

@@ -21,9 +21,11 @@ from alerts.rules.score_drift import ScoreDrift
 from alerts.rules.scorer_down import ScorerDown
 from alerts.rules.silent_camera import SilentCamera
 from alerts.rules.western_electric import WesternElectric
+from alerts.rules.wrong_clock import WrongClock
 
 RULES: Final[tuple[type[Any], ...]] = (
     SilentCamera,
+    WrongClock,
     Consecutive,
     KOfN,
     FlaggedShare,

@@ -11,10 +11,10 @@ from storage.alerts.alerts import Severity
 
 @dataclass(frozen=True, slots=True)
 class SilentCamera:
-    """Raises when a station has published nothing for longer than its stale_after_s; a slow scorer does not count.
+    """Raises when nothing has arrived from a station for longer than its stale_after_s; a slow scorer does not count.
 
-    Clears when `clear_frames` frames were published within that time. An `after_s` of 0 means
-    stale_after_s.
+    Clears when `clear_frames` frames arrived within that time. An `after_s` of 0 means stale_after_s. The camera's own
+    clock has no say in it.
     """
 
     after_s: float = 0.0
@@ -33,20 +33,20 @@ class SilentCamera:
 
     def evaluate(self, view: StationView) -> RuleOutcome:
         """Return `Raised` after too long without a frame, `Clear` once frames arrive again."""
-        if view.last_published_at is None or view.decided_until is None:
+        if view.last_arrived_at is None or view.decided_until is None:
             return Unsure()
         after_s = self.after_s or view.stale_after_s
-        last_published_at = view.last_published_at if view.since is None else max(view.last_published_at, view.since)
-        silent_s = (view.decided_until - last_published_at).total_seconds()
+        last_arrived_at = view.last_arrived_at if view.since is None else max(view.last_arrived_at, view.since)
+        silent_s = (view.decided_until - last_arrived_at).total_seconds()
         if silent_s > after_s:
             return Raised(
                 f"No frame for {silent_s:.0f} s; one is expected within {after_s:g} s.",
                 {
-                    "last_published_at": view.last_published_at.isoformat(),
+                    "last_arrived_at": view.last_arrived_at.isoformat(),
                     "silent_s": round(silent_s, 1),
                     "after_s": after_s,
                 },
             )
         begin = view.decided_until - timedelta(seconds=after_s)
-        fresh = [frame for frame in view.frames if frame.published_at >= begin]
+        fresh = [frame for frame in view.frames if frame.arrived_at >= begin]
         return Clear() if len(fresh) >= self.clear_frames else Unsure()

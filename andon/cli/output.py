@@ -80,7 +80,7 @@ def cell(value: object) -> str:
 
 def rfc3339(moment: datetime) -> str:
     """Return a time in UTC with microseconds and Z, such as ``2026-01-31T09:30:00.000000Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _json_of(value: object) -> str:

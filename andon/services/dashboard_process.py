@@ -107,7 +107,9 @@ def database_gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetric
     return (
         GaugeMetricFamily("andon_database_up", "1 while the database answers."),
         GaugeMetricFamily(
-            "andon_station_last_frame_age_seconds", "Seconds since the newest frame with a verdict.", labels=["station"]
+            "andon_station_last_frame_age_seconds",
+            "Seconds since the newest frame with a verdict arrived.",
+            labels=["station"],
         ),
         GaugeMetricFamily(
             "andon_station_parked_frames", "Frames that wait for an active normal set.", labels=["station"]
@@ -137,7 +139,7 @@ class DatabaseCollector(Collector):
                 for summary in station_summaries.list_all(session, since=now - timedelta(minutes=1), sparkline=1):
                     parked.add_metric([names[summary.station_id]], summary.parked)
                     if summary.latest is not None:
-                        age.add_metric([names[summary.station_id]], (now - summary.latest.captured_at).total_seconds())
+                        age.add_metric([names[summary.station_id]], (now - summary.latest.arrived_at).total_seconds())
                 letters.add_metric([], dead_letters.count(session, replayed=False))
         except StorageError:
             up.add_metric([], 0)

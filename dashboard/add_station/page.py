@@ -164,15 +164,15 @@ def start(page: PageContext, station: Station, draft: NormalSet, rate: float) ->
 def first_verdict_step(page: PageContext, station: Station) -> None:
     """Draw the steps still missing for the first verdict, then the verdict."""
     with page.read() as session:
-        newest = verdicts.recent(session, station.id, limit=1)
+        newest = verdicts.latest(session, station.id)
         threshold = next(iter(thresholds.history(session, station.id)), None)
         waiting = parked_frames.count(session, station.id)
         all_workers = workers.list_all(session)
     timeout = timedelta(seconds=page.settings.worker_timeout_s)
     running = station_state.alive(all_workers, page.now(), timeout)
     with st.container(border=True, key="card-wizard"):
-        if newest:
-            first_verdict(page, station, newest[0])
+        if newest is not None:
+            first_verdict(page, station, newest)
             return
         st.html(elements.heading("Waiting for the first verdict"))
         checks = [

@@ -26,7 +26,7 @@ BUCKETS = 120
 MIN_BUCKET_S = 5
 MAX_FLAGGED = 300
 SCORE_RULES = ("consecutive", "k_of_n", "flagged_share")
-ARRIVAL_RULES = ("silent_camera", "scorer_down")
+ARRIVAL_RULES = ("silent_camera", "wrong_clock", "scorer_down")
 DRIFT_RULES = ("score_drift", "western_electric")
 NO_FRAMES = "No frames of that time are stored."
 

@@ -39,6 +39,14 @@ def headline(verdict: Verdict, zone: tzinfo) -> Markup:
     return render(TEMPLATE, "headline", verdict, DECISIONS[verdict.decision], captured)
 
 
+def _camera_clock(verdict: Verdict, zone: tzinfo) -> list[tuple[str, str]]:
+    """Return the time that the camera stamped the frame with, where it can't be true."""
+    if verdict.stamped_at is None:
+        return []
+    stamp = formatting.timestamp(verdict.stamped_at, zone)
+    return [("Camera's clock", f"{stamp}, which can't be true: the time of arrival is used")]
+
+
 def score_bar(verdict: Verdict) -> Markup:
     """Return a bar that shows the score against the threshold, which is in its middle."""
     if verdict.score is None or verdict.threshold is None:
@@ -78,6 +86,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
     return elements.description_list(
         [
             ("Captured", formatting.timestamp(verdict.captured_at, zone)),
+            *_camera_clock(verdict, zone),
             ("Published", formatting.timestamp(verdict.published_at, zone)),
             ("Decided", formatting.timestamp(verdict.decided_at, zone)),
             ("Latency", f"{latency_ms:,.0f} ms from capture to verdict, {after_publishing_ms:,.0f} ms from publishing"),

@@ -85,7 +85,7 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
     state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
     scored = summary.frames - summary.no_reference
     latest = summary.latest
-    last_frame = f"last frame {formatting.ago(latest.captured_at, now)}" if latest else "no verdict so far"
+    last_frame = f"last frame {formatting.ago(latest.arrived_at, now)}" if latest else "no verdict so far"
     st.html(
         render("station/station.html", "title", station, state, last_frame)
         + elements.metrics(
@@ -100,10 +100,9 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
 
 def summarize(session: Session, station: Station, since: datetime) -> StationSummary:
     """Return the numbers of a station since a time, without the scores of a sparkline."""
-    newest = verdicts.recent(session, station.id, limit=1)
     return StationSummary(
         station_id=station.id,
-        latest=newest[0] if newest else None,
+        latest=verdicts.latest(session, station.id),
         frames=verdicts.count(session, station.id, since=since),
         flagged=verdicts.count(session, station.id, since=since, decision="flag"),
         no_reference=verdicts.count(session, station.id, since=since, decision="no_reference"),

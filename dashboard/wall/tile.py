@@ -78,7 +78,7 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
         st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")
     else:
         st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))
-    age = formatting.ago(latest.captured_at, now)
+    age = formatting.ago(latest.arrived_at, now)
     st.html(render(TEMPLATE, "image_caption", DECISIONS[latest.decision], latest.score, age))
 
 

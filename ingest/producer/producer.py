@@ -20,6 +20,8 @@ from ingest.errors import BusMisconfigured, BusUnavailable, MessageTooLarge, Spo
 from ingest.frame import Frame, mint_frame_id
 from ingest.producer.backlog import Backlog
 from ingest.producer.in_flight import InFlight, PendingMessage
+from ingest.producer.progress_wait import wait_while_moving
+from ingest.producer.repairs import RepairReport
 from ingest.producer.send_buffer import SendBuffer
 from ingest.producer.spool import Spool
 from ingest.settings import IngestSettings
@@ -54,17 +56,21 @@ class Producer:
         spool: Spool,
         claim_check_store: ClaimCheckStore,
         clock: Clock = utc_now,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the producer's thread."""
+        """Start the producer's thread; `now_s` is the clock by which `flush` waits, in seconds."""
         self._publisher = publisher
         self._settings = settings
         self._backlog = Backlog(spool)
         self._claim_check_store = claim_check_store
         self._clock = clock
+        self._now_s = now_s
+        self._repairs = RepairReport()
         self._buffer = SendBuffer(settings.max_memory_bytes)
         # From here on only the producer's thread writes; `health` and `flush` read.
         self._in_flight = InFlight()
         self._by_reference: set[PendingMessage] = set()  # published without their image
+        self._moved = 0  # frames that reached the bus or the spool
         self._bus_error: str | None = None  # None while the bus is available
         self._spool_error: str | None = None
         self._backoff = Backoff(_FIRST_RETRY_S, _MAX_RETRY_S)
@@ -79,25 +85,52 @@ class Producer:
             BusUnavailable: The producer is closed or has failed; the frame was not taken.
         """
         frame_id = mint_frame_id(frame)
+        self._repairs.add(frame)
         message = schema.encode(frame, frame_id, self._clock(), None)
         self._buffer.put(PendingMessage(message, message.size_bytes, frame, on_durable))
         return frame_id
 
-    def flush(self, timeout_s: float) -> None:
-        """Wait until every frame is on the bus, or in the spool while the bus is unavailable.
+    def flush(
+        self,
+        stalled_after_s: float,
+        stop: threading.Event | None = None,
+        progress: Callable[[int], None] = lambda frames: None,
+    ) -> None:
+        """Wait until every frame is on the bus, or in the spool while the bus is unavailable; as long as frames move.
+
+        Args:
+            stalled_after_s: Seconds without any frame that reached the bus or the spool after which to give up.
+            stop: From when it is set on, the wait ends after `stalled_after_s` even if frames move.
+            progress: Called about twice per second with the number of frames that are not on the bus yet.
 
         Raises:
-            BusUnavailable: Frames are neither after `timeout_s`; they stay in memory and are tried again.
+            BusUnavailable: Some frames are still in memory; they are tried again, and `close` puts them in the spool.
         """
-        frames = self._buffer.wait_until(self._is_settled, timeout_s)
-        self._buffer.raise_if_failed()
-        if frames:
+        done = wait_while_moving(
+            self._wait_until_settled,
+            lambda: self._moved,
+            stalled_after_s,
+            self._now_s,
+            stop,
+            lambda: progress(self._buffer.frames + self._backlog.frames),
+        )
+        if not done and self._buffer.frames:
             reason = self._spool_error or self._bus_error or "the bus is slow"
             raise BusUnavailable(
-                f"{frames} frames are neither on the bus nor in the spool after {timeout_s:g} s: {reason}"
+                f"no frame moved for {stalled_after_s:g} s, and {self._buffer.frames} are still in memory: {reason}"
             )
         if self._backlog.frames:
             log.info("frames wait in the spool for the bus", frames=self._backlog.frames)
+
+    @property
+    def spooled_frames(self) -> int:
+        """Return the number of frames in the spool, which the next producer on it publishes; also after `close`."""
+        return self._backlog.frames
+
+    @property
+    def frames_in_memory(self) -> int:
+        """Return the number of frames that are neither on the bus nor in the spool; after `close` they are lost."""
+        return self._buffer.frames
 
     def close(self) -> None:
         """Get every frame to the bus or into the spool within some seconds, and end; safe to call twice."""
@@ -111,16 +144,24 @@ class Producer:
 
     def health(self) -> list[str]:
         """Return why the producer is not healthy, one sentence per reason; empty when it is."""
+        waiting = [f"{self._backlog.frames} frames wait in the spool"] if self._backlog.frames else []
+        return [*self.failures(), *waiting]
+
+    def failures(self) -> list[str]:
+        """Return what keeps frames from the bus and from the spool, one sentence per reason."""
         reasons = []
         if self._buffer.error is not None:
             reasons.append(f"the producer has stopped: {self._buffer.error}")
         if self._bus_error is not None:
             reasons.append(f"frames can't be published: {self._bus_error}")
-        if self._backlog.frames:
-            reasons.append(f"{self._backlog.frames} frames wait in the spool")
         if self._spool_error is not None:
             reasons.append(self._spool_error)
         return reasons
+
+    def _wait_until_settled(self, timeout_s: float) -> bool:
+        self._buffer.wait_until(self._is_settled, timeout_s)
+        self._buffer.raise_if_failed()
+        return self._is_settled()
 
     def _is_settled(self) -> bool:
         if self._buffer.error is not None:
@@ -263,6 +304,7 @@ class Producer:
         return pending.spool_number is not None and not self._backlog.holds(pending.spool_number)
 
     def _finish(self, pending: PendingMessage, *, is_durable: bool) -> None:
+        self._moved += 1
         self._by_reference.discard(pending)
         if pending.spool_number is not None:
             self._backlog.release(pending.spool_number)

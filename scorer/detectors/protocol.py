@@ -59,6 +59,9 @@ class Detector(Protocol):
     `score` takes images of one station. A worker splits it in two: `prepare` on any thread, then `score_prepared` for
     a batch that may mix stations, which is `encode` and then `score_features`. The scores of a batch equal those of its
     images one by one, and the order of the normals does not matter.
+
+    A detector whose references do not depend on the object's name has an attribute `uses_object_name` that is False: a
+    station's threshold then stays when its object is renamed.
     """
 
     @property

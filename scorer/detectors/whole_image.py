@@ -99,6 +99,8 @@ class WholeImageMethod(Protocol[F]):
 class WholeImageDetector(Generic[F]):
     """A whole-image method with one station's framing, as a `Detector`."""
 
+    uses_object_name = True  # in its texts
+
     def __init__(self, method: WholeImageMethod[F], framing: Framing) -> None:
         self.name = method.name
         self.method = method

@@ -84,16 +84,17 @@ class RecipeLoader:
         with self._lock:
             detector = self.detector(station.settings.framing)
             depth = self._bit_depth(station, normal_set)
+            digest = _digest(station, normal_set, detector, depth)
             references = self._store().get(
-                ReferencesKey(detector.model_id, normal_set.id, _digest(station, normal_set, depth)),
+                ReferencesKey(detector.model_id, normal_set.id, digest),
                 lambda: detector.references(
                     [self._normal(image, detector, depth) for image in normal_set.images],
                     station.settings.object_name,
                 ),
             )
             threshold = None if current is None else current.get((normal_set.id, detector.model_id))
-            if threshold is None or threshold.false_reject_rate != station.settings.false_reject_rate:
-                threshold = self._threshold(station, normal_set, detector, references)
+            if threshold is None or not _is_current(threshold, station, digest, detector):
+                threshold = self._threshold(station, normal_set, detector, references, digest)
             return Recipe(detector, references, Framing(station.settings.framing), threshold, depth)
 
     def _store(self) -> ReferenceStore:
@@ -130,9 +131,9 @@ class RecipeLoader:
             return (opened.decode().largest_sample or 0) if opened.is_deep else 0
 
     def _threshold(
-        self, station: Station, normal_set: NormalSet, detector: Detector, references: References
+        self, station: Station, normal_set: NormalSet, detector: Detector, references: References, digest: str
     ) -> Threshold:
-        """Return the current threshold at the station's false reject rate, calibrated here where none exists.
+        """Return the current threshold of these references at the station's false reject rate, or calibrate one here.
 
         It is looked up again in the transaction that records it. Two workers on PostgreSQL may still both record one:
         the two are equal, and the newest is current.
@@ -141,14 +142,23 @@ class RecipeLoader:
         key = station.id, normal_set.id, detector.model_id
         with self._database.read() as session:
             found = thresholds.current(session, *key)
-        if found is not None and found.false_reject_rate == rate:
+        if found is not None and _is_current(found, station, digest, detector):
             return found
         calibration = calibrate(references.normal_scores, rate)
-        calibrated = Threshold(*key, calibration.value, rate, calibration.guarantee, self._clock(), self._name)
         with self._database.begin() as session:
             found = thresholds.current(session, *key)
-            if found is not None and found.false_reject_rate == rate:
+            if found is not None and _is_current(found, station, digest, detector):
                 return found
+            calibrated = Threshold(
+                *key,
+                calibration.value,
+                rate,
+                calibration.guarantee,
+                self._clock(),
+                self._name,
+                reason=_reason(found, station, digest),
+                references_digest=digest,
+            )
             thresholds.record(session, calibrated)
         log.info(
             "threshold calibrated",
@@ -175,9 +185,36 @@ def _names_the_image(image: NormalImage) -> Iterator[None]:
         raise InvalidNormalSet(f"The normal image {image.name} can't be used: {error}") from error
 
 
-def _digest(station: Station, normal_set: NormalSet, bit_depth: int) -> str:
+def _uses_object_name(detector: Detector) -> bool:
+    """Return whether references may depend on the object's name; those of a plug-in that does not tell may."""
+    return bool(getattr(detector, "uses_object_name", True))
+
+
+def _digest(station: Station, normal_set: NormalSet, detector: Detector, bit_depth: int) -> str:
     """Return a digest of everything besides the model that references depend on."""
-    digest = hashlib.sha256(f"{station.settings.object_name}\n{decode.VERSION}, {bit_depth} bits".encode())
+    object_name = station.settings.object_name if _uses_object_name(detector) else ""
+    digest = hashlib.sha256(f"{object_name}\n{decode.VERSION}, {bit_depth} bits".encode())
     for reference in sorted(image.reference for image in normal_set.images):
         digest.update(f"\n{reference}".encode())
     return digest.hexdigest()
+
+
+def _is_current(threshold: Threshold, station: Station, digest: str, detector: Detector) -> bool:
+    """Return whether a threshold was made at the station's rate and for references that depend on the same.
+
+    Of one from before digests were stored that is unknown. It is made again where it was calibrated from the normals
+    alone, which costs nothing, and the object's name matters.
+    """
+    if threshold.false_reject_rate != station.settings.false_reject_rate:
+        return False
+    if threshold.references_digest is None:
+        return threshold.kind != "calibrated" or not _uses_object_name(detector)
+    return threshold.references_digest == digest
+
+
+def _reason(replaced: Threshold | None, station: Station, digest: str) -> str:
+    """Return why a new threshold replaces another one, for the history; empty for the first one or another rate."""
+    if replaced is None or replaced.references_digest in (None, digest):
+        return ""
+    settings = station.settings
+    return f"the references have changed: object {settings.object_name!r}, bit depth {settings.bit_depth}"

@@ -115,6 +115,7 @@ class ScoringWorker:
             FrameDecoder(store, settings, self._decoding, self._storing),
             self._scorer,
             BatchWriter(database, store, name, clock, self._storing, settings.decode_threads),
+            clock,
         )
         self._pipeline: StagePipeline[Source, Progress] = StagePipeline(
             steps.pipeline_stages(score_threads), settings.max_batches_in_flight

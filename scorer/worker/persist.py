@@ -204,7 +204,9 @@ def _count(
             metrics.SCORE.labels(name).observe(verdict.score)
         latency_s = max(0.0, (now - verdict.captured_at).total_seconds())
         metrics.TRIGGER_TO_VERDICT_SECONDS.labels(name).observe(latency_s)
-        metrics.LAST_FRAME_TIMESTAMP_SECONDS.labels(name).set(verdict.captured_at.timestamp())
+        metrics.LAST_FRAME_TIMESTAMP_SECONDS.labels(name).set(verdict.arrived_at.timestamp())
+        if verdict.stamped_at is not None:
+            metrics.IMPLAUSIBLE_CAPTURE_TIMES.labels(name).inc()
     for letter in new_letters:
         metrics.DEAD_LETTERS.labels(letter.reason).inc()
     for frame in new_parked:

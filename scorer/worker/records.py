@@ -40,6 +40,7 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
         topic=position.topic,
         partition=position.partition,
         offset=position.offset,
+        stamped_at=frame.stamped_at,
     )
 
 
@@ -69,6 +70,7 @@ def unscored_verdict(unscorable: Unscorable, image_reference: str, worker: str, 
         topic=position.topic,
         partition=position.partition,
         offset=position.offset,
+        stamped_at=frame.stamped_at,
     )
 
 
@@ -88,6 +90,7 @@ def parked_frame(unscorable: Unscorable, image_reference: str, at: datetime) -> 
         topic=position.topic,
         partition=position.partition,
         offset=position.offset,
+        stamped_at=frame.stamped_at,
     )
 
 

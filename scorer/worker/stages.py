@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from foundation.clock import Clock
 from foundation.failpoints import failpoint
 from scorer.worker.batch import (
     DecidedBatch,
@@ -32,9 +33,15 @@ class BatchStages:
     """The work of each stage on a batch; each takes the result of the stage before it."""
 
     def __init__(
-        self, lookup: StationLookup, decoder: FrameDecoder, scorer: MicroBatchScorer, writer: BatchWriter
+        self,
+        lookup: StationLookup,
+        decoder: FrameDecoder,
+        scorer: MicroBatchScorer,
+        writer: BatchWriter,
+        clock: Clock,
     ) -> None:
-        """Join the steps that the stages consist of."""
+        """Join the steps that the stages consist of; `clock` gives the time at which frames are received."""
+        self._clock = clock
         self._lookup = lookup
         self._decoder = decoder
         self._scorer = scorer
@@ -50,7 +57,7 @@ class BatchStages:
 
     def decode(self, source: Source) -> DecodedBatch:
         """Parse, look up and decode the frames of a batch; from one thread at a time."""
-        parsed = parse_all(source)  # 2
+        parsed = parse_all(source, self._clock())  # 2
         looked_up = self._lookup.look_up(_only(Parsed, parsed))  # 3
         decoded = self._decoder.decode(_only(LookedUp, looked_up))  # 4
         failpoint("decoded")

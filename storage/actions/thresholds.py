@@ -20,7 +20,8 @@ def set_manually(
 ) -> Threshold:
     """Put a threshold in force for the station's active normal set, and for `model_id` or the newest calibrated model.
 
-    It stays until somebody sets another, activates another normal set or changes the station's false-reject rate.
+    It stays until somebody sets another, activates another normal set, changes the station's false-reject rate, or
+    changes its object where the detector's texts name it.
     Raises `NotFound`, and `InvalidChange` without a reason, an active normal set or a calibrated model.
     """
     with audited(session, actor, "threshold.set", at, station=station, reason=reason) as change:
@@ -45,6 +46,7 @@ def set_manually(
             made_by=change.actor.name,
             kind="manual",
             reason=reason,
+            references_digest=None if before is None else before.references_digest,
         )
         thresholds.record(session, threshold)
         change.subject = f"threshold for normal set {active.version}"

@@ -1,13 +1,15 @@
 """What alert rules and control charts read repeatedly: few columns, and only what is new."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from storage.database.tables import AlertRow, DeadLetterRow, DropRow, MuteRow, NormalSetRow, VerdictRow
+from storage.line.arrival import arrival
 
 _VERDICT_COLUMNS = (
     VerdictRow.id,
@@ -19,12 +21,17 @@ _VERDICT_COLUMNS = (
     VerdictRow.score,
     VerdictRow.normal_set_id,
     VerdictRow.model_id,
+    VerdictRow.stamped_at,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictEvent:
-    """The fields of a verdict that rules and charts use; `id` increases in the order of recording."""
+    """The fields of a verdict that rules and charts use; `id` increases in the order of recording.
+
+    `arrived_at` is when the frame arrived, by a clock that can be believed; `stamped_at` is the camera's own time where
+    it can't be true.
+    """
 
     id: int
     station_id: int
@@ -35,6 +42,12 @@ class VerdictEvent:
     score: float | None
     normal_set_id: int | None
     model_id: str | None
+    stamped_at: datetime | None = None
+    arrived_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Set the time of arrival, which rules read often."""
+        object.__setattr__(self, "arrived_at", arrival(self.published_at, self.decided_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +79,14 @@ class ActiveNormalSet:
 def verdicts_after(session: Session, verdict_id: int, limit: int) -> list[VerdictEvent]:
     """Return verdicts recorded after the one with this id, in the order of recording."""
     query = select(*_VERDICT_COLUMNS).where(VerdictRow.id > verdict_id).order_by(VerdictRow.id).limit(limit)
-    return [VerdictEvent(*row) for row in session.execute(query)]
+    return [_event(row) for row in session.execute(query)]
 
 
 def newest_verdicts(session: Session, station_id: int, limit: int) -> list[VerdictEvent]:
-    """Return the station's newest verdicts by capture time, oldest first."""
-    newest = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
-    rows = session.execute(
-        select(*_VERDICT_COLUMNS).where(VerdictRow.station_id == station_id).order_by(*newest).limit(limit)
-    )
-    return [VerdictEvent(*row) for row in reversed(rows.all())]
+    """Return the station's newest verdicts in order of arrival, oldest first."""
+    query = select(*_VERDICT_COLUMNS).where(VerdictRow.station_id == station_id)
+    rows = session.execute(query.order_by(VerdictRow.id.desc()).limit(limit))
+    return [_event(row) for row in reversed(rows.all())]
 
 
 def last_verdict_id(session: Session) -> int:
@@ -99,7 +110,7 @@ def passed_since(
         .order_by(VerdictRow.captured_at, VerdictRow.id)
         .limit(limit)
     )
-    return [VerdictEvent(*row) for row in session.execute(query)]
+    return [_event(row) for row in session.execute(query)]
 
 
 def dead_letters_since(session: Session, since: datetime, limit: int) -> list[DeadLetterEvent]:
@@ -148,3 +159,7 @@ def last_unmuted(session: Session, at: datetime) -> Mapping[int, datetime]:
     ended = case((MuteRow.ended_at.is_not(None), MuteRow.ended_at), else_=MuteRow.until_at)
     rows = session.execute(select(MuteRow.station_id, func.max(ended)).where(ended <= at).group_by(MuteRow.station_id))
     return {row[0]: row[1] for row in rows}
+
+
+def _event(row: Any) -> VerdictEvent:
+    return VerdictEvent(*row)

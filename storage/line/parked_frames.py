@@ -30,6 +30,7 @@ class ParkedFrame:
     topic: str
     partition: int
     offset: int
+    stamped_at: datetime | None = None  # the source's time of capture where it can't be true
 
 
 def park(session: Session, frames: Sequence[ParkedFrame]) -> set[UUID]:

@@ -24,7 +24,8 @@ class Threshold:
 
     `guarantee` states in words what this number of normals can guarantee. A threshold is calibrated from the normal set
     alone, reviewed when accepted frames were used too, or set manually for a `reason`. `false_reject_rate` is the
-    station's when the threshold was made: at another rate a new threshold is due.
+    station's when the threshold was made, and `references_digest` a digest of what its references depended on beside
+    the model: at another rate, or with other references, a new threshold is due.
     """
 
     station_id: int
@@ -37,6 +38,7 @@ class Threshold:
     made_by: str
     kind: ThresholdKind = "calibrated"
     reason: str = ""
+    references_digest: str | None = None
 
 
 def record(session: Session, threshold: Threshold) -> None:

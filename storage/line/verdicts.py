@@ -15,6 +15,7 @@ from storage.database.tables import VerdictRow
 from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
+from storage.line.arrival import arrival
 from storage.line.decision import Decision
 from storage.outputs import outbox
 from storage.review import review_queue
@@ -28,7 +29,8 @@ Ts = TypeVarTuple("Ts")
 class Verdict:
     """Score, threshold, decision and provenance of one frame.
 
-    `score`, `threshold` and the model's fields are None exactly when the decision is ``no_reference``.
+    `score`, `threshold` and the model's fields are None exactly when the decision is ``no_reference``. `captured_at` is
+    when the frame arrived where the camera's own time can't be true; that time is in `stamped_at`, otherwise None.
     """
 
     frame_id: UUID
@@ -53,6 +55,12 @@ class Verdict:
     topic: str
     partition: int
     offset: int
+    stamped_at: datetime | None = None
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Return when the frame arrived, by a clock that can be believed."""
+        return arrival(self.published_at, self.decided_at)
 
 
 def record(session: Session, verdicts: Sequence[Verdict]) -> set[UUID]:
@@ -84,6 +92,13 @@ def get(session: Session, frame_id: UUID) -> Verdict:
     if row is None:
         raise NotFound(f"There is no verdict on frame {frame_id}.")
     return Verdict(*row)
+
+
+def latest(session: Session, station_id: int) -> Verdict | None:
+    """Return the station's verdict that was recorded last; None without any."""
+    query = select(*_COLUMNS).where(VerdictRow.station_id == station_id).order_by(VerdictRow.id.desc()).limit(1)
+    row = session.execute(query).first()
+    return None if row is None else Verdict(*row)
 
 
 def recent(

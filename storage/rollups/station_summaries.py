@@ -17,7 +17,7 @@ from storage.rollups import verdict_rollups
 class StationSummary:
     """A station during a window of time.
 
-    `latest` is the newest verdict at any time; the counts and scores are those of the window.
+    `latest` is the verdict recorded last at any time; the counts and scores are those of the window.
     """
 
     station_id: int
@@ -32,7 +32,7 @@ class StationSummary:
 def list_all(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
     """Return one summary per station, in order of station id, also for stations without a verdict.
 
-    The window has no end, so that a camera whose clock runs ahead is included.
+    The window has no end, so that a camera whose clock is a little ahead is included.
     """
     cells = verdict_rollups.rollup_rows(since, None)
     totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
@@ -71,7 +71,7 @@ _LATEST = (
         VerdictRow.id
         == select(_newer.c.id)
         .where(_newer.c.station_id == StationRow.id)
-        .order_by(_newer.c.captured_at.desc(), _newer.c.id.desc())
+        .order_by(_newer.c.id.desc())  # in order of arrival, whatever a camera's clock says
         .limit(1)
         .scalar_subquery(),
     )

@@ -42,7 +42,7 @@ def station_view(
         now=moment,
         station="s1",
         frames=rows,
-        last_published_at=max((row.published_at for row in rows), default=None),
+        last_arrived_at=max((row.arrived_at for row in rows), default=None),
         decided_until=decided_until or moment,
         in_control=in_control,
         active_since=NOON,

@@ -1,6 +1,7 @@
 """A frame survives encoding as a message, and no message can raise anything but BadFrame."""
 
 import contextlib
+import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -100,9 +101,11 @@ def test_arbitrary_headers_raise_bad_frame_and_nothing_else(
         (with_headers(station=None), "bad-header"),
         (with_headers(station=b""), "bad-header"),
         (with_headers(station=b"a\0b"), "bad-header"),
-        (with_headers(content_type=b"x" * 41), "bad-header"),
-        (with_headers(part_id=b"\xff"), "bad-header"),
+        (with_headers(station=b"s" * 256), "bad-header"),
         (with_headers(frame_id=b"7"), "bad-header"),
+        (with_headers(frame_id=None), "bad-header"),
+        (with_headers(captured_at=None), "bad-header"),
+        (with_headers(published_at=None), "bad-header"),
         (with_headers(captured_at=b"yesterday"), "bad-header"),
         (with_headers(captured_at=b"2026-03-01T07:30:00"), "bad-header"),
         (with_headers(captured_at=b"2026-02-30T07:30:00Z"), "bad-header"),
@@ -139,13 +142,13 @@ def test_times_in_other_zones_are_written_in_utc() -> None:
 
 
 def test_a_file_name_that_is_not_utf8_is_escaped() -> None:
-    assert round_trip(Frame("s1", AT, b"i", "image/png", part_id="a\udcff")).part_id == "a\\udcff"
+    digest = hashlib.blake2b(b"a\xed\xb3\xbf", digest_size=6).hexdigest()
+    assert round_trip(Frame("s1", AT, b"i", "image/png", part_id="a\udcff")).part_id == f"a\\udcff…{digest}"
 
 
 def test_the_same_identity_gets_the_same_version_7_id() -> None:
     one = mint_frame_id(Frame("s1", AT, b"i", "image/png", identity="a.png"))
-    same = mint_frame_id(Frame("s1", AT, b"other bytes", "image/png", identity="a.png"))
-    other = mint_frame_id(Frame("s1", AT, b"i", "image/png", identity="b.png"))
-    assert one == same != other
+    same = mint_frame_id(Frame("s1", AT, b"i", "image/jpeg", part_id="7", identity="a.png"))
+    assert one == same
     assert one.version == 7
     assert one.int >> 80 == 1_772_350_200_250  # milliseconds since 1970 of 2026-03-01T07:30:00.25Z

@@ -1,7 +1,9 @@
 """`andon produce`: publish the frames of a source to the bus."""
 
 import re
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +14,9 @@ from andon.cli.options import MetricsPort
 
 if TYPE_CHECKING:
     from andon.settings import Settings
+    from ingest.producer.producer import Producer
 
-FLUSH_TIMEOUT_S = 30.0
+STALLED_AFTER_S = 30.0
 
 
 def produce(
@@ -49,6 +52,7 @@ def produce(
     from andon.errors import CommandIncomplete
     from andon.services import drop_reporter, metrics_server
     from ingest.capture import capture
+    from ingest.errors import BusUnavailable
     from ingest.sources.registry import open_source
 
     settings = command_context(context).settings()
@@ -67,14 +71,26 @@ def produce(
     ):
         with progress_counter("frames captured", limit) as advance:
             published = capture(frames, producer, rate_fps=rate, limit=limit, stop=stop, progress=advance)
-        producer.flush(FLUSH_TIMEOUT_S)
-        problems = producer.health()
-    if problems:
-        raise CommandIncomplete(
-            f"Not every frame is on the bus: {'; '.join(problems)}; "
-            f"the rest is in {settings.ingest.spool_path / station} and is sent by the next produce for it."
-        )
+        try:
+            with progress_counter("frames to publish") as advance:
+                producer.flush(STALLED_AFTER_S, stop, advance)
+            problems = producer.failures()
+        except BusUnavailable as error:  # closing the producer moves to the spool what fits there
+            problems = [str(error)]
+    if problems or producer.spooled_frames or producer.frames_in_memory:
+        raise CommandIncomplete(_incomplete(producer, problems, settings.ingest.spool_path / station, station))
     output.print_result(f"{published} frame{'' if published == 1 else 's'} of {station} published.")
+
+
+def _incomplete(producer: "Producer", problems: Sequence[str], spool: Path, station: str) -> str:
+    """Return where the frames are that are not on the bus, after the producer was closed."""
+    waiting, lost = producer.spooled_frames, producer.frames_in_memory
+    parts = []
+    if waiting:
+        parts.append(f"{waiting} frames wait in the spool {spool} and are sent by the next produce for {station}")
+    if lost:
+        parts.append(f"{lost} frames fit neither on the bus nor in the spool; only their source may have them still")
+    return f"Not every frame is on the bus: {'; '.join([*parts, *problems])}."
 
 
 def _require_name(station: str) -> None:

@@ -17,6 +17,7 @@ KEYS = (
     "frame_id",
     "station",
     "captured_at",
+    "stamped_at",
     "published_at",
     "decided_at",
     "latency_ms",
@@ -68,8 +69,10 @@ def verdicts(
     if json:
         output.write_json([json_of(names[one.station_id], one) for one in found])
         return
+    marked = ["camera's time, which can't be true"] if any(one.stamped_at for one in found) else []
+    columns = ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "truth", "latency ms", "frame"]
     output.write_table(
-        ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "truth", "latency ms", "frame"],
+        [*columns, *marked],
         [
             (
                 one.captured_at,
@@ -81,6 +84,7 @@ def verdicts(
                 one.truth,
                 f"{_latency_ms(one):.0f}",
                 one.frame_id,
+                *([one.stamped_at] if marked else []),
             )
             for one in found
         ],
@@ -107,6 +111,7 @@ def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
         "frame_id": verdict.frame_id,
         "station": station,
         "captured_at": verdict.captured_at,
+        "stamped_at": verdict.stamped_at,
         "published_at": verdict.published_at,
         "decided_at": verdict.decided_at,
         "latency_ms": round(_latency_ms(verdict), 3),

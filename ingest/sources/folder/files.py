@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foundation.clock import EPOCH, from_epoch_us
+from ingest.schema import EARLIEST, END
 from ingest.sources.folder.processed_files import FileVersion
 
 
@@ -18,15 +19,21 @@ def read_version(path: Path, root: Path, max_bytes: int) -> tuple[FileVersion, b
         fits = os.fstat(file.fileno()).st_size <= max_bytes
         content = file.read(max_bytes + 1) if fits else b""
         status = os.fstat(file.fileno())
-    return FileVersion(path.relative_to(root), status.st_size, status.st_mtime_ns), content
+    return version_of(path, root, status), content
+
+
+def version_of(path: Path, root: Path, status: os.stat_result) -> FileVersion:
+    """Return the version of a file that has this status."""
+    return FileVersion(path.relative_to(root), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def modified_at(mtime_ns: int) -> datetime:
-    """Return a modification time in UTC; 1970 for one that no date can hold."""
+    """Return a modification time in UTC; 1970 for one that no frame can have, which is then marked as implausible."""
     try:
-        return from_epoch_us(mtime_ns // 1000)
+        at = from_epoch_us(mtime_ns // 1000)
     except OverflowError:
         return EPOCH
+    return at if EARLIEST <= at < END else EPOCH
 
 
 def listing_error(folder: Path) -> str | None:

@@ -6,7 +6,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,34 +17,26 @@ from ingest.frame import Frame
 from ingest.metrics import FILES_IGNORED, FRAMES_DROPPED
 from ingest.settings import IngestSettings
 from ingest.sources.folder.events import FolderEvents, OpenFolderEvents, WatchedFolder
-from ingest.sources.folder.files import folder_id, listing_error, modified_at, read_version
+from ingest.sources.folder.files import folder_id, listing_error, modified_at, read_version, version_of
 from ingest.sources.folder.processed_files import FileVersion, ProcessedFiles, processed_files_path
+from ingest.sources.folder.settling import SettlingFile, UnwrittenParts, content_digest
 from ingest.sources.image_files import CONTENT_TYPES, display_path
 
 RESCAN_INTERVAL_S = 2.0
 RESCAN_PAUSE_FACTOR = 10  # a scan of t seconds is not repeated before 10 t, to spare slow network shares
 RETRY_AFTER_S = 5.0
+REREAD_INTERVAL_S = 1.0  # of a file that may lack a part
 SLOW_TO_SETTLE_S = 60.0
 REMOVE_AFTER = timedelta(days=30)
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _SettlingFile:
-    """A file that is not read yet; times are on the source's monotonic clock, in seconds."""
-
-    version: FileVersion
-    due_s: float
-    first_seen_s: float
-    is_reported: bool = False
-
-
 class Folder:
     """Yields the images in `root` and its subfolders, each once its size and time are unchanged for `settle_time_s`.
 
-    File system events wake it early; it also rescans, so it works without them. `identity` is relative path, size and
-    modification time, `captured_at` the modification time, `part_id` the relative path.
+    File system events wake it early; it also rescans, so it works without them. `identity` is absolute path, size,
+    modification time and content, `captured_at` the modification time, `part_id` the relative path.
     """
 
     def __init__(
@@ -60,14 +51,16 @@ class Folder:
         events: OpenFolderEvents = WatchedFolder,
     ) -> None:
         self._root = root
+        self._absolute_root = display_path(root.absolute())
         self._station = station
         self._processed = processed
         self._settle_time_s = settle_time_s
         self._max_file_bytes = max_file_bytes
         self._now_s = now_s
         self._open_events = events
-        self._settling: dict[Path, _SettlingFile] = {}
-        self._unconfirmed: dict[str, FileVersion] = {}
+        self._settling: dict[Path, SettlingFile] = {}
+        self._unwritten = UnwrittenParts()
+        self._unconfirmed: dict[str, tuple[FileVersion, bytes]] = {}  # with its content's digest, by file
         self._ignored: set[Path] = set()
         self._is_ignoring_reported = False
         self._too_large: set[FileVersion] = set()
@@ -82,19 +75,22 @@ class Folder:
 
     def confirm(self, frame: Frame) -> None:
         """Record that this file was read; if that fails it is read again after a restart, with the same frame id."""
-        version = self._unconfirmed.get(frame.identity or "")
-        if version is None:
-            return
-        try:
-            self._processed.add(version)
-        except sqlite3.Error as error:
-            log.warning("a file that was read can't be recorded", file=display_path(version.path), error=str(error))
-        else:
-            del self._unconfirmed[version.identity]
+        file, _, digest = (frame.identity or "").rpartition(" ")
+        unconfirmed = self._unconfirmed.get(file)  # of another digest where the file was written again since
+        if unconfirmed is not None and unconfirmed[1].hex() == digest and self._record(*unconfirmed):
+            self._unconfirmed.pop(file, None)
 
     def close(self) -> None:
         """Close the record of processed files."""
         self._processed.close()
+
+    def _record(self, version: FileVersion, digest: bytes) -> bool:
+        try:
+            self._processed.add(version, digest)
+        except sqlite3.Error as error:
+            log.warning("a file that was read can't be recorded", file=display_path(version.path), error=str(error))
+            return False
+        return True
 
     def _wait_for_folder(self, stop: threading.Event) -> bool:
         """Return True once the folder can be listed, False when stopped."""
@@ -171,7 +167,7 @@ class Folder:
         except OSError:
             self._settling.pop(path, None)  # gone, or a dangling link
             return
-        version = FileVersion(path.relative_to(self._root), status.st_size, status.st_mtime_ns)
+        version = version_of(path, self._root, status)
         settling = self._settling.get(path)
         if settling is not None and settling.version == version:
             return
@@ -179,14 +175,29 @@ class Folder:
             self._settling.pop(path, None)
         elif settling is None:
             now_s = self._now_s()
-            self._settling[path] = _SettlingFile(version, now_s + self._settle_time_s, now_s)
+            self._settling[path] = SettlingFile(version, now_s + self._settle_time_s, now_s)
         else:
             self._file_changed(settling, version)
 
     def _was_read(self, version: FileVersion) -> bool:
-        return version.identity in self._unconfirmed or self._processed.contains(version)
+        unconfirmed = self._unconfirmed.get(self._name(version))
+        return (unconfirmed is not None and unconfirmed[0] == version) or self._processed.contains(version)
 
-    def _file_changed(self, settling: _SettlingFile, version: FileVersion) -> None:
+    def _was_content_read(self, version: FileVersion, digest: bytes) -> bool:
+        """Return whether a file that was read has changed in its attributes alone, and record these."""
+        unconfirmed = self._unconfirmed.get(self._name(version))
+        if unconfirmed is not None and unconfirmed[1] == digest:
+            self._unconfirmed[self._name(version)] = version, digest
+            return True
+        is_known = self._processed.contains_content(version, digest)
+        if is_known:
+            self._record(version, digest)
+        return is_known
+
+    def _name(self, version: FileVersion) -> str:
+        return f"{self._absolute_root}/{version.identity}"
+
+    def _file_changed(self, settling: SettlingFile, version: FileVersion) -> None:
         now_s = self._now_s()
         settling.version = version
         settling.due_s = now_s + self._settle_time_s
@@ -238,15 +249,25 @@ class Folder:
             self._too_large.add(version)
             self._drop(path, "file-too-big", f"a file is larger than {self._max_file_bytes} bytes")
             return None
+        if self._unwritten.holds(settling, image, self._now_s()):
+            settling.due_s = self._now_s() + max(self._settle_time_s, REREAD_INTERVAL_S)
+            return None
         del self._settling[path]
-        self._unconfirmed[version.identity] = version
+        return self._frame(path, version, image)
+
+    def _frame(self, path: Path, version: FileVersion, image: bytes) -> Frame | None:
+        """Return the frame of a complete file; None when this content was read before."""
+        digest = content_digest(image)
+        if self._was_content_read(version, digest):
+            return None
+        self._unconfirmed[self._name(version)] = version, digest
         return Frame(
             station=self._station,
             captured_at=modified_at(version.mtime_ns),
             image=image,
             content_type=CONTENT_TYPES[path.suffix.lower()],
             part_id=display_path(version.path),
-            identity=version.identity,
+            identity=f"{self._name(version)} {digest.hex()}",
         )
 
     def _drop(self, path: Path, reason: str, event: str) -> None:

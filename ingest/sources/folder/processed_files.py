@@ -15,22 +15,29 @@ from ingest.sources.image_files import display_path
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS taken (
-    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, taken_at TEXT NOT NULL
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, taken_at TEXT NOT NULL,
+    ctime_ns INTEGER, digest BLOB
 ) WITHOUT ROWID
 """
+ADDED_COLUMNS = {"ctime_ns": "INTEGER", "digest": "BLOB"}  # null in what an earlier version has recorded
 
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One version of one file; `path` is relative to the folder."""
+    """One version of one file; `path` is relative to the folder.
+
+    `ctime_ns` is when its content or its attributes last changed, which no program can set: it shows that a file was
+    written again with the size and the modification time that it had.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
 
     @property
     def identity(self) -> str:
-        """Return a text that is the same for the same version on every start."""
+        """Return a text that is the same for the same path, size and modification time on every start."""
         return f"{display_path(self.path)} {self.size} {self.mtime_ns}"
 
 
@@ -51,6 +58,9 @@ class ProcessedFiles:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(TABLE)
+            existing = {row[1] for row in self._connection.execute("PRAGMA table_info(taken)")}
+            for name in ADDED_COLUMNS.keys() - existing:
+                self._connection.execute(f"ALTER TABLE taken ADD COLUMN {name} {ADDED_COLUMNS[name]}")
         except (OSError, sqlite3.Error) as error:
             raise SourceError(
                 f"The folder source can't write {file} ({error}); make it writable, or change ingest.state_path."
@@ -58,20 +68,30 @@ class ProcessedFiles:
 
     def contains(self, state: FileVersion) -> bool:
         """Return whether exactly this version was added."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT 1 FROM taken WHERE path = ? AND size = ? AND mtime_ns = ?",
-                (os.fsencode(state.path), state.size, state.mtime_ns),
-            ).fetchone()
-        return row is not None
+        row = self._find(state)
+        return row is not None and row[0] in (None, state.ctime_ns)
 
-    def add(self, state: FileVersion) -> None:
+    def contains_content(self, state: FileVersion, digest: bytes) -> bool:
+        """Return whether a version of this path, size and modification time was added with this content."""
+        row = self._find(state)
+        return row is not None and row[1] == digest
+
+    def add(self, state: FileVersion, digest: bytes | None = None) -> None:
         """Add this version in place of an earlier one; raise `sqlite3.Error` when the file can't be written."""
         with self._lock:
             self._connection.execute(
-                "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)",
-                (os.fsencode(state.path), state.size, state.mtime_ns, utc_now().isoformat()),
+                "INSERT OR REPLACE INTO taken (path, size, mtime_ns, taken_at, ctime_ns, digest)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (os.fsencode(state.path), state.size, state.mtime_ns, utc_now().isoformat(), state.ctime_ns, digest),
             )
+
+    def _find(self, state: FileVersion) -> tuple[int | None, bytes | None] | None:
+        with self._lock:
+            found: tuple[int | None, bytes | None] | None = self._connection.execute(
+                "SELECT ctime_ns, digest FROM taken WHERE path = ? AND size = ? AND mtime_ns = ?",
+                (os.fsencode(state.path), state.size, state.mtime_ns),
+            ).fetchone()
+        return found
 
     def remove_missing(self, added_before: datetime, is_missing: Callable[[Path], bool]) -> int:
         """Remove files that were added before a time and for which `is_missing` is true; return how many."""

@@ -24,6 +24,8 @@ ENCODE_BATCH_SIZE = 16
 class PatchDetector:
     """A patch method on a backbone, as a `Detector`; it scores in float32."""
 
+    uses_object_name = False
+
     def __init__(
         self,
         method: PatchMethod,

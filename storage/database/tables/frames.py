@@ -16,6 +16,7 @@ class VerdictRow(Base):
     __tablename__ = "verdicts"
     __table_args__ = (
         Index("ix_verdicts_station_time", "station_id", "captured_at", "decision", "score", "threshold"),
+        Index("ix_verdicts_station", "station_id", "id"),
         Index("ix_verdicts_station_decision_time", "station_id", "decision", "captured_at"),
         Index("ix_verdicts_time", "captured_at", "station_id", "decision"),
         Index("ix_verdicts_decision_time", "decision", "captured_at"),
@@ -53,6 +54,7 @@ class VerdictRow(Base):
     partition: Mapped[int]
     offset: Mapped[int] = mapped_column(BigInteger)
     sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # drawn at random for review
+    stamped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the camera's time where it can't be true
 
 
 class ParkedFrameRow(Base):
@@ -74,6 +76,7 @@ class ParkedFrameRow(Base):
     topic: Mapped[str] = mapped_column(String(249))
     partition: Mapped[int]
     offset: Mapped[int] = mapped_column(BigInteger)
+    stamped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class DeadLetterRow(Base):

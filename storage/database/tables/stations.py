@@ -92,6 +92,7 @@ class ThresholdRow(Base):
     made_by: Mapped[str] = mapped_column(String(120))
     kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'manual' or 'reviewed'
     reason: Mapped[str] = mapped_column(String(500), server_default=text("''"))
+    references_digest: Mapped[str | None] = mapped_column(String(64))  # null where it is unknown
 
 
 class GoldenFrameRow(Base):

@@ -303,5 +303,5 @@ def test_valid_parameters_are_accepted_and_invalid_ones_refused_by_name() -> Non
     ):
         with pytest.raises(InvalidParameters, match=message):
             registry.create_rule(kind, parameters)
-    with pytest.raises(UnknownRule, match="silent_camera, consecutive"):
+    with pytest.raises(UnknownRule, match="silent_camera, wrong_clock"):
         registry.create_rule("moon_phase", {})

@@ -1,12 +1,15 @@
 """The output of --json has the keys that the command's help and docs/reference/commands.md list."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from andon.cli import output
 from andon.cli.maintenance import config
@@ -54,6 +57,14 @@ def test_a_verdict_has_its_keys_and_rfc_3339_times(capsys: pytest.CaptureFixture
     assert tuple(row) == verdicts.KEYS
     assert (row["station"], row["frame_id"]) == ("s1", "019c13a5-1c00-7000-8000-000000000001")
     assert (row["captured_at"], row["latency_ms"]) == ("2026-01-31T12:00:00.000000Z", 250.0)
+    assert row["stamped_at"] is None
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_time_is_written_in_rfc_3339(at: datetime) -> None:
+    text = output.rfc3339(at)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text)
+    assert datetime.fromisoformat(text) == at
 
 
 def test_a_dead_letter_has_its_keys_and_escapes_binary_headers(

@@ -19,7 +19,7 @@ from tests.ingest.producer.producer_harness import (
 def test_a_frame_too_large_for_any_bus_is_dropped_and_counted(open_harness: OpenHarness) -> None:
     harness = open_harness()
     harness.gate.max_message_bytes = 1000
-    harness.producer.send(Frame("odd", AT, b"i", "image/png", truth="x" * 2000), harness.durable.append)
+    harness.producer.send(Frame("odd", AT, b"i", "image/png", part_id="\U0001f600" * 255), harness.durable.append)
     harness.send("odd-1")
     harness.producer.flush(10)
     assert harness.durable_part_ids() == harness.published_part_ids("odd") == ["odd-1"]

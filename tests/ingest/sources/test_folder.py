@@ -103,7 +103,7 @@ def test_an_unreadable_file_is_retried(root: Path, start_run: Callable[..., Fold
 def test_a_file_above_the_size_limit_is_counted_and_skipped(root: Path, start_run: Callable[..., FolderRun]) -> None:
     before = metric_value("andon_frames_dropped_total", reason="file-too-big")
     write(root / "huge.png", bytes(101), 1_000)
-    write(root / "small.png", bytes(100), 1_000)
+    write(root / "small.png", bytes(range(100)), 1_000)
 
     assert part_ids(start_run(max_file_bytes=100).run_actions(*LONG_ENOUGH)) == ["small.png"]
     assert metric_value("andon_frames_dropped_total", reason="file-too-big") - before == 1

@@ -127,7 +127,9 @@ def running_camera(line: Line) -> Iterator[Callable[[int, int], None]]:
     durable: set[str | None] = set()
     sent: set[str] = set()
     spool = Spool(line.folder / "spool", 100_000_000)
-    producer = Producer(line.bus.publisher(line.topic), line.ingest, spool, RefusingClaimChecks(), lambda: START)
+    producer = Producer(
+        line.bus.publisher(line.topic), line.ingest, spool, RefusingClaimChecks(), lambda: START + timedelta(hours=1)
+    )
 
     def send(first: int, count: int) -> None:
         for number in range(first, first + count):

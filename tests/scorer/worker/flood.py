@@ -96,7 +96,9 @@ def main(folder: Path, services: Services, policy: str) -> dict[str, object]:
 def flood(line: Line) -> dict[str, object]:
     """Let the camera overrun the scorer; return whether it was blocked, and memory before, when full and at peak."""
     spool = Spool(line.folder / "spool", line.ingest.max_spool_bytes)
-    producer = Producer(line.bus.publisher(line.topic), line.ingest, spool, RefusingClaimChecks(), lambda: START)
+    producer = Producer(
+        line.bus.publisher(line.topic), line.ingest, spool, RefusingClaimChecks(), lambda: START + timedelta(hours=1)
+    )
     pace = FloodPace(is_blocked=lambda: producer._buffer.senders_waiting > 0)
     images = [uncompressed_image(number) for number in range(20)]
     before = memory_bytes("VmRSS")

@@ -171,7 +171,7 @@ def test_any_headers_give_a_frame_or_a_rejection(
 ) -> None:
     record = Record(RecordPosition("t", 0, 0), key, value, (*base, *headers), START)
     with bounded_time_and_memory():
-        parsed = parse(record)
+        parsed = parse(record, START)
         if isinstance(parsed, Rejected):
             assert parsed.error
         else:
@@ -186,7 +186,7 @@ def test_any_image_bytes_give_a_framed_image_or_a_rejection(
 ) -> None:
     data = mutate(SEEDS[kind], changes)
     frame = Frame("s1", START, data or b"\0", "image/png")
-    parsed = parse(record_of(schema.encode(frame, mint_frame_id(frame), START, None)))
+    parsed = parse(record_of(schema.encode(frame, mint_frame_id(frame), START, None)), START)
     assert isinstance(parsed, Parsed)
     with bounded_time_and_memory():
         found = decoded(decoder, parsed, recipe)
@@ -210,7 +210,7 @@ def test_any_image_bytes_give_a_framed_image_or_a_rejection(
     ],
 )
 def test_a_reference_outside_the_image_store_is_rejected(decoder: FrameDecoder, reference: str, reason: str) -> None:
-    parsed = parse(record_of(schema.refer(GOOD, reference)))
+    parsed = parse(record_of(schema.refer(GOOD, reference)), START)
     found = parsed if isinstance(parsed, Rejected) else decoded(decoder, parsed)
     assert isinstance(found, Rejected)
     assert found.reason == reason
@@ -221,7 +221,7 @@ def test_a_referenced_image_above_the_limit_is_rejected(tmp_path: Path) -> None:
     reference = store.put(os.urandom(2_000_000))
     with ThreadPoolExecutor(1) as threads:
         limited = FrameDecoder(RetriableImageStore(store), ScorerSettings(max_image_bytes=1_000_000), threads, threads)
-        parsed = parse(record_of(schema.refer(GOOD, reference)))
+        parsed = parse(record_of(schema.refer(GOOD, reference)), START)
         assert isinstance(parsed, Parsed)
         found = decoded(limited, parsed)
     assert isinstance(found, Rejected)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from storage.database.engine import Database
 from storage.errors import InvalidChange, NotFound
 from storage.line import parked_frames, verdicts
+from storage.line.arrival import arrival
 from storage.line.verdicts import Verdict
 from storage.rollups import station_summaries
 from testing.processes import forkserver
@@ -135,7 +136,7 @@ def test_there_is_one_summary_per_station(database: Database) -> None:
         verdicts.record(session, [late_frame])
     with database.read() as session:
         one, two, empty, waiting = station_summaries.list_all(session, NOON + 5 * SECOND, 3)
-    assert (one.latest, one.frames, one.flagged, one.no_reference) == (first[9], 5, 2, 0)
+    assert (one.latest, one.frames, one.flagged, one.no_reference) == (late_frame, 5, 2, 0)
     assert one.recent_scores == pytest.approx((0.7, 0.8, 0.9))
     assert (two.latest, two.frames) == (second[9], 5)
     assert (empty.latest, empty.frames, empty.recent_scores) == (None, 0, ())
@@ -178,3 +179,26 @@ def test_two_processes_record_verdicts_concurrently(database: Database, database
     with database.read() as session:
         # 20 shared frames once, and two of its own in each of the 20 batches of each process
         assert verdicts.count(session) == len(verdicts.recent(session, limit=1000)) == 20 + 2 * 20 * 2
+
+
+def test_the_latest_verdict_is_the_one_that_was_recorded_last_whatever_its_time_of_capture(database: Database) -> None:
+    with database.begin() as session:
+        of = add_active_set(session, add_station(session))
+        recorded = [make_verdict(of, at=NOON + hours * timedelta(hours=1)) for hours in (0, 24, -2)]
+        for verdict in recorded:
+            verdicts.record(session, [verdict])
+        empty = add_station(session)
+    with database.read() as session:
+        assert verdicts.latest(session, of.station_id) == recorded[-1]
+        assert verdicts.latest(session, empty.id) is None
+        assert [summary.latest for summary in station_summaries.list_all(session, NOON, 3)] == [recorded[-1], None]
+
+
+@pytest.mark.parametrize(
+    ("published_s", "arrived_s"),
+    [(-1, -1), (0, 0), (-1800, -1800), (-1801, 0), (-7200, 0), (1, 0), (10_800, 0)],
+)
+def test_a_frame_arrived_when_it_was_published_or_decided_if_that_can_not_be_believed(
+    published_s: int, arrived_s: int
+) -> None:
+    assert arrival(NOON + published_s * SECOND, NOON) == NOON + arrived_s * SECOND

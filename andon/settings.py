@@ -167,7 +167,7 @@ def _file_to_read(file: Path | None) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InvalidSettings(f"There is no settings file {path}; `andon config --example` prints one.") from None
     except OSError as error:

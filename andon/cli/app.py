@@ -4,6 +4,7 @@ Neither this module nor the top of a command's module imports a heavy library, s
 core install, without the extras, can run every command that does not need one.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from andon.cli import output
+from andon.cli import output, terminal
 from andon.cli.context import CommandContext, command_context
 from andon.cli.line import dashboard, demo, produce, score
 from andon.cli.maintenance import bench, config, db, extensions, train, user, weights
@@ -132,14 +133,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The arguments after `andon`; by default those of the command line.
     """
+    terminal.prepare_streams()
     options = CommandContext()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = get_command(app).main(arguments, prog_name="andon", standalone_mode=False, obj=options)
+        sys.stdout.flush()
     except Exception as error:  # the outermost boundary: a person gets one sentence instead of a traceback
         if options.debug:
             raise
         sentence, code = _describe(error, options.command)
+        if isinstance(error, OSError):
+            terminal.discard_output()
         if sentence:
             output.print_message(f"andon: {' '.join(sentence.split())}")
         raise SystemExit(code) from error
@@ -158,5 +163,9 @@ def _describe(error: Exception, command: str) -> tuple[str, int]:
             return str(error), 1
         case ModuleNotFoundError() if (missing := extra_missing(command, error)) is not None:
             return str(missing), 1
+        case BrokenPipeError():
+            return "", 1  # the reader, such as `head`, has what it wants
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO):
+            return f"The output can't be written: {error.strerror}.", 1
         case _:
             return f"unexpected {type(error).__name__}: {error} (andon --debug ... shows the traceback)", 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from andon.cli.terminal import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,17 +18,27 @@ PIPE_WIDTH = 10_000  # columns where stdout is no terminal: a cell that is cut c
 
 def print_result(sentence: str) -> None:
     """Write one line of the result to stdout."""
-    typer.echo(sentence)
+    typer.echo(visible(sentence))
 
 
 def print_message(sentence: str) -> None:
     """Write one line about the work to stderr."""
-    typer.echo(sentence, err=True)
+    typer.echo(visible(sentence), err=True)
+
+
+def write_document(text: str) -> None:
+    """Write a document of several lines, such as HTML, to stdout as it is."""
+    typer.echo(text)
 
 
 def write_json(value: object) -> None:
     """Write a result to stdout as one JSON value; times are RFC 3339 in UTC."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_json_of))
+
+
+def write_json_line(value: object) -> None:
+    """Write one value of a stream to stdout, as JSON on a line of its own (https://github.com/ndjson/ndjson-spec)."""
+    typer.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_json_of))
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -75,7 +87,7 @@ def cell(value: object) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    return visible(str(value))
 
 
 def rfc3339(moment: datetime) -> str:

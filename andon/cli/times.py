@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -15,15 +17,24 @@ def parse_time(text: str, now: datetime) -> datetime:
         now: The present time.
 
     Raises:
-        ValueError: The text is neither; the message is one sentence.
+        ValueError: The text is neither, or the time is before 1970 or after 2200; the message is one sentence.
     """
-    duration = re.fullmatch(r"(\d{1,4})([smhdw])", text)
-    if duration:
-        return now - timedelta(**{UNITS[duration[2]]: int(duration[1])})
     try:
-        moment = datetime.fromisoformat(text)
+        moment = _moment(text, now)
+    except OverflowError:
+        moment = None
     except ValueError:
         raise ValueError(
             f"{text!r} is not a time; write a duration such as 90s, 15m, 1h or 7d, or a date such as 2026-01-31"
         ) from None
+    if moment is None or not EARLIEST <= moment <= LATEST:
+        raise ValueError(f"{text!r} is not a time between {EARLIEST.year} and {LATEST.year}")
+    return moment
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    duration = re.fullmatch(r"(\d{1,12})([smhdw])", text, re.ASCII)
+    if duration:
+        return now - timedelta(**{UNITS[duration[2]]: int(duration[1])})
+    moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,5 +1,6 @@
 """The database: one SQLAlchemy engine, its transactions, and migrations."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,12 +108,30 @@ def _postgres(url: URL) -> Engine:
     return engine
 
 
+def _is_writable(path: Path) -> bool:
+    """Return whether this user may write an SQLite file and the files that SQLite writes beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _read_only_uri(path: Path) -> str:
+    """Return the URI of a file that this user may only read (https://sqlite.org/wal.html#read_only_databases).
+
+    Without a log nobody has the file open, and SQLite need not make the files that readers and writers share.
+    """
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
+
+
 def _sqlite(url: URL, lock_timeout_s: float) -> Engine:
     path = Path(url.database or "")
     engine = create_engine(url, connect_args={"timeout": lock_timeout_s})
 
     @event.listens_for(engine, "do_connect")
-    def make_folder(*_: Any) -> None:
+    def open_file(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+        if path.exists() and not _is_writable(path):
+            arguments[0] = _read_only_uri(path)
+            options["uri"] = True
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Verdicts: the decision on each frame, exactly one per frame, with everything it was made with."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVarTuple
@@ -23,6 +23,9 @@ from storage.review.random_sample import is_sampled
 from storage.rollups import score_rollups, verdict_rollups
 
 Ts = TypeVarTuple("Ts")
+
+STREAM_ROWS = 1000
+"""Rows that a stream of verdicts reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +115,21 @@ def recent(
     offset: int = 0,
 ) -> list[Verdict]:
     """Return verdicts on frames captured in [since, until), the newest captured first."""
-    query = _within(select(*_COLUMNS), station_id, since, until)
-    if decision is not None:
-        query = query.where(VerdictRow.decision == decision)
-    query = query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset)
+    query = _newest_first(station_id, since, until, decision).limit(limit).offset(offset)
     return [Verdict(*row) for row in session.execute(query)]
+
+
+def stream(
+    session: Session,
+    station_id: int | None = None,
+    *,
+    since: datetime | None = None,
+    decision: Decision | None = None,
+) -> Iterator[Verdict]:
+    """Yield every verdict on frames captured since a time, the newest first, in memory for `STREAM_ROWS` of them."""
+    query = _newest_first(station_id, since, None, decision).execution_options(yield_per=STREAM_ROWS)
+    for row in session.execute(query):
+        yield Verdict(*row)
 
 
 def count(
@@ -141,6 +154,15 @@ def count(
 
 _COLUMNS = columns_of(VerdictRow, Verdict)
 _NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+
+
+def _newest_first(
+    station_id: int | None, since: datetime | None, until: datetime | None, decision: Decision | None
+) -> Select[Any]:
+    query: Select[Any] = _within(select(*_COLUMNS), station_id, since, until)
+    if decision is not None:
+        query = query.where(VerdictRow.decision == decision)
+    return query.order_by(*_NEWEST_FIRST)
 
 
 def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, until: datetime | None) -> Select[*Ts]:

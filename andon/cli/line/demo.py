@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from andon.cli.context import command_context
+from andon.cli.options import MAX_ROWS, MAX_SEED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,9 +30,11 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No dashboard; stop by itself and print a table.")
     ] = False,
-    frames: Annotated[int | None, typer.Option(min=3, help="Stop after this many frames (with --headless).")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Frames per second at each station.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same parts and defects.")] = 7,
+    frames: Annotated[
+        int | None, typer.Option(min=3, max=MAX_ROWS, help="Stop after this many frames (with --headless).")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, max=1000, help="Frames per second at each station.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same parts and defects.")] = 7,
     port: Annotated[int, typer.Option(min=1, max=65435, help="The dashboard's port, or the next free one.")] = 8501,
     browser: Annotated[bool, typer.Option(help="Open the dashboard in a browser.")] = True,
     home: Annotated[Path, typer.Option(help="The folder of the demo's data; emptied at each start.")] = Path(

@@ -10,7 +10,7 @@ import typer
 
 from andon.cli import output
 from andon.cli.context import command_context
-from andon.cli.options import MetricsPort
+from andon.cli.options import MAX_ID, MetricsPort
 
 if TYPE_CHECKING:
     from andon.settings import Settings
@@ -36,7 +36,10 @@ def produce(
             min=0.001, max=10_000, help="Frames per second; else as the source delivers them.", show_default=False
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.", show_default=False)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_ID, help="Stop after this many frames.", show_default=False),
+    ] = None,
     unchecked: Annotated[
         bool,
         typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from andon.cli import output
 from andon.cli.context import command_context
+from andon.cli.options import MAX_ROWS
 from andon.cli.progress import progress_counter
 from andon.errors import CommandFailed
 
@@ -39,9 +40,11 @@ FramingName = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, help="The most normals and the most anomalies to test per folder.", show_default=False),
+    typer.Option(
+        min=1, max=MAX_ROWS, help="The most normals and the most anomalies to test per folder.", show_default=False
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default scorer.torch_threads.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; by default scorer.torch_threads.")]
 ResultsFile = Annotated[Path, typer.Option("--results-log", help="File of results; none in it is computed again.")]
 Tokens = Annotated[
     Path | None,
@@ -109,7 +112,8 @@ def accuracy(
         results = evaluate(config, ResultsLog(results_log), settings, advance)
     built = tables.build_tables(results.metrics, results.missing)
     for table in built:
-        output.print_result(f"\n{table.title}")
+        output.print_result("")
+        output.print_result(table.title)
         output.write_table(table.columns, table.rows, empty="Nothing could be evaluated.")
     if json is not None:
         json_report.write_json_report(json, results.metrics, results.missing)

@@ -7,6 +7,7 @@ import typer
 
 from andon.cli import output
 from andon.cli.context import command_context
+from andon.cli.options import MAX_SEED
 from andon.cli.progress import progress_counter
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ Photos = Annotated[
         metavar="DIR", help="A folder of photographs; anomalies are synthesised on crops of them.", show_default=False
     ),
 ]
-PhotoClasses = Annotated[int, typer.Option(min=1, help="Classes to make from the photographs.")]
-Synthetic = Annotated[int, typer.Option(min=0, help="Anomalies to synthesise on the normals of each dataset.")]
+PhotoClasses = Annotated[int, typer.Option(min=1, max=10_000, help="Classes to make from the photographs.")]
+Synthetic = Annotated[
+    int, typer.Option(min=0, max=100_000, help="Anomalies to synthesise on the normals of each dataset.")
+]
 Tag = Annotated[str, typer.Option(help="The name of the heads, for scorer.inctrl_heads.")]
 Backbone = Annotated[
     str,
@@ -50,11 +53,14 @@ LeaveOut = Annotated[
     ),
 ]
 FramingName = Annotated[str, typer.Option("--framing", help="letterbox, stretch or centre_crop.")]
-Steps = Annotated[int, typer.Option(min=1, help="Batches to train on.")]
-Seed = Annotated[int, typer.Option(min=0, help="Equal seeds and images give equal weights on the same device.")]
+Steps = Annotated[int, typer.Option(min=1, max=10_000_000, help="Batches to train on.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=MAX_SEED, help="Equal seeds and images give equal weights on the same device.")
+]
 PromptsTag = Annotated[str, typer.Option("--tag", help="The name of the prompts, for scorer.coop_prompts.")]
 ContextTokens = Annotated[
-    int, typer.Option(min=1, help="Context vectors to learn, before normal or anomalous and the dataset's name.")
+    int,
+    typer.Option(min=1, max=64, help="Context vectors to learn, before normal or anomalous and the dataset's name."),
 ]
 ClassSpecific = Annotated[
     bool, typer.Option("--class-specific", help="Learn separate context vectors for normal and anomalous.")

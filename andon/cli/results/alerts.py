@@ -9,7 +9,7 @@ import typer
 
 from andon.cli import output, times
 from andon.cli.context import command_context
-from andon.cli.options import Json, MetricsPort, json_keys_help
+from andon.cli.options import Json, Limit, MetricsPort, RowId, json_keys_help
 from andon.cli.results import alert_rules, channels
 from foundation.clock import utc_now
 
@@ -36,7 +36,6 @@ KEYS = (
     "note",
 )
 
-Number = Annotated[int, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)]
 Note = Annotated[str, typer.Option(help="A note to store with it.", show_default=False)]
 StationName = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
 
@@ -46,7 +45,7 @@ def list_alerts(
     context: typer.Context,
     station: Annotated[str | None, typer.Option(help="Only this station's.", show_default=False)] = None,
     every: Annotated[bool, typer.Option("--all", metavar="", help="Include resolved ones.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 50,
+    limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """List unresolved alerts, newest first, and the stations that are muted."""
@@ -87,7 +86,7 @@ def list_alerts(
 
 
 @app.command()
-def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
+def ack(context: typer.Context, alert_id: RowId, note: Note = "") -> None:
     """Acknowledge an alert: you take care of it."""
     from andon.cli import authentication
     from storage.actions import alerts as actions
@@ -98,7 +97,7 @@ def ack(context: typer.Context, alert_id: Number, note: Note = "") -> None:
 
 
 @app.command()
-def resolve(context: typer.Context, alert_id: Number, note: Note = "") -> None:
+def resolve(context: typer.Context, alert_id: RowId, note: Note = "") -> None:
     """Resolve an alert; what happened before now does not raise it again."""
     from andon.cli import authentication
     from storage.actions import alerts as actions

@@ -11,7 +11,7 @@ import typer
 
 from andon.cli import output, times
 from andon.cli.context import command_context
-from andon.cli.options import Json
+from andon.cli.options import MAX_ROWS, Json
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def audit(
     station: Annotated[str | None, typer.Option(help="Only at this station.", show_default=False)] = None,
     text: Annotated[str | None, typer.Option(help="Only entries that hold this text.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many, the newest; else 50, or all with --csv.")
+        int | None, typer.Option(min=1, max=MAX_ROWS, help="At most so many, the newest; else 50, or all with --csv.")
     ] = None,
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", metavar="", help="Write CSV to stdout.")] = False,

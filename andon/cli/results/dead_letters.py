@@ -7,7 +7,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import Json, json_keys_help
+from andon.cli.options import MAX_ID, Json, Limit, RowId, json_keys_help
 
 if TYPE_CHECKING:
     from storage.line.dead_letters import DeadLetter
@@ -35,7 +35,7 @@ KEYS = (
 def list_letters(
     context: typer.Context,
     replayed: Annotated[bool, typer.Option("--replayed", metavar="", help="Include those that were replayed.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
 ) -> None:
     """List dead letters that were not replayed yet, newest first."""
@@ -63,7 +63,7 @@ def list_letters(
 @app.command(epilog=json_keys_help("the dead letter", KEYS))
 def show(
     context: typer.Context,
-    letter_id: Annotated[int, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)],
+    letter_id: RowId,
     save: Annotated[
         Path | None, typer.Option(help="Write the message's payload to this new file.", show_default=False)
     ] = None,
@@ -101,7 +101,8 @@ def show(
 def replay(
     context: typer.Context,
     letter_id: Annotated[
-        int | None, typer.Argument(metavar="ID", help="The id in the list.", show_default=False)
+        int | None,
+        typer.Argument(metavar="ID", min=1, max=MAX_ID, help="The id in the list.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", metavar="", help="All that were not replayed yet.")] = False,
     reason: Annotated[

@@ -46,7 +46,7 @@ def shift(
         plant, opportunities = settings.alerts.plant, settings.alerts.defect_opportunities
         page = render_shift_report(queries.build_shift_report(session, chosen, moment, plant, opportunities, now))
     if to is None:
-        output.print_result(page)
+        output.write_document(page)
         return
     try:
         to.write_text(page, encoding="utf-8")

@@ -7,7 +7,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import Json, json_keys_help
+from andon.cli.options import MAX_ID, Json, Limit, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -134,7 +134,10 @@ def label_frames(
 def undo(
     context: typer.Context,
     review: Annotated[
-        int | None, typer.Argument(metavar="REVIEW", help="The review's number; else your newest.", show_default=False)
+        int | None,
+        typer.Argument(
+            metavar="REVIEW", min=1, max=MAX_ID, help="The review's number; else your newest.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Undo a label: the one before it counts again, or the frame waits for review again."""
@@ -165,7 +168,7 @@ def list_reviews(
     context: typer.Context,
     station: Annotated[str | None, typer.Argument(help="Only this station's.", show_default=False)] = None,
     by: Annotated[str | None, typer.Option(help="Only this person's.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
 ) -> None:
     """List reviews, newest first, those that were undone too."""

@@ -7,10 +7,11 @@ import typer
 
 from andon.cli import output, times
 from andon.cli.context import command_context
-from andon.cli.options import Json
+from andon.cli.options import Json, Limit
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
+    from storage.line.decision import Decision
     from storage.line.verdicts import Verdict
 
 KEYS = (
@@ -51,21 +52,33 @@ def verdicts(
         ),
     ] = None,
     flagged: Annotated[bool, typer.Option("--flagged", metavar="", help="Only flagged ones.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
+    ndjson: Annotated[
+        bool,
+        typer.Option("--ndjson", metavar="", help="Write all of them, whatever the limit, a JSON object per line."),
+    ] = False,
 ) -> None:
     """List verdicts, newest captured first."""
     from andon import wiring
     from storage.line import stations
     from storage.line import verdicts as stored_verdicts
 
+    if json and ndjson:
+        raise typer.BadParameter("write an array or an object per line, not both", param_hint="--ndjson")
     start = _since(since)
+    decision: Decision | None = "flag" if flagged else None
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         names = {one.id: one.name for one in stations.list_all(session)}
-        found = stored_verdicts.recent(
-            session, station_id, since=start, decision="flag" if flagged else None, limit=limit
-        )
+        if ndjson:
+            for verdict in stored_verdicts.stream(session, station_id, since=start, decision=decision):
+                output.write_json_line(json_of(names[verdict.station_id], verdict))
+            return
+        found = stored_verdicts.recent(session, station_id, since=start, decision=decision, limit=limit + 1)
+    if len(found) > limit:
+        output.print_message(f"These are the newest {limit}; --limit lists more, and --ndjson writes all of them.")
+        del found[limit:]
     if json:
         output.write_json([json_of(names[one.station_id], one) for one in found])
         return

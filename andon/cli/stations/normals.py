@@ -7,7 +7,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import Json, json_keys_help
+from andon.cli.options import MAX_VERSION, Json, Version, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def show(
     context: typer.Context,
     station: Station,
     version: Annotated[
-        int | None, typer.Argument(min=1, help="The set's number; else the active one.", show_default=False)
+        int | None,
+        typer.Argument(min=1, max=MAX_VERSION, help="The set's number; else the active one.", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -151,7 +152,7 @@ def show(
 def activate(
     context: typer.Context,
     station: Station,
-    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    version: Version,
     reason: Reason = "",
 ) -> None:
     """Activate a version for all scorers; the one that was active is retired."""
@@ -188,7 +189,10 @@ def draft(
         typer.Option(help="Leave out this image of the set, by its reference; may be repeated.", show_default=False),
     ] = None,
     base: Annotated[
-        int | None, typer.Option(min=1, help="Start from this version; else from the active one.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, max=MAX_VERSION, help="Start from this version; else from the active one.", show_default=False
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="A note on why this set was created.")] = "",
 ) -> None:
@@ -207,7 +211,7 @@ def draft(
 def what_if(
     context: typer.Context,
     station: Station,
-    version: Annotated[int, typer.Argument(min=1, help="The set's number.", show_default=False)],
+    version: Version,
     last: Annotated[
         int, typer.Option(min=1, max=5000, help="The number of frames to score again, reviewed ones first.")
     ] = 200,

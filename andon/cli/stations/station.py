@@ -7,7 +7,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import Json, json_keys_help
+from andon.cli.options import MAX_SAMPLE_ONE_IN, MAX_STALE_AFTER_S, Json, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -36,12 +36,15 @@ FalseRejectRate = Annotated[
 ]
 StaleAfter = Annotated[
     float | None,
-    typer.Option(min=0.1, help="Seconds of silence after which the wall shows it red.", show_default=False),
+    typer.Option(
+        min=0.1, max=MAX_STALE_AFTER_S, help="Seconds of silence after which the wall shows it red.", show_default=False
+    ),
 ]
 SampleOneIn = Annotated[
     int | None,
     typer.Option(
         min=0,
+        max=MAX_SAMPLE_ONE_IN,
         help="Of the frames that pass, one in so many is drawn at random for review, for example 200; 0 draws none.",
         show_default=False,
     ),

@@ -6,7 +6,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import Json, json_keys_help
+from andon.cli.options import MAX_SCORE, Json, Limit, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ KEYS = (
 def show(
     context: typer.Context,
     station: Station,
-    limit: Annotated[int, typer.Option(min=1, help="The most to list, newest first.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
 ) -> None:
     """Show a station's thresholds, newest first; those in force are marked."""
@@ -76,7 +76,9 @@ def show(
 def set_by_hand(
     context: typer.Context,
     station: Station,
-    value: Annotated[float, typer.Argument(help="Scores above it are flagged.", show_default=False)],
+    value: Annotated[
+        float, typer.Argument(min=-MAX_SCORE, max=MAX_SCORE, help="Scores above it are flagged.", show_default=False)
+    ],
     reason: Annotated[str, typer.Option(help="Why, for those who read the history.", show_default=False)],
     model: Annotated[
         str | None, typer.Option(help="The model's id; else the one calibrated last.", show_default=False)

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -183,3 +184,34 @@ def test_an_unusable_url_is_reported_without_its_password(url: str) -> None:
 
 def test_a_name_hides_the_password() -> None:
     assert Database("postgresql://andon:secret@host/andon").name == "postgresql+psycopg://andon:***@host/andon"
+
+
+def test_a_file_that_this_user_may_only_read_is_read_and_nothing_is_written_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/andon.db"
+    with contextlib.closing(Database(url)) as writable:
+        writable.upgrade()
+        add_stations(writable, 2)
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)  # root may write everything
+
+    with contextlib.closing(Database(url)) as database:
+        database.require_current_schema()
+        with database.read() as session:
+            assert len(stations.list_all(session)) == 2
+            assert [file.name for file in tmp_path.iterdir()] == ["andon.db"]
+        with pytest.raises(StorageUnavailable):
+            add_stations(database, 1)
+
+
+def test_a_file_that_this_user_may_only_read_shows_what_another_process_has_just_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/andon.db"
+    with contextlib.closing(Database(url)) as writable:
+        writable.upgrade()
+        monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+        with contextlib.closing(Database(url)) as database:
+            add_stations(writable, 2)  # in the log, not in the file yet
+            with database.read() as session:
+                assert len(stations.list_all(session)) == 2

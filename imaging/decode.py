@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from imaging.bmp_bitfields import BitfieldsBmp, read_bitfields_header
 from imaging.errors import BadImage
-from imaging.jpeg import PlainJpeg, decode_plain_jpeg, read_plain_jpeg_header, require_whole
+from imaging.formats.bmp_bitfields import BitfieldsBmp, read_bitfields_header
+from imaging.formats.jpeg import PlainJpeg, decode_plain_jpeg, read_plain_jpeg_header, require_whole
+from imaging.formats.png_samples import is_deep_png, read_deep_png
+from imaging.formats.tiff_samples import DeepTiff, read_deep_tiff_header
 from imaging.limits import ImageLimits
 from imaging.orientation import UPRIGHT, exif_orientation, is_transposed, upright
 from imaging.pillow_warnings import suppress_pillow_warnings
-from imaging.png_samples import is_deep_png, read_deep_png
 from imaging.rgb import RgbImage
 from imaging.samples import DeepSamples
-from imaging.tiff_samples import DeepTiff, read_deep_tiff_header
 from imaging.transparency import opaque
 
 VERSION = "decoder 2"

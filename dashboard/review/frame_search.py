@@ -14,10 +14,11 @@ from dashboard.context import PageContext
 from dashboard.review import frame_view, review_html
 from dashboard.review.frame_view import FrameDetails
 from storage.errors import NotFound
-from storage.line import search, verdicts
+from storage.line import verdicts
 from storage.line.decision import decide_bin
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
+from storage.review import search
 from storage.rollups import trends
 
 MAX_RESULTS = 24

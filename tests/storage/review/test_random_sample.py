@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.database.engine import Database
-from storage.line import search, stations, verdicts
+from storage.line import stations, verdicts
 from storage.line.stations import StationSettings
 from storage.line.verdicts import Verdict
-from storage.review import labels, review_queue, reviews
+from storage.review import labels, review_queue, reviews, search
 from storage.review.labels import LabelCounts
 from storage.review.random_sample import is_sampled
 from storage.review.review_queue import QueueFilter

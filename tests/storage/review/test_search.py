@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from storage.database.engine import Database
-from storage.line import search, verdicts
+from storage.line import verdicts
 from storage.line.verdicts import Verdict
+from storage.review import search
 from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 HOUR = timedelta(hours=1)

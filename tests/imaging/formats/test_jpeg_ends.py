@@ -12,7 +12,7 @@ from imaging.decode import decode
 from imaging.errors import BadImage
 from imaging.limits import ImageLimits
 from tests.imaging.encoders import encode
-from tests.imaging.test_jpeg import jpeg
+from tests.imaging.formats.test_jpeg import jpeg
 
 LIMITS = ImageLimits()
 END = b"\xff\xd9"

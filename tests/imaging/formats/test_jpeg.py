@@ -9,7 +9,7 @@ from PIL import Image
 
 from imaging import decode
 from imaging.errors import BadImage
-from imaging.jpeg import PlainJpeg, decode_plain_jpeg, read_plain_jpeg_header
+from imaging.formats.jpeg import PlainJpeg, decode_plain_jpeg, read_plain_jpeg_header
 from imaging.limits import ImageLimits
 from tests.scorer.worker.test_hostile import edits, mutate
 

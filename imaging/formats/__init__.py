@@ -1,0 +1,1 @@
+"""Decoders of single file formats, for what Pillow does not read or reads as something else."""

@@ -204,7 +204,7 @@ def test_an_escape_is_found_by_its_part_and_the_page_says_why_it_was_missed(
     page.get_by_role("link", name="Missed defect?").click()
     expect(page.locator(".st-key-card-why")).to_contain_text("It scored 0.200 and the threshold was 0.410")
     page.goto(f"{address}/station?station=s1")
-    page.get_by_role("link", name="Find the frame of a part").click()
+    page.get_by_role("link", name="Find the frame of a defective part").click()
     expect(page.locator(".st-key-card-why")).to_have_count(0)
     page.get_by_placeholder("any").fill("ESC-7")
     page.get_by_placeholder("any").press("Enter")

@@ -1,19 +1,24 @@
 """The rule for a camera whose clock is wrong."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.views import ALERT_HORIZON, StationView
 from storage.alerts.alerts import Severity
+from storage.alerts.rule_inputs import VerdictEvent
+
+MAX_AHEAD = timedelta(minutes=1)
+"""How far a time of publishing may lie after the decision: clocks that are synchronised differ by less."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongClock:
     """Raises when `count` frames of the last hour were stamped with a time that can't be true when they arrived.
 
-    Clears once `clear` frames in a row have a time that can.
+    The camera stamps the capture, and the computer that publishes the publishing. Clears once `clear` frames in a row
+    have times that can be true.
     """
 
     count: int = 1
@@ -33,14 +38,15 @@ class WrongClock:
     def evaluate(self, view: StationView) -> RuleOutcome:
         """Return `Raised` while frames of the last hour have impossible times, `Clear` after enough that have not."""
         newest = view.frames[-self.clear :]
-        is_over = len(newest) == self.clear and all(frame.stamped_at is None for frame in newest)
+        is_over = len(newest) == self.clear and all(_impossible_time(frame) is None for frame in newest)
         if is_over and view.is_open:
             return Clear()
         begin = view.now - ALERT_HORIZON
-        wrong = [frame for frame in view.frames if frame.stamped_at is not None and frame.arrived_at >= begin]
+        recent = [(frame, _impossible_time(frame)) for frame in view.frames if frame.arrived_at >= begin]
+        wrong = [(frame.arrived_at, at) for frame, at in recent if at is not None]
         if len(wrong) < self.count:
             return Clear() if is_over else Unsure()
-        stamped_at, arrived_at = wrong[-1].stamped_at or wrong[-1].arrived_at, wrong[-1].arrived_at
+        arrived_at, stamped_at = wrong[-1]
         return Raised(
             f"The clock of this camera is wrong, or its images are old: the newest of {len(wrong)} such frames is "
             f"stamped {_distance(stamped_at - arrived_at)} its arrival.",
@@ -51,6 +57,12 @@ class WrongClock:
                 "ahead_s": round((stamped_at - arrived_at).total_seconds(), 1),
             },
         )
+
+
+def _impossible_time(frame: VerdictEvent) -> datetime | None:
+    """Return the time of capture or of publishing that can't be true, or None."""
+    is_published_ahead = frame.published_at - frame.decided_at > MAX_AHEAD
+    return frame.stamped_at or (frame.published_at if is_published_ahead else None)
 
 
 def _distance(ahead: timedelta) -> str:

@@ -31,8 +31,8 @@ def test_a_wrong_clock_does_not_silence_the_alarm_for_a_silent_camera(
     opened = []
     for second in range(1, 50):
         line.record_verdicts("s2", ".")
-        opened += [(alert.rule, second) for alert in monitor.run_round().opened]
-    assert opened == [("silent_camera", 31)]
+        opened += [second for alert in monitor.run_round().opened if alert.rule == "silent_camera"]
+    assert opened == [31]
 
 
 @pytest.mark.parametrize("ahead", [-timedelta(hours=2), timedelta(hours=3), timedelta(days=1)])
@@ -46,13 +46,13 @@ def test_a_computer_whose_clock_is_always_wrong_is_not_silent_while_it_sends_and
             record_stamped(line, "s1", ".", ahead, "computer")
         line.record_verdicts("s2", ".")
         send_heartbeat(line, "running", lag=3)
-        opened += [(alert.rule, second) for alert in monitor.run_round().opened]
+        opened += [second for alert in monitor.run_round().opened if alert.rule == "silent_camera"]
     assert opened == []
     for second in range(40, 60):
         line.record_verdicts("s2", ".")
         send_heartbeat(line, "running", lag=3)
-        opened += [(alert.rule, second) for alert in monitor.run_round().opened]
-    assert opened == [("silent_camera", 49)]  # s2's second 49 is the 31st after the last frame of s1
+        opened += [second for alert in monitor.run_round().opened if alert.rule == "silent_camera"]
+    assert opened == [49]  # s2's second 49 is the 31st after the last frame of s1
 
 
 def test_frames_stamped_tomorrow_resolve_no_alert_of_today(line: MonitoredLine) -> None:

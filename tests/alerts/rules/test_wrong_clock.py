@@ -37,6 +37,15 @@ def test_one_time_that_can_not_be_true_raises_and_ten_that_can_clear() -> None:
     assert outcome_of(WrongClock(), station_view(right[:9])) is Unsure
 
 
+def test_a_time_of_publishing_after_the_decision_is_a_wrong_clock_too() -> None:
+    frame = verdict_event(0)
+    ahead = [replace(frame, published_at=frame.decided_at + seconds * SECOND) for seconds in (60, 61)]
+    assert outcome_of(WrongClock(), station_view(ahead[:1])) is Unsure
+    outcome = WrongClock().evaluate(station_view(ahead))
+    assert isinstance(outcome, Raised)
+    assert outcome.evidence["ahead_s"] == 61
+
+
 def test_a_wrong_time_an_hour_ago_is_history() -> None:
     wrong = [stamped(0, timedelta(days=-400))]
     assert outcome_of(WrongClock(), station_view(wrong, now=NOON + ALERT_HORIZON)) is Raised

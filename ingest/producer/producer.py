@@ -115,10 +115,9 @@ class Producer:
             lambda: progress(self._buffer.frames + self._backlog.frames),
         )
         if not done and self._buffer.frames:
+            waiting = f"{self._buffer.frames} frames are still in memory"
             reason = self._spool_error or self._bus_error or "the bus is slow"
-            raise BusUnavailable(
-                f"no frame moved for {stalled_after_s:g} s, and {self._buffer.frames} are still in memory: {reason}"
-            )
+            raise BusUnavailable(f"no frame moved for {stalled_after_s:g} s, and {waiting}: {reason}")
         if self._backlog.frames:
             log.info("frames wait in the spool for the bus", frames=self._backlog.frames)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from storage.alerts.rule_inputs import DeadLetterEvent, DropEvent, VerdictEvent
+from storage.line.decision import SCORED
 
 MAX_FRAMES = 500  # newest frames of a station that rules can read
 MAX_IN_CONTROL_FRAMES = 500  # the most frames that control limits are computed from
@@ -40,6 +41,11 @@ class StationView:
     in_control: Sequence[VerdictEvent] = ()
     active_since: datetime | None = None
     stale_after_s: float = 60.0
+
+    @property
+    def scored_frames(self) -> Sequence[VerdictEvent]:
+        """The frames that passed or were flagged: only they say something of the parts."""
+        return [frame for frame in self.frames if frame.decision in SCORED]
 
     def for_rule(self, since: datetime | None, is_open: bool) -> "StationView":
         """Return the view for one rule, without the frames that arrived up to `since`."""

@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from dashboard import formatting
+from imaging.quality.picture_problem import explain
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
 from storage.rollups.station_summaries import StationSummary
 
 NORMAL_BACKLOG_FRAMES = 50  # busy scorers always have this many before them; only a larger backlog explains silence
-StateKind = Literal["running", "stale", "no_scorer", "scorer_waits", "catching_up", "no_normal_set", "no_frames"]
-Tone = Literal["good", "bad", "warn", "idle"]
+StateKind = Literal[
+    "running", "stale", "no_scorer", "scorer_waits", "catching_up", "no_normal_set", "no_frames", "bad_picture"
+]
+Tone = Literal["good", "bad", "warn", "idle", "unseen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ def station_state(
         )
     silence_s = (now - summary.latest.arrived_at).total_seconds() if summary.latest else float("inf")
     if silence_s <= station.settings.stale_after_s:
+        if summary.latest is not None and summary.latest.picture_problem is not None:
+            explanation = explain(summary.latest.picture_problem)
+            return StationState("bad_picture", "unseen", "visibility_off", "Bad picture", explanation)
         if has_active_set:
             return StationState("running", "good", "check_circle", "Running")
         return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames are not scored.")

@@ -8,7 +8,9 @@ ASSETS = Path(__file__).parent / "assets"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one theme; good is a teal and flagged an orange, distinct for every kind of colour blindness.
+    """The colours of one theme; good is a teal, flagged an orange and a bad picture a violet.
+
+    They are distinct for every kind of colour blindness, and none is shown without its icon.
 
     `app/.streamlit/config.toml` gives the same colours to Streamlit's own widgets.
     """
@@ -29,6 +31,8 @@ class Palette:
     bad_tint: str
     idle: str
     idle_tint: str
+    unseen: str  # bad pictures, which show no part
+    unseen_tint: str
 
 
 LIGHT = Palette(
@@ -48,6 +52,8 @@ LIGHT = Palette(
     bad_tint="#fbe3e4",
     idle="#5a6876",
     idle_tint="#e9edf1",
+    unseen="#6b3fa0",
+    unseen_tint="#f0e8f9",
 )
 
 DARK = Palette(
@@ -67,6 +73,8 @@ DARK = Palette(
     bad_tint="#41191d",
     idle="#93a1af",
     idle_tint="#212a33",
+    unseen="#c4a1f5",
+    unseen_tint="#2c2140",
 )
 
 

@@ -22,6 +22,8 @@ class Frame:
         identity: The source's own stable name of this capture, where it has one, with the place that it was read from:
             two cameras may use the same file names. The same identity, time and bytes always get the same frame id, so
             a capture that is published twice still becomes one verdict.
+        picture_problem: Why the source knows that the image does not show the part properly, a code such as
+            ``damaged``; None for an image that is whole as far as it knows. Such a frame is never scored.
     """
 
     station: str
@@ -31,6 +33,7 @@ class Frame:
     part_id: str | None = None
     truth: str | None = None
     identity: str | None = None
+    picture_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class PublishedFrame:
     truth: str | None = None
     stamped_at: datetime | None = None
     repaired: tuple[str, ...] = ()
+    picture_problem: str | None = None
 
 
 def mint_frame_id(frame: Frame) -> UUID:

@@ -2,8 +2,9 @@
 
 Key: the station's name. Value: the image as the camera encoded it, empty when the image is published as a reference.
 Headers, all UTF-8: `andon-schema`, `frame-id`, `station`, `captured-at`, `published-at` (RFC 3339, 1970 to 8999), and
-optionally `content-type`, `part-id`, `truth`, `image-reference`. Unknown headers are ignored; the last of a repeated
-one counts. A content type, part id or truth that is too long or can't be stored is repaired (`ingest.metadata`) when it
+optionally `content-type`, `part-id`, `truth`, `image-reference`, and `picture-problem`, with which a source marks an
+image that does not show the part properly. Unknown headers are ignored; the last of a repeated one counts. A content
+type, part id or truth that is too long or can't be stored is repaired (`ingest.metadata`) when it
 is written and when it is read.
 """
 
@@ -48,6 +49,7 @@ def encode(frame: Frame, frame_id: UUID, published_at: datetime, image_reference
         "published-at": _write_time(published_at),
         **{name: fit(text, MAX_CHARACTERS[name]) for name, text in _repairable(frame)},
         "image-reference": image_reference,
+        "picture-problem": frame.picture_problem,
     }
     headers = tuple((name, _utf8(text)) for name, text in texts.items() if text is not None)
     return Message(_utf8(frame.station).decode(), b"" if image_reference is not None else frame.image, headers)
@@ -93,6 +95,7 @@ def decode(record: Record) -> PublishedFrame:
         part_id=metadata.get("part-id"),
         truth=metadata.get("truth"),
         repaired=tuple(name for name, text in metadata.items() if text.encode() != headers[name]),
+        picture_problem=_picture_problem(headers),
     )
 
 
@@ -132,6 +135,12 @@ def _optional_text(headers: Mapping[str, bytes], name: str) -> str | None:
     if "\0" in text:
         raise BadFrame("bad-header", f"header {name} has a NUL character")
     return text
+
+
+def _picture_problem(headers: Mapping[str, bytes]) -> str | None:
+    """Return the source's code, shortened to 40 characters; a mark that can't be read is still a mark."""
+    raw = headers.get("picture-problem")
+    return None if raw is None else raw.decode("utf-8", "replace")[:40] or "reported"
 
 
 def _text(headers: Mapping[str, bytes], name: str) -> str:

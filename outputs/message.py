@@ -24,8 +24,9 @@ class VerdictMessage:
         part_id: The part's own id, where the source knows it.
         captured_at: When the frame was captured.
         decided_at: When the verdict was made.
-        decision: ``pass``, ``flag``, or ``no_reference`` for a station without an active normal set.
-        score: The anomaly score, 0 or more; None without a reference, like all of the following but the image.
+        decision: ``pass``, ``flag``, ``no_reference`` for a station without an active normal set, or ``bad_picture``
+            for a part that was not seen.
+        score: The anomaly score, 0 or more; None without a score, like all of the following but the image.
         threshold: What the score was compared with; a greater score is flagged.
         components: What the score was computed from, by name.
         detector: The detector's name.
@@ -35,6 +36,7 @@ class VerdictMessage:
         image_reference: The image's address in the image store, a hash of its bytes.
         map_reference: The anomaly map's address in the image store; None if none was stored.
         worker: The name of the scorer.
+        picture_problem: Why a ``bad_picture`` is one, a code such as ``dark``; None for every other decision.
     """
 
     verdict_id: int
@@ -54,6 +56,7 @@ class VerdictMessage:
     image_reference: str
     map_reference: str | None
     worker: str
+    picture_problem: str | None = None
 
     def to_json(self) -> str:
         """Return the message as one line of JSON with the key `version`; times are RFC 3339 with microseconds."""
@@ -82,6 +85,7 @@ def message_of(pending: PendingVerdict) -> VerdictMessage:
         image_reference=verdict.image_reference,
         map_reference=verdict.map_reference,
         worker=verdict.worker,
+        picture_problem=verdict.picture_problem,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ingest import schema
 from ingest.bus.protocol import DeletedRecords, Message, RecordPosition
 from ingest.frame import Frame, PublishedFrame
-from scorer.worker.batch import Decided, DecidedBatch, Polled, Rejected, Released, Source, Unscorable
+from scorer.worker.batch import BadPicture, Decided, DecidedBatch, Polled, Rejected, Released, Source, Unscorable
 
 REASON = "writing-failed"
 
@@ -14,13 +14,14 @@ REASON = "writing-failed"
 def split(batch: DecidedBatch) -> list[DecidedBatch]:
     """Return a batch per frame, in the order of the lists, and one per range of records that were deleted unread."""
     sources = _sources(batch.source)
-    nothing = DecidedBatch(batch.source, decided=[], unscored=[], to_park=[], rejected=[])
+    nothing = DecidedBatch(batch.source, decided=[], bad_pictures=[], unscored=[], to_park=[], rejected=[])
 
     def source(position: RecordPosition) -> DecidedBatch:
         return replace(nothing, source=sources[position])
 
     return [
         *(replace(source(each.scored.position), decided=[each]) for each in batch.decided),
+        *(replace(source(each.position), bad_pictures=[each]) for each in batch.bad_pictures),
         *(replace(source(each.position), unscored=[each]) for each in batch.unscored),
         *(replace(source(each.position), to_park=[each]) for each in batch.to_park),
         *(replace(source(each.position), rejected=[each]) for each in batch.rejected),
@@ -31,10 +32,17 @@ def split(batch: DecidedBatch) -> list[DecidedBatch]:
 def reject_whole(batch: DecidedBatch, error: Exception) -> DecidedBatch:
     """Return the batch with every frame rejected, as plainly as possible: the frame's own texts may be the cause."""
     sentence = f"The frame could not be written: {type(error).__name__}: {error}"
-    frames: Sequence[Decided | Unscorable] = [*batch.decided, *batch.unscored, *batch.to_park]
+    frames: Sequence[Decided | BadPicture | Unscorable] = [
+        *batch.decided,
+        *batch.bad_pictures,
+        *batch.unscored,
+        *batch.to_park,
+    ]
     rejected = [_rejected(each, sentence) for each in frames]
     plain = [replace(each, message=Message("", each.message.value, ()), error=sentence) for each in batch.rejected]
-    return DecidedBatch(batch.source, decided=[], unscored=[], to_park=[], rejected=[*rejected, *plain])
+    return DecidedBatch(
+        batch.source, decided=[], bad_pictures=[], unscored=[], to_park=[], rejected=[*rejected, *plain]
+    )
 
 
 def _sources(source: Source) -> Mapping[RecordPosition, Source]:
@@ -51,7 +59,7 @@ def _deleted(source: Source) -> Sequence[DeletedRecords]:
     return source.deleted if isinstance(source, Polled) else []
 
 
-def _rejected(result: Decided | Unscorable, sentence: str) -> Rejected:
+def _rejected(result: Decided | BadPicture | Unscorable, sentence: str) -> Rejected:
     frame = result.scored if isinstance(result, Decided) else result
     message = _message(frame.frame, frame.image_reference.result())
     return Rejected(message, frame.position, REASON, sentence)
@@ -60,6 +68,12 @@ def _rejected(result: Decided | Unscorable, sentence: str) -> Rejected:
 def _message(published: PublishedFrame, image_reference: str) -> Message:
     """Return the frame as a message that can be replayed, its image by reference."""
     frame = Frame(
-        published.station, published.captured_at, b"", published.content_type, published.part_id, published.truth
+        published.station,
+        published.captured_at,
+        b"",
+        published.content_type,
+        published.part_id,
+        published.truth,
+        picture_problem=published.picture_problem,
     )
     return schema.encode(frame, published.frame_id, published.published_at, image_reference)

@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 FRAMES_READ = Counter("andon_frames_read", "Frames read from the bus, frames read again included.")
 VERDICTS = Counter("andon_verdicts", "Verdicts written.", ["station", "decision"])
+BAD_PICTURES = Counter(
+    "andon_bad_pictures", "Frames that do not show the part properly, and were not scored.", ["station", "reason"]
+)
 DEAD_LETTERS = Counter("andon_dead_letters", "Messages that could not become a verdict.", ["reason"])
 FRAMES_DELETED_UNREAD = Counter(
     "andon_frames_deleted_unread", "Frames that were deleted from the bus before they were read."

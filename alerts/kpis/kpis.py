@@ -24,7 +24,7 @@ class InspectionCounts:
     """The frames of a period and how people labelled them.
 
     Attributes:
-        frames: Frames with a verdict other than no_reference.
+        frames: Frames that passed or were flagged; a part that was not seen was not inspected.
         flagged: Those that were flagged.
         caught: Flagged frames labelled as defects.
         false_alarms: Flagged frames labelled as good.
@@ -32,6 +32,7 @@ class InspectionCounts:
         escaped: Passed frames labelled as defects.
         sampled_good: Those of `confirmed` that were drawn at random for review.
         sampled_defects: Those of `escaped` that were drawn at random for review.
+        bad_pictures: Frames beside `frames` that do not show their part properly.
     """
 
     frames: int
@@ -42,6 +43,7 @@ class InspectionCounts:
     escaped: int = 0
     sampled_good: int = 0
     sampled_defects: int = 0
+    bad_pictures: int = 0
 
     @property
     def passed(self) -> int:
@@ -68,6 +70,7 @@ class InspectionCounts:
             self.escaped + other.escaped,
             self.sampled_good + other.sampled_good,
             self.sampled_defects + other.sampled_defects,
+            self.bad_pictures + other.bad_pictures,
         )
 
 
@@ -83,6 +86,7 @@ class Kpis:
     false_reject_rate: Estimate | None
     escape_rate: Estimate | None
     escape_ppm: Estimate | None
+    bad_picture_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,19 @@ def compute_kpis(counts: InspectionCounts, opportunities: int = 1) -> Kpis:
         false_reject_rate=false_reject_rate(counts),
         escape_rate=escape_rate(counts),
         escape_ppm=escape_ppm(counts),
+        bad_picture_share=bad_picture_share(counts),
     )
 
 
 def first_pass_yield(passed: int, entered: int) -> float | None:
     """Return the share of the parts that passed, 0 to 1, or None if none entered."""
     return passed / entered if entered else None
+
+
+def bad_picture_share(counts: InspectionCounts) -> float | None:
+    """Return the share of the captured pictures that are bad, 0 to 1, or None without any."""
+    captured = counts.frames + counts.bad_pictures
+    return counts.bad_pictures / captured if captured else None
 
 
 def rolled_throughput_yield(yields: Sequence[float]) -> float:

@@ -47,7 +47,7 @@ def kpi_rows(
     rows = []
     for period, found in zip(periods, counts_by_period(session, periods), strict=True):
         total = total_counts(found, chosen)
-        if total.frames:
+        if total.frames or total.bad_pictures:
             rows.append(KpiRow(period.name, name, period.since, period.until, compute_kpis(total, opportunities)))
     return rows
 
@@ -73,18 +73,16 @@ def total_counts(found: Mapping[int, InspectionCounts], chosen: Iterable[Station
 
 def _by_station(captured: Mapping[int, Totals], reviewed: Iterable[LabelCounts]) -> Mapping[int, InspectionCounts]:
     labelled = {counts.station_id: counts for counts in reviewed}
-    return {
-        station_id: _counts(found.frames - found.no_reference, found.flagged, labelled.get(station_id))
-        for station_id, found in captured.items()
-    }
+    return {station_id: _counts(found, labelled.get(station_id)) for station_id, found in captured.items()}
 
 
-def _counts(frames: int, flagged: int, labelled: LabelCounts | None) -> InspectionCounts:
+def _counts(found: Totals, labelled: LabelCounts | None) -> InspectionCounts:
     if labelled is None:
-        return InspectionCounts(frames, flagged)
+        return InspectionCounts(found.scored, found.flagged, bad_pictures=found.bad_pictures)
     return InspectionCounts(
-        frames,
-        flagged,
+        found.scored,
+        found.flagged,
+        bad_pictures=found.bad_pictures,
         caught=labelled.flagged_defect,
         false_alarms=labelled.flagged_false_alarm,
         confirmed=labelled.passed_false_alarm,

@@ -19,7 +19,17 @@ BAR_LABEL_WIDTH = 150  # left of a bar, in CSS pixels
 BAR_TEXT_WIDTH = 130  # right of the longest bar, in CSS pixels
 TREND_BUCKET = timedelta(minutes=10)
 
-KPI_HEADINGS = ("station", "frames", "flagged", "first-pass yield", "flagged ppm", "DPMO", "false rejects", "escapes")
+KPI_HEADINGS = (
+    "station",
+    "frames",
+    "flagged",
+    "first-pass yield",
+    "flagged ppm",
+    "DPMO",
+    "false rejects",
+    "escapes",
+    "bad pictures",
+)
 ALERT_HEADINGS = ("opened", "station", "rule", "what", "acknowledged by", "resolved")
 
 _ENVIRONMENT = Environment(
@@ -109,6 +119,7 @@ def _kpi_cells(row: KpiRow) -> tuple[str, ...]:
         _number(row.kpis.dpmo, "{:,.0f}"),
         _estimate(row.kpis.false_reject_rate),
         _estimate(row.kpis.escape_rate),
+        _number(row.kpis.bad_picture_share, "{:.2%}"),
     )
 
 

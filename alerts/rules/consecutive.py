@@ -1,11 +1,14 @@
 """The rule for several flagged frames in a row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.views import ALERT_HORIZON, StationView
 from storage.alerts.alerts import Severity
+from storage.alerts.rule_inputs import VerdictEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +34,22 @@ class Consecutive:
 
     def evaluate(self, view: StationView) -> RuleOutcome:
         """Return `Raised` for a recent row of flagged frames that is long enough, `Clear` after enough good frames."""
-        good = 0
-        for frame in reversed(view.frames):
+        good, scored = 0, view.scored_frames
+        for frame in reversed(scored):
             if frame.decision == "flag":
                 break
             good += 1
         if good >= self.clear and view.is_open:
             return Clear()
-        longest = self._longest(view)
+        longest = self._longest(scored, view.now - ALERT_HORIZON)
         if longest >= self.count:
             return Raised(f"{longest} frames in a row were flagged.", {"in_a_row": longest})
         return Clear() if good >= self.clear else Unsure()
 
-    def _longest(self, view: StationView) -> int:
-        """Return the length of the longest row of flagged frames that ends within `ALERT_HORIZON`."""
-        begin = view.now - ALERT_HORIZON
+    def _longest(self, frames: Sequence[VerdictEvent], begin: datetime) -> int:
+        """Return the length of the longest row of flagged frames that ends at `begin` or later."""
         longest = row = 0
-        for frame in view.frames:
+        for frame in frames:
             row = row + 1 if frame.decision == "flag" else 0
             if row > longest and frame.arrived_at >= begin:
                 longest = row

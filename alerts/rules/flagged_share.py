@@ -34,7 +34,7 @@ class FlaggedShare:
 
     def evaluate(self, view: StationView) -> RuleOutcome:
         """Return `Raised` while the lower end of the interval is above `limit`, `Clear` at a share of `clear`."""
-        newest = [frame.decision == "flag" for frame in view.frames[-self.window_frames :]]
+        newest = [frame.decision == "flag" for frame in view.scored_frames[-self.window_frames :]]
         found = wilson(sum(newest), len(newest))
         if found is None or len(newest) < self.window_frames // 4:
             return Unsure()

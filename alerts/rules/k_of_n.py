@@ -1,11 +1,14 @@
 """The rule for k flagged frames among n neighbours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure, require
 from alerts.views import ALERT_HORIZON, StationView
 from storage.alerts.alerts import Severity
+from storage.alerts.rule_inputs import VerdictEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +35,24 @@ class KOfN:
 
     def evaluate(self, view: StationView) -> RuleOutcome:
         """Return `Raised` for a recent window with `k` flagged frames, `Clear` once the newest window has few."""
-        flags = [frame.decision == "flag" for frame in view.frames]
+        frames = view.scored_frames
+        flags = [frame.decision == "flag" for frame in frames]
         newest = sum(flags[-self.n :])
         if view.is_open and len(flags) >= self.n and newest <= self.clear:
             return Clear()
-        most_flagged = self._max_flagged(view, flags)
+        most_flagged = most_of_neighbours(frames, flags, self.n, view.now - ALERT_HORIZON)
         if most_flagged >= self.k:
             return Raised(
                 f"{most_flagged} of {self.n} neighbouring frames were flagged.", {"flagged": most_flagged, "n": self.n}
             )
         return Unsure() if len(flags) < self.n else Clear() if newest <= self.clear else Unsure()
 
-    def _max_flagged(self, view: StationView, flags: list[bool]) -> int:
-        """Return the largest number of flagged frames in a window of n that ends within `ALERT_HORIZON`."""
-        begin = view.now - ALERT_HORIZON
-        most_flagged = flagged = 0
-        for end, is_flagged in enumerate(flags):
-            flagged += is_flagged - (flags[end - self.n] if end >= self.n else 0)
-            if flagged > most_flagged and view.frames[end].arrived_at >= begin:
-                most_flagged = flagged
-        return most_flagged
+
+def most_of_neighbours(frames: Sequence[VerdictEvent], hits: Sequence[bool], n: int, begin: datetime) -> int:
+    """Return the largest number of hits among n neighbouring frames, the last of which arrived at `begin` or later."""
+    most = found = 0
+    for end, is_hit in enumerate(hits):
+        found += is_hit - (hits[end - n] if end >= n else 0)
+        if found > most and frames[end].arrived_at >= begin:
+            most = found
+    return most

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from alerts.errors import InvalidParameters, UnknownRule
 from alerts.installed_rules import installed_rules
+from alerts.rules.bad_pictures import BadPictures
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.dead_letter_burst import DeadLetterBurst
 from alerts.rules.deleted_unread import DeletedUnread
@@ -26,6 +27,7 @@ from alerts.rules.wrong_clock import WrongClock
 RULES: Final[tuple[type[Any], ...]] = (
     SilentCamera,
     WrongClock,
+    BadPictures,
     Consecutive,
     KOfN,
     FlaggedShare,

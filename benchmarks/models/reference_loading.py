@@ -16,8 +16,9 @@ import torch
 
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import report_results
+from imaging.quality.picture_quality import PictureLimits, PictureStatistics
 from scorer.detectors.protocol import References
-from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
+from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 
 NORMALS = (4, 16, 64)
 GOAL_MS = 50.0
@@ -27,6 +28,7 @@ INCTRL_SHAPE = (3, 225, 896)
 
 INCTRL_MAX_PATCHES = 4096
 ROUNDS = 9
+LIMITS = PictureLimits.from_normals([PictureStatistics(100.0, 40.0, 0.5, 0.0, 0.0, 0.0)])
 CPU = torch.device("cpu")
 
 
@@ -69,7 +71,7 @@ def time_loading(references: References) -> Iterator[tuple[int, float]]:
     """Yield the bytes and the median seconds of loading references."""
     with TemporaryDirectory() as folder:
         key = ReferencesKey(references.model_id, 1, "some")
-        ReferenceStore(Path(folder), 0, "cpu").get(key, lambda: references)
+        ReferenceStore(Path(folder), 0, "cpu").get(key, lambda: PreparedNormals(references, LIMITS))
         took = []
         for _ in range(ROUNDS):
             store = ReferenceStore(Path(folder), 0, "cpu")
@@ -79,7 +81,7 @@ def time_loading(references: References) -> Iterator[tuple[int, float]]:
         yield sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors")), median(took)
 
 
-def _fail() -> References:
+def _fail() -> PreparedNormals:
     raise RuntimeError("The references were not found in their folder.")
 
 

@@ -61,6 +61,9 @@ def bar_evidence(alert: Alert, parameters: Mapping[str, Any], palette: Palette) 
     if alert.rule == "dead_letter_burst":
         values = {str(reason): float(count) for reason, count in dict(evidence.get("reasons", {})).items()}
         title = f"Dead letters in {formatting.duration(float(evidence.get('window_s', 0)))}, by reason"
+    elif alert.rule == "bad_pictures":
+        values = {str(reason): float(count) for reason, count in dict(evidence.get("reasons", {})).items()}
+        title = "Bad pictures within the hour before the alert, by reason"
     elif alert.rule == "growing_lag":
         values = {"before": float(evidence.get("lag_before", 0)), "now": float(evidence.get("lag", 0))}
         title, limit = "Frames that wait for a scorer", parameters.get("frames")

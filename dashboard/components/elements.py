@@ -12,7 +12,7 @@ TEMPLATE = "components/elements.html"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number of a strip; `tone` is ``warn`` or ``bad`` for one that needs attention."""
+    """One number of a strip; `tone` is ``warn``, ``bad`` or ``unseen`` for one that needs attention."""
 
     name: str
     value: str

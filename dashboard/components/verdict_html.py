@@ -9,6 +9,7 @@ from markupsafe import Markup
 from dashboard import formatting
 from dashboard.components import elements
 from dashboard.html import render
+from imaging.quality.picture_problem import explain
 from storage.line.decision import Decision, decide
 from storage.line.normal_sets import NormalSet
 from storage.line.verdicts import Verdict
@@ -30,6 +31,7 @@ DECISIONS: Mapping[Decision, DecisionStyle] = {
     "pass": DecisionStyle("good", "check", "Pass"),
     "flag": DecisionStyle("flag", "flag", "Flagged"),
     "no_reference": DecisionStyle("idle", "help", "No reference"),
+    "bad_picture": DecisionStyle("unseen", "visibility_off", "Bad picture"),
 }
 
 
@@ -48,7 +50,9 @@ def _camera_clock(verdict: Verdict, zone: tzinfo) -> list[tuple[str, str]]:
 
 
 def score_bar(verdict: Verdict) -> Markup:
-    """Return a bar that shows the score against the threshold, which is in its middle."""
+    """Return a bar that shows the score against the threshold, which is in its middle; else why there is no score."""
+    if verdict.picture_problem is not None:
+        return bad_picture(verdict.picture_problem)
     if verdict.score is None or verdict.threshold is None:
         return render(TEMPLATE, "not_scored")
     fill = THRESHOLD_AT_PERCENT
@@ -57,6 +61,11 @@ def score_bar(verdict: Verdict) -> Markup:
     return render(
         TEMPLATE, "score_bar", verdict, DECISIONS[verdict.decision].tone, fill, distance_from_threshold(verdict)
     )
+
+
+def bad_picture(problem: str) -> Markup:
+    """Return why a picture is bad, and where to look."""
+    return render(TEMPLATE, "bad_picture", DECISIONS["bad_picture"], explain(problem))
 
 
 def distance_from_threshold(verdict: Verdict) -> str:
@@ -88,6 +97,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             ("Captured", formatting.timestamp(verdict.captured_at, zone)),
             *_camera_clock(verdict, zone),
             ("Published", formatting.timestamp(verdict.published_at, zone)),
+            *([("Problem", verdict.picture_problem)] if verdict.picture_problem else []),
             ("Decided", formatting.timestamp(verdict.decided_at, zone)),
             ("Latency", f"{latency_ms:,.0f} ms from capture to verdict, {after_publishing_ms:,.0f} ms from publishing"),
             ("Score", formatting.score(verdict.score)),

@@ -127,7 +127,8 @@ def show_result(page: PageContext, station: Station, versions: Sequence[NormalSe
 def rescored_note(result: WhatIfResult) -> str:
     """Return how many frames were scored again, and how many could not be."""
     missing = f", {result.not_rescored} could not be" if result.not_rescored else ""
-    return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}"
+    bad = f", {result.bad_pictures} would be bad pictures" if result.bad_pictures else ""
+    return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}{bad}"
 
 
 def metrics(result: WhatIfResult) -> Markup:

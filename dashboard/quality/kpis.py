@@ -95,6 +95,12 @@ def summary(total: Kpis) -> None:
             Metric("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
             Metric("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
             Metric(
+                "Bad pictures",
+                percent(total.bad_picture_share),
+                formatting.plural(counts.bad_pictures, "frame"),
+                "unseen" if counts.bad_pictures else "",
+            ),
+            Metric(
                 "Reviewed",
                 formatting.count(reviewed),
                 f"{counts.confirmed + counts.escaped:,} passed, {counts.drawn:,} sampled",
@@ -115,6 +121,7 @@ def table(rows: Sequence[KpiRow], group: str, total: Kpis) -> None:
             "DPMO": number(row.kpis.dpmo),
             "False rejects (95 %)": with_interval(row.kpis.false_reject_rate),
             "Escapes (95 %)": with_interval(row.kpis.escape_rate),
+            "Bad pictures": percent(row.kpis.bad_picture_share),
         }
         for row in rows
     ]

@@ -156,7 +156,8 @@ def explain_pass(page: PageContext, frame: Verdict, analysis: PassAnalysis) -> N
     if frame.decision == "flag":
         return
     with st.container(border=True, key="card-why"):
-        st.html(elements.heading("Why did this frame pass?"))
+        passed = frame.decision == "pass"
+        st.html(elements.heading("Why did this frame pass?" if passed else "Why was this frame not scored?"))
         for sentence in review_html.why_passed(frame, analysis.passed_above, analysis.frames, "day"):
             st.markdown(sentence)
         if not analysis.flagged:

@@ -34,7 +34,7 @@ def label_buttons(
             key=f"label-propose-{shown_key}",
             icon=":material/add_photo_alternate:",
             shortcut="G",
-            disabled=not (allowed and page.is_allowed("normal_set.propose")),
+            disabled=decision == "bad_picture" or not (allowed and page.is_allowed("normal_set.propose")),
             help=f"Labels the frame like F ({good.lower()}), and proposes its image for the next normal set.",
             on_click=review_session.label_and_propose,
             args=(page, frames),

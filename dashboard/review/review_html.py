@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from dashboard import formatting
 from dashboard.html import render
+from imaging.quality.picture_problem import explain
 from storage.line.verdicts import Verdict
 from storage.review.labels import LabelCounts
 from storage.review.reviews import Review, ReviewLabel
@@ -87,6 +88,8 @@ def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> l
         frames: The number of frames.
         span: The time they were counted over, such as ``day``.
     """
+    if verdict.picture_problem is not None:
+        return ["This frame did not pass: it is a bad picture and was not scored.", explain(verdict.picture_problem)]
     if verdict.score is None or verdict.threshold is None:
         return ["This frame was not scored: its station had no normal set at that time, so nothing could be flagged."]
     if verdict.decision == "flag":

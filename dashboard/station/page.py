@@ -83,14 +83,23 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
         all_workers = workers.list_all(session)
     running = station_state.alive(all_workers, now, timedelta(seconds=page.settings.worker_timeout_s))
     state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
-    scored = summary.frames - summary.no_reference
     latest = summary.latest
     last_frame = f"last frame {formatting.ago(latest.arrived_at, now)}" if latest else "no verdict so far"
     st.html(
         render("station/station.html", "title", station, state, last_frame)
         + elements.metrics(
             Metric("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
-            Metric("Flagged", formatting.share(summary.flagged, scored), formatting.plural(summary.flagged, "frame")),
+            Metric(
+                "Flagged",
+                formatting.share(summary.flagged, summary.scored),
+                formatting.plural(summary.flagged, "frame"),
+            ),
+            Metric(
+                "Bad pictures",
+                formatting.share(summary.bad_pictures, summary.frames),
+                formatting.plural(summary.bad_pictures, "frame"),
+                "unseen" if summary.bad_pictures else "",
+            ),
             Metric("Threshold", formatting.score(newest_threshold(newest)), "flagged above it"),
             latency(newest),
             Metric("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
@@ -108,6 +117,7 @@ def summarize(session: Session, station: Station, since: datetime) -> StationSum
         no_reference=verdicts.count(session, station.id, since=since, decision="no_reference"),
         parked=parked_frames.count(session, station.id),
         recent_scores=(),
+        bad_pictures=verdicts.count(session, station.id, since=since, decision="bad_picture"),
     )
 
 
@@ -290,5 +300,5 @@ def nothing_listed(filter_name: str, time_range: TimeRange, *, has_frames: bool)
     """Return why the list is empty: no frame has a verdict, or none the verdict that is shown."""
     if not has_frames:
         return f"No frame was inspected in the last {time_range.name}."
-    verbs = {"Flagged": "Nothing was flagged", "Passed": "Nothing passed"}
+    verbs = {"Flagged": "Nothing was flagged", "Passed": "Nothing passed", "Bad pictures": "No bad pictures"}
     return f"{verbs.get(filter_name, 'No frames')} in the last {time_range.name}."

@@ -14,7 +14,12 @@ from storage.line.verdicts import Verdict
 
 PAGE_SIZE = 12
 MAX_PAGES = 200  # beyond, a database would skip too many rows per query; a shorter time range reaches older frames
-FILTERS: Mapping[str, Decision | None] = {"Flagged": "flag", "Passed": "pass", "All": None}
+FILTERS: Mapping[str, Decision | None] = {
+    "Flagged": "flag",
+    "Passed": "pass",
+    "Bad pictures": "bad_picture",
+    "All": None,
+}
 
 
 @dataclass(frozen=True, slots=True)

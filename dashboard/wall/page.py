@@ -51,6 +51,8 @@ def wall(page: PageContext) -> None:
         all_workers = workers.list_all(session)
         frames_today = verdicts.count(session, since=today)
         flagged_today = verdicts.count(session, since=today, decision="flag")
+        passed_today = verdicts.count(session, since=today, decision="pass")
+        bad_today = verdicts.count(session, since=today, decision="bad_picture")
         letter_count = dead_letters.count(session, replayed=False)
         unresolved = alerts.unresolved(session)
         dropped = drops.totals_since(session, now - DROPS_SHOWN_FOR)
@@ -60,8 +62,14 @@ def wall(page: PageContext) -> None:
             Metric("Frames today", formatting.count(frames_today), "since midnight"),
             Metric(
                 "Flagged today",
-                formatting.share(flagged_today, frames_today),
+                formatting.share(flagged_today, flagged_today + passed_today),
                 formatting.plural(flagged_today, "frame"),
+            ),
+            Metric(
+                "Bad pictures today",
+                formatting.share(bad_today, frames_today),
+                formatting.plural(bad_today, "frame"),
+                "unseen" if bad_today else "",
             ),
             *scorer_metrics(running, len(all_workers) - len(running)),
             alerts_metric(unresolved),

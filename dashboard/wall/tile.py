@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import formatting
 from dashboard.alerts import alert_html
 from dashboard.charts import scores
-from dashboard.components import elements
+from dashboard.components import elements, verdict_html
 from dashboard.components.verdict_html import DECISIONS
 from dashboard.context import PageContext
 from dashboard.html import render
@@ -45,6 +45,8 @@ def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: date
             with st.container(key=f"picture-{station.id}"):
                 last_frame(page, tile, now)
             st.html(numbers(summary, window, station.settings.false_reject_rate), width="content")
+        if summary.latest is not None and summary.latest.picture_problem is not None:
+            st.html(verdict_html.bad_picture(summary.latest.picture_problem))
         if tile.dropped is not None:
             since = formatting.clock(tile.dropped.first_at, now, page.time_zone)
             st.html(render(TEMPLATE, "dropped", tile.dropped.frames, since))
@@ -83,7 +85,11 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
 
 
 def numbers(summary: StationSummary, window: str, false_reject_rate: float) -> str:
-    """Return the flagged share, marked where it is far above the false-reject rate, and the counts of frames."""
-    scored = summary.frames - summary.no_reference
+    """Return the flagged share, marked where it is far above the false-reject rate, and the counts of frames.
+
+    The share is that of the frames with a score; bad pictures have a share of their own, of all frames.
+    """
+    scored = summary.scored
     is_far_above = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * false_reject_rate
-    return render(TEMPLATE, "numbers", summary, formatting.share(summary.flagged, scored), is_far_above, window)
+    flagged, bad = formatting.share(summary.flagged, scored), formatting.share(summary.bad_pictures, summary.frames)
+    return render(TEMPLATE, "numbers", summary, flagged, is_far_above, bad, window)

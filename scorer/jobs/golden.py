@@ -1,6 +1,7 @@
 """The golden-frame job: score a station's golden frame again, to see that the model still gives the same score."""
 
 from foundation.clock import Clock
+from imaging.quality.picture_problem import PictureProblem
 from scorer.jobs.rescoring import Rescorer
 from scorer.recipes.loader import RecipeLoader
 from storage.database.engine import Database
@@ -15,7 +16,7 @@ def run_golden(
     """Record the golden frame's score, and return it and the expected one.
 
     Raises:
-        NotFound: The station has no golden frame, its image is gone, or another model scored it.
+        NotFound: The station has no golden frame, its image is gone or a bad picture, or another model scored it.
         InvalidNormalSet: Its normal set can't be used any more.
     """
     with database.read() as session:
@@ -32,6 +33,8 @@ def run_golden(
             f"({recipe.detector.model_id[:12]}…): choose a golden frame again."
         )
     (score,) = rescorer.scores([frame.image_reference], recipe)
+    if isinstance(score, PictureProblem):
+        raise NotFound(f"The golden frame is a bad picture ({score}) beside the normals: choose another one.")
     if score is None:
         raise NotFound("The golden frame's image is gone from the image store: choose another one.")
     with database.begin() as session:

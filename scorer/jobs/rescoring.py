@@ -6,6 +6,8 @@ import structlog
 
 from imaging.decode import decode
 from imaging.errors import BadImage
+from imaging.quality.picture_problem import PictureProblem
+from imaging.quality.picture_quality import find_problem, measure
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framed
 from scorer.recipes.recipe import Recipe
@@ -23,21 +25,21 @@ class Rescorer:
         self._images = images
         self._settings = settings
 
-    def scores(self, references: Sequence[str], recipe: Recipe) -> list[float | None]:
-        """Return the anomaly score of each image; None for one that is gone or can't be decoded."""
+    def scores(self, references: Sequence[str], recipe: Recipe) -> list[float | PictureProblem | None]:
+        """Return the anomaly score of each image, or why it is a bad picture; None if it is gone or broken."""
         framed = [self._framed(reference, recipe) for reference in references]
-        present = [each for each in framed if each is not None]
-        if not present:
-            return [None for _ in framed]
-        found = recipe.detector.score_prepared(present, [recipe.references] * len(present))
+        scorable = [each for each in framed if isinstance(each, Framed)]
+        if not scorable:
+            return [each for each in framed if not isinstance(each, Framed)]
+        found = recipe.detector.score_prepared(scorable, [recipe.references] * len(scorable))
         scores = iter(found.image_scores.tolist())
-        return [None if each is None else next(scores) for each in framed]
+        return [next(scores) if isinstance(each, Framed) else each for each in framed]
 
-    def _framed(self, reference: str, recipe: Recipe) -> Framed | None:
+    def _framed(self, reference: str, recipe: Recipe) -> Framed | PictureProblem | None:
         try:
             data = self._images.get(reference)
             image = decode(data, self._settings.image_limits, recipe.detector.target_size, recipe.bit_depth).pixels
         except (NotFound, BadImage) as error:
             log.warning("a frame can't be scored again", image=reference, error=str(error))
             return None
-        return recipe.detector.prepare(image)
+        return find_problem(measure(image), recipe.picture_limits) or recipe.detector.prepare(image)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID
 
+from imaging.quality.picture_problem import PictureProblem
 from scorer.jobs.rescoring import Rescorer
 from scorer.recipes.loader import RecipeLoader
 from storage.database.engine import Database
@@ -34,10 +35,12 @@ def run_what_if(
     report(0, len(frames))
     recipe = recipes.recipe(station, normal_set)
     scores: dict[UUID, float] = {}
+    bad_pictures = 0
     for first in range(0, len(frames), CHUNK_FRAMES):
         chunk = frames[first : first + CHUNK_FRAMES]
         found = rescorer.scores([frame.image_reference for frame in chunk], recipe)
-        scores |= {frame.frame_id: score for frame, score in zip(chunk, found, strict=True) if score is not None}
+        scores |= {frame.frame_id: score for frame, score in zip(chunk, found, strict=True) if isinstance(score, float)}
+        bad_pictures += sum(isinstance(score, PictureProblem) for score in found)
         report(first + len(chunk), len(frames))
     images = [image.reference for image in normal_set.images]
     result = what_if.compare(
@@ -48,5 +51,6 @@ def run_what_if(
         frames,
         scores,
         dict(zip(images, recipe.references.normal_scores, strict=True)),
+        bad_pictures,
     )
     return result.to_json()

@@ -11,6 +11,7 @@ from foundation.clock import Clock
 from imaging import decode
 from imaging.bit_depth import smallest_bit_depth
 from imaging.errors import BadImage
+from imaging.quality.picture_quality import PictureLimits, measure
 from imaging.rgb import RgbImage
 from scorer.detectors import registry
 from scorer.detectors.protocol import Detector, References
@@ -20,7 +21,7 @@ from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
 from scorer.recipes.calibration import calibrate
 from scorer.recipes.recipe import Recipe
-from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
+from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from storage.errors import NotFound
@@ -85,17 +86,15 @@ class RecipeLoader:
             detector = self.detector(station.settings.framing)
             depth = self._bit_depth(station, normal_set)
             digest = _digest(station, normal_set, detector, depth)
-            references = self._store().get(
+            prepared = self._store().get(
                 ReferencesKey(detector.model_id, normal_set.id, digest),
-                lambda: detector.references(
-                    [self._normal(image, detector, depth) for image in normal_set.images],
-                    station.settings.object_name,
-                ),
+                lambda: self._prepare(station, normal_set, detector, depth),
             )
             threshold = None if current is None else current.get((normal_set.id, detector.model_id))
             if threshold is None or not _is_current(threshold, station, digest, detector):
-                threshold = self._threshold(station, normal_set, detector, references, digest)
-            return Recipe(detector, references, Framing(station.settings.framing), threshold, depth)
+                threshold = self._threshold(station, normal_set, detector, prepared.references, digest)
+            framing = Framing(station.settings.framing)
+            return Recipe(detector, prepared.references, framing, threshold, prepared.picture_limits, depth)
 
     def _store(self) -> ReferenceStore:
         if self._references is None:
@@ -105,6 +104,13 @@ class RecipeLoader:
                 str(resolve_device(self._settings.device)),
             )
         return self._references
+
+    def _prepare(self, station: Station, normal_set: NormalSet, detector: Detector, bit_depth: int) -> PreparedNormals:
+        normals = [self._normal(image, detector, bit_depth) for image in normal_set.images]
+        return PreparedNormals(
+            detector.references(normals, station.settings.object_name),
+            PictureLimits.from_normals([measure(normal) for normal in normals]),
+        )
 
     def _normal(self, image: NormalImage, detector: Detector, bit_depth: int) -> RgbImage:
         with _names_the_image(image):

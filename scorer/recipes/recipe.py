@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from imaging.quality.picture_quality import PictureLimits
 from scorer.detectors.protocol import Detector, References
 from scorer.imaging.framing import Framing
 from storage.line.thresholds import Threshold
@@ -9,14 +10,16 @@ from storage.line.thresholds import Threshold
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Detector, references, framing, threshold and bit depth of a station and one of its normal sets.
+    """Detector, references, framing, threshold, limits and bit depth of a station and one of its normal sets.
 
-    The detector scores images, framed by `framing`, against `references`; scores above the threshold are flagged. Of
-    samples in words of 16 bits the camera fills `bit_depth`; None for all of them.
+    The detector scores images, framed by `framing`, against `references`; scores above the threshold are flagged. An
+    image beyond the `picture_limits` is a bad picture and not scored. Of samples in words of 16 bits the camera fills
+    `bit_depth`; None for all of them.
     """
 
     detector: Detector
     references: References
     framing: Framing
     threshold: Threshold
+    picture_limits: PictureLimits
     bit_depth: int | None = None

@@ -1,7 +1,8 @@
 """The values that pass between the worker's stages: each stage takes one and returns the next, and none is changed.
 
-A frame is `Parsed`, looked up (`LookedUp`), decoded (`Scorable`, or `Unscorable` where its station has no normal set),
-`Scored` and `Decided`. At every step it may become `Rejected` instead, which ends as a dead letter.
+A frame is `Parsed`, looked up (`LookedUp`), decoded (`Scorable`; `BadPicture` where the image does not show the part
+properly, `Unscorable` where its station has no normal set), `Scored` and `Decided`. At every step it may become
+`Rejected` instead, which ends as a dead letter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from imaging.quality.picture_problem import PictureProblem
 from ingest.bus.protocol import DeletedRecords, LogEntry, Message, RecordPosition, offset_after
 from ingest.frame import PublishedFrame
 from scorer.imaging.framing import Framed
@@ -118,6 +120,22 @@ class Unscorable:
 
 
 @dataclass(frozen=True, slots=True)
+class BadPicture:
+    """A frame whose image does not show the part properly, and is not scored.
+
+    `normal_set_id` names the normal set that the image was measured against; None where the station has none.
+    """
+
+    frame: PublishedFrame
+    position: RecordPosition
+    station: Station
+    normal_set_id: int | None
+    problem: PictureProblem
+    content_type: str
+    image_reference: Future[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A frame with its anomaly score and its components.
 
@@ -151,6 +169,7 @@ class DecodedBatch:
 
     source: Source
     scorable: Sequence[Scorable]
+    bad_pictures: Sequence[BadPicture]
     unscorable: Sequence[Unscorable]
     rejected: Sequence[Rejected]
 
@@ -161,16 +180,21 @@ class ScoredBatch:
 
     source: Source
     scored: Sequence[Scored]
+    bad_pictures: Sequence[BadPicture]
     unscorable: Sequence[Unscorable]
     rejected: Sequence[Rejected]
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedBatch:
-    """The decisions on a batch: verdicts with and without a score, frames to park, and rejected messages."""
+    """The decisions on a batch: verdicts with and without a score, frames to park, and rejected messages.
+
+    Bad pictures are decided by what step 4 measured, and no score can change that.
+    """
 
     source: Source
     decided: Sequence[Decided]
+    bad_pictures: Sequence[BadPicture]
     unscored: Sequence[Unscorable]
     to_park: Sequence[Unscorable]
     rejected: Sequence[Rejected]

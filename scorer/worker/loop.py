@@ -3,7 +3,8 @@
 1. Poll a batch of records from the bus; nothing is committed yet.
 2. Parse each message into a frame.
 3. Look up each frame's station and recipe: one recipe per station and batch.
-4. Decode and frame the images, fetching those that travel by reference; storing them begins.
+4. Decode, measure and frame the images, fetching those that travel by reference; storing them begins. One that does
+   not show the part properly is a bad picture, and skips 5.
 5. Score in micro-batches that mix stations.
 6. Decide by each recipe's threshold.
 7. Persist: store images and anomaly maps, then write verdicts, dead letters and parked frames in one transaction.

@@ -113,12 +113,16 @@ class BatchWriter:
             records.unscored_verdict(frame, frame.image_reference.result(), self._name, self._clock())
             for frame in batch.unscored
         ]
+        bad = [
+            records.bad_picture_verdict(frame, frame.image_reference.result(), self._name, self._clock())
+            for frame in batch.bad_pictures
+        ]
         parked = [records.parked_frame(frame, frame.image_reference.result(), self._clock()) for frame in batch.to_park]
         scored = self._scored_verdicts(batch.decided)
         if isinstance(batch.source, Polled):
             dropped = [records.drop_report(deleted, self._clock()) for deleted in batch.source.deleted]
-            return BatchRecords([*unscored, *scored], letters, parked, [], dropped)
-        return BatchRecords([*unscored, *scored], letters, [], _released(batch.source, parked))
+            return BatchRecords([*unscored, *bad, *scored], letters, parked, [], dropped)
+        return BatchRecords([*unscored, *bad, *scored], letters, [], _released(batch.source, parked))
 
     def _scored_verdicts(self, decided: Sequence[Decided]) -> list[Verdict]:
         maps = self._in_threads(self._store_map, [each.scored for each in decided])
@@ -166,6 +170,7 @@ class BatchWriter:
         return Progress(
             verdicts=len(new_verdicts),
             flagged=sum(verdict.decision == "flag" for verdict in new_verdicts),
+            bad_pictures=sum(verdict.decision == "bad_picture" for verdict in new_verdicts),
             dead_letters=len(new_letters),
             parked=len(new_parked),
             deleted=deleted,
@@ -200,6 +205,8 @@ def _count(
     for verdict in new_verdicts:
         name = names[verdict.station_id]
         metrics.VERDICTS.labels(name, verdict.decision).inc()
+        if verdict.picture_problem is not None:
+            metrics.BAD_PICTURES.labels(name, verdict.picture_problem).inc()
         if verdict.score is not None:
             metrics.SCORE.labels(name).observe(verdict.score)
         latency_s = max(0.0, (now - verdict.captured_at).total_seconds())

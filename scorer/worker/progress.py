@@ -14,6 +14,7 @@ class Progress:
     frames: int = 0
     verdicts: int = 0
     flagged: int = 0
+    bad_pictures: int = 0
     dead_letters: int = 0
     parked: int = 0
     deleted: int = 0
@@ -25,6 +26,7 @@ class Progress:
             self.frames + other.frames,
             self.verdicts + other.verdicts,
             self.flagged + other.flagged,
+            self.bad_pictures + other.bad_pictures,
             self.dead_letters + other.dead_letters,
             self.parked + other.parked,
             self.deleted + other.deleted,
@@ -34,6 +36,8 @@ class Progress:
     def __str__(self) -> str:
         """Return the counts as one sentence."""
         text = f"{self.verdicts} verdicts, {self.flagged} of them flagged, from {self.frames} frames"
+        if self.bad_pictures:
+            text += f"; {self.bad_pictures} are bad pictures (andon verdicts --decision bad_picture)"
         if self.parked:
             text += f"; {self.parked} wait for their station's normal set"
         if self.dead_letters:

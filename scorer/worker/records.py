@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from ingest.bus.protocol import DeletedRecords
-from scorer.worker.batch import Decided, Rejected, Unscorable
+from scorer.worker.batch import BadPicture, Decided, Rejected, Unscorable
 from storage.line.dead_letters import DeadLetter
 from storage.line.drops import DELETED_UNREAD, NO_STATION, DropReport
 from storage.line.parked_frames import ParkedFrame
@@ -71,6 +71,37 @@ def unscored_verdict(unscorable: Unscorable, image_reference: str, worker: str, 
         partition=position.partition,
         offset=position.offset,
         stamped_at=frame.stamped_at,
+    )
+
+
+def bad_picture_verdict(bad: BadPicture, image_reference: str, worker: str, at: datetime) -> Verdict:
+    """Return the verdict on a frame whose image does not show the part properly."""
+    frame, position = bad.frame, bad.position
+    return Verdict(
+        frame_id=frame.frame_id,
+        station_id=bad.station.id,
+        captured_at=frame.captured_at,
+        published_at=frame.published_at,
+        decided_at=at,
+        decision="bad_picture",
+        score=None,
+        threshold=None,
+        components={},
+        normal_set_id=bad.normal_set_id,
+        detector=None,
+        model_id=None,
+        weights_sha256=None,
+        image_reference=image_reference,
+        content_type=bad.content_type,
+        map_reference=None,
+        part_id=frame.part_id,
+        truth=frame.truth,
+        worker=worker,
+        topic=position.topic,
+        partition=position.partition,
+        offset=position.offset,
+        stamped_at=frame.stamped_at,
+        picture_problem=bad.problem.value,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from foundation.clock import Clock
 from foundation.failpoints import failpoint
 from scorer.worker.batch import (
+    BadPicture,
     DecidedBatch,
     DecodedBatch,
     LookedUp,
@@ -64,6 +65,7 @@ class BatchStages:
         return DecodedBatch(
             source=source,
             scorable=_only(Scorable, decoded),
+            bad_pictures=_only(BadPicture, decoded),
             unscorable=_only(Unscorable, decoded),
             rejected=_only(Rejected, [*parsed, *looked_up, *decoded]),
         )
@@ -75,6 +77,7 @@ class BatchStages:
         scored = ScoredBatch(
             source=batch.source,
             scored=_only(Scored, results),
+            bad_pictures=batch.bad_pictures,
             unscorable=batch.unscorable,
             rejected=[*batch.rejected, *_only(Rejected, results)],
         )

@@ -105,9 +105,17 @@ def rollback(session: Session, actor: Actor, station: str, at: datetime, reason:
 
 
 def propose(session: Session, actor: Actor, frame_id: UUID, at: datetime) -> bool:
-    """Propose this frame for its station's next normal set; return False where it already was. Raises `NotFound`."""
+    """Propose this frame for its station's next normal set; return False where it already was.
+
+    Raises `NotFound`, and `InvalidChange` for a bad picture.
+    """
     with audited(session, actor, "normal_set.propose", at, f"frame {frame_id}") as change:
         verdict = verdicts.get(session, frame_id)
+        if verdict.decision == "bad_picture":
+            raise InvalidChange(
+                f"Frame {frame_id} is a bad picture ({verdict.picture_problem}) and can't become a normal: if the "
+                "light was changed on purpose, add normals that were captured under it."
+            )
         candidate = NormalCandidate(
             station_id=verdict.station_id,
             image_reference=verdict.image_reference,

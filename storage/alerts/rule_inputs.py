@@ -22,6 +22,7 @@ _VERDICT_COLUMNS = (
     VerdictRow.normal_set_id,
     VerdictRow.model_id,
     VerdictRow.stamped_at,
+    VerdictRow.picture_problem,
 )
 
 
@@ -43,6 +44,7 @@ class VerdictEvent:
     normal_set_id: int | None
     model_id: str | None
     stamped_at: datetime | None = None
+    picture_problem: str | None = None
     arrived_at: datetime = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,11 +4,15 @@ The worker decides with it, and so does everything that asks what a decision was
 charts. The threshold is the part of a station's recipe that decides; the rest of the recipe made the score.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
-Decision = Literal["pass", "flag", "no_reference"]
-"""``no_reference`` is the verdict on a frame whose station has no active normal set: it has neither score nor
-threshold."""
+Decision = Literal["pass", "flag", "no_reference", "bad_picture"]
+"""``no_reference`` is the verdict on a frame whose station has no active normal set, ``bad_picture`` that on a frame
+that does not show the part properly. Neither has score or threshold: what was not seen is not judged."""
+
+SCORED: Final[Sequence[Decision]] = ("pass", "flag")
+"""The decisions by a score."""
 
 
 def decide(score: float, threshold: float) -> Decision:

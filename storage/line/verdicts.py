@@ -16,7 +16,7 @@ from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
 from storage.line.arrival import arrival
-from storage.line.decision import Decision
+from storage.line.decision import SCORED, Decision
 from storage.outputs import outbox
 from storage.review import review_queue
 from storage.review.random_sample import is_sampled
@@ -32,8 +32,10 @@ STREAM_ROWS = 1000
 class Verdict:
     """Score, threshold, decision and provenance of one frame.
 
-    `score`, `threshold` and the model's fields are None exactly when the decision is ``no_reference``. `captured_at` is
-    when the frame arrived where the camera's own time can't be true; that time is in `stamped_at`, otherwise None.
+    `score`, `threshold` and the model's fields are None exactly when the frame was not scored: its station has no
+    normal set (``no_reference``), or it is a bad picture. Only a bad picture has a `picture_problem`; its normal set,
+    if any, is the one that it was measured against. `captured_at` is when the frame arrived where the camera's own time
+    can't be true; that time is in `stamped_at`, otherwise None.
     """
 
     frame_id: UUID
@@ -59,6 +61,7 @@ class Verdict:
     partition: int
     offset: int
     stamped_at: datetime | None = None
+    picture_problem: str | None = None
 
     @property
     def arrived_at(self) -> datetime:
@@ -142,14 +145,15 @@ def count(
 ) -> int:
     """Return the number of verdicts on frames captured in [since, until), read from rollups."""
     cells = verdict_rollups.rollup_rows(since, until, station_id)
-    frames, flagged, no_reference = session.execute(
-        select(func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
-    ).one()
-    if decision == "flag":
-        return int(flagged or 0)
-    if decision == "no_reference":
-        return int(no_reference or 0)
-    return int(frames or 0) if decision is None else int((frames or 0) - (flagged or 0) - (no_reference or 0))
+    row = session.execute(select(*(func.sum(cells.c[name]) for name in verdict_rollups.COUNTS))).one()
+    frames, flagged, no_reference, bad_pictures = (int(total or 0) for total in row)
+    by_decision: Mapping[Decision, int] = {
+        "pass": frames - flagged - no_reference - bad_pictures,
+        "flag": flagged,
+        "no_reference": no_reference,
+        "bad_picture": bad_pictures,
+    }
+    return frames if decision is None else by_decision[decision]
 
 
 _COLUMNS = columns_of(VerdictRow, Verdict)
@@ -210,15 +214,23 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "truth": truncate_or_none(verdict.truth, 120),
         "content_type": truncate(verdict.content_type, 40),
         "worker": truncate(verdict.worker, 120),
+        "picture_problem": truncate_or_none(verdict.picture_problem, 40),
     }
 
 
 def _require_valid(verdict: Verdict) -> None:
-    scored = (verdict.score, verdict.threshold, verdict.normal_set_id, verdict.detector, verdict.model_id)
-    if any((value is None) != (verdict.decision == "no_reference") for value in scored):
+    is_scored = verdict.decision in SCORED
+    by_score = (verdict.score, verdict.threshold, verdict.detector, verdict.model_id)
+    if any((value is not None) != is_scored for value in by_score):
         raise InvalidChange(
-            f"The verdict on frame {verdict.frame_id} must have score, threshold, normal set and model "
-            "exactly when its decision is not no_reference."
+            f"The verdict on frame {verdict.frame_id} must have score, threshold and model exactly when its decision "
+            f"is one of {', '.join(SCORED)}."
+        )
+    if verdict.decision != "bad_picture" and (verdict.normal_set_id is not None) != is_scored:
+        raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a normal set exactly when it has a score.")
+    if (verdict.picture_problem is not None) != (verdict.decision == "bad_picture"):
+        raise InvalidChange(
+            f"The verdict on frame {verdict.frame_id} must have a picture problem exactly when it is a bad picture."
         )
     numbers = [value for value in (verdict.score, verdict.threshold, *verdict.components.values()) if value is not None]
     if not all(math.isfinite(number) for number in numbers):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from storage.database.tables import ReviewedFrameRow, VerdictRow
 from storage.errors import InvalidChange
-from storage.line.decision import decide
+from storage.line.decision import SCORED, decide
 from storage.review.labels import Label
 
 DEFAULT_FRAMES = 200
@@ -82,7 +82,8 @@ class ErrorCounts:
 class WhatIfResult:
     """The result of a ``what_if`` job.
 
-    `not_rescored` counts frames whose image is missing or cannot be scored. `good` and `defects` are the numbers of
+    `not_rescored` counts frames whose image is missing or cannot be scored, `bad_pictures` those that would be bad
+    pictures beside the version's normals. `good` and `defects` are the numbers of
     rescored frames labelled a false alarm and a defect, of which the errors are a part. `normal_scores` holds the
     scores of the version's images, each against the others, by image reference.
     """
@@ -100,6 +101,7 @@ class WhatIfResult:
     before: ErrorCounts
     after: ErrorCounts
     normal_scores: Mapping[str, float] = field(default_factory=dict)
+    bad_pictures: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -120,7 +122,7 @@ def frames_to_rescore(session: Session, station_id: int, last: int) -> list[Fram
         ReviewedFrameRow, ReviewedFrameRow.frame_id == VerdictRow.frame_id
     )
     newest_labelled = session.execute(
-        labelled.where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.decision != "no_reference")
+        labelled.where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.decision.in_(SCORED))
         .order_by(ReviewedFrameRow.captured_at.desc(), ReviewedFrameRow.frame_id.desc())
         .limit(last)
     )
@@ -128,7 +130,7 @@ def frames_to_rescore(session: Session, station_id: int, last: int) -> list[Fram
     known = {frame.frame_id for frame in frames}
     newest = session.execute(
         select(*_VERDICT_COLUMNS)
-        .where(VerdictRow.station_id == station_id, VerdictRow.decision != "no_reference")
+        .where(VerdictRow.station_id == station_id, VerdictRow.decision.in_(SCORED))
         .order_by(VerdictRow.captured_at.desc(), VerdictRow.id.desc())
         .limit(last)
     )
@@ -144,6 +146,7 @@ def compare(
     frames: Sequence[FrameToRescore],
     new_scores: Mapping[UUID, float],
     normal_scores: Mapping[str, float] | None = None,
+    bad_pictures: int = 0,
 ) -> WhatIfResult:
     """Compare verdicts with what they would be; frames without a new score are only counted."""
     scored = [frame for frame in frames if frame.frame_id in new_scores]
@@ -158,7 +161,7 @@ def compare(
         threshold=threshold,
         guarantee=guarantee,
         rescored=len(scored),
-        not_rescored=len(frames) - len(scored),
+        not_rescored=len(frames) - len(scored) - bad_pictures,
         good=len(good),
         defects=len(defects),
         to_pass=tuple(flip for flip in flips if flip.frame_id in flagged_before - flagged_after),
@@ -166,6 +169,7 @@ def compare(
         before=ErrorCounts(len(good & flagged_before), len(defects - flagged_before)),
         after=ErrorCounts(len(good & flagged_after), len(defects - flagged_after)),
         normal_scores=dict(normal_scores or {}),
+        bad_pictures=bad_pictures,
     )
 
 

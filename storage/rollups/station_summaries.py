@@ -27,6 +27,12 @@ class StationSummary:
     no_reference: int
     parked: int
     recent_scores: tuple[float, ...]  # oldest first, at most `sparkline`
+    bad_pictures: int = 0
+
+    @property
+    def scored(self) -> int:
+        """The frames of the window that have a score."""
+        return self.frames - self.no_reference - self.bad_pictures
 
 
 def list_all(session: Session, since: datetime, sparkline: int) -> list[StationSummary]:
@@ -35,26 +41,29 @@ def list_all(session: Session, since: datetime, sparkline: int) -> list[StationS
     The window has no end, so that a camera whose clock is a little ahead is included.
     """
     cells = verdict_rollups.rollup_rows(since, None)
-    totals = (func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference))
+    totals = (func.sum(cells.c[name]) for name in verdict_rollups.COUNTS)
     by_station = session.execute(select(cells.c.station_id, *totals).group_by(cells.c.station_id))
-    counted = {
-        station_id: (int(frames), int(flagged), int(no_reference))
-        for station_id, frames, flagged, no_reference in by_station
-    }
+    counted = {station_id: tuple(map(int, counts)) for station_id, *counts in by_station}
     waiting = select(ParkedFrameRow.station_id, func.count().label("frames")).group_by(ParkedFrameRow.station_id)
     parked = {row.station_id: row.frames for row in session.execute(waiting)}
     latest = {verdict.station_id: verdict for verdict in (Verdict(*row) for row in session.execute(_LATEST))}
     scores = session.execute(_RECENT_SCORES, {"since": since, "sparkline": sparkline})
-    return [
-        StationSummary(
-            station_id,
-            latest.get(station_id),
-            *counted.get(station_id, (0, 0, 0)),
-            parked=parked.get(station_id, 0),
-            recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
+    summaries = []
+    for station_id, newest_first in scores:
+        frames, flagged, no_reference, bad_pictures = counted.get(station_id, (0, 0, 0, 0))
+        summaries.append(
+            StationSummary(
+                station_id,
+                latest.get(station_id),
+                frames,
+                flagged,
+                no_reference,
+                parked=parked.get(station_id, 0),
+                recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
+                bad_pictures=bad_pictures,
+            )
         )
-        for station_id, newest_first in scores
-    ]
+    return summaries
 
 
 _COLUMNS = columns_of(VerdictRow, Verdict)

@@ -16,28 +16,36 @@ from storage.rollups import verdict_rollups
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Numbers of frames; `frames` are all of them, those without a reference were neither flagged nor passed."""
+    """Numbers of frames; `frames` are all of them.
+
+    Those without a reference and the bad pictures were neither flagged nor passed.
+    """
 
     frames: int = 0
     flagged: int = 0
     no_reference: int = 0
+    bad_pictures: int = 0
+
+    @property
+    def scored(self) -> int:
+        """The frames that passed or were flagged."""
+        return self.frames - self.no_reference - self.bad_pictures
 
     def __add__(self, other: "Totals") -> "Totals":
-        return Totals(self.frames + other.frames, self.flagged + other.flagged, self.no_reference + other.no_reference)
+        return Totals(
+            self.frames + other.frames,
+            self.flagged + other.flagged,
+            self.no_reference + other.no_reference,
+            self.bad_pictures + other.bad_pictures,
+        )
 
 
 def by_station(session: Session, since: datetime, until: datetime) -> Mapping[int, Totals]:
     """Return the totals by station id of frames captured in [since, until); stations without frames are left out."""
     cells = verdict_rollups.rollup_rows(since, until)
-    rows = session.execute(
-        select(
-            cells.c.station_id, func.sum(cells.c.frames), func.sum(cells.c.flagged), func.sum(cells.c.no_reference)
-        ).group_by(cells.c.station_id)
-    )
-    return {
-        station_id: Totals(int(frames), int(flagged), int(no_reference))
-        for station_id, frames, flagged, no_reference in rows
-    }
+    sums = (func.sum(cells.c[name]) for name in verdict_rollups.COUNTS)
+    rows = session.execute(select(cells.c.station_id, *sums).group_by(cells.c.station_id))
+    return {station_id: Totals(*map(int, counts)) for station_id, *counts in rows}
 
 
 def by_period(session: Session, periods: Sequence[tuple[datetime, datetime]]) -> list[Mapping[int, Totals]]:
@@ -74,15 +82,12 @@ def _by_width(
 
 
 def _sums(width: timedelta | None) -> tuple[Sequence[ColumnElement[Any]], Any, Any, ColumnElement[bool]]:
-    """Return frames, flagged and without reference of rollups or verdicts, their station and time, and a condition."""
+    """Return the counts of `Totals` in rollups or verdicts, their station and time, and a condition."""
     if width is None:
-        no_reference, flagged = VerdictRow.decision == "no_reference", VerdictRow.decision == "flag"
-        counted = [func.count(), *(func.sum(case((one, 1), else_=0)) for one in (flagged, no_reference))]
+        decisions = ("flag", "no_reference", "bad_picture")
+        counted = [func.count(), *(func.sum(case((VerdictRow.decision == one, 1), else_=0)) for one in decisions)]
         return counted, VerdictRow.station_id, VerdictRow.captured_at, true()
-    sums = [
-        func.sum(column)
-        for column in (VerdictRollupRow.frames, VerdictRollupRow.flagged, VerdictRollupRow.no_reference)
-    ]
+    sums = [func.sum(getattr(VerdictRollupRow, name)) for name in verdict_rollups.COUNTS]
     return (
         sums,
         VerdictRollupRow.station_id,

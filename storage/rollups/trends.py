@@ -35,7 +35,7 @@ def trend(session: Session, station_id: int, since: datetime, until: datetime, b
         raise InvalidChange("A trend's bucket has a length above 0, such as one minute.")
     cells = verdict_rollups.rollup_rows(since, until, station_id, bucket)
     started_at = bucket_start(cells.c.started_at, bucket).label("bucket_started_at")
-    scored = func.sum(cells.c.frames - cells.c.no_reference)
+    scored = func.sum(cells.c.frames - cells.c.no_reference - cells.c.bad_pictures)
     rows = session.execute(
         select(
             started_at,

@@ -20,6 +20,9 @@ from storage.database.sql_functions import bucket_start
 from storage.database.tables import StationRow, VerdictRollupRow, VerdictRow
 
 Ts = TypeVarTuple("Ts")
+COUNTS = ("frames", "flagged", "no_reference", "bad_pictures")
+"""The columns that count verdicts: all of them, and those of each decision but ``pass``."""
+
 WIDTHS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1))  # each a whole multiple of the next
 
 
@@ -95,7 +98,7 @@ def _adding(dialect: str) -> Insert:
     """Build the statement once: every batch of frames executes it."""
     statement = insert_for(dialect, VerdictRollupRow)
     new, old = statement.excluded, VerdictRollupRow
-    added = {name: getattr(old, name) + new[name] for name in ("frames", "flagged", "no_reference", "score_sum")}
+    added = {name: getattr(old, name) + new[name] for name in (*COUNTS, "score_sum")}
     return statement.on_conflict_do_update(
         index_elements=["station_id", "width_s", "started_at"],
         set_={
@@ -127,6 +130,7 @@ def rebuild(session: Session) -> None:
             func.min(VerdictRow.score).label("score_min"),
             func.max(VerdictRow.score).label("score_max"),
             func.max(VerdictRow.threshold).label("threshold_max"),
+            func.sum(_one_if("bad_picture")).label("bad_pictures"),
         ).group_by(VerdictRow.station_id, started_at)
         session.execute(insert_into(session, VerdictRollupRow).from_select(names, counted))
 
@@ -143,6 +147,7 @@ def _rows(part: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
             VerdictRow.score.label("score_min"),
             VerdictRow.score.label("score_max"),
             VerdictRow.threshold.label("threshold_max"),
+            _one_if("bad_picture").label("bad_pictures"),
         )
         return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, part, station_id)
     rows = select(
@@ -155,6 +160,7 @@ def _rows(part: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
         VerdictRollupRow.score_min,
         VerdictRollupRow.score_max,
         VerdictRollupRow.threshold_max,
+        VerdictRollupRow.bad_pictures,
     ).where(VerdictRollupRow.width_s == int(part.width.total_seconds()))
     if station_id is None:  # the key begins with the station, so the ranges are looked up station by station
         rows = rows.where(VerdictRollupRow.station_id.in_(select(StationRow.id)))
@@ -184,9 +190,7 @@ def _empty(station_id: int, width_s: int, started_at: datetime) -> dict[str, Any
         "station_id": station_id,
         "width_s": width_s,
         "started_at": started_at,
-        "frames": 0,
-        "flagged": 0,
-        "no_reference": 0,
+        **dict.fromkeys(COUNTS, 0),
         "score_sum": 0.0,
         "score_min": None,
         "score_max": None,
@@ -198,6 +202,7 @@ def _add_to(rollup: dict[str, Any], verdict: RollupInput) -> None:
     rollup["frames"] += 1
     rollup["flagged"] += verdict.decision == "flag"
     rollup["no_reference"] += verdict.decision == "no_reference"
+    rollup["bad_pictures"] += verdict.decision == "bad_picture"
     if verdict.score is not None:
         rollup["score_sum"] += verdict.score
         rollup["score_min"] = verdict.score if rollup["score_min"] is None else min(rollup["score_min"], verdict.score)

@@ -21,9 +21,18 @@ def verdict_event(
     return VerdictEvent(number + 1, 1, when, when, when, "flag" if flagged else "pass", score, 1, "m")
 
 
+def bad_picture_event(number: int, problem: str = "dark") -> VerdictEvent:
+    """Frame `number` of such a line, a bad picture."""
+    when = NOON + number * SECOND
+    return VerdictEvent(number + 1, 1, when, when, when, "bad_picture", None, 1, None, picture_problem=problem)
+
+
 def verdict_events(flags: str, first: int = 0) -> list[VerdictEvent]:
-    """Return one frame per character: ``"..x"`` gives two good frames and a flagged one."""
-    return [verdict_event(first + number, flagged=flag == "x") for number, flag in enumerate(flags)]
+    """Return one frame per character: ``"..xb"`` gives two good frames, a flagged one and a bad picture."""
+    return [
+        bad_picture_event(number) if flag == "b" else verdict_event(number, flagged=flag == "x")
+        for number, flag in enumerate(flags, start=first)
+    ]
 
 
 def station_view(

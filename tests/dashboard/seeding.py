@@ -116,6 +116,26 @@ def bare(at: datetime, score: float | None) -> Verdict:
     )
 
 
+def bad_picture(line: SeededStorage, station: Station, number: int, at: datetime, problem: str) -> Verdict:
+    """A verdict on a dark frame without score, which was measured against no normal set."""
+    dark = Image.fromarray(np.full((120, 160, 3), 9, np.uint8))
+    return replace(
+        bare(at, None),
+        frame_id=UUID(int=station.id << 64 | number),
+        station_id=station.id,
+        decision="bad_picture",
+        threshold=None,
+        components={},
+        normal_set_id=None,
+        detector=None,
+        model_id=None,
+        weights_sha256=None,
+        image_reference=line.images.put(jpeg(dark)),
+        map_reference=None,
+        picture_problem=problem,
+    )
+
+
 def verdict(
     line: SeededStorage,
     station: Station,

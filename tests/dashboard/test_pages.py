@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from dashboard import formatting
+from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
 from storage.line import drops
@@ -14,7 +15,7 @@ from storage.line.drops import DropReport
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import opened, text
-from tests.dashboard.seeding import SeededStorage, letters, park, verdict
+from tests.dashboard.seeding import SeededStorage, bad_picture, letters, park, verdict
 
 
 def test_an_empty_wall_says_what_to_do(line: SeededStorage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +35,22 @@ def test_the_metrics_count_today_s_frames_and_running_scorers(
     assert "<span>Flagged today</span><b>50 %</b><small>1 frame</small>" in content
     assert "<span>Scorers</span><b>1</b><small>1 scorer not running</small>" in content
     assert "<span>Lag</span><b>7</b>" in content
+
+
+def test_a_bad_picture_says_on_wall_and_station_page_why_and_where_to_look(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = [verdict(line, s1, normal_set, number, now - timedelta(seconds=9), 0.2) for number in (1, 2, 3)]
+    line.verdicts(*scored, bad_picture(line, s1, 4, now, "dark"))
+    line.worker("scorer-1", now)
+    wall = text(opened(line, monkeypatch))
+    assert "<span>Flagged today</span><b>0 %</b>" in wall
+    assert "<span>Bad pictures today</span><b>25 %</b><small>1 frame</small>" in wall
+    assert EXPLANATIONS[PictureProblem.DARK] in wall
+    assert 'data-state="bad_picture"' in wall
+    page = text(opened(line, monkeypatch, "station", station="s1", show="Bad pictures"))
+    assert "<span>Bad pictures</span><b>25 %</b>" in page
+    assert EXPLANATIONS[PictureProblem.DARK] in page
 
 
 def test_no_scorer_running_is_distinct_from_a_silent_camera(

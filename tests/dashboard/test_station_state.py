@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dashboard.station_state import StationState, alive, station_state
+from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
 from storage.line.stations import Station, StationSettings
 from storage.line.workers import WorkerState, WorkerStatus
 from storage.rollups.station_summaries import StationSummary
@@ -20,11 +22,14 @@ def state(
     active: bool = True,
     workers: tuple[WorkerStatus, ...] = (worker(),),
     without_normals: str = "wait",
+    problem: str | None = None,
 ) -> StationState:
     """Return the state of a station that is silent after 60 s; its last frame is `age_s` old, None for no frame."""
     station = Station(1, "s1", StationSettings(without_normals=without_normals, stale_after_s=60), NOW)  # type: ignore[arg-type]
     at = NOW - timedelta(seconds=age_s or 0)
     latest = bare(at, 0.2)
+    if problem is not None:
+        latest = replace(latest, decision="bad_picture", score=None, threshold=None, picture_problem=problem)
     summary = StationSummary(1, None if age_s is None else latest, 5, 0, 0, parked, ())
     return station_state(station, summary, workers, NOW, has_active_set=active)
 
@@ -32,6 +37,13 @@ def state(
 def test_a_station_runs_while_its_last_frame_is_fresh() -> None:
     assert state(age_s=60).kind == "running"
     assert state(age_s=60, workers=()).kind == "running"  # the scorer may just have stopped
+
+
+def test_a_fresh_bad_picture_is_told_with_the_way_out_and_an_old_one_is_silence() -> None:
+    now = state(age_s=60, problem="dark")
+    assert (now.kind, now.tone) == ("bad_picture", "unseen")
+    assert now.explanation == EXPLANATIONS[PictureProblem.DARK]
+    assert state(age_s=190, problem="dark").kind == "stale"
 
 
 def test_silence_is_the_camera_s_when_scorers_run() -> None:

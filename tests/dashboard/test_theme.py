@@ -49,6 +49,9 @@ def test_text_has_enough_contrast(colours: Palette) -> None:
         (colours.bad, colours.bad_tint),
         (colours.surface, colours.bad),
         (colours.idle, colours.idle_tint),
+        (colours.unseen, colours.unseen_tint),
+        (colours.unseen, colours.surface),
+        ("#ffffff", LIGHT.unseen),  # a tag over an image, in both themes
     ]
     assert {pair: round(contrast(*pair), 2) for pair in pairs if contrast(*pair) < 4.5} == {}
 

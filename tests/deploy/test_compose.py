@@ -140,7 +140,7 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
         def verdict_count() -> int:
             with database.begin() as session:
                 (bricks,) = station_summaries.list_all(session, datetime.now(UTC) - timedelta(hours=1), sparkline=10)
-            return bricks.frames - bricks.no_reference
+            return bricks.scored
 
         wait_until(lambda: verdict_count() >= 3, "three verdicts on the dashboard's query")
         for service in LONG_RUNNING:

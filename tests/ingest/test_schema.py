@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -74,6 +75,15 @@ def test_a_frame_survives_encoding_and_decoding(
 ) -> None:
     frame = Frame(station, captured_at, image, content_type, part_id, truth)
     assert round_trip(frame) == PublishedFrame(ID, station, captured_at, AT, content_type, image, None, part_id, truth)
+
+
+def test_a_source_marks_a_picture_as_bad_and_a_mark_is_never_lost() -> None:
+    assert round_trip(FRAME).picture_problem is None
+    assert round_trip(replace(FRAME, picture_problem="damaged")).picture_problem == "damaged"
+    for mark in (b"", b"\xff" * 300, b"x" * 9_000):
+        found = schema.decode(with_headers(picture_problem=mark)).picture_problem
+        assert found is not None
+        assert 1 <= len(found) <= 40
 
 
 names = st.sampled_from([name for name, _ in schema.encode(FRAME, ID, AT, "sha256:1").headers]) | st.text(max_size=9)

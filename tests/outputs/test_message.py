@@ -27,6 +27,7 @@ def test_the_json_form_of_version_1() -> None:
         "image_reference": f"sha256:{'a' * 64}",
         "map_reference": None,
         "worker": "worker-1",
+        "picture_problem": None,
     }
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from storage.line import normal_sets, stations
 from storage.line.dead_letters import DeadLetter
-from storage.line.decision import Decision
+from storage.line.decision import SCORED, Decision
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.parked_frames import ParkedFrame
 from storage.line.stations import Station, StationSettings
@@ -41,7 +41,7 @@ def make_verdict(
     frame_id: UUID | None = None,
     threshold: float = 0.5,
 ) -> Verdict:
-    no_reference = decision == "no_reference"
+    unscored, bad = decision not in SCORED, decision == "bad_picture"
     return Verdict(
         frame_id=frame_id or uuid4(),
         station_id=normal_set.station_id,
@@ -49,13 +49,13 @@ def make_verdict(
         published_at=at,
         decided_at=at,
         decision=decision,
-        score=None if no_reference else score,
-        threshold=None if no_reference else threshold,
-        components={} if no_reference else {"patch": score},
-        normal_set_id=None if no_reference else normal_set.id,
-        detector=None if no_reference else "nearest-patch",
-        model_id=None if no_reference else "0c5f",
-        weights_sha256=None if no_reference else "b" * 64,
+        score=None if unscored else score,
+        threshold=None if unscored else threshold,
+        components={} if unscored else {"patch": score},
+        normal_set_id=None if decision == "no_reference" else normal_set.id,
+        detector=None if unscored else "nearest-patch",
+        model_id=None if unscored else "0c5f",
+        weights_sha256=None if unscored else "b" * 64,
         image_reference=IMAGE,
         content_type="image/png",
         map_reference=None,
@@ -65,6 +65,7 @@ def make_verdict(
         topic="andon.frames",
         partition=3,
         offset=2**40,
+        picture_problem="blurred" if bad else None,
     )
 
 

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from alerts.statistics.confidence_intervals import Estimate
 
 ESTIMATES = ("false_alarm_share", "false_reject_rate", "escape_rate", "escape_ppm")
+HEADINGS = (
+    "frames",
+    "flagged",
+    "first-pass yield",
+    "flagged ppm",
+    "DPMO",
+    "false rejects",
+    "escapes",
+    "bad pictures",
+)
 KEYS = (
     "group",
     "station",
@@ -31,9 +41,11 @@ KEYS = (
     "escaped",
     "sampled_good",
     "sampled_defects",
+    "bad_pictures",
     "first_pass_yield",
     "flagged_ppm",
     "dpmo",
+    "bad_picture_share",
     *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
 )
 
@@ -53,7 +65,8 @@ def kpi(
 ) -> None:
     """Show quality KPIs, with 95 % confidence intervals for what is estimated from reviews.
 
-    Counts frames whose verdict is not no_reference. docs/reference/kpis.md defines each figure and its interval.
+    Frames that passed or were flagged count as inspected, and bad pictures beside them. docs/reference/kpis.md defines
+    each figure and its interval.
     """
     from alerts.kpis.kpis import InspectionCounts, escape_estimate_basis
     from alerts.kpis.queries import kpi_rows
@@ -73,7 +86,7 @@ def kpi(
         write_csv([json_of(row) for row in rows])
     else:
         output.write_table(
-            [by, "frames", "flagged", "first-pass yield", "flagged ppm", "DPMO", "false rejects", "escapes"],
+            [by, *HEADINGS],
             [_cells(row) for row in rows],
             empty="No frame was inspected in that time.",
         )
@@ -97,9 +110,11 @@ def json_of(row: "KpiRow") -> dict[str, object]:
         "escaped": counted.escaped,
         "sampled_good": counted.sampled_good,
         "sampled_defects": counted.sampled_defects,
+        "bad_pictures": counted.bad_pictures,
         "first_pass_yield": kpis.first_pass_yield,
         "flagged_ppm": kpis.flagged_ppm,
         "dpmo": kpis.dpmo,
+        "bad_picture_share": kpis.bad_picture_share,
     }
     for name in ESTIMATES:
         estimate: Estimate | None = getattr(kpis, name)
@@ -131,6 +146,7 @@ def _cells(row: "KpiRow") -> tuple[object, ...]:
         None if kpis.dpmo is None else f"{kpis.dpmo:,.0f}",
         percent(kpis.false_reject_rate),
         percent(kpis.escape_rate),
+        None if kpis.bad_picture_share is None else f"{kpis.bad_picture_share:.2%}",
     )
 
 

@@ -9,9 +9,9 @@ from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json, Limit
 from foundation.clock import utc_now
+from storage.line.decision import Decision
 
 if TYPE_CHECKING:
-    from storage.line.decision import Decision
     from storage.line.verdicts import Verdict
 
 KEYS = (
@@ -39,6 +39,7 @@ KEYS = (
     "topic",
     "partition",
     "offset",
+    "picture_problem",
 )
 
 
@@ -52,6 +53,9 @@ def verdicts(
         ),
     ] = None,
     flagged: Annotated[bool, typer.Option("--flagged", metavar="", help="Only flagged ones.")] = False,
+    decision: Annotated[
+        Decision | None, typer.Option(help="Only those with this decision; bad pictures say why.", show_default=False)
+    ] = None,
     limit: Limit = 20,
     json: Json = False,
     ndjson: Annotated[
@@ -64,10 +68,12 @@ def verdicts(
     from storage.line import stations
     from storage.line import verdicts as stored_verdicts
 
+    if flagged and decision not in (None, "flag"):
+        raise typer.BadParameter("it contradicts --flagged", param_hint="--decision")
     if json and ndjson:
         raise typer.BadParameter("write an array or an object per line, not both", param_hint="--ndjson")
     start = _since(since)
-    decision: Decision | None = "flag" if flagged else None
+    decision = "flag" if flagged else decision
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         names = {one.id: one.name for one in stations.list_all(session)}
@@ -90,7 +96,7 @@ def verdicts(
             (
                 one.captured_at,
                 names[one.station_id],
-                one.decision,
+                one.decision if one.picture_problem is None else f"{one.decision} ({one.picture_problem})",
                 one.score,
                 one.threshold,
                 one.part_id,
@@ -145,4 +151,5 @@ def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
         "topic": verdict.topic,
         "partition": verdict.partition,
         "offset": verdict.offset,
+        "picture_problem": verdict.picture_problem,
     }

@@ -39,6 +39,7 @@ WHAT_IF_KEYS = (
     "before",
     "after",
     "normal_scores",
+    "bad_pictures",
 )
 
 
@@ -244,6 +245,8 @@ def what_if(
 def _print_what_if(station: str, result: "WhatIfResult") -> None:
     missing = f" ({result.not_rescored} could not be)" if result.not_rescored else ""
     output.print_result(f"Normal set {result.version} of {station}, {result.rescored} frames scored again{missing}.")
+    if result.bad_pictures:
+        output.print_result(f"{result.bad_pictures} more would be bad pictures beside its normals.")
     output.print_result(f"Threshold {result.threshold:.6g}: {result.guarantee}")
     before, after = result.before, result.after
     output.write_table(

@@ -69,7 +69,7 @@ KEYS = (
     "active_normal_set",
     "created_at",
 )
-COUNTS = ("verdicts", "flagged", "parked")
+COUNTS = ("verdicts", "flagged", "bad_pictures", "parked")
 
 
 @app.command()
@@ -185,6 +185,7 @@ def show(context: typer.Context, name: Name, json: Json = False) -> None:
         counts = {
             "verdicts": verdicts.count(session, station.id),
             "flagged": verdicts.count(session, station.id, decision="flag"),
+            "bad_pictures": verdicts.count(session, station.id, decision="bad_picture"),
             "parked": parked_frames.count(session, station.id),
         }
     fields = _json_of(station, active.version if active else None) | counts

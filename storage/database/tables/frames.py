@@ -36,7 +36,7 @@ class VerdictRow(Base):
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
     published_at: Mapped[datetime] = mapped_column(UtcDateTime)
     decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    decision: Mapped[str] = mapped_column(String(12))  # 'pass', 'flag' or 'no_reference'
+    decision: Mapped[str] = mapped_column(String(12))  # 'pass', 'flag', 'no_reference' or 'bad_picture'
     score: Mapped[float | None]
     threshold: Mapped[float | None]
     components: Mapped[dict[str, float]] = mapped_column(JSON)
@@ -55,6 +55,7 @@ class VerdictRow(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
     sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # drawn at random for review
     stamped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the camera's time where it can't be true
+    picture_problem: Mapped[str | None] = mapped_column(String(40))  # why the frame is a bad picture
 
 
 class ParkedFrameRow(Base):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database.tables.base import Base, UtcDateTime
@@ -24,6 +24,7 @@ class VerdictRollupRow(Base):
     score_min: Mapped[float | None]
     score_max: Mapped[float | None]
     threshold_max: Mapped[float | None]
+    bad_pictures: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class ScoreRollupRow(Base):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from alerts.kpis.kpis import InspectionCounts, escaped_share
+from alerts.kpis.kpis import InspectionCounts, compute_kpis, escaped_share
 from alerts.kpis.queries import build_shift_report, counts_by_period, counts_by_station, kpi_rows
 from alerts.kpis.shift_report import render_shift_report
 from alerts.kpis.shifts import CalendarPeriod, parse_plant_calendar
@@ -42,7 +42,8 @@ def seeded(database: Database) -> Database:
             for number in range(10)
         ]
         late = [make_verdict(second, at=MORNING + 8 * HOUR + number * timedelta(minutes=1)) for number in range(2)]
-        verdicts.record(session, [*early, *late, make_verdict(first, at=MORNING, decision="no_reference")])
+        unseen = [make_verdict(first, at=MORNING, decision=decision) for decision in ("no_reference", "bad_picture")]
+        verdicts.record(session, [*early, *late, *unseen])
         alerts.open_episode(session, first.station_id, "k_of_n", "warning", "<b>6</b> of 10", {}, MORNING + HOUR)
     submit_label(database, early[0], "defect", "scratch")
     submit_label(database, early[1], "defect", "scratch", "dent")
@@ -56,7 +57,19 @@ def seeded(database: Database) -> Database:
 def test_labels_are_counted_by_decision_and_kind(seeded: Database) -> None:
     with seeded.read() as session:
         counts = counts_by_station(session, MORNING, MORNING + HOUR)
-    assert list(counts.values()) == [InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1)]
+    assert list(counts.values()) == [
+        InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1, bad_pictures=1)
+    ]
+
+
+def test_bad_pictures_have_a_share_of_their_own_and_count_in_no_other(seeded: Database) -> None:
+    with seeded.read() as session:
+        (counts,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    kpis = compute_kpis(counts)
+    assert kpis.bad_picture_share == 1 / 11
+    assert (kpis.first_pass_yield, kpis.flagged_ppm) == (0.7, 300_000)
+    assert compute_kpis(InspectionCounts(0, 0)).bad_picture_share is None
+    assert compute_kpis(InspectionCounts(0, 0, bad_pictures=2)).bad_picture_share == 1
 
 
 def test_counts_of_many_periods_equal_those_of_each(seeded: Database) -> None:

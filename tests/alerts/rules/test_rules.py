@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alerts.errors import InvalidParameters, UnknownRule
 from alerts.rules import registry
+from alerts.rules.bad_pictures import BadPictures
 from alerts.rules.consecutive import Consecutive
 from alerts.rules.dead_letter_burst import DeadLetterBurst
 from alerts.rules.deleted_unread import DeletedUnread
@@ -25,7 +26,15 @@ from alerts.rules.silent_camera import SilentCamera
 from alerts.rules.western_electric import WesternElectric
 from alerts.views import ALERT_HORIZON, DiskUsage, LineSample, LineView, StationView
 from storage.alerts.rule_inputs import DeadLetterEvent, DropEvent
-from tests.alerts.examples import SECOND, good_verdict_events, line_view, station_view, verdict_event, verdict_events
+from tests.alerts.examples import (
+    SECOND,
+    bad_picture_event,
+    good_verdict_events,
+    line_view,
+    station_view,
+    verdict_event,
+    verdict_events,
+)
 from tests.storage.examples import NOON
 
 STATION_RULES = [rule for rule in registry.RULES if rule.scope == "station"]
@@ -85,6 +94,34 @@ def test_the_confidence_interval_of_a_flagged_share_must_be_above_the_limit() ->
     assert outcome_of(rule, station_view(verdict_events("x.." * 33))) is Raised  # 33 %: from 24.8 to 43.1 %
     assert outcome_of(rule, station_view(verdict_events("." * 95 + "xxxxx"))) is Clear
     assert outcome_of(rule, station_view(verdict_events("." * 40))) is Unsure  # less than half a window
+
+
+def test_bad_pictures_are_no_evidence_on_the_parts() -> None:
+    assert outcome_of(Consecutive(), station_view(verdict_events("xxbbxxbx"))) is Raised
+    assert outcome_of(Consecutive(), station_view(verdict_events("xxxxxbbbbbbbb"), is_open=True)) is Raised
+    assert outcome_of(KOfN(k=3, n=5, clear=1), station_view(verdict_events("xbbxbbx.."))) is Raised
+    share = FlaggedShare(window_frames=100, limit=0.2, clear=0.1)
+    assert outcome_of(share, station_view(verdict_events("x..b" * 33))) is Raised  # of 99 scored frames, as above
+    assert outcome_of(share, station_view(verdict_events("." * 49 + "b" * 60))) is Unsure
+
+
+def test_three_of_ten_bad_pictures_raise_and_ten_good_ones_clear() -> None:
+    rule = BadPictures()
+    assert outcome_of(rule, station_view(verdict_events("..bb......"))) is Unsure
+    assert outcome_of(rule, station_view(verdict_events(".........."))) is Clear
+    assert outcome_of(rule, station_view(verdict_events("bbb"))) is Raised
+    assert outcome_of(rule, station_view(verdict_events("b..xb...b"))) is Raised
+    assert outcome_of(rule, station_view(verdict_events("bbb..........."), is_open=True)) is Clear
+    assert outcome_of(rule, station_view(verdict_events("bbb......b.."), is_open=True)) is Raised
+    rows = verdict_events("bbb")
+    assert outcome_of(rule, station_view(rows, now=rows[-1].captured_at + ALERT_HORIZON + SECOND)) is not Raised
+
+
+def test_bad_pictures_are_reported_with_their_commonest_reason() -> None:
+    rows = [bad_picture_event(number, problem) for number, problem in enumerate(("blurred", "dark", "blurred"))]
+    outcome = BadPictures().evaluate(station_view(rows))
+    assert isinstance(outcome, Raised)
+    assert outcome.evidence == {"bad_pictures": 3, "n": 10, "reasons": {"blurred": 2, "dark": 1}}
 
 
 def test_scores_of_good_parts_that_rise_by_half_are_a_drift() -> None:

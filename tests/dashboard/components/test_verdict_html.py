@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dashboard.components import verdict_html
+from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
 from tests.dashboard.seeding import bare
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -30,6 +31,12 @@ def test_the_threshold_is_in_the_middle_of_the_score_bar(score: float, width: st
 
 def test_a_frame_without_score_has_no_bar() -> None:
     assert "andon-bar" not in verdict_html.score_bar(bare(NOON, None))
+
+
+def test_a_bad_picture_has_its_explanation_in_place_of_a_bar() -> None:
+    html = verdict_html.score_bar(replace(bare(NOON, None), decision="bad_picture", picture_problem="blurred"))
+    assert EXPLANATIONS[PictureProblem.BLURRED] in html
+    assert "andon-bar" not in html
 
 
 def test_what_a_producer_wrote_is_escaped() -> None:

@@ -1,9 +1,11 @@
 """The review page's HTML and sentences, and the defect types it offers."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dashboard.review import defect_types, review_html
+from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
 from storage.review.labels import LabelCounts
 from storage.review.reviews import Review
 from tests.dashboard.seeding import bare
@@ -23,6 +25,11 @@ def test_the_advice_on_an_escape_depends_on_how_many_frames_a_lower_threshold_fl
 
 def test_a_flagged_frame_was_not_missed() -> None:
     assert len(review_html.why_passed(bare(NOON, 0.9), 0, 0, "day")) == 1
+
+
+def test_a_bad_picture_did_not_pass() -> None:
+    dark = replace(bare(NOON, None), decision="bad_picture", picture_problem="dark")
+    assert review_html.why_passed(dark, 0, 0, "day")[1] == EXPLANATIONS[PictureProblem.DARK]
 
 
 def test_what_people_wrote_is_escaped() -> None:

@@ -8,28 +8,31 @@ import torch
 from safetensors.torch import save_file
 from structlog.testing import capture_logs
 
+from imaging.quality.picture_quality import PictureLimits
 from scorer.detectors.protocol import References
 from scorer.errors import InvalidNormalSet
-from scorer.recipes.reference_store import ReferencesKey, ReferenceStore
+from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 
 CPU = "cpu"
 KEY = ReferencesKey("model", 7, "abc")
 
 
-def make_references(value: float = 1.0, size: int = 10) -> References:
-    return References(
-        "model", {"patches": torch.full((size,), value), "window": torch.tensor(2)}, (0.1, 0.30000000000000004)
-    )
+LIMITS = PictureLimits(10.5, 0.1 + 0.2, 250.0, 5.0, 0.25, 0.5, 0.75, 0.5)
+
+
+def make_references(value: float = 1.0, size: int = 10) -> PreparedNormals:
+    tensors = {"patches": torch.full((size,), value), "window": torch.tensor(2)}
+    return PreparedNormals(References("model", tensors, (0.1, 0.30000000000000004)), LIMITS)
 
 
 class CountingCompute:
     """Counts how often references had to be computed."""
 
-    def __init__(self, references: References | None = None) -> None:
+    def __init__(self, references: PreparedNormals | None = None) -> None:
         self.calls = 0
         self._references = references or make_references()
 
-    def __call__(self) -> References:
+    def __call__(self) -> PreparedNormals:
         self.calls += 1
         return self._references
 
@@ -44,9 +47,10 @@ def test_references_are_computed_once_and_read_back_exactly(tmp_path: Path) -> N
     assert store.get(KEY, compute) is store.get(KEY, compute)
     reread = open_store(tmp_path).get(KEY, compute)
     assert compute.calls == 1
-    assert reread.normal_scores == (0.1, 0.30000000000000004)
-    assert reread.tensors.keys() == {"patches", "window"}
-    assert torch.equal(reread.tensors["patches"], torch.ones(10))
+    assert reread.references.normal_scores == (0.1, 0.30000000000000004)
+    assert reread.references.tensors.keys() == {"patches", "window"}
+    assert torch.equal(reread.references.tensors["patches"], torch.ones(10))
+    assert reread.picture_limits == LIMITS
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,11 @@ def flip_one_bit(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 
 
-@pytest.mark.parametrize("corrupt", [truncate, flip_one_bit, lambda _: b"", lambda _: b"\xff" * 100])
+def change_a_limit(data: bytes) -> bytes:
+    return data.replace(b"10.5", b"20.5", 1)
+
+
+@pytest.mark.parametrize("corrupt", [truncate, flip_one_bit, change_a_limit, lambda _: b"", lambda _: b"\xff" * 100])
 def test_a_corrupt_file_is_recomputed_with_a_warning(tmp_path: Path, corrupt: Callable[[bytes], bytes]) -> None:
     open_store(tmp_path).get(KEY, CountingCompute())
     path = tmp_path / "model" / "7.safetensors"
@@ -115,13 +123,13 @@ def test_a_full_disk_is_logged_and_references_are_still_returned(tiny_disk: Path
     store = ReferenceStore(tiny_disk, 10_000_000, CPU)
     with capture_logs() as logs:
         references = store.get(KEY, CountingCompute(make_references(size=1_000_000)))
-    assert references.tensors["patches"].shape == (1_000_000,)
+    assert references.references.tensors["patches"].shape == (1_000_000,)
     assert [entry["log_level"] for entry in logs] == ["warning"]
     assert list((tiny_disk / "model").iterdir()) == []
 
 
 def test_an_error_of_the_computation_is_raised(tmp_path: Path) -> None:
-    def refuse() -> References:
+    def refuse() -> PreparedNormals:
         raise InvalidNormalSet("one image only")
 
     with pytest.raises(InvalidNormalSet):

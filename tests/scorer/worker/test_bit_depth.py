@@ -70,7 +70,7 @@ def test_scores_do_not_depend_on_the_container(tmp_path: Path) -> None:
     assert scores[1:] == [scores[0]] * 3
 
 
-def test_a_frame_above_the_depth_of_its_normals_is_no_verdict(tmp_path: Path) -> None:
+def test_a_frame_above_the_depth_of_its_normals_is_a_bad_picture(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.add_station("s1")
     add_normals(line, [png(deep(1000 + index, 1)) for index in range(4)])
@@ -78,8 +78,8 @@ def test_a_frame_above_the_depth_of_its_normals_is_no_verdict(tmp_path: Path) ->
     glare[0, 0] = 256
     line.publish("s1", [png(glare), png(deep(2, 1))])
     line.drain()
-    assert decisions(line) == ["pass"]
-    assert [letter.reason for letter in line.dead_letters()] == ["exceeds-bit-depth"]
+    assert decisions(line) == ["bad_picture", "pass"]
+    assert [verdict.picture_problem for verdict in line.verdicts("s1")] == ["exceeds-bit-depth", None]
 
 
 def test_a_station_s_own_depth_goes_before_the_learnt_one_and_makes_new_references(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_a_station_s_own_depth_goes_before_the_learnt_one_and_makes_new_referenc
     assert first.score != second.score
 
 
-def test_frames_of_sixteen_bits_are_refused_where_the_normals_have_eight(tmp_path: Path) -> None:
+def test_frames_of_sixteen_bits_are_bad_pictures_where_the_normals_have_eight(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.add_station("s1")
     line.add_normal_set("s1")
     line.publish("s1", [png(deep(1, 257))])
     line.drain()
-    assert [letter.reason for letter in line.dead_letters()] == ["exceeds-bit-depth"]
+    assert [verdict.picture_problem for verdict in line.verdicts("s1")] == ["exceeds-bit-depth"]

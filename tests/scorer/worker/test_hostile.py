@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from imaging.quality.picture_quality import PictureLimits, measure
 from ingest import schema
 from ingest.bus.protocol import Headers, Message, Record, RecordPosition
 from ingest.frame import Frame, mint_frame_id
@@ -31,8 +32,8 @@ from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
 from scorer.recipes.recipe import Recipe
 from scorer.settings import ScorerSettings
-from scorer.worker.batch import LookedUp, Parsed, Rejected, Scorable, Unscorable
-from scorer.worker.decode import FrameDecoder
+from scorer.worker.batch import BadPicture, LookedUp, Parsed, Rejected, Scorable, Unscorable
+from scorer.worker.decode import Decoded, FrameDecoder
 from scorer.worker.parse import parse
 from storage.blobs.image_store import ImageStore
 from storage.line.stations import Station, StationSettings
@@ -140,10 +141,12 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameDecoder]:
 def recipe() -> Recipe:
     detector = PatchDetector(NearestPatch(), Filterbank(torch.device("cpu")), Framing())
     references = References(detector.model_id, {}, ())  # nothing is scored here
-    return Recipe(detector, references, Framing(), Threshold(1, 1, detector.model_id, 0.5, 0.01, "", START, "w1"))
+    threshold = Threshold(1, 1, detector.model_id, 0.5, 0.01, "", START, "w1")
+    limits = PictureLimits.from_normals([measure(part(number)) for number in range(2)])
+    return Recipe(detector, references, Framing(), threshold, limits)
 
 
-def decoded(decoder: FrameDecoder, parsed: Parsed, recipe: Recipe | None = None) -> Scorable | Unscorable | Rejected:
+def decoded(decoder: FrameDecoder, parsed: Parsed, recipe: Recipe | None = None) -> Decoded:
     station = Station(1, "s1", StationSettings(), START)
     (result,) = decoder.decode([LookedUp(parsed.frame, parsed.message, parsed.position, station, recipe)])
     return result
@@ -192,7 +195,7 @@ def test_any_image_bytes_give_a_framed_image_or_a_rejection(
         found = decoded(decoder, parsed, recipe)
     if isinstance(found, Scorable):
         assert found.framed.tiles.shape == (1, 256, 256, 3)
-    else:
+    elif not isinstance(found, BadPicture):
         assert isinstance(found, Rejected)
         assert found.reason
         assert found.error.endswith(".")

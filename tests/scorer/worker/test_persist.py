@@ -48,7 +48,7 @@ def frame_of(line: Line, station: str, number: int) -> Unscorable:
 
 
 def batch_of(unscored: list[Unscorable], to_park: list[Unscorable]) -> DecidedBatch:
-    return DecidedBatch(Polled([]), decided=[], unscored=unscored, to_park=to_park, rejected=[])
+    return DecidedBatch(Polled([]), decided=[], bad_pictures=[], unscored=unscored, to_park=to_park, rejected=[])
 
 
 def verdicts_counted(station: str) -> float:

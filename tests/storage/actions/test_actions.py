@@ -66,6 +66,16 @@ def test_withdrawn_candidates_are_not_drafted(database: Database) -> None:
             normal_set_actions.draft_from_candidates(session, MIA, "s1", "", NOON)
 
 
+def test_a_bad_picture_is_not_proposed_as_a_normal(database: Database) -> None:
+    with database.begin() as session:
+        active = add_active_set(session, add_station(session, "s1"))
+        verdicts.record(session, [make_verdict(active, frame_id=FRAME, decision="bad_picture")])
+    with pytest.raises(InvalidChange), database.begin() as session:
+        normal_set_actions.propose(session, MIA, FRAME, NOON)
+    with database.read() as session:
+        assert normal_candidates.list_all(session, active.station_id) == []
+
+
 def test_a_manual_threshold_is_in_force_with_its_reason(database: Database) -> None:
     with database.begin() as session:
         station = add_station(session, "s1")

@@ -24,10 +24,14 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
     with database.begin() as session:
         active = add_active_set(session, add_station(session))
         scored, unscored = make_verdict(active, score=0.1 + 0.2), make_verdict(active, decision="no_reference")
-        assert verdicts.record(session, [scored, unscored]) == {scored.frame_id, unscored.frame_id}
+        bad = make_verdict(active, decision="bad_picture")
+        recorded = [scored, unscored, bad]
+        assert verdicts.record(session, recorded) == {verdict.frame_id for verdict in recorded}
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
         assert verdicts.get(session, unscored.frame_id) == unscored
+        assert verdicts.get(session, bad.frame_id) == bad
+        assert (bad.score, bad.threshold, bad.picture_problem) == (None, None, "blurred")
         with pytest.raises(NotFound):
             verdicts.get(session, uuid4())
 
@@ -70,6 +74,9 @@ def test_repeated_batches_record_each_frame_once(database: Database, batches: li
         {"score": None},
         {"model_id": None},
         {"decision": "no_reference"},
+        {"decision": "bad_picture"},
+        {"decision": "bad_picture", "picture_problem": "dark"},
+        {"picture_problem": "dark"},
     ],
 )
 def test_an_invalid_verdict_is_refused(database: Database, change: dict[str, object]) -> None:

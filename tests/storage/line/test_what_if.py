@@ -46,7 +46,8 @@ def test_reviewed_frames_are_rescored_first_then_the_newest(database: Database) 
         station = add_station(session)
         normal_set = add_active_set(session, station)
         recorded = [make_verdict(normal_set, at=NOON - timedelta(minutes=age), score=0.1 * age) for age in range(5)]
-        verdicts.record(session, [*recorded, make_verdict(normal_set, decision="no_reference")])
+        unscored = [make_verdict(normal_set, decision=decision) for decision in ("no_reference", "bad_picture")]
+        verdicts.record(session, [*recorded, *unscored])
         newest, second, third, fourth, oldest = (verdict.frame_id for verdict in recorded)
         for frame in (oldest, second):
             reviews.submit(session, LabelSubmission(uuid4(), frame, "defect"), "mia", NOON)

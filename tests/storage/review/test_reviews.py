@@ -56,7 +56,8 @@ def test_flagged_and_borderline_frames_are_queued_newest_or_most_uncertain_first
     with database.begin() as session:
         normal_set = add_active_set(session, add_station(session))
         far, clear, near, border = add_frames(session, normal_set, 0.75, 0.3, 0.52, 0.46)
-        verdicts.record(session, [make_verdict(normal_set, decision="no_reference")])
+        unscored = [make_verdict(normal_set, decision=decision) for decision in ("no_reference", "bad_picture")]
+        verdicts.record(session, unscored)
         assert [one.frame_id for one in review_queue.list_queued(session, QueueFilter())] == [border, near, far]
         uncertain = review_queue.list_queued(session, QueueFilter(order="most_uncertain"))
         assert [one.frame_id for one in uncertain] == [near, border, far]

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -31,7 +32,7 @@ moments = st.one_of(
     st.integers(0, 2 * 60_000_000).map(lambda microseconds: START + timedelta(microseconds=microseconds)),
     st.sampled_from([START.replace(minute=59, second=0), START.replace(day=14, hour=0, minute=0, second=0)]),
 )
-decisions: st.SearchStrategy[Decision] = st.sampled_from(["pass", "flag", "no_reference"])
+decisions: st.SearchStrategy[Decision] = st.sampled_from(get_args(Decision))
 frames = st.lists(st.tuples(moments, decisions, st.integers(-2000, 20_000)), min_size=1, max_size=30)
 buckets = st.sampled_from([timedelta(seconds=7), MINUTE, 1.5 * MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY])
 each_database = settings(
@@ -54,7 +55,7 @@ def record_frames(database: Database, frames_to_record: list[tuple[datetime, Dec
 
 
 @each_database
-@given(made=frames, since=moments, until=moments)
+@given(frames_to_record=frames, since=moments, until=moments)
 def test_counts_are_right_for_every_range(
     database: Database, frames_to_record: list[tuple[datetime, Decision, int]], since: datetime, until: datetime
 ) -> None:
@@ -66,7 +67,7 @@ def test_counts_are_right_for_every_range(
             found = Counter(
                 {
                     decision: verdicts.count(session, station_id, since=low, until=high, decision=decision)
-                    for decision in ("pass", "flag", "no_reference")
+                    for decision in get_args(Decision)
                 }
             )
             assert found == Counter(each.decision for each in inside)
@@ -74,7 +75,7 @@ def test_counts_are_right_for_every_range(
 
 
 @settings(each_database, max_examples=12)
-@given(made=frames, borders=st.lists(moments, min_size=2, max_size=6))
+@given(frames_to_record=frames, borders=st.lists(moments, min_size=2, max_size=6))
 def test_totals_of_many_periods_equal_those_of_each(
     database: Database, frames_to_record: list[tuple[datetime, Decision, int]], borders: list[datetime]
 ) -> None:
@@ -87,7 +88,7 @@ def test_totals_of_many_periods_equal_those_of_each(
 
 
 @each_database
-@given(made=frames, since=moments, until=moments, bucket=buckets)
+@given(frames_to_record=frames, since=moments, until=moments, bucket=buckets)
 def test_a_trend_aggregates_the_frames_of_each_bucket(
     database: Database,
     frames_to_record: list[tuple[datetime, Decision, int]],
@@ -114,7 +115,7 @@ def test_a_trend_aggregates_the_frames_of_each_bucket(
 
 
 @each_database
-@given(made=frames, since=moments, until=moments, bins=st.integers(1, 40))
+@given(frames_to_record=frames, since=moments, until=moments, bins=st.integers(1, 40))
 def test_a_histogram_counts_every_score_in_its_bin(
     database: Database,
     frames_to_record: list[tuple[datetime, Decision, int]],
@@ -135,7 +136,7 @@ def test_a_histogram_counts_every_score_in_its_bin(
 
 
 @each_database
-@given(made=frames)
+@given(frames_to_record=frames)
 def test_rebuilt_rollups_equal_those_kept_up_to_date(
     database: Database, frames_to_record: list[tuple[datetime, Decision, int]]
 ) -> None:

@@ -102,8 +102,8 @@ def test_a_rule_with_invalid_parameters_is_refused_and_not_stored(andon: Andon, 
     assert isinstance(andon("alerts", "set", "k_of_n", "k=40").error, InvalidParameters)
     assert isinstance(andon("alerts", "set", "moon_phase").error, UnknownRule)
     assert andon("alerts", "set", "k_of_n", "k").code == 2
-    (k_of_n,) = (one for one in json.loads(andon("alerts", "rules", "--json").out) if one["rule"] == "k_of_n")
-    assert k_of_n["parameters"]["k"] == 6
+    parameters = {rule["rule"]: rule["parameters"] for rule in json.loads(andon("alerts", "rules", "--json").out)}
+    assert parameters["k_of_n"]["k"] == 6
 
 
 def test_a_channel_is_read_from_stdin_tested_and_never_shown(

@@ -1,0 +1,1 @@
+"""Tell pictures that do not show their part properly from those that can be judged."""

@@ -151,6 +151,7 @@ class Camera:
                     captured_at=arrival.arrived_at,
                     image=arrival.image.jpeg(),
                     content_type="image/jpeg",
+                    picture_problem=arrival.image.picture_problem,
                 )
 
     def confirm(self, frame: Frame) -> None:

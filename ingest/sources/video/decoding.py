@@ -19,6 +19,9 @@ from ingest.errors import SourceError
 from ingest.sources.video.damage import DamageTracker, VideoPacket
 from ingest.sources.video.orientation import UPRIGHT, Orientation, frame_orientation
 
+DAMAGED = "damaged"
+"""The code of a picture that is not what the camera saw; `imaging.quality.picture_problem` explains it."""
+
 JPEG_QUALITY = 90
 START_OF_JPEG = b"\xff\xd8"
 HUFFMAN_TABLE = b"\xff\xc4"
@@ -43,6 +46,11 @@ class StreamImage:
     time_s: float | None
     orientation: Orientation = UPRIGHT
     is_damaged: bool = False
+
+    @property
+    def picture_problem(self) -> str | None:
+        """The code with which a frame of this image is marked as a bad picture; None for one that is whole."""
+        return DAMAGED if self.is_damaged else None
 
     def jpeg(self) -> bytes:
         """Return the frame as JPEG: the camera's own, or encoded upright at quality 90."""

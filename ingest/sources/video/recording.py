@@ -60,7 +60,14 @@ class Recording:
                         elapsed_s = max(elapsed_s, image.time_s - first_s)
                     count += 1
                     captured_at = started_at + timedelta(seconds=elapsed_s)
-                    yield Frame(self._station, captured_at, image.jpeg(), "image/jpeg", part_id=f"{count:06d}")
+                    yield Frame(
+                        station=self._station,
+                        captured_at=captured_at,
+                        image=image.jpeg(),
+                        content_type="image/jpeg",
+                        part_id=f"{count:06d}",
+                        picture_problem=image.picture_problem,
+                    )
         except av.error.FFmpegError as error:
             raise SourceError(f"{self._name} can't be read after {count} frames: {describe_error(error)}.") from error
         if count == 0:

@@ -12,16 +12,16 @@ from alerts.errors import InvalidParameters, UnknownRule
 from alerts.rules import registry
 from alerts.rules.bad_pictures import BadPictures
 from alerts.rules.consecutive import Consecutive
-from alerts.rules.dead_letter_burst import DeadLetterBurst
-from alerts.rules.deleted_unread import DeletedUnread
-from alerts.rules.disk_nearly_full import DiskNearlyFull
 from alerts.rules.flagged_share import FlaggedShare
-from alerts.rules.growing_lag import GrowingLag
 from alerts.rules.k_of_n import KOfN
 from alerts.rules.old_normal_set import OldNormalSet
+from alerts.rules.operation.dead_letter_burst import DeadLetterBurst
+from alerts.rules.operation.deleted_unread import DeletedUnread
+from alerts.rules.operation.disk_nearly_full import DiskNearlyFull
+from alerts.rules.operation.growing_lag import GrowingLag
+from alerts.rules.operation.scorer_down import ScorerDown
 from alerts.rules.rule import Clear, Raised, RuleOutcome, Unsure
 from alerts.rules.score_drift import ScoreDrift
-from alerts.rules.scorer_down import ScorerDown
 from alerts.rules.silent_camera import SilentCamera
 from alerts.rules.western_electric import WesternElectric
 from alerts.views import ALERT_HORIZON, DiskUsage, LineSample, LineView, StationView

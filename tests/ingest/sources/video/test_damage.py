@@ -2,6 +2,7 @@
 
 import io
 import random
+import threading
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ from av.container import InputContainer
 from PIL import Image
 
 from ingest.sources.video.decoding import stream_images, video_stream
+from ingest.sources.video.recording import Recording
 from tests.ingest.sources.video.test_recording import write_video
 
 FRAMES, GROUP = 40, 10
@@ -89,3 +91,13 @@ def test_a_film_whose_frames_stand_for_themselves_loses_one_alone(tmp_path: Path
 
     assert len(frames) >= FRAMES - 1
     assert damaged <= {20}
+
+
+def test_a_recording_marks_its_damaged_frames_as_bad_pictures(tmp_path: Path) -> None:
+    options = {"x264-params": f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes=0"}
+    path = write_video(tmp_path / "film.mp4", moving_images(), fps=10, **options)
+    overwrite(path, 13, seed=1)
+
+    problems = [frame.picture_problem for frame in Recording(path, "s1").frames(threading.Event())]
+
+    assert problems == [None] * 13 + ["damaged"] * 6 + [None] * 20

@@ -1,0 +1,1 @@
+"""Rules on the operation of the whole line: its scorers, lag, disk, dead letters and deleted frames."""

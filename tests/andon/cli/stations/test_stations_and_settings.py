@@ -59,6 +59,7 @@ def test_a_station_is_shown_with_its_settings(andon: Andon) -> None:
         "active_normal_set": None,
         "verdicts": 0,
         "flagged": 0,
+        "bad_pictures": 0,
         "parked": 0,
     }
 

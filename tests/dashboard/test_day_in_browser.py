@@ -137,12 +137,12 @@ def create_a_draft_of_two(page: Page) -> None:
     choose_view(page, "Draft", "candidates")
     expect(page.get_by_text("The draft would have 6 images")).to_be_visible()
     page.locator(".st-key-draft_note input").fill("dark marks are accepted")
-    page.locator(".st-key-make button").click()
+    page.locator(".st-key-create-draft button").click()
     expect(page.locator(".st-key-card-version .andon-h").first).to_contain_text("Version 2")
 
 
 def try_and_activate(page: Page) -> None:
-    choose_view(page, "What if", "ask")
+    choose_view(page, "What if", "what-if")
     page.locator('[class*="st-key-start-"] button').click()
     result = page.locator(".st-key-card-result")
     expect(result).to_contain_text("If version 2 were active")

@@ -137,4 +137,5 @@ def test_the_bus_uses_no_private_attribute_that_is_not_listed_here() -> None:
         and not isinstance(node.value, ast.Call)
     }
 
+    used -= {"_replace"}  # public in spite of its name: a method of every named tuple
     assert used == {"_buffer", "_closed", "_coordinator", "_fetcher", "_sender"}

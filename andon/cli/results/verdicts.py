@@ -1,5 +1,6 @@
 """`andon verdicts`: the verdicts of inspected frames."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,11 @@ def verdicts(
     if json:
         output.write_json([json_of(names[one.station_id], one) for one in found])
         return
+    _write_table(found, names)
+
+
+def _write_table(found: "Sequence[Verdict]", names: Mapping[int, str]) -> None:
+    """Write verdicts as a table; the camera's own time has a column where it can't be true for one of them."""
     marked = ["camera's time, which can't be true"] if any(one.stamped_at for one in found) else []
     columns = ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "truth", "latency ms", "frame"]
     output.write_table(

@@ -14,7 +14,10 @@ from andon import logging_setup
 def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in logging_setup.LIBRARY_LEVELS}
     yield
+    for name, library_level in levels.items():
+        logging.getLogger(name).setLevel(library_level)
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

@@ -1,15 +1,14 @@
 """Connections to Kafka by the settings."""
 
-import logging
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kafka.net.compat import KafkaNetClient
 from kafka.record import util as kafka_checksums
 
-from ingest.bus.kafka.errors import PERMANENT_ERRORS, translate_error, translate_errors
+from ingest.bus.kafka.errors import translate_error, translate_errors
+from ingest.bus.kafka.observed_network import ObservedNetwork
 from ingest.bus.kafka.sockets import SCHEME, TLSSocket
 from ingest.bus.protocol import MAX_MESSAGE_BYTES
 from ingest.errors import BusMisconfigured, BusUnavailable
@@ -65,20 +64,22 @@ class KafkaConnection:
             BusMisconfigured: The brokers refuse permanently.
         """
         self._require_broker()
-        networks: list[KafkaNetClient] = []
+        networks: list[ObservedNetwork] = []
 
-        def create_network(**config: Any) -> KafkaNetClient:
-            networks.append(KafkaNetClient(**config))
+        def create_network(**config: Any) -> ObservedNetwork:
+            networks.append(ObservedNetwork(**config))
             return networks[-1]
 
-        with _ConnectionErrorLog() as connection_errors:
-            try:
-                with translate_errors():
-                    return client(**{**self._config, **config, "kafka_client": create_network})
-            except (BusUnavailable, BusMisconfigured) as error:
-                for network in networks:
-                    network.close()
-                raise (connection_errors.cause(error) or error) from error.__cause__
+        try:
+            with translate_errors():
+                return client(**{**self._config, **config, "kafka_client": create_network})
+        except (BusUnavailable, BusMisconfigured) as error:
+            for network in networks:
+                network.close()
+            causes = [cause for network in networks if (cause := network.failures.cause)]
+            if isinstance(error, BusUnavailable) and causes:
+                raise translate_error(causes[-1]) from causes[-1]
+            raise
 
     def _require_broker(self) -> None:
         """Raise `BusUnavailable` unless a broker accepts a connection; the client itself reports that later."""
@@ -91,35 +92,6 @@ class KafkaConnection:
             else:
                 return
         raise BusUnavailable(f"Kafka can't be reached at {', '.join(refused)}.")
-
-
-class _ConnectionErrorLog(logging.Handler):
-    """Collects why connections were lost, which kafka-python only logs: all it raises is a timeout."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self._errors: list[Exception] = []
-        self._log = logging.getLogger("kafka.net.connection")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Collect the exceptions of a log record."""
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        self._errors += [each for each in arguments if isinstance(each, Exception)]
-
-    def cause(self, error: Exception) -> BusUnavailable | BusMisconfigured | None:
-        """Return the error to raise in place of a timeout: a permanent error if one was logged, else the last one."""
-        if not isinstance(error, BusUnavailable) or not self._errors:
-            return None
-        return translate_error(
-            next((each for each in self._errors if isinstance(each, PERMANENT_ERRORS)), self._errors[-1])
-        )
-
-    def __enter__(self) -> "_ConnectionErrorLog":
-        self._log.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._log.removeHandler(self)
 
 
 def _servers(text: str) -> list[tuple[str, int]]:

@@ -1,6 +1,6 @@
 """A Kafka with TLS and passwords that is stopped and restarted."""
 
-import contextlib
+import logging
 import subprocess
 import sys
 import uuid
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from andon import logging_setup
 from ingest import schema
 from ingest.bus.kafka.bus import KafkaBus
 from ingest.bus.protocol import Message
@@ -75,28 +76,32 @@ def test_tls_and_passwords_are_used(secured: tuple[KafkaCluster, Path], topic: s
             assert [record.value for record in read(consumer, 1)] == [b"in secret"]
 
 
-ATTEMPTS = 10
+@pytest.fixture
+def _configured_logging() -> Iterator[None]:
+    """What each command sets up, which turns kafka-python's log lines off."""
+    levels = {name: logging.getLogger(name).level for name in logging_setup.LIBRARY_LEVELS}
+    for name, level in logging_setup.LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
-def join_patiently(bus: KafkaBus, topic: str) -> None:
-    """Join a group; on a busy machine a broker may not answer in time, which is tried again."""
-    for _ in range(ATTEMPTS):
-        with contextlib.suppress(BusUnavailable):
-            bus.consumer(topic, "g")
-
-
+@pytest.mark.usefixtures("_configured_logging")
 def test_a_wrong_password_is_a_configuration_error(secured: tuple[KafkaCluster, Path], topic: str) -> None:
     with closing(KafkaBus(secured_settings(secured, "wrong"))) as bus:
         with pytest.raises(BusMisconfigured, match="SaslAuthenticationFailed") as caught:
-            join_patiently(bus, topic)
+            bus.consumer(topic, "g")
         assert "wrong" not in str(caught.value)
 
 
 def test_an_untrusted_certificate_is_named_as_the_cause(secured: tuple[KafkaCluster, Path]) -> None:
     """In a process of its own, since kafka-python leaves the sockets of failed handshakes to the garbage collector."""
     program = f"""
+from andon import logging_setup
 from ingest.bus.kafka.bus import KafkaBus
 from ingest.settings import IngestSettings
+logging_setup.configure("info", "text")
 settings = IngestSettings.model_validate_json({secured_settings(secured, "right").model_dump_json()!r})
 try:
     KafkaBus(settings.model_copy(update={{"kafka_ssl_cafile": None}})).consumer("t", "g")

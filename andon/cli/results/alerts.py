@@ -160,7 +160,12 @@ def watch(
     interval: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=60, help="Seconds between two evaluations; else alerts.check_interval_s.", show_default=False
+            "--interval",
+            "--every",
+            min=0.1,
+            max=60,
+            help="Seconds between two evaluations; else alerts.check_interval_s.",
+            show_default=False,
         ),
     ] = None,
     metrics_port: MetricsPort = None,

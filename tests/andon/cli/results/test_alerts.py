@@ -162,11 +162,12 @@ def test_the_shift_report_is_written_to_a_file_or_to_stdout(andon: Andon, databa
     assert "shift.html" in failed.err
 
 
+@pytest.mark.parametrize("interval", ["--interval", "--every"])
 def test_the_alert_monitor_reports_health_serves_metrics_and_stops_cleanly(
-    start_andon: Start, andon: Andon, database: Database
+    start_andon: Start, andon: Andon, database: Database, interval: str
 ) -> None:
     port = free_port()
-    monitor = start_andon("alerts", "watch", "--interval", 0.2, "--metrics-port", port)
+    monitor = start_andon("alerts", "watch", interval, 0.2, "--metrics-port", port)
     metrics = get_until(port, "/metrics", "andon_alerts_open{")
     assert 'andon_alerts_open{rule="flagged_share",station="s1"} 1.0' in metrics
     assert get_until(port, "/healthz", "ok")

@@ -55,13 +55,15 @@ def find_image_files(paths: Sequence[Path]) -> list[Path]:
 
 def find_subfolders(paths: Sequence[Path]) -> list[Path]:
     """Return the folders with images that lie in the named ones, or are linked there: they are not read."""
+    named = {path.resolve() for path in paths}
     return [
-        inside
-        for path in paths
-        if path.is_dir()
-        for inside in sorted(path.iterdir())
-        if inside.is_dir() and not inside.name.startswith(".") and _images_in(inside)
+        inside for inside in _inside(paths) if inside.is_dir() and inside.resolve() not in named and _images_in(inside)
     ]
+
+
+def find_dangling_links(paths: Sequence[Path]) -> list[Path]:
+    """Return the links in the named folders that lead nowhere: what they stand for is not read."""
+    return [inside for inside in _inside(paths) if inside.is_symlink() and not inside.exists()]
 
 
 def collect_images(
@@ -112,6 +114,12 @@ def collect_images(
             f"A normal set takes {MIN_IMAGES} to {MAX_IMAGES} different images, and {_count(images)} here."
         )
     return CollectedImages(tuple(images), tuple(duplicates))
+
+
+def _inside(paths: Sequence[Path]) -> list[Path]:
+    """Return what lies in the folders among the paths, without hidden names."""
+    folders = [path for path in paths if path.is_dir()]
+    return [inside for folder in folders for inside in sorted(folder.iterdir()) if not inside.name.startswith(".")]
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -1,9 +1,8 @@
 """Replay: a labelled dataset on disk, as if a camera captured it now."""
 
 import hashlib
-import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from foundation.clock import Clock, utc_now
@@ -11,6 +10,7 @@ from ingest.errors import SourceError
 from ingest.frame import Frame
 from ingest.settings import IngestSettings
 from ingest.sources.image_files import CONTENT_TYPES, display_path
+from ingest.sources.subfolders import Subfolders
 
 
 class Replay:
@@ -64,17 +64,19 @@ def _shuffled(root: Path, seed: int) -> list[Path]:
         raise SourceError(
             f"{root} is not a dataset in MVTec layout; it needs folders {root / 'test' / 'good'} and test/<defect>."
         )
-    found = [
-        relative
-        for folder, _, names in os.walk(root / "test")
-        for name in names
-        if not name.startswith(".")
-        and (relative := (Path(folder) / name).relative_to(root)).suffix.lower() in CONTENT_TYPES
-        and len(relative.parts) > 2
-    ]
+    found = [path.relative_to(root) for path in _test_images(root / "test") if path.parent != root / "test"]
     if not found:
         raise SourceError(f"There is no image in {root / 'test'}; it needs images in test/good and test/<defect>.")
     return sorted(found, key=lambda path: hashlib.blake2b(f"{seed}\0{display_path(path)}".encode()).digest())
+
+
+def _test_images(folder: Path) -> Iterator[Path]:
+    subfolders = Subfolders(folder)
+    for path in subfolders.files():
+        if path.suffix.lower() not in CONTENT_TYPES:
+            subfolders.report_dangling(path)
+        elif not path.name.startswith("."):
+            yield path
 
 
 def open_replay(location: str, station: str, settings: IngestSettings) -> Replay:

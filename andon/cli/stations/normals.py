@@ -81,7 +81,7 @@ def add(
                 new_set = actions.activate(session, actor, station, new_set.version, now, note)
     for duplicate, same in collected.duplicates:
         output.print_message(f"{duplicate} is the same image as {same}; it was left out.")
-    for message in [*_subfolders(paths), *_describe(findings)]:
+    for message in [*_left_out(paths), *_describe(findings)]:
         output.print_message(message)
     output.print_result(f"Normal set {new_set.version} of {station} has {len(new_set.images)} images.")
     if activate:
@@ -290,10 +290,14 @@ def _collect(
     return gathered, normal_checks.compare(images, examined, limits, bit_depth)
 
 
-def _subfolders(paths: list[Path]) -> list[str]:
+def _left_out(paths: list[Path]) -> list[str]:
+    """Return a sentence per subfolder and link that was not read."""
     from andon import good_images
 
-    return [f"{folder} was not read; name it too to add its images." for folder in good_images.find_subfolders(paths)]
+    return [
+        *(f"{folder} was not read; name it too to add its images." for folder in good_images.find_subfolders(paths)),
+        *(f"{link} is a link that leads nowhere; it was left out." for link in good_images.find_dangling_links(paths)),
+    ]
 
 
 def _describe(findings: "Findings") -> list[str]:

@@ -21,6 +21,7 @@ from ingest.sources.folder.files import folder_id, listing_error, modified_at, r
 from ingest.sources.folder.processed_files import FileVersion, ProcessedFiles, processed_files_path
 from ingest.sources.folder.settling import SettlingFile, UnwrittenParts, content_digest
 from ingest.sources.image_files import CONTENT_TYPES, display_path
+from ingest.sources.subfolders import Subfolders
 
 RESCAN_INTERVAL_S = 2.0
 RESCAN_PAUSE_FACTOR = 10  # a scan of t seconds is not repeated before 10 t, to spare slow network shares
@@ -64,7 +65,7 @@ class Folder:
         self._ignored: set[Path] = set()
         self._is_ignoring_reported = False
         self._too_large: set[FileVersion] = set()
-        self._unreadable_folders: set[Path] = set()
+        self._subfolders = Subfolders(root)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Yield settled files, oldest first, until `stop`; wait while the folder is missing, which is logged once."""
@@ -126,37 +127,26 @@ class Folder:
                     yield frame
             wake_at_s = min([rescan_at_s, *(settling.due_s for settling in self._settling.values())])
             for path in events.wait(max(0.0, wake_at_s - self._now_s())):
-                self._scan_folder(path) if path.is_dir() else self._check_file(path)
+                self._check_event(path)
 
     def _scan(self) -> None:
         """Check every file, and discard the records of missing ones, so that memory does not grow over the years."""
-        found = self._scan_folder(self._root)
+        found = set(self._subfolders.files())
+        for path in found:
+            self._check_file(path)
         for path in self._settling.keys() - found:
             del self._settling[path]
         self._ignored &= found
         self._too_large = {version for version in self._too_large if self._root / version.path in found}
 
-    def _scan_folder(self, folder: Path) -> set[Path]:
-        """Check and return the files in a folder and its subfolders, except hidden ones and links to folders."""
-        found: set[Path] = set()
-        for parent, folders, names in os.walk(folder, onerror=self._report_subfolder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(parent, name)
-                self._check_file(path)
-                found.add(path)
-        return found
-
-    def _report_subfolder(self, error: OSError) -> None:
-        folder = Path(error.filename)
-        if folder not in self._unreadable_folders:
-            self._unreadable_folders.add(folder)
-            log.warning("a subfolder can't be read; trying again", folder=str(folder), error=error.strerror)
+    def _check_event(self, path: Path) -> None:
+        """Check what changed, unless only the rescan finds it: under another path of the folder, or a new link."""
+        if path.is_relative_to(self._root) and self._subfolders.holds(path):
+            for file in self._subfolders.files_below(path) if path.is_dir() else [path]:
+                self._check_file(file)
 
     def _check_file(self, path: Path) -> None:
         """Start or continue to wait for a file to settle, unless it was read already or is no image file."""
-        if not path.is_relative_to(self._root):  # an event with another path of the folder; the rescan finds the file
-            return
         if any(part.startswith(".") for part in path.relative_to(self._root).parts):
             return
         if path.suffix.lower() not in CONTENT_TYPES:
@@ -165,7 +155,8 @@ class Folder:
         try:
             status = path.stat()
         except OSError:
-            self._settling.pop(path, None)  # gone, or a dangling link
+            self._settling.pop(path, None)
+            self._subfolders.report_dangling(path)
             return
         version = version_of(path, self._root, status)
         settling = self._settling.get(path)
@@ -210,7 +201,10 @@ class Folder:
             )
 
     def _ignore(self, path: Path) -> None:
-        if path in self._ignored or not path.is_file():
+        if path in self._ignored:
+            return
+        if not path.is_file():
+            self._subfolders.report_dangling(path)
             return
         if not self._is_ignoring_reported:
             self._is_ignoring_reported = True

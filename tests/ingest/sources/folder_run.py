@@ -18,7 +18,10 @@ STATION = "folder-station"
 
 
 class FolderRun:
-    """A run of a folder source without file events: time passes only in its waits, each of which ends in an action."""
+    """A run of a folder source: time passes only in its waits, each of which ends in an action.
+
+    An action that returns a set of paths reports them as changed; other actions are without file events.
+    """
 
     def __init__(self, root: Path, state: Path, max_file_bytes: int = 1_000_000) -> None:
         self.now_s = 0.0
@@ -37,19 +40,19 @@ class FolderRun:
     def _events(self, root: Path, stop: threading.Event) -> FolderEvents:
         run = self
 
-        class NoEvents(FolderEvents):
+        class Events(FolderEvents):
             def __exit__(self, *error: object) -> None:
                 pass
 
             def wait(self, seconds: float) -> set[Path]:
                 run.now_s += seconds
-                if run.actions:
-                    run.actions.pop(0)()
-                else:
+                if not run.actions:
                     stop.set()
-                return set()
+                    return set()
+                changed = run.actions.pop(0)()
+                return changed if isinstance(changed, set) else set()
 
-        return NoEvents()
+        return Events()
 
     def run_actions(self, *actions: Callable[[], object]) -> list[Frame]:
         """Run these actions one after the other, then stop; return the frames, without confirming them."""

@@ -1,10 +1,12 @@
 """A replay yields a dataset once, in an order that is the same on every machine."""
 
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.errors import SourceError
 from ingest.frame import Frame
@@ -99,6 +101,32 @@ def test_an_unreadable_image_ends_the_replay_and_is_named(tmp_path: Path) -> Non
 
     with pytest.raises(SourceError, match=r"crack/002\.png"):
         list(replay.frames(threading.Event()))
+
+
+def test_linked_folders_are_read_once_and_links_in_a_circle_end(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data", goods=2, cracks=2)
+    for name, target in {
+        "dent": root / "train" / "good",
+        "again": root / "test",
+        "crack2": root / "test" / "crack",
+    }.items():
+        (root / "test" / name).symlink_to(target)
+
+    with capture_logs() as logs:
+        frames = replay_frames(root)
+
+    assert Counter(frame.truth for frame in frames) == {"good": 2, "crack": 2, "dent": 3}
+    assert sorted(Path(entry["path"]).name for entry in logs) == ["again", "crack2"]
+
+
+def test_a_linked_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    (root / "test" / "dent").symlink_to(tmp_path / "not-mounted")
+
+    with capture_logs() as logs:
+        assert len(replay_frames(root)) == 12
+
+    assert [Path(entry["path"]).name for entry in logs] == ["dent"]
 
 
 @pytest.mark.parametrize("folders", [[], ["train/good"]])

@@ -75,6 +75,21 @@ def test_names_with_a_dot_are_left_alone_and_subfolders_are_named(s1: Andon, tmp
     assert [line.split()[0] for line in added.err.splitlines()] == [str(folder / "linked"), str(folder / "more")]
 
 
+def test_linked_images_are_read_and_links_that_lead_nowhere_or_back_are_no_images(s1: Andon, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "n", good(4))
+    fill(tmp_path / "elsewhere", {"far.png": encoded(part(7))})
+    for name, target in {
+        "far.png": tmp_path / "elsewhere" / "far.png",
+        "gone.png": tmp_path / "gone",
+        "self.png": folder / "self.png",
+        "back": folder,
+    }.items():
+        (folder / name).symlink_to(target)
+    added = s1("normals", "add", "s1", folder)
+    assert "5 images" in added.out
+    assert [Path(line.split()[0]).name for line in added.err.splitlines()] == ["gone.png", "self.png"]
+
+
 def test_a_folder_with_subfolders_alone_names_them(s1: Andon, tmp_path: Path) -> None:
     (tmp_path / "n").mkdir()
     fill(tmp_path / "n" / "lot1", good())

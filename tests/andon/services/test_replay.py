@@ -5,12 +5,15 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from andon.errors import CommandIncomplete
 from ingest.bus.protocol import Headers, Message, Record, readable
 from ingest.bus.registry import open_bus
+from ingest.frame import Frame
+from ingest.schema import decode, encode
 from ingest.settings import IngestSettings
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
@@ -19,6 +22,7 @@ from storage.line.dead_letters import DeadLetter
 from testing.command_line import Andon
 from testing.ports import free_port
 
+FRAME_ID = UUID("01a22b05-f092-73e0-896d-8c8b16a80e08")
 FIRST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
@@ -63,6 +67,19 @@ def test_a_replayed_message_is_the_original_byte_for_byte(andon: Andon) -> None:
     assert andon("dead-letters", "replay", "1").out == "1 dead letter replayed to andon.frames.\n"
     (record,) = published_records()
     assert (record.key, record.value, record.headers) == ("s1", b"the payload", headers)
+
+
+def test_a_letter_that_was_refused_for_a_long_text_becomes_a_frame(andon: Andon) -> None:
+    """Releases that refused a part id above 255 characters left such letters behind."""
+    path = "/".join(["Los-1"] * 60) + "/camera-left-part-0001.png"
+    taken = Frame("s1", FIRST_AT, b"the picture", "image/png")
+    current = encode(taken, FRAME_ID, FIRST_AT, None)
+    record_dead_letters(("bad-header", current.value, "s1", (*current.headers, ("part-id", path.encode()))))
+    assert andon("dead-letters", "replay", "--all", "--reason", "bad-header").code == 0
+    frame = decode(*published_records())
+    assert (frame.frame_id, frame.image, frame.repaired) == (FRAME_ID, b"the picture", ("part-id",))
+    assert frame.part_id is not None
+    assert (len(frame.part_id), frame.part_id[:6], frame.part_id[-13:]) == (255, "Los-1/", "part-0001.png")
 
 
 def test_a_replayed_letter_is_not_replayed_again(andon: Andon) -> None:

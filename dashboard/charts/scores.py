@@ -64,6 +64,7 @@ def trend(
         "animation": False,
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
         "legend": {
+            "type": "scroll",  # one line on a narrow screen, where a second one would lie on the axis
             "top": 0,
             "left": 0,
             "itemGap": 18,

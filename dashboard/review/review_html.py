@@ -33,12 +33,12 @@ LABEL_STYLES: Mapping[ReviewLabel, LabelStyle] = {
     "unsure": LabelStyle("idle", "help", "Unsure"),
     "retracted": LabelStyle("idle", "undo", "Undone"),
 }
-PASSED_GOOD = LabelStyle("good", "verified", GOOD_PART)
+GOOD = LabelStyle("good", "verified", GOOD_PART)
 
 
 def label_style(label: ReviewLabel, decision: str) -> LabelStyle:
-    """Return how a label is shown; a good part that passed is no false reject."""
-    return PASSED_GOOD if label == "false_alarm" and decision == "pass" else LABEL_STYLES[label]
+    """Return how a label is shown; a good part that passed, or was not judged, is no false reject."""
+    return GOOD if label == "false_alarm" and decision != "flag" else LABEL_STYLES[label]
 
 
 def label_chip(label: ReviewLabel, decision: str = "flag") -> Markup:

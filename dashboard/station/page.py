@@ -157,7 +157,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
     wide, narrow = st.columns([7, 4], gap="small")
     with wide.container(border=True, key="card-trend"):
         st.html(elements.heading("Score over time", trend_note(len(flagged))))
-        if points:
+        if any(point.score_mean is not None for point in points):  # bad pictures have none
             st.echarts_chart(
                 scores.trend(points, flagged, since, until, time_range.bucket, page.palette),
                 height=CHART_HEIGHT,
@@ -225,7 +225,8 @@ def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
             selected = verdict_pages.selected_frame(session, listing, pagination.selected_frame_id())
             newer, older = verdict_view.neighbours(session, listing, selected) if selected else (None, None)
             normal_set = verdict_view.normal_set_of(session, selected) if selected else None
-            has_frames = bool(verdicts.recent(session, station.id, since=since, limit=1))
+            frame_count = verdicts.count(session, station.id, since=since)
+            bad_count = verdicts.count(session, station.id, since=since, decision="bad_picture")
         with live_state:
             live_or_frozen(listing)
         st.page_link(
@@ -235,8 +236,7 @@ def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
             query_params={"mode": "Find a frame", "station": station.name},
         )
         if selected is None:
-            symbol = "verified" if has_frames else "hourglass_empty"
-            st.html(elements.placeholder(symbol, nothing_listed(filter_name, time_range, has_frames=has_frames)))
+            st.html(elements.placeholder(*nothing_listed(filter_name, time_range, frame_count, bad_count)))
             return
         left, right = st.columns([5, 9], gap="medium")
         with left:
@@ -296,9 +296,13 @@ def total_note(listing: VerdictPage) -> str:
     return formatting.plural(listing.total, "frame")
 
 
-def nothing_listed(filter_name: str, time_range: TimeRange, *, has_frames: bool) -> str:
-    """Return why the list is empty: no frame has a verdict, or none the verdict that is shown."""
-    if not has_frames:
-        return f"No frame was inspected in the last {time_range.name}."
+def nothing_listed(filter_name: str, time_range: TimeRange, frame_count: int, bad_count: int) -> tuple[str, str]:
+    """Return an icon, and why the list is empty: no frame has a verdict, or none the verdict that is shown."""
+    if frame_count == 0:
+        return "hourglass_empty", f"No frame was inspected in the last {time_range.name}."
     verbs = {"Flagged": "Nothing was flagged", "Passed": "Nothing passed", "Bad pictures": "No bad pictures"}
-    return f"{verbs.get(filter_name, 'No frames')} in the last {time_range.name}."
+    text = f"{verbs.get(filter_name, 'No frames')} in the last {time_range.name}"
+    if bad_count:
+        bad = "1 is a bad picture" if bad_count == 1 else f"{formatting.count(bad_count)} are bad pictures"
+        return "visibility_off", f"{text}; of {formatting.plural(frame_count, 'frame')}, {bad}."
+    return "verified", f"{text}."

@@ -53,6 +53,15 @@ def test_a_bad_picture_says_on_wall_and_station_page_why_and_where_to_look(
     assert EXPLANATIONS[PictureProblem.DARK] in page
 
 
+def test_a_station_with_bad_pictures_alone_does_not_look_like_one_without_flags(
+    line: SeededStorage, s1: Station, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.verdicts(*(bad_picture(line, s1, number, now, "blank") for number in range(8)))
+    content = text(opened(line, monkeypatch, "station", station="s1"))
+    assert content.count("Nothing was scored in the last 1 h.") == 2
+    assert "Nothing was flagged in the last 1 h; of 8 frames, 8 are bad pictures." in content
+
+
 def test_no_scorer_running_is_distinct_from_a_silent_camera(
     line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,9 +50,11 @@ def test_the_labels_of_today_are_counted_over_all_stations() -> None:
     assert numbers == ["1", "3", "4", "1"]  # own labels, defects caught, false rejects, escapes
 
 
-def test_a_good_part_that_passed_is_no_false_reject() -> None:
-    passed, flagged = (review_html.label_style("false_alarm", decision).text for decision in ("pass", "flag"))
-    assert passed == review_html.GOOD_PART
+def test_a_good_part_that_passed_or_was_not_judged_is_no_false_reject() -> None:
+    passed, bad, flagged = (
+        review_html.label_style("false_alarm", decision).text for decision in ("pass", "bad_picture", "flag")
+    )
+    assert passed == bad == review_html.GOOD_PART
     assert flagged != passed
 
 

@@ -5,8 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from scorer.evaluation.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +73,44 @@ class EvaluationMetrics:
     bad: int
 
 
-class ResultsLog:
-    """Metrics by key, appended to a JSON-lines file as soon as they are known.
+Key = TypeVar("Key", bound="DataclassInstance")
+Result = TypeVar("Result", bound="DataclassInstance")
+
+
+class JsonLinesLog(Generic[Key, Result]):
+    """Results by key, appended to a JSON-lines file as soon as they are known.
 
     Several processes may append to one file. An incomplete last line, as a killed process leaves it, is dropped.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file, if it exists.
+    def __init__(self, path: Path, key_type: type[Key], result_type: type[Result]) -> None:
+        """Read the file, if it exists; both types are dataclasses of plain JSON values without a field in common.
 
         Raises:
             EvaluationError: A complete line is not a result.
         """
         self.path = path
-        self._metrics = dict(self._read()) if path.exists() else {}
+        self._key_type = key_type
+        self._result_type = result_type
+        self._results = dict(self._read()) if path.exists() else {}
 
-    def __contains__(self, key: ResultKey) -> bool:
-        return key in self._metrics
+    def __contains__(self, key: Key) -> bool:
+        return key in self._results
 
-    def __getitem__(self, key: ResultKey) -> EvaluationMetrics:
-        return self._metrics[key]
+    def __getitem__(self, key: Key) -> Result:
+        return self._results[key]
 
-    def add(self, key: ResultKey, metrics: EvaluationMetrics) -> None:
+    def add(self, key: Key, result: Result) -> None:
         """Append a result; it is on disk when this returns."""
-        line = json.dumps({**asdict(key), **asdict(metrics)}) + "\n"
+        line = json.dumps({**asdict(key), **asdict(result)}) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._metrics[key] = metrics
+        self._results[key] = result
 
-    def _read(self) -> Iterator[tuple[ResultKey, EvaluationMetrics]]:
+    def _read(self) -> Iterator[tuple[Key, Result]]:
         content = self.path.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
         if len(complete) < len(content):
@@ -108,11 +118,19 @@ class ResultsLog:
         for number, line in enumerate(complete.splitlines(), 1):
             try:
                 values = json.loads(line)
-                key = ResultKey(**{field.name: values[field.name] for field in fields(ResultKey)})
-                metrics = EvaluationMetrics(**{field.name: values[field.name] for field in fields(EvaluationMetrics)})
+                key = self._key_type(**{field.name: values[field.name] for field in fields(self._key_type)})
+                result = self._result_type(**{field.name: values[field.name] for field in fields(self._result_type)})
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"Line {number} of {self.path} is not a result of an evaluation; remove the line, or name another "
-                    "file with --results-log."
+                    f"Line {number} of {self.path} is not a result of this evaluation; remove the line, or name "
+                    "another file with --results-log."
                 ) from error
-            yield key, metrics
+            yield key, result
+
+
+class ResultsLog(JsonLinesLog[ResultKey, EvaluationMetrics]):
+    """The results of `andon bench accuracy`."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file, if it exists; raises `EvaluationError`."""
+        super().__init__(path, ResultKey, EvaluationMetrics)

@@ -11,6 +11,8 @@ from andon.cli.options import MAX_ROWS
 from andon.cli.progress import progress_counter
 from andon.errors import CommandFailed
 
+MAX_NORMALS = 64
+
 app = typer.Typer(help="Evaluate detectors on your own images.", no_args_is_help=True)
 
 Folders = Annotated[
@@ -103,7 +105,7 @@ def accuracy(
         methods=tuple(parse_method_specs(methods)),
         backbones=tuple(backbone or [settings.backbone]),
         framing=parse_framing(framing),
-        shots=_numbers(shots),
+        shots=_numbers(shots, "--shots", least=2, most=MAX_ROWS),  # one normal has no other to be scored against
         seeds=seeds,
         limit=limit,
         tokens=tokens,
@@ -123,11 +125,64 @@ def accuracy(
         output.print_message(f"Plotted {path}.")
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+@app.command()
+def stream(
+    context: typer.Context,
+    data: Data,
+    folders: Folders = None,
+    normals: Annotated[str, typer.Option(help="Numbers of normals that a station starts with.")] = "4",
+    defects: Annotated[str, typer.Option(help="Shares of defects in the stream, such as 0,0.05.")] = "0.05",
+    frames: Annotated[str, typer.Option(help="Frames after which it is tested; 0 is before the first.")] = "0,200",
+    answers: Annotated[str, typer.Option(help="Numbers of frames that people answer.")] = "0,10",
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Draws of the day.")] = 3,
+    backbone: Annotated[str | None, typer.Option(help="A backbone; by default scorer.backbone.")] = None,
+    results_log: ResultsFile = Path(".andon/stream.jsonl"),
+    markdown: Markdown = None,
+    name: Name = "stream",
+) -> None:
+    """Simulate first days: what a station catches as it learns from its stream; resumes where it stopped."""
+    settings = command_context(context).settings().scorer
+    from scorer.evaluation import tables
+    from scorer.evaluation.datasets import find_datasets
+    from scorer.evaluation.stream.simulation import StreamConfig, simulate
+    from scorer.evaluation.stream.stream_tables import stream_tables
+
+    config = StreamConfig(
+        folders=tuple(find_datasets([*data, *(folders or [])])),
+        backbone=backbone or settings.backbone,
+        normals=_numbers(normals, "--normals", least=2, most=MAX_NORMALS),
+        defect_rates=_shares(defects),
+        frames=_numbers(frames, "--frames", least=0, most=MAX_ROWS),
+        answers=_numbers(answers, "--answers", least=0, most=MAX_ROWS),
+        seeds=seeds,
+    )
+    with progress_counter("results") as advance:
+        results = simulate(config, results_log, settings, advance)
+    built = stream_tables(results)
+    for table in built:
+        output.print_result("")
+        output.print_result(table.title)
+        output.write_table(table.columns, table.rows, empty="Nothing could be simulated.")
+    if markdown is not None:
+        tables.replace_between_markers(markdown, name, tables.render_markdown(built))
+
+
+def _numbers(text: str, option: str, least: int, most: int) -> tuple[int, ...]:
+    """Parse whole numbers separated by commas, each within the bounds."""
     try:
         numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
-        raise CommandFailed(f"--shots takes numbers separated by commas, such as 2,4,8, not {text!r}.") from error
-    if min(numbers) < 2:
-        raise CommandFailed("--shots begins at 2: a single normal has no other normal to be scored against.")
+        raise CommandFailed(f"{option} takes numbers separated by commas, such as 2,4,8, not {text!r}.") from error
+    if min(numbers) < least or max(numbers) > most:
+        raise CommandFailed(f"{option} takes numbers from {least} to {most}, not {text!r}.")
     return numbers
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError as error:
+        raise CommandFailed(f"--defects takes fractions separated by commas, such as 0,0.05, not {text!r}.") from error
+    if not all(0 <= share < 1 for share in shares):
+        raise CommandFailed(f"--defects takes fractions from 0 to below 1, not {text!r}.")
+    return shares

@@ -1,4 +1,4 @@
-"""`andon bench accuracy` run as a command."""
+"""`andon bench` run as a command."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_the_benchmark_writes_a_table_json_a_page_and_plots(andon: Andon, folder
     [
         (("--data", "nowhere"), "nowhere"),
         (("--data", "data/bolts", "--shots", "two"), "two"),
-        (("--data", "data/bolts", "--shots", "1,2"), "--shots begins at 2"),
+        (("--data", "data/bolts", "--shots", "1,2"), "--shots takes numbers from 2"),
         (("--data", "data/bolts", "--shots", "64"), "64 shots"),
         (("--data", "data/bolts", "--shots", "2", "--methods", "wish"), "wish"),
         (("--data", "data/bolts", "--shots", "2", "--backbone", "wish"), "wish"),
@@ -57,4 +57,28 @@ def test_an_invalid_option_is_named_in_one_sentence(
     finished = andon("bench", "accuracy", *options)
     assert finished.code == 1
     assert named in finished.err
+    assert len(finished.err.strip().splitlines()) == 1
+
+
+def test_a_first_day_is_simulated_and_written_into_a_page(andon: Andon, workplace: Path) -> None:
+    write_dataset(workplace / "data" / "bolts", pool=36, good=4, bad=4, masks=False)
+    Path("page.md").write_text("# Learning\n<!-- stream -->\n<!-- end of stream -->\n")
+    finished = andon(
+        *("bench", "stream", "--data", "data", "--backbone", "filterbank", "--seeds", "1", "--frames", "0,30"),
+        *("--answers", "0", "--markdown", "page.md"),
+    )
+    assert finished.code == 0, finished.err
+    assert finished.out.splitlines()[1] == "bolts"
+    assert "| 4 | 5 % | 30 | 0 |" in Path("page.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "options", [("--normals", "1"), ("--normals", "65"), ("--defects", "1"), ("--defects", "few"), ("--frames", "-1")]
+)
+def test_an_impossible_day_is_refused_in_one_sentence(
+    andon: Andon, folders: list[Path], options: tuple[str, str]
+) -> None:
+    finished = andon("bench", "stream", "--data", *folders, *options)
+    assert finished.code == 1
+    assert options[0] in finished.err
     assert len(finished.err.strip().splitlines()) == 1

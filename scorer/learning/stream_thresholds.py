@@ -24,7 +24,7 @@ LINE_FROM, LINE_TO = 0.10, 0.85
 
 
 MAX_FLAG_RATE = 0.04
-"""The largest share of unreviewed frames that an estimate flags. Chosen leaving out each of five datasets in turn."""
+"""The largest share of unreviewed frames that an estimate flags; chosen on five datasets at once."""
 
 
 def reviewed_threshold(

@@ -1,11 +1,13 @@
 """Turn frames and rejected messages into the records that storage writes."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
 from ingest.bus.protocol import DeletedRecords
 from scorer.worker.batch import BadPicture, Decided, Rejected, Unscorable
 from storage.line.dead_letters import DeadLetter
+from storage.line.decision import Decision
 from storage.line.drops import DELETED_UNREAD, NO_STATION, DropReport
 from storage.line.parked_frames import ParkedFrame
 from storage.line.verdicts import Verdict
@@ -46,14 +48,26 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
 
 def unscored_verdict(unscorable: Unscorable, image_reference: str, worker: str, at: datetime) -> Verdict:
     """Return the verdict on a frame whose station has no normal set and is set not to wait for one."""
-    frame, position = unscorable.frame, unscorable.position
+    return _verdict_without_score(unscorable, image_reference, worker, at, "no_reference")
+
+
+def bad_picture_verdict(bad: BadPicture, image_reference: str, worker: str, at: datetime) -> Verdict:
+    """Return the verdict on a frame whose image does not show the part properly."""
+    verdict = _verdict_without_score(bad, image_reference, worker, at, "bad_picture")
+    return replace(verdict, normal_set_id=bad.normal_set_id, picture_problem=bad.problem.value)
+
+
+def _verdict_without_score(
+    unscored: Unscorable | BadPicture, image_reference: str, worker: str, at: datetime, decision: Decision
+) -> Verdict:
+    frame, position = unscored.frame, unscored.position
     return Verdict(
         frame_id=frame.frame_id,
-        station_id=unscorable.station.id,
+        station_id=unscored.station.id,
         captured_at=frame.captured_at,
         published_at=frame.published_at,
         decided_at=at,
-        decision="no_reference",
+        decision=decision,
         score=None,
         threshold=None,
         components={},
@@ -62,7 +76,7 @@ def unscored_verdict(unscorable: Unscorable, image_reference: str, worker: str, 
         model_id=None,
         weights_sha256=None,
         image_reference=image_reference,
-        content_type=unscorable.content_type,
+        content_type=unscored.content_type,
         map_reference=None,
         part_id=frame.part_id,
         truth=frame.truth,
@@ -71,37 +85,6 @@ def unscored_verdict(unscorable: Unscorable, image_reference: str, worker: str, 
         partition=position.partition,
         offset=position.offset,
         stamped_at=frame.stamped_at,
-    )
-
-
-def bad_picture_verdict(bad: BadPicture, image_reference: str, worker: str, at: datetime) -> Verdict:
-    """Return the verdict on a frame whose image does not show the part properly."""
-    frame, position = bad.frame, bad.position
-    return Verdict(
-        frame_id=frame.frame_id,
-        station_id=bad.station.id,
-        captured_at=frame.captured_at,
-        published_at=frame.published_at,
-        decided_at=at,
-        decision="bad_picture",
-        score=None,
-        threshold=None,
-        components={},
-        normal_set_id=bad.normal_set_id,
-        detector=None,
-        model_id=None,
-        weights_sha256=None,
-        image_reference=image_reference,
-        content_type=bad.content_type,
-        map_reference=None,
-        part_id=frame.part_id,
-        truth=frame.truth,
-        worker=worker,
-        topic=position.topic,
-        partition=position.partition,
-        offset=position.offset,
-        stamped_at=frame.stamped_at,
-        picture_problem=bad.problem.value,
     )
 
 

@@ -11,8 +11,6 @@ from andon.cli.options import MAX_ROWS
 from andon.cli.progress import progress_counter
 from andon.errors import CommandFailed
 
-MAX_NORMALS = 64
-
 app = typer.Typer(help="Evaluate detectors on your own images.", no_args_is_help=True)
 
 Folders = Annotated[
@@ -146,11 +144,12 @@ def stream(
     from scorer.evaluation.datasets import find_datasets
     from scorer.evaluation.stream.simulation import StreamConfig, simulate
     from scorer.evaluation.stream.stream_tables import stream_tables
+    from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 
     config = StreamConfig(
         folders=tuple(find_datasets([*data, *(folders or [])])),
         backbone=backbone or settings.backbone,
-        normals=_numbers(normals, "--normals", least=2, most=MAX_NORMALS),
+        normals=_numbers(normals, "--normals", least=MIN_IMAGES, most=MAX_IMAGES),
         defect_rates=_shares(defects),
         frames=_numbers(frames, "--frames", least=0, most=MAX_ROWS),
         answers=_numbers(answers, "--answers", least=0, most=MAX_ROWS),

@@ -26,12 +26,10 @@ from scorer.learning.stream_thresholds import MIN_STREAM_FRAMES, estimated_thres
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.line.decision import decide
+from storage.line.normal_sets import MAX_IMAGES
 
 FALSE_REJECT_RATE = 0.01
 """The promise that thresholds are made for, a station's default."""
-
-MAX_NORMALS = 64
-"""The most normals that a normal set holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,7 @@ class _Station:
         normals, references = self._start
         frames = self._compare(stream, normals, references)
         proposed = propose_normals(
-            frames.scores.tolist(), frames.descriptors, [False] * len(stream), MAX_NORMALS - len(normals)
+            frames.scores.tolist(), frames.descriptors, [False] * len(stream), MAX_IMAGES - len(normals)
         )
         return self._fit([*normals, *(stream[index] for index in proposed)])
 

@@ -98,7 +98,7 @@ def test_only_versions_that_were_tested_are_admitted_and_installed() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_installed_version_has_the_name(name: str) -> None:
-    resolve(name)
+    assert resolve(name) is not None
 
 
 @pytest.mark.parametrize("owner", ATTRIBUTES)

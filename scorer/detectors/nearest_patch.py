@@ -54,8 +54,9 @@ class NearestPatch:
         """Store all patches, in bf16 where the network computes in it, the layer weights and the window."""
         bank = PatchBank.of(normals.in_fp32())
         if normals.image_count > 1:
-            bank = replace(bank, layer_weights=_layer_weights(bank))
-            bank = replace(bank, window=WINDOW_RADIUS if _is_aligned(bank) else 0)
+            anywhere = _leave_one_out_by_layer(bank)
+            bank = replace(bank, layer_weights=_layer_weights(bank, anywhere))
+            bank = replace(bank, window=WINDOW_RADIUS if _is_aligned(bank, anywhere) else 0)
         return bank.to_dtype(torch.float32 if normals.fp32_tokens is None else torch.bfloat16).to_tensors()
 
     def leave_one_out(self, normals: Patches, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -75,20 +76,31 @@ class NearestPatch:
         return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1)})
 
 
-def _layer_weights(bank: PatchBank) -> torch.Tensor:
+LayerDistances = Sequence[Sequence[torch.Tensor]]
+"""For each layer and normal the distances of its valid patches to the nearest of the others, (valid patches,)."""
+
+
+def _leave_one_out_by_layer(bank: PatchBank) -> LayerDistances:
+    """Return the distances in each layer alone, to the nearest patch anywhere."""
+    single = [replace(bank, layers=[layer], layer_weights=bank.layer_weights[:1], window=0) for layer in bank.layers]
+    return [_leave_one_out_distances(layer) for layer in single]
+
+
+def _layer_weights(bank: PatchBank, anywhere: LayerDistances) -> torch.Tensor:
     """Return the mean level of all layers divided by that of each, (L,); 1 for a single layer."""
     if len(bank.layers) == 1:
         return bank.layer_weights
-    single = [replace(bank, layers=[layer], layer_weights=bank.layer_weights[:1]) for layer in bank.layers]
-    levels = torch.stack([torch.cat(_leave_one_out_distances(layer)).mean() for layer in single])
-    levels = levels.clamp(min=MIN_LEVEL)
+    levels = torch.stack([torch.cat(list(layer)).mean() for layer in anywhere]).clamp(min=MIN_LEVEL)
     return levels.mean() / levels
 
 
-def _is_aligned(bank: PatchBank) -> bool:
+def _is_aligned(bank: PatchBank, anywhere: LayerDistances) -> bool:
     """Return whether the normals resemble each other position by position."""
-    anywhere, nearby = (_leave_one_out_scores(replace(bank, window=window)).mean() for window in (0, WINDOW_RADIUS))
-    return bool(nearby <= ALIGNED_RATIO * anywhere)
+    weights = bank.layer_weights / len(bank.layers)
+    weighted = [sum(w * d for w, d in zip(weights, layers, strict=True)) for layers in zip(*anywhere, strict=True)]
+    far = torch.stack([mean_of_largest(distances, TOP_FRACTION) for distances in weighted]).mean()
+    nearby = _leave_one_out_scores(replace(bank, window=WINDOW_RADIUS)).mean()
+    return bool(nearby <= ALIGNED_RATIO * far)
 
 
 def _leave_one_out_scores(bank: PatchBank) -> torch.Tensor:

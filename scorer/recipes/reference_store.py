@@ -1,6 +1,7 @@
 """Store what is computed once per model and normal set: saved as safetensors, and cached in memory."""
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -40,7 +41,7 @@ class PreparedNormals:
 
 
 class ReferenceStore:
-    """A folder of prepared normals with a cache of those used last; from one thread, the folder from any process."""
+    """A folder of prepared normals with a cache of those used last; from any thread, the folder from any process."""
 
     def __init__(self, folder: Path, max_bytes: int, device: str) -> None:
         """Open a folder, which need not exist.
@@ -55,25 +56,50 @@ class ReferenceStore:
         self._device = device
         self._cache: OrderedDict[ReferencesKey, PreparedNormals] = OrderedDict()
         self._cached_bytes = 0
+        self._lock = threading.Lock()  # of the cache; held for moments only
+        self._preparing: dict[ReferencesKey, threading.Lock] = {}  # one thread prepares, others of its key wait
 
     def get(self, key: ReferencesKey, compute: Callable[[], PreparedNormals]) -> PreparedNormals:
-        """Return prepared normals from the cache, else the folder, else `compute`, whose errors pass through."""
-        prepared = self._cache.get(key)
-        if prepared is None:
-            prepared = self._read(key)
-            if prepared is None:
-                prepared = compute()
-                self._write(key, prepared)
-            self._cache[key] = prepared
-            self._cached_bytes += prepared.references.size_bytes
-            self._evict()
-        self._cache.move_to_end(key)
-        return prepared
+        """Return prepared normals from the cache, else the folder, else `compute`, whose errors pass through.
+
+        While normals are read or computed, others can be had: a large set that is tried does not stop the line.
+        """
+        prepared = self._cached(key)
+        if prepared is not None:
+            return prepared
+        with self._lock:
+            preparing = self._preparing.setdefault(key, threading.Lock())
+        try:
+            with preparing:
+                prepared = self._cached(key)  # another thread may have prepared them meanwhile
+                if prepared is None:
+                    prepared = self._read(key)
+                    if prepared is None:
+                        prepared = compute()
+                        self._write(key, prepared)
+                    self._put(key, prepared)
+            return prepared
+        finally:
+            with self._lock:
+                self._preparing.pop(key, None)
 
     @property
     def cached_bytes(self) -> int:
         """Bytes of all tensors in the cache."""
         return self._cached_bytes
+
+    def _cached(self, key: ReferencesKey) -> PreparedNormals | None:
+        with self._lock:
+            prepared = self._cache.get(key)
+            if prepared is not None:
+                self._cache.move_to_end(key)
+            return prepared
+
+    def _put(self, key: ReferencesKey, prepared: PreparedNormals) -> None:
+        with self._lock:
+            self._cache[key] = prepared
+            self._cached_bytes += prepared.references.size_bytes
+            self._evict()
 
     def _evict(self) -> None:
         while len(self._cache) > 1 and self._cached_bytes > self._max_bytes:

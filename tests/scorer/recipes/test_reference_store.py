@@ -1,5 +1,6 @@
 """References are computed once, survive restarts, and never come from another set, model or broken file."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scorer.detectors.protocol import References
 from scorer.errors import InvalidNormalSet
 from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 
+PATIENCE_S = 60
 CPU = "cpu"
 KEY = ReferencesKey("model", 7, "abc")
 
@@ -134,3 +136,35 @@ def test_an_error_of_the_computation_is_raised(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidNormalSet):
         open_store(tmp_path).get(KEY, refuse)
+
+
+def test_references_can_be_had_while_others_are_computed(tmp_path: Path) -> None:
+    store, started, may_end = open_store(tmp_path), threading.Event(), threading.Event()
+    slow = ReferencesKey("model", 8, "abc")
+
+    def compute_slowly() -> PreparedNormals:
+        started.set()
+        assert may_end.wait(PATIENCE_S)
+        return CountingCompute()()
+
+    thread = threading.Thread(target=store.get, args=(slow, compute_slowly))
+    thread.start()
+    assert started.wait(PATIENCE_S)
+    other = CountingCompute()
+    store.get(KEY, other)
+    assert other.calls == 1
+    may_end.set()
+    thread.join()
+    again = CountingCompute()
+    store.get(slow, again)
+    assert again.calls == 0
+
+
+def test_two_threads_that_need_the_same_references_compute_them_once(tmp_path: Path) -> None:
+    store, compute = open_store(tmp_path), CountingCompute()
+    threads = [threading.Thread(target=store.get, args=(KEY, compute)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert compute.calls == 1

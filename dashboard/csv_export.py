@@ -13,8 +13,8 @@ from storage.auth.audit_log import AuditEntry
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that starts with one for a formula
 AUDIT_COLUMNS = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
 REVIEWED = ("caught", "false_alarms", "confirmed", "escaped", "sampled_good", "sampled_defects")
-COUNTS = ("frames", "flagged", *REVIEWED, "bad_pictures")
-RATIOS = ("first_pass_yield", "flagged_ppm", "dpmo", "bad_picture_share")
+COUNTS = ("frames", "flagged", *REVIEWED, "bad_pictures", "borderline")
+RATIOS = ("first_pass_yield", "flagged_ppm", "dpmo", "bad_picture_share", "borderline_share")
 ESTIMATES = ("false_alarm_share", "false_reject_rate", "escape_rate", "escape_ppm")
 KPI_COLUMNS = (
     *("group", "station", "since", "until", *COUNTS, *RATIOS),

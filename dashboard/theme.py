@@ -8,7 +8,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one theme; good is a teal, flagged an orange and a bad picture a violet.
+    """The colours of one theme: good is a teal, borderline an amber, flagged an orange and a bad picture a violet.
 
     They are distinct for every kind of colour blindness, and none is shown without its icon.
 
@@ -27,6 +27,9 @@ class Palette:
     good_tint: str
     flag: str
     flag_tint: str
+    borderline: str
+    borderline_tint: str
+    borderline_mark: str  # bars and lines, which need less contrast than text
     bad: str
     bad_tint: str
     idle: str
@@ -48,6 +51,9 @@ LIGHT = Palette(
     good_tint="#e0f3f1",
     flag="#a25000",
     flag_tint="#fdeedb",
+    borderline="#7a5c00",
+    borderline_tint="#ffeeb0",
+    borderline_mark="#b88700",
     bad="#b3202c",
     bad_tint="#fbe3e4",
     idle="#5a6876",
@@ -69,6 +75,9 @@ DARK = Palette(
     good_tint="#10302f",
     flag="#f5a742",
     flag_tint="#38280f",
+    borderline="#f0d648",
+    borderline_tint="#37310c",
+    borderline_mark="#f0d648",
     bad="#ff7b7b",
     bad_tint="#41191d",
     idle="#93a1af",

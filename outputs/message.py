@@ -37,6 +37,10 @@ class VerdictMessage:
         map_reference: The anomaly map's address in the image store; None if none was stored.
         worker: The name of the scorer.
         picture_problem: Why a ``bad_picture`` is one, a code such as ``dark``; None for every other decision.
+        review_limit: What decides whether a frame that passes goes to review; None without a score, and for frames that
+            were decided by a version before such limits.
+        borderline: Whether the frame passed and goes to review, with a score in (review_limit, threshold]. It is a
+            property of a ``pass`` and no decision of its own: a machine that rejects needs ``decision`` alone.
     """
 
     verdict_id: int
@@ -57,6 +61,8 @@ class VerdictMessage:
     map_reference: str | None
     worker: str
     picture_problem: str | None = None
+    review_limit: float | None = None
+    borderline: bool = False
 
     def to_json(self) -> str:
         """Return the message as one line of JSON with the key `version`; times are RFC 3339 with microseconds."""
@@ -86,6 +92,8 @@ def message_of(pending: PendingVerdict) -> VerdictMessage:
         map_reference=verdict.map_reference,
         worker=verdict.worker,
         picture_problem=verdict.picture_problem,
+        review_limit=verdict.review_limit,
+        borderline=verdict.is_borderline,
     )
 
 

@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 FRAMES_READ = Counter("andon_frames_read", "Frames read from the bus, frames read again included.")
 VERDICTS = Counter("andon_verdicts", "Verdicts written.", ["station", "decision"])
+BORDERLINE = Counter(
+    "andon_borderline_frames", "Frames that passed with a score above the review limit, to review.", ["station"]
+)
 BAD_PICTURES = Counter(
     "andon_bad_pictures", "Frames that do not show the part properly, and were not scored.", ["station", "reason"]
 )

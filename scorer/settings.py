@@ -154,9 +154,10 @@ class ScorerSettings(BaseModel):
         "for example 1.",
     )
     recalibration_interval_s: float = Field(
-        default=300.0,
+        default=60.0,
         gt=0,
-        description="Seconds between two checks whether reviews allow a better threshold, for example 300.",
+        description="Seconds between two checks whether the stream allows better limits, for example 60; a label is "
+        "followed at once.",
     )
     poll_timeout_s: float = Field(
         default=0.2,

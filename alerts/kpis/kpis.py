@@ -29,10 +29,11 @@ class InspectionCounts:
         caught: Flagged frames labelled as defects.
         false_alarms: Flagged frames labelled as good.
         confirmed: Passed frames labelled as good.
-        escaped: Passed frames labelled as defects.
+        escaped: Passed frames labelled as defects: review caught what inspection let pass.
         sampled_good: Those of `confirmed` that were drawn at random for review.
         sampled_defects: Those of `escaped` that were drawn at random for review.
         bad_pictures: Frames beside `frames` that do not show their part properly.
+        borderline: Passed frames that went to review for their score, in (review limit, threshold].
     """
 
     frames: int
@@ -44,6 +45,7 @@ class InspectionCounts:
     sampled_good: int = 0
     sampled_defects: int = 0
     bad_pictures: int = 0
+    borderline: int = 0
 
     @property
     def passed(self) -> int:
@@ -71,6 +73,7 @@ class InspectionCounts:
             self.sampled_good + other.sampled_good,
             self.sampled_defects + other.sampled_defects,
             self.bad_pictures + other.bad_pictures,
+            self.borderline + other.borderline,
         )
 
 
@@ -87,6 +90,7 @@ class Kpis:
     escape_rate: Estimate | None
     escape_ppm: Estimate | None
     bad_picture_share: float | None = None
+    borderline_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def compute_kpis(counts: InspectionCounts, opportunities: int = 1) -> Kpis:
         escape_rate=escape_rate(counts),
         escape_ppm=escape_ppm(counts),
         bad_picture_share=bad_picture_share(counts),
+        borderline_share=borderline_share(counts),
     )
 
 
@@ -124,6 +129,11 @@ def bad_picture_share(counts: InspectionCounts) -> float | None:
     """Return the share of the captured pictures that are bad, 0 to 1, or None without any."""
     captured = counts.frames + counts.bad_pictures
     return counts.bad_pictures / captured if captured else None
+
+
+def borderline_share(counts: InspectionCounts) -> float | None:
+    """Return the share of the inspected frames that are borderline, 0 to 1, or None without any."""
+    return counts.borderline / counts.frames if counts.frames else None
 
 
 def rolled_throughput_yield(yields: Sequence[float]) -> float:

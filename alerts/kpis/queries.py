@@ -1,6 +1,7 @@
 """Queries of KPIs and of the shift report, for pages and commands."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -77,12 +78,13 @@ def _by_station(captured: Mapping[int, Totals], reviewed: Iterable[LabelCounts])
 
 
 def _counts(found: Totals, labelled: LabelCounts | None) -> InspectionCounts:
+    unreviewed = InspectionCounts(
+        found.scored, found.flagged, bad_pictures=found.bad_pictures, borderline=found.borderline
+    )
     if labelled is None:
-        return InspectionCounts(found.scored, found.flagged, bad_pictures=found.bad_pictures)
-    return InspectionCounts(
-        found.scored,
-        found.flagged,
-        bad_pictures=found.bad_pictures,
+        return unreviewed
+    return replace(
+        unreviewed,
         caught=labelled.flagged_defect,
         false_alarms=labelled.flagged_false_alarm,
         confirmed=labelled.passed_false_alarm,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from alerts.kpis.kpis import KpiRow, ParetoBar, escape_estimate_basis
+from alerts.kpis.kpis import KpiRow, Kpis, ParetoBar, escape_estimate_basis
 from alerts.kpis.shifts import CalendarPeriod
 from alerts.statistics.confidence_intervals import Estimate
 from storage.alerts.alerts import Alert
@@ -28,6 +28,8 @@ KPI_HEADINGS = (
     "DPMO",
     "false rejects",
     "escapes",
+    "borderline",
+    "caught by review",
     "bad pictures",
 )
 ALERT_HEADINGS = ("opened", "station", "rule", "what", "acknowledged by", "resolved")
@@ -119,6 +121,8 @@ def _kpi_cells(row: KpiRow) -> tuple[str, ...]:
         _number(row.kpis.dpmo, "{:,.0f}"),
         _estimate(row.kpis.false_reject_rate),
         _estimate(row.kpis.escape_rate),
+        _borderline(row.kpis),
+        f"{row.kpis.counts.escaped:,}",
         _number(row.kpis.bad_picture_share, "{:.2%}"),
     )
 
@@ -159,6 +163,12 @@ def _trend_chart(station: StationTrend, shift: CalendarPeriod) -> _TrendChart:
     means = line((point.started_at, point.score_mean) for point in scored if point.score_mean is not None)
     thresholds = line((point.started_at, point.threshold) for point in scored if point.threshold is not None)
     return _TrendChart(station.name, f"{top:.3g}", means, thresholds)
+
+
+def _borderline(kpis: Kpis) -> str:
+    if kpis.borderline_share is None:
+        return "–"
+    return f"{kpis.counts.borderline:,} ({kpis.borderline_share:.2%})"
 
 
 def _estimate(estimate: Estimate | None) -> str:

@@ -33,6 +33,9 @@ MAX_STALE_AFTER_S = 366 * 86_400.0
 MAX_SAMPLE_ONE_IN = 1_000_000
 """The limit of `storage.line.stations`, which the commands' help must not import."""
 
+MAX_REVIEWS_PER_SHIFT = 100_000
+"""The limit of `storage.line.stations`, which the commands' help must not import."""
+
 MAX_SEED = 2**32 - 1
 """The largest seed that every random generator takes."""
 

@@ -1,9 +1,12 @@
-"""The plan of the demo: three stations, one healthy, one whose lamp fades, one whose camera falls silent."""
+"""The plan of the demo: three stations, one that learns, one whose lamp fades, one whose camera falls silent."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from storage.line.stations import Autopilot
+
 NORMALS_PER_STATION = 16
+NORMALS_TO_LEARN_FROM = 4
 FALSE_REJECT_RATE = 0.02
 DEFECT_RATE = 0.08
 MIN_IN_CONTROL, MAX_IN_CONTROL = 20, 200
@@ -11,7 +14,10 @@ MIN_IN_CONTROL, MAX_IN_CONTROL = 20, 200
 
 @dataclass(frozen=True, slots=True)
 class DemoStation:
-    """One station of the demo; `faults` are options of the simulated source, `description` tells a person of them."""
+    """One station of the demo; `faults` are options of the simulated source, `description` tells a person of them.
+
+    It starts with so many `normals`, and its `autopilot` may add more from its stream.
+    """
 
     name: str
     simulation: str
@@ -19,6 +25,8 @@ class DemoStation:
     stale_after_s: float
     description: str
     faults: tuple[tuple[str, float], ...] = ()
+    normals: int = NORMALS_PER_STATION
+    autopilot: Autopilot = "propose"
 
     def source(self, seed: int) -> str:
         """Return the source of this station's frames for `andon produce`."""
@@ -58,7 +66,15 @@ def demo_plan(frames: int | None, rate_fps: float | None, seed: int) -> DemoPlan
     silent_for_s, silent_stale_after_s, other_stale_after_s = (32.0, 8.0, 120.0) if is_limited else (90.0, 30.0, 30.0)
     return DemoPlan(
         stations=(
-            DemoStation("coins", "coins", "coin tray", other_stale_after_s, "healthy"),
+            DemoStation(
+                "coins",
+                "coins",
+                "coin tray",
+                other_stale_after_s,
+                "it learns from four good parts and its stream",
+                normals=NORMALS_TO_LEARN_FROM,
+                autopilot="act",
+            ),
             DemoStation(
                 "brick",
                 "brick",

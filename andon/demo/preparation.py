@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alerts.rules.score_drift import ScoreDrift
-from andon.demo.plan import FALSE_REJECT_RATE, NORMALS_PER_STATION, DemoPlan
+from andon.demo.plan import FALSE_REJECT_RATE, DemoPlan
 from andon.errors import CommandFailed
 from foundation.clock import utc_now
 from foundation.errors import AndonError
@@ -151,7 +151,7 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
             normals = [
                 NormalImage(images.put(image), f"good part {number}")
                 for number, image in enumerate(
-                    simulated.normals(station.simulation, NORMALS_PER_STATION, plan.seed + NORMALS_SEED_OFFSET), start=1
+                    simulated.normals(station.simulation, station.normals, plan.seed + NORMALS_SEED_OFFSET), start=1
                 )
             ]
             now = utc_now()
@@ -161,6 +161,7 @@ def seed(home: DemoHome, plan: DemoPlan) -> None:
                     false_reject_rate=FALSE_REJECT_RATE,
                     stale_after_s=station.stale_after_s,
                     sample_one_in=SAMPLE_ONE_IN,
+                    autopilot=station.autopilot,
                 )
                 stations.add(session, DEMO_ACTOR, station.name, settings, now)
                 normal_set = normal_sets.add(session, DEMO_ACTOR, station.name, normals, "the demo's good parts", now)

@@ -15,7 +15,7 @@ from dashboard.charts.in_control import InControlPeriod
 from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.auth.audit_log import AuditFilter
-from storage.line import accepted_scores, parked_frames, verdicts, what_if
+from storage.line import parked_frames, stream_scores, verdicts, what_if
 from storage.review import labels, review_queue, reviews, search
 from storage.review.review_queue import QueueFilter
 from storage.rollups import station_summaries, totals, trends
@@ -79,7 +79,7 @@ def _frame_queries(line: SeededLine) -> Queries:
         "get": lambda s: verdicts.get(s, line.frame_id),
         "parked": lambda s: (parked_frames.count(s), parked_frames.stations_ready(s)),
         "frames to re-score": lambda s: what_if.frames_to_rescore(s, here, 200),
-        "accepted scores, 30 d": lambda s: accepted_scores.recent(s, here, here, "5f0c", now - MONTH, 2000),
+        "scores of the stream, 30 d": lambda s: stream_scores.recent(s, here, here, "5f0c", now - MONTH),
         "parked frames, newest": lambda s: parked_frames.recent(s, here, 24),
         "find a part": lambda s: search.by_part(s, here, line.part_id),
         "find a part of a day": lambda s: search.by_part(s, here, line.part_id, now - DAY, now),
@@ -108,6 +108,8 @@ def _review_queries(line: SeededLine) -> Queries:
         "reviews, newest": lambda s: reviews.recent(s, limit=100),
         "reviews of a station": lambda s: reviews.recent(s, here, limit=100),
         "reviewed frames of a station": lambda s: labels.recent(s, here, limit=200),
+        "questions of all stations": review_queue.questions,
+        "queue, questions": lambda s: review_queue.list_queued(s, QueueFilter(only_questions=True), limit=50),
         "queue, random sample": lambda s: review_queue.list_queued(s, QueueFilter(only_sampled=True), limit=50),
         "review counts by shift, 30 d": lambda s: labels.counts_by_period(s, shifts),
         "newest review of a person": lambda s: reviews.find_latest_by(s, "p1"),

@@ -47,6 +47,7 @@ CHUNK = 20_000
 DECIDED = tuple(getattr(VerdictRow, name) for name in QueueableVerdict._fields)
 REVIEWED_SHARE = 2 / 3  # of the flagged frames, and of those drawn at random
 ALERTS, DEAD_LETTERS, PARKED_PER_STATION, THRESHOLDS_PER_STATION = 1000, 2000, 300, 20
+QUESTIONS_PER_STATION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def seed_database(database: Database, rows: int, station_count: int, span: timed
         with database.begin() as session:
             session.execute(text("ANALYZE"))  # as autovacuum does within a minute of such a load
     seed_reviews(database, now)
+    seed_questions(database, station_count)
     seed_alerts_and_dead_letters(database, now, station_count)
     return read_seeded_line(database)
 
@@ -111,6 +113,14 @@ def read_seeded_line(database: Database) -> SeededLine:
             alert_id=alerts.recent(session, 1, limit=1)[0].id,
             entry=audit_log.list_entries(session, oldest, limit=1)[0],
         )
+
+
+def seed_questions(database: Database, station_count: int) -> None:
+    """Let each station ask about its newest frames, as many as a station asks about."""
+    with database.begin() as session:
+        for station_id in range(1, station_count + 1):
+            newest = verdicts.recent(session, station_id, limit=QUESTIONS_PER_STATION)
+            review_queue.ask(session, station_id, [verdict.frame_id for verdict in newest])
 
 
 def seed_alerts_and_dead_letters(database: Database, now: datetime, station_count: int) -> None:

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations, station_state
 from dashboard.add_station import good_parts
-from dashboard.components import elements, image_grid
-from dashboard.components.verdict_html import DECISIONS, bad_picture
+from dashboard.components import elements, image_grid, verdict_html
 from dashboard.context import PageContext, draw_live
 from dashboard.html import render
 from storage.actions import normal_sets as normal_set_actions
@@ -195,9 +194,9 @@ def first_verdict_step(page: PageContext, station: Station) -> None:
 
 def first_verdict(page: PageContext, station: Station, verdict: Verdict) -> None:
     """Draw the first verdict with its frame, and links to the station and the wall."""
-    st.html(render(TEMPLATE, "first_verdict", station.name, verdict, DECISIONS[verdict.decision]))
+    st.html(render(TEMPLATE, "first_verdict", station.name, verdict, verdict_html.style(verdict)))
     if verdict.picture_problem is not None:
-        st.html(bad_picture(verdict.picture_problem))
+        st.html(verdict_html.bad_picture(verdict.picture_problem))
     if thumbnail := page.thumbnail(verdict.image_reference, 640, 480, station.id):
         st.image(thumbnail, width=480, alt=f"The first frame of {station.name}")
     with st.container(horizontal=True):

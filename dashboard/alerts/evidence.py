@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from alerts.statistics.control_charts import ewma, individuals
 from dashboard import formatting
 from dashboard.alerts import effective_rules
-from dashboard.charts import control_charts, echarts, in_control, kpi_charts, scores
+from dashboard.charts import arrivals, control_charts, echarts, in_control, kpi_charts, scores
 from dashboard.charts.echarts import Option
 from dashboard.charts.in_control import InControlPeriod
 from dashboard.theme import Palette
 from storage.alerts import alert_rules
 from storage.alerts.alerts import Alert
-from storage.line import verdicts
+from storage.line import thresholds, verdicts
 from storage.rollups import trends
 
 BEFORE, AFTER, MAX_WINDOW = timedelta(minutes=30), timedelta(minutes=5), timedelta(hours=6)
@@ -117,7 +117,8 @@ def _scores(session: Session, alert: Alert, station_id: int, now: datetime, pale
     title = "Scores around the alert"
     if not points:
         return Evidence(title, None, NO_FRAMES)
-    option = scores.trend(points, flagged, since, until, bucket, palette)
+    history = thresholds.history(session, station_id)
+    option = scores.trend(points, flagged, since, until, bucket, palette, history)
     return Evidence(title, with_alert_shaded(option, alert, until, palette), f"{title}, {len(flagged)} flagged")
 
 
@@ -130,7 +131,7 @@ def _arrivals(session: Session, alert: Alert, station_ids: Sequence[int], now: d
     title = "Frames captured around the alert"
     if not frames:
         return Evidence(title, None, NO_FRAMES)
-    option = scores.arrivals(frames, since, until, bucket, palette)
+    option = arrivals.arrivals(frames, since, until, bucket, palette)
     return Evidence(title, with_alert_shaded(option, alert, until, palette), f"{title}: {frames.total()} frames")
 
 

@@ -3,24 +3,38 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from dashboard import formatting
-from dashboard.charts.echarts import FULL_PRECISION, Option, axis_range, milliseconds, round_significant
+from dashboard.charts import limits
+from dashboard.charts.echarts import Option, axis_range, milliseconds, round_significant
 from dashboard.theme import Palette
-from storage.line.decision import decide, decide_bin
+from storage.line.decision import decide
+from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
 from storage.rollups.trends import TrendPoint
 
+THRESHOLD, REVIEW_LIMIT = "threshold", "review limit"
 Histogram = Sequence[tuple[float, float, int]]
 """Bins of (low, high, number of frames), in order."""
 
 
-def sparkline(scores: Sequence[float], threshold: float | None, palette: Palette) -> Option:
-    """Return recent scores, oldest first, as a line without axes; flagged ones are marked."""
-    levels = [*scores] if threshold is None else [*scores, threshold]
+class _TrendRow(NamedTuple):
+    """The values of the lines of a trend at one time; None draws a gap."""
+
+    at: float
+    mean: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    review_limit: float | None = None
+
+
+def sparkline(scores: Sequence[float], threshold: float | None, review_limit: float | None, palette: Palette) -> Option:
+    """Return recent scores, oldest first, as a line without axes, with both limits; flagged scores are marked."""
+    levels = [*scores, *_known(threshold, review_limit)]
     line = _line("scores", list(enumerate(scores)), palette.accent, width=2)
     if threshold is not None:
-        line["markLine"] = _level(threshold, palette, label=False)
+        line["markLine"] = limits.mark_lines(threshold, review_limit, palette, label=False)
     flagged = [
         (index, score)
         for index, score in enumerate(scores)
@@ -55,11 +69,14 @@ def trend(
     until: datetime,
     bucket: timedelta,
     palette: Palette,
+    history: Sequence[Threshold] = (),
 ) -> Option:
-    """Return the mean and the maximum score per bucket, the threshold, and each flagged frame as a point.
+    """Return the mean and the maximum score per bucket, the limits, and each flagged frame as a point.
 
     The first series holds the flagged frames in the order given, so that the index of a click identifies one.
+    `history` are the station's thresholds, newest first; the review limits are read from it.
     """
+    lines = _trend_lines(points, bucket, palette, history)
     return {
         "animation": False,
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
@@ -73,7 +90,8 @@ def trend(
             "data": [
                 {"name": "mean score"},
                 {"name": "maximum"},
-                {"name": "threshold"},
+                {"name": THRESHOLD},
+                *_review_limit_legend(lines),
                 {"name": "flagged frame", "icon": "diamond"},
             ],
         },
@@ -93,16 +111,19 @@ def trend(
             "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
         },
         "tooltip": {"trigger": "axis", "valueFormatter": "%.3f", "axisPointer": {"type": "line"}},
-        "series": [_flagged_points(flagged, palette), *_trend_lines(points, bucket, palette)],
+        "series": [_flagged_points(flagged, palette), *lines],
     }
 
 
-def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Option:
-    """Return the number of frames by score, with the threshold as a line; bins wholly above it have another colour."""
+def histogram(bins: Histogram, threshold: float | None, review_limit: float | None, palette: Palette) -> Option:
+    """Return the number of frames by score, with both limits as lines.
+
+    Bins wholly above the threshold have another colour, and so have those between the review limit and the threshold.
+    """
     top = max((frames for _, _, frames in bins), default=0)
     option: Option = {
         "animation": False,
-        "grid": {"left": 8, "right": 52, "top": 36, "bottom": 8, "containLabel": True},  # half of the threshold's label
+        "grid": {"left": 8, "right": 52, "top": 42, "bottom": 8, "containLabel": True},  # half of a limit's label
         "xAxis": {
             "type": "value",
             "scale": True,
@@ -110,7 +131,7 @@ def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Opt
             "splitLine": {"show": False},
             "axisLine": {"lineStyle": {"color": palette.border}},
             "axisLabel": {"showMinLabel": False, "showMaxLabel": False},
-            **_score_axis(bins, threshold),
+            **_score_axis(bins, _known(threshold, review_limit)),
         },
         "yAxis": {
             "type": "value",
@@ -129,7 +150,7 @@ def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Opt
                         "name": f"{formatting.score(low)} to {formatting.score(high)}",
                         "value": [(low + high) / 2, frames],
                         "itemStyle": {
-                            "color": _bar_colour(low, high, threshold, palette),
+                            "color": limits.bar_colour(low, high, threshold, review_limit, palette),
                             "borderRadius": [2, 2, 0, 0],
                         },
                     }
@@ -139,41 +160,8 @@ def histogram(bins: Histogram, threshold: float | None, palette: Palette) -> Opt
         ],
     }
     if threshold is not None:
-        option["series"][0]["markLine"] = _level(threshold, palette, label=True, axis="xAxis")
+        option["series"][0]["markLine"] = limits.mark_lines(threshold, review_limit, palette, label=True, axis="xAxis")
     return option
-
-
-def arrivals(
-    frames: Mapping[datetime, int], since: datetime, until: datetime, bucket: timedelta, palette: Palette
-) -> Option:
-    """Return the number of frames captured per bucket; a bucket without any is a visible gap."""
-    return {
-        "animation": False,
-        "grid": {"left": 8, "right": 16, "top": 12, "bottom": 8, "containLabel": True},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
-            "type": "time",
-            "min": milliseconds(since),
-            "max": milliseconds(until),
-            "splitLine": {"show": False},
-        },
-        "yAxis": {
-            "type": "value",
-            "minInterval": 1,
-            "splitNumber": 3,
-            "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
-        },
-        "series": [
-            {
-                "name": f"frames in {formatting.duration(bucket.total_seconds())}",
-                "type": "bar",
-                "barMaxWidth": 8,
-                "barMinWidth": 2,
-                "data": [[milliseconds(at), number] for at, number in sorted(frames.items())],
-                "itemStyle": {"color": palette.accent},
-            }
-        ],
-    }
 
 
 def with_frame_marked(option: Option, frame: Verdict, palette: Palette) -> Option:
@@ -188,7 +176,8 @@ def with_frame_marked(option: Option, frame: Verdict, palette: Palette) -> Optio
         "silent": True,
         "itemStyle": {"color": "transparent", "borderColor": palette.text, "borderWidth": 2.5},
     }
-    legend = {**option["legend"], "itemGap": 10, "data": [{"name": "mean score"}, {"name": "threshold"}]}
+    names = [{"name": "mean score"}, {"name": THRESHOLD}, *_review_limit_legend(option["series"])]
+    legend = {**option["legend"], "itemGap": 10, "data": names}
     return {**option, "series": [*option["series"], ring], "legend": legend}
 
 
@@ -228,14 +217,28 @@ def _flagged_points(flagged: Sequence[Verdict], palette: Palette) -> Option:
     }
 
 
-def _trend_lines(points: Sequence[TrendPoint], bucket: timedelta, palette: Palette) -> list[Option]:
-    rows = _with_gaps([point for point in points if point.score_mean is not None], bucket)
-    threshold = _line("threshold", [[at, level] for at, _, _, level in rows], palette.flag, width=1.5)
-    return [
-        _line("maximum", [[at, high] for at, _, high, _ in rows], palette.secondary_text, width=1, opacity=0.7),
-        _line("mean score", [[at, mean] for at, mean, _, _ in rows], palette.accent, width=2.5),
-        threshold | {"step": "end", "lineStyle": {"color": palette.flag, "width": 1.5, "type": "dashed"}},
+def _trend_lines(
+    points: Sequence[TrendPoint], bucket: timedelta, palette: Palette, history: Sequence[Threshold]
+) -> list[Option]:
+    rows = _with_gaps([point for point in points if point.score_mean is not None], bucket, history)
+    lines = [
+        _line("maximum", [[row.at, row.high] for row in rows], palette.secondary_text, width=1, opacity=0.7),
+        _line("mean score", [[row.at, row.mean] for row in rows], palette.accent, width=2.5),
+        _limit_line(THRESHOLD, [[row.at, row.threshold] for row in rows], palette.flag),
     ]
+    if any(row.review_limit is not None for row in rows):
+        review_limits = [[row.at, row.review_limit] for row in rows]
+        lines.append(_limit_line(REVIEW_LIMIT, review_limits, palette.borderline_mark))
+    return lines
+
+
+def _limit_line(name: str, data: Sequence[Sequence[float | None]], colour: str) -> Option:
+    style = {"color": colour, "width": 1.5, "type": "dashed"}
+    return _line(name, data, colour, width=1.5) | {"step": "end", "lineStyle": style}
+
+
+def _review_limit_legend(series: Sequence[Option]) -> list[Option]:
+    return [{"name": REVIEW_LIMIT} for one in series if one["name"] == REVIEW_LIMIT]
 
 
 def _line(name: str, data: Sequence[Sequence[float | None]], colour: str, width: float, opacity: float = 1) -> Option:
@@ -250,38 +253,27 @@ def _line(name: str, data: Sequence[Sequence[float | None]], colour: str, width:
     }
 
 
-def _level(threshold: float, palette: Palette, *, label: bool, axis: str = "yAxis") -> Option:
-    return {
-        "silent": True,
-        "symbol": "none",
-        "precision": FULL_PRECISION,
-        "lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5},
-        "label": {"show": label, "formatter": f"threshold {formatting.score(threshold)}", "color": palette.flag},
-        "data": [{axis: threshold}],
-    }
+def _known(*values: float | None) -> list[float]:
+    return [value for value in values if value is not None]
 
 
-def _bar_colour(low: float, high: float, threshold: float | None, palette: Palette) -> str:
-    return palette.flag if threshold is not None and decide_bin(low, high, threshold) == "flag" else palette.accent
-
-
-def _score_axis(bins: Histogram, threshold: float | None) -> Option:
+def _score_axis(bins: Histogram, marked: Sequence[float]) -> Option:
     if not bins:
         return {}
-    edges = [bins[0][0], bins[-1][1], *([] if threshold is None else [threshold])]
+    edges = [bins[0][0], bins[-1][1], *marked]
     margin = 0.02 * (max(edges) - min(edges))
     return axis_range(min(edges) - margin, max(edges) + margin)
 
 
-def _with_gaps(
-    points: Sequence[TrendPoint], bucket: timedelta
-) -> list[tuple[float, float | None, float | None, float | None]]:
-    """Return rows (time, mean, maximum, threshold), with an empty one where nothing was scored for over two buckets."""
-    rows: list[tuple[float, float | None, float | None, float | None]] = []
+def _with_gaps(points: Sequence[TrendPoint], bucket: timedelta, history: Sequence[Threshold]) -> list[_TrendRow]:
+    """Return the rows of a trend, with an empty one where nothing was scored for over two buckets."""
+    limit_at = limits.review_limits_of(history)
+    rows: list[_TrendRow] = []
     for point, following in pairwise([*points, None]):
         if point is None:
             continue
-        rows.append((milliseconds(point.started_at), point.score_mean, point.score_max, point.threshold))
+        at, end = milliseconds(point.started_at), point.started_at + bucket
+        rows.append(_TrendRow(at, point.score_mean, point.score_max, point.threshold, limit_at(point.threshold, end)))
         if following is not None and following.started_at - point.started_at > 2 * bucket:
-            rows.append((milliseconds(point.started_at + bucket), None, None, None))
+            rows.append(_TrendRow(milliseconds(end)))
     return rows

@@ -33,12 +33,18 @@ DECISIONS: Mapping[Decision, DecisionStyle] = {
     "no_reference": DecisionStyle("idle", "help", "No reference"),
     "bad_picture": DecisionStyle("unseen", "visibility_off", "Bad picture"),
 }
+BORDERLINE = DecisionStyle("borderline", "rate_review", "Borderline")
+
+
+def style(verdict: Verdict) -> DecisionStyle:
+    """Return how the decision on a frame is shown; a borderline frame passed and is shown as neither."""
+    return BORDERLINE if verdict.is_borderline else DECISIONS[verdict.decision]
 
 
 def headline(verdict: Verdict, zone: tzinfo) -> Markup:
     """Return the decision in large type, the time of capture, the part and, where it is known, the ground truth."""
     captured = formatting.timestamp(verdict.captured_at, zone)
-    return render(TEMPLATE, "headline", verdict, DECISIONS[verdict.decision], captured)
+    return render(TEMPLATE, "headline", verdict, style(verdict), captured)
 
 
 def _camera_clock(verdict: Verdict, zone: tzinfo) -> list[tuple[str, str]]:
@@ -50,16 +56,23 @@ def _camera_clock(verdict: Verdict, zone: tzinfo) -> list[tuple[str, str]]:
 
 
 def score_bar(verdict: Verdict) -> Markup:
-    """Return a bar that shows the score against the threshold, which is in its middle; else why there is no score."""
+    """Return a bar that shows the score against the threshold, which is in its middle; else why there is no score.
+
+    The review limit is left of the threshold, where the recipe had one below it.
+    """
     if verdict.picture_problem is not None:
         return bad_picture(verdict.picture_problem)
     if verdict.score is None or verdict.threshold is None:
         return render(TEMPLATE, "not_scored")
-    fill = THRESHOLD_AT_PERCENT
-    if verdict.threshold > 0:
-        fill = min(100.0, max(0.0, THRESHOLD_AT_PERCENT * verdict.score / verdict.threshold))
+    limit = verdict.review_limit
     return render(
-        TEMPLATE, "score_bar", verdict, DECISIONS[verdict.decision].tone, fill, distance_from_threshold(verdict)
+        TEMPLATE,
+        "score_bar",
+        verdict,
+        style(verdict).tone,
+        _percent(verdict.score, verdict.threshold),
+        None if limit is None or limit == verdict.threshold else _percent(limit, verdict.threshold),
+        distance_from_threshold(verdict),
     )
 
 
@@ -72,7 +85,7 @@ def distance_from_threshold(verdict: Verdict) -> str:
     """Return as text how far a score is from its threshold, relative to the threshold, and the decision."""
     if verdict.score is None or verdict.threshold is None:
         return ""
-    decision = "flagged" if verdict.decision == "flag" else "passed"
+    decision = "borderline" if verdict.is_borderline else "flagged" if verdict.decision == "flag" else "passed"
     if verdict.score == verdict.threshold:
         return f"At the threshold: {decision}."
     side = "above" if decide(verdict.score, verdict.threshold) == "flag" else "below"
@@ -85,7 +98,7 @@ def distance_from_threshold(verdict: Verdict) -> str:
 def thumbnail_caption(verdict: Verdict, now: datetime, zone: tzinfo, *, selected: bool = False) -> Markup:
     """Return the caption of a thumbnail: the time of capture, the decision and the score."""
     captured = formatting.clock(verdict.captured_at, now, zone)
-    return render(TEMPLATE, "thumbnail_caption", DECISIONS[verdict.decision], verdict.score, captured, selected)
+    return render(TEMPLATE, "thumbnail_caption", style(verdict), verdict.score, captured, selected)
 
 
 def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> Markup:
@@ -102,6 +115,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             ("Latency", f"{latency_ms:,.0f} ms from capture to verdict, {after_publishing_ms:,.0f} ms from publishing"),
             ("Score", formatting.score(verdict.score)),
             ("Threshold", formatting.score(verdict.threshold)),
+            *([("Review limit", formatting.score(verdict.review_limit))] if verdict.review_limit is not None else []),
             *([("Ground truth", verdict.truth)] if verdict.truth else []),
             ("Part", verdict.part_id),
             ("Normal set", f"version {normal_set.version}, {len(normal_set.images)} images" if normal_set else None),
@@ -114,3 +128,8 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             ("Image", f"{verdict.image_reference} ({verdict.content_type})"),
         ]
     )
+
+
+def _percent(score: float, threshold: float) -> float:
+    """Return where a score lies on the bar; in its middle where the threshold has no positive value."""
+    return min(100.0, max(0.0, THRESHOLD_AT_PERCENT * score / threshold)) if threshold > 0 else THRESHOLD_AT_PERCENT

@@ -17,7 +17,7 @@ TEMPLATE = "normals/normals.html"
 
 
 def guarantee(threshold: Threshold) -> Markup:
-    """Return a threshold in large type, with the false-reject rate it was made for and what it guarantees."""
+    """Return a threshold in large type, with its false-reject rate and what it guarantees, and the review limit."""
     return render(TEMPLATE, "guarantee", threshold, f"{100 * threshold.false_reject_rate:g}")
 
 

@@ -10,6 +10,7 @@ from dashboard.normals import (
     draft_view,
     golden_frame_view,
     normals_html,
+    proposal_view,
     thresholds_view,
     versions_view,
     what_if_view,
@@ -18,7 +19,8 @@ from storage.line import jobs, normal_candidates, normal_sets, parked_frames, st
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
 
-VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN = "Versions", "Draft", "What if", "Threshold", "Golden frame"
+VERSIONS, DRAFT, PROPOSAL, WHAT_IF = "Versions", "Draft", "Proposal", "What if"
+THRESHOLD, GOLDEN = "Threshold", "Golden frame"
 WHAT_IFS_READ = 50  # newest ones, for the scores of a version's images
 
 
@@ -35,7 +37,7 @@ def normals_page(page: PageContext) -> None:
         name = choose_station_or_first(by_name)
         view = st.segmented_control(
             "View",
-            [VERSIONS, DRAFT, WHAT_IF, THRESHOLD, GOLDEN],
+            [VERSIONS, DRAFT, PROPOSAL, WHAT_IF, THRESHOLD, GOLDEN],
             default=VERSIONS,
             required=True,
             key="view",
@@ -71,6 +73,8 @@ def station_view(page: PageContext, station: Station, view: str) -> None:
             st.html(normals_html.station_settings(station, page.time_zone))
     elif view == DRAFT:
         draft_view.draft_view(page, station, versions, candidates)
+    elif view == PROPOSAL:
+        proposal_view.proposal_view(page, station, versions)
     elif view == WHAT_IF:
         what_if_view.what_if_view(page, station, versions)
     elif view == THRESHOLD:

@@ -1,7 +1,7 @@
-"""A station's thresholds: the current one and its guarantee, earlier ones, and how to set another."""
+"""A station's thresholds and review limits: the current ones with their promise, earlier ones, and how to set one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import streamlit as st
@@ -16,14 +16,15 @@ from storage.actions import thresholds as threshold_actions
 from storage.line.decision import decide_bin
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from storage.line.thresholds import Threshold
+from storage.line.thresholds import Threshold, ThresholdKind
 from storage.rollups import trends
 
 DAY = timedelta(days=1)
 BINS = 400
-KINDS = {
-    "calibrated": "calibrated on the normal set",
-    "reviewed": "calibrated with reviewed frames",
+KINDS: Mapping[ThresholdKind, str] = {
+    "calibrated": "calibrated on the normal set alone",
+    "estimated": "estimated from the stream, nobody reviewed it",
+    "reviewed": "calibrated on the stream and people's answers",
     "manual": "set manually",
 }
 VALUE, REASON, RATE, RATE_REASON = "threshold_value", "threshold_reason", "rate_percent", "rate_reason"
@@ -44,7 +45,7 @@ def thresholds_view(
         if current:
             st.html(normals_html.guarantee(current))
             age = formatting.ago(current.made_at, page.now())
-            st.caption(f"{KINDS[current.kind].capitalize()} by {current.made_by}, {age}. {current.reason}".strip())
+            st.caption(f"{origin(current)}. Made by {current.made_by}, {age}.")
             manual_threshold(page, station, current)
         elif active:
             st.caption("No threshold yet: a scorer calibrates one when it first uses this version.")
@@ -53,6 +54,13 @@ def thresholds_view(
     with st.container(border=True, key="card-history"):
         st.html(elements.heading("History", "newest first"))
         history_table(page, versions, threshold_history)
+
+
+def origin(threshold: Threshold) -> str:
+    """Return what a threshold was made from, or why, as the beginning of a sentence."""
+    kind = KINDS[threshold.kind]
+    words = f"{kind[0].upper()}{kind[1:]}"
+    return f"{words}: {threshold.reason}" if threshold.reason else words
 
 
 def manual_threshold(page: PageContext, station: Station, current: Threshold) -> None:
@@ -156,7 +164,7 @@ def set_rate(page: PageContext, station: Station) -> None:
 
 
 def history_table(page: PageContext, versions: Sequence[NormalSet], threshold_history: Sequence[Threshold]) -> None:
-    """Draw all thresholds as a table."""
+    """Draw all thresholds as a table: both limits, what they were made from, and what the threshold can promise."""
     if not threshold_history:
         st.caption("No threshold was set so far.")
         return
@@ -165,11 +173,12 @@ def history_table(page: PageContext, versions: Sequence[NormalSet], threshold_hi
         {
             "Time": formatting.date_and_time(threshold.made_at, page.time_zone),
             "Threshold": echarts.round_significant(threshold.value),
-            "Origin": KINDS[threshold.kind],
+            "Review limit": rounded_or_none(threshold.review_limit),
+            "Origin": origin(threshold),
             "Version": version_numbers.get(threshold.normal_set_id),
             "False-reject rate": f"{100 * threshold.false_reject_rate:g} %",
             "By": threshold.made_by,
-            "Reason or guarantee": threshold.reason or threshold.guarantee,
+            "Promise": threshold.guarantee,
         }
         for threshold in threshold_history
     ]
@@ -177,6 +186,11 @@ def history_table(page: PageContext, versions: Sequence[NormalSet], threshold_hi
         rows,
         key="threshold_history",
         hide_index=True,
-        column_config={"Reason or guarantee": st.column_config.TextColumn(width="large")},
-        alt="Thresholds, newest first",
+        column_config={name: st.column_config.TextColumn(width="large") for name in ("Origin", "Promise")},
+        alt="Thresholds and review limits, newest first",
     )
+
+
+def rounded_or_none(review_limit: float | None) -> float | None:
+    """Return a review limit as the table shows it; None for a threshold of a former version."""
+    return None if review_limit is None else echarts.round_significant(review_limit)

@@ -127,8 +127,9 @@ def show_result(page: PageContext, station: Station, versions: Sequence[NormalSe
 def rescored_note(result: WhatIfResult) -> str:
     """Return how many frames were scored again, and how many could not be."""
     missing = f", {result.not_rescored} could not be" if result.not_rescored else ""
+    own = f", {result.own} left out because they are among its images" if result.own else ""
     bad = f", {result.bad_pictures} would be bad pictures" if result.bad_pictures else ""
-    return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}{bad}"
+    return f"{formatting.plural(result.rescored, 'frame was', 'frames were')} scored again{missing}{bad}{own}"
 
 
 def metrics(result: WhatIfResult) -> Markup:

@@ -95,6 +95,12 @@ def summary(total: Kpis) -> None:
             Metric("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
             Metric("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
             Metric(
+                "Borderline",
+                percent(total.borderline_share),
+                f"{formatting.plural(counts.borderline, 'frame')} passed to review",
+            ),
+            Metric("Caught by review", formatting.count(counts.escaped), "passed frames labelled a defect"),
+            Metric(
                 "Bad pictures",
                 percent(total.bad_picture_share),
                 formatting.plural(counts.bad_pictures, "frame"),
@@ -121,6 +127,8 @@ def table(rows: Sequence[KpiRow], group: str, total: Kpis) -> None:
             "DPMO": number(row.kpis.dpmo),
             "False rejects (95 %)": with_interval(row.kpis.false_reject_rate),
             "Escapes (95 %)": with_interval(row.kpis.escape_rate),
+            "Borderline": f"{row.kpis.counts.borderline:,} ({percent(row.kpis.borderline_share)})",
+            "Caught by review": row.kpis.counts.escaped,
             "Bad pictures": percent(row.kpis.bad_picture_share),
         }
         for row in rows
@@ -130,6 +138,7 @@ def table(rows: Sequence[KpiRow], group: str, total: Kpis) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
             "False rejects are the share of good parts that were flagged, escapes the share of defects that passed. "
+            "Borderline frames passed above the review limit. "
             f"A dash means that too few frames were reviewed. {escape_estimate_basis(total.counts)}"
         )
         st.download_button(

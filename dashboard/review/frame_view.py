@@ -19,9 +19,10 @@ from dashboard.review.labelling import ShownFrame
 from dashboard.station import verdict_view
 from imaging import similar_images
 from imaging.similar_images import Fingerprint
-from storage.line import stations, verdicts
+from storage.line import stations, thresholds, verdicts
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
+from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
 from storage.review import reviews
 from storage.review.reviews import Review
@@ -45,6 +46,7 @@ class FrameDetails:
     normal_set: NormalSet | None
     trend: list[TrendPoint]
     flagged: list[Verdict]
+    thresholds: list[Threshold]
     types: list[str]
 
 
@@ -62,14 +64,17 @@ def load_details(page: PageContext, session: Session, frame: Verdict) -> FrameDe
         flagged=verdicts.recent(
             session, frame.station_id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         ),
+        thresholds=thresholds.history(session, frame.station_id),
         types=review_session.types_of_station(page, session, frame.station_id),
     )
 
 
-def header(page: PageContext, details: FrameDetails, queued: int | None, *, sampled: bool = False) -> None:
+def header(
+    page: PageContext, details: FrameDetails, queued: int | None, *, sampled: bool = False, asked: bool = False
+) -> None:
     """Draw the station, the length of the queue, and the verdict; without ground truth, which would bias the label."""
     st.html(
-        review_html.queue_line(details.station.name, queued, sampled=sampled)
+        review_html.queue_line(details.station.name, queued, sampled=sampled, asked=asked)
         + verdict_html.headline(replace(details.frame, truth=None), page.time_zone)
     )
 
@@ -154,7 +159,7 @@ def scores_around(page: PageContext, details: FrameDetails) -> None:
     frame = details.frame
     since, until = frame.captured_at - HALF_WINDOW, frame.captured_at + HALF_WINDOW
     st.html(elements.heading("Scores around this frame", "half an hour before and after"))
-    trend = scores.trend(details.trend, details.flagged, since, until, BUCKET, page.palette)
+    trend = scores.trend(details.trend, details.flagged, since, until, BUCKET, page.palette, details.thresholds)
     st.echarts_chart(
         scores.with_frame_marked(trend, frame, page.palette),
         height=190,

@@ -1,4 +1,4 @@
-"""The review page: people label flagged, borderline and sampled frames, one by one, many at once, or after a search.
+"""The review page: people label queued frames and those that a station asks about, singly, many at once, or searched.
 
 The page never refreshes by itself: a key pressed during a refresh would be lost.
 """
@@ -10,10 +10,19 @@ import streamlit as st
 
 from dashboard import mutations
 from dashboard.components import elements
+from dashboard.components.question_link import ORDER as QUESTIONS
 from dashboard.components.shortcuts import forward_shortcuts
 from dashboard.components.station_choice import choose_station
-from dashboard.context import PageContext
-from dashboard.review import frame_search, frame_view, label_buttons, labelling, review_html, review_session
+from dashboard.context import PageContext, draw_live
+from dashboard.review import (
+    frame_search,
+    frame_view,
+    label_buttons,
+    labelling,
+    questions,
+    review_html,
+    review_session,
+)
 from dashboard.review import grid as review_grid
 from storage.errors import NotFound, StorageError
 from storage.line import stations, verdicts
@@ -24,12 +33,18 @@ from storage.review.review_queue import QueueFilter, QueueOrder
 from storage.review.reviews import Review
 
 SAMPLE = "Random sample"
-ORDERS: Mapping[str, QueueOrder] = {"Newest": "newest", "Most uncertain": "most_uncertain", SAMPLE: "newest"}
+ORDERS: Mapping[str, QueueOrder] = {
+    "Newest": "newest",
+    "Most uncertain": "most_uncertain",
+    QUESTIONS: "newest",
+    SAMPLE: "newest",
+}
 DEFAULT_ORDER = "Newest"
 ONE_BY_ONE, GRID, FIND_A_FRAME = "One by one", "Grid", "Find a frame"
 RECENT_LABELS = 8
 QUEUE_NOTE = "flagged and borderline frames are queued by themselves, and a random sample of the frames that pass"
 SAMPLE_NOTE = "frames that pass are sampled at random; the setting of each station gives the rate"
+QUESTION_NOTE = "a station asks about its highest frames once it has scored 100; each answer moves its limits"
 
 
 def review_page(page: PageContext) -> None:
@@ -47,10 +62,18 @@ def review_page(page: PageContext) -> None:
         st.info("You can look at this page. Labelling frames needs the role inspector.", icon=":material/visibility:")
     try:
         if mode == FIND_A_FRAME:
+            questions.enter(None)
             review_session.release_claims(page)
             searched_frame(page, by_name)
         else:
-            queued_frames(page, mode, queue, {station.id: station.name for station in by_name.values()})
+            names = {station.id: station.name for station in by_name.values()}
+            questions.enter(queue)
+            with page.read() as session:
+                asked = review_queue.questions(session)
+            questions.asking(page, by_name, asked, queue)
+            if queue.only_questions:
+                draw_live(page, questions.draw_change, review_session.RENEW_EVERY_S, names)
+            queued_frames(page, mode, queue, names)
             st.fragment(lambda: review_session.renew_claims(page), run_every=review_session.RENEW_EVERY_S)()
         recent_labels(page)
         forward_shortcuts()
@@ -86,7 +109,9 @@ def choices(page: PageContext, by_name: Mapping[str, Station]) -> tuple[str, Que
         with st.container(key="today", width="content"):
             labels_today(page)
     station_id = by_name[name].id if name else None
-    return mode or ONE_BY_ONE, QueueFilter(station_id, ORDERS[order], only_sampled=order == SAMPLE)
+    return mode or ONE_BY_ONE, QueueFilter(
+        station_id, ORDERS[order], only_sampled=order == SAMPLE, only_questions=order == QUESTIONS
+    )
 
 
 def labels_today(page: PageContext) -> None:
@@ -102,7 +127,7 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
     """Draw the next frames of the queue with their labels."""
     queued = review_session.claim_frames(page, queue, review_grid.SIZE if mode == GRID else 1)
     if not queued:
-        empty_queue(page, queue)
+        empty_queue(page, queue, names)
         return
     with page.read() as session:
         frames = [verdicts.get(session, frame.frame_id) for frame in queued]
@@ -116,13 +141,13 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
         review_grid.grid(page, frames, shown, names, undoable)
         return
     with st.container(border=True, key="card-review"):
-        frame_view.header(page, details, length, sampled=queued[0].sampled)
+        frame_view.header(page, details, length, sampled=queued[0].sampled, asked=queued[0].question is not None)
         toolbar = st.container(key="toolbar")
         frame_view.body(page, details)
         frame_view.controls(page, toolbar, details, undoable, queued=True)
 
 
-def empty_queue(page: PageContext, queue: QueueFilter) -> None:
+def empty_queue(page: PageContext, queue: QueueFilter, names: Mapping[int, str]) -> None:
     """Draw why no frame is left to review, with the button that undoes the last label."""
     with page.read() as session:
         length = review_queue.count(session, queue)
@@ -139,10 +164,19 @@ def empty_queue(page: PageContext, queue: QueueFilter) -> None:
         elif length:
             st.html(elements.heading("Somebody else is reviewing the remaining frames", f"{length} waiting"))
         else:
-            st.html(elements.heading("No frames to review", SAMPLE_NOTE if queue.only_sampled else QUEUE_NOTE))
+            st.html(elements.heading(*nothing_queued(queue)))
         with st.container(horizontal=True, gap="xsmall"):
             st.button("Refresh", icon=":material/refresh:", shortcut="L")
             label_buttons.undo_button(page, undoable)
+    if questions.is_awaited(page) and not questions.changes(page, names):  # there is no key that a refresh could lose
+        draw_live(page, questions.await_change, questions.POLL_EVERY_S, names)
+
+
+def nothing_queued(queue: QueueFilter) -> tuple[str, str]:
+    """Return that no frame waits, and how frames come into the queue."""
+    if queue.only_questions:
+        return "No questions", QUESTION_NOTE
+    return "No frames to review", SAMPLE_NOTE if queue.only_sampled else QUEUE_NOTE
 
 
 def searched_frame(page: PageContext, by_name: dict[str, Station]) -> None:

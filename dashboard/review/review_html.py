@@ -9,12 +9,14 @@ from markupsafe import Markup
 from dashboard import formatting
 from dashboard.html import render
 from imaging.quality.picture_problem import explain
+from storage.line.thresholds import Threshold, ThresholdKind
 from storage.line.verdicts import Verdict
 from storage.review.labels import LabelCounts
 from storage.review.reviews import Review, ReviewLabel
 
 TEMPLATE = "review/review.html"
 GOOD_PART = "Good part"
+LEARNT: tuple[ThresholdKind, ...] = ("estimated", "reviewed")  # from the stream
 CHEAP_SHARE = 0.01  # flagging up to this share more frames to catch a defect counts as cheap
 
 
@@ -52,9 +54,35 @@ def review_line(review: Review, now: datetime) -> Markup:
     return render(TEMPLATE, "review_line", style, review, formatting.ago(review.at, now))
 
 
-def queue_line(station: str, queued: int | None, *, sampled: bool = False) -> Markup:
-    """Return the station, the number of frames in the queue, and whether this one was drawn at random."""
-    return render(TEMPLATE, "queue_line", station, queued, sampled)
+def queue_line(station: str, queued: int | None, *, sampled: bool = False, asked: bool = False) -> Markup:
+    """Return the station, the number of frames in the queue, and whether this one was drawn or asked about."""
+    return render(TEMPLATE, "queue_line", station, queued, sampled, asked)
+
+
+def asking(station: str, asked: int, others: int) -> Markup:
+    """Return that a station asks about frames, and how many other stations ask."""
+    return render(TEMPLATE, "asking", station, asked, others)
+
+
+def limits_moved(changes: Sequence[str]) -> Markup:
+    """Return how answers moved the limits, a line per station."""
+    return render(TEMPLATE, "limits_moved", changes)
+
+
+def limits_change(before: Threshold, after: Threshold) -> str:
+    """Return how an answer moved the limits, and what they are made from now; empty where it moved none.
+
+    A threshold of another normal set or model, or one that a person set, is no effect of an answer.
+    """
+    is_comparable = (after.normal_set_id, after.model_id) == (before.normal_set_id, before.model_id)
+    if not is_comparable or after.kind not in LEARNT:
+        return ""
+    pairs = [
+        ("threshold", formatting.score(before.value), formatting.score(after.value)),
+        ("review limit", formatting.score(before.review_limit), formatting.score(after.review_limit)),
+    ]
+    moved = ", ".join(f"{name} {old} → {new}" for name, old, new in pairs if old != new)
+    return f"{moved} ({after.reason})" if moved else ""
 
 
 def selection(selected: int, shown: int) -> Markup:
@@ -97,6 +125,8 @@ def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> l
     score, threshold = formatting.score(verdict.score), formatting.score(verdict.threshold)
     below = formatting.fraction((verdict.threshold - verdict.score) / (abs(verdict.threshold) or 1))
     first = f"It scored {score} and the threshold was {threshold}, so it passed {below} below it."
+    if verdict.is_borderline:
+        first += f" That is borderline: above the review limit of {formatting.score(verdict.review_limit)}, for review."
     if frames == 0:
         return [first]
     cost = (

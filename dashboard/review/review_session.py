@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import mutations
 from dashboard.context import PageContext
-from dashboard.review import defect_types, labelling
+from dashboard.review import defect_types, labelling, questions
 from dashboard.review.labelling import LabelResult, ShownFrame
 from storage.actions import normal_sets as normal_set_actions
 from storage.actions import reviews as review_actions
@@ -98,8 +98,10 @@ def label_frames(
         mutations.refuse("No frame is selected. Select the frames to label.")
         return
     types = marked_types(frames[0].frame_id) if label == "defect" else []
+    before = questions.limits_before(page, [frame.frame_id for frame in frames])
     result = _submit(page, frames, label, types, propose_as_normal=propose_as_normal)
     if result is not None and result.stored:
+        questions.remember(before)
         st.session_state[LAST_LABEL] = result.stored[-1]
         for review in result.stored:
             st.session_state.get(MARKED, {}).pop(review.frame_id, None)
@@ -132,6 +134,7 @@ def undo(page: PageContext, review_ids: Sequence[int]) -> None:
     at = page.now()
     if mutations.apply(page, lambda session, actor: labelling.undo_labels(session, actor, review_ids, at), ""):
         st.session_state.pop(LAST_LABEL, None)
+        questions.forget()
         clear_skipped()
 
 

@@ -14,7 +14,7 @@ from dashboard.context import PageContext
 from storage.actions import stations as station_actions
 from storage.line import normal_sets, stations, thresholds
 from storage.line.stations import BitDepth, FramingKind, Station, StationSettings, WithoutNormals
-from storage.line.thresholds import Threshold
+from storage.line.thresholds import Threshold, ThresholdKind
 
 FRAMINGS: Mapping[FramingKind, str] = {
     "letterbox": "the whole frame, with padding",
@@ -27,7 +27,12 @@ WITHOUT_NORMALS: Mapping[WithoutNormals, str] = {
     "wait": "frames wait for the first normal set",
     "no_reference": "frames are not scored: their verdict is “no reference”",
 }
-THRESHOLD_KINDS = {"calibrated": "from the normal set", "reviewed": "with reviewed frames", "manual": "set manually"}
+THRESHOLD_KINDS: Mapping[ThresholdKind, str] = {
+    "calibrated": "from the normal set",
+    "estimated": "estimated from the stream",
+    "reviewed": "from the stream and its labels",
+    "manual": "set manually",
+}
 MIN_STALE_AFTER_S = 0.1
 THRESHOLDS_SHOWN = 50
 
@@ -105,7 +110,7 @@ def inspection_fields(station: Station, *, enabled: bool) -> StationSettings:
 
 
 def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSettings:
-    """Draw the fields for a missing normal set, a silent camera and the random sample; return the new settings."""
+    """Draw the fields for a missing normal set, a silent camera and what goes to review; return the new settings."""
     choices = get_args(WithoutNormals)
     without_normals: WithoutNormals = st.selectbox(
         "Without a normal set",
@@ -129,11 +134,21 @@ def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSett
         disabled=not enabled,
         help="Escapes are estimated from the sample. 0 turns it off, and then escapes can't be estimated.",
     )
+    reviews_per_shift = st.number_input(
+        "Frames that people have time to review, per shift of 8 hours",
+        min_value=0,
+        max_value=stations.MAX_REVIEWS_PER_SHIFT,
+        value=current.reviews_per_shift,
+        disabled=not enabled,
+        help="Sets the review limit: about so many frames are flagged or borderline, at most 5 % of all. "
+        "At 0 no frame is borderline.",
+    )
     return replace(
         current,
         without_normals=without_normals,
         stale_after_s=float(stale_after_s),
         sample_one_in=int(sample_one_in),
+        reviews_per_shift=int(reviews_per_shift),
     )
 
 
@@ -147,7 +162,7 @@ def save(page: PageContext, station: Station, changed: StationSettings, reason: 
 
 
 def threshold_history(page: PageContext, station: Station) -> None:
-    """Draw the current threshold of the active normal set and earlier ones."""
+    """Draw the current limits of the active normal set and earlier ones."""
     with page.read() as session:
         active = normal_sets.active(session, station.id)
         recorded = thresholds.history(session, station.id)
@@ -159,7 +174,12 @@ def threshold_history(page: PageContext, station: Station) -> None:
         st.caption("No threshold yet: a scorer calibrates one when it first uses a normal set.")
         return
     current = active_thresholds[0]
-    st.html(elements.metrics(Metric("Current", formatting.score(current.value), threshold_origin(current))))
+    st.html(
+        elements.metrics(
+            Metric("Threshold", formatting.score(current.value), threshold_origin(current)),
+            Metric("Review limit", formatting.score(current.review_limit), review_limit_meaning(current)),
+        )
+    )
     if current.guarantee:
         st.markdown(current.guarantee.replace("`", "'"))
     st.dataframe(
@@ -167,6 +187,7 @@ def threshold_history(page: PageContext, station: Station) -> None:
             {
                 "Time": formatting.date_and_time(threshold.made_at, page.time_zone),
                 "Threshold": formatting.score(threshold.value),
+                "Review limit": formatting.score(threshold.review_limit),
                 "Origin": threshold_origin(threshold),
                 "By": threshold.made_by,
                 "Reason": threshold.reason,
@@ -178,6 +199,13 @@ def threshold_history(page: PageContext, station: Station) -> None:
         alt="Thresholds of the active normal set, newest first",
     )
     st.page_link(page.pages["normals"], label="Normal sets and thresholds", query_params={"station": station.name})
+
+
+def review_limit_meaning(threshold: Threshold) -> str:
+    """Return what the review limit does to frames."""
+    if threshold.review_limit is None:
+        return "not known yet"
+    return "no frame is borderline" if threshold.review_limit == threshold.value else "above it a frame goes to review"
 
 
 def threshold_origin(threshold: Threshold) -> str:

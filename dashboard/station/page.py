@@ -1,31 +1,23 @@
 """The station page: scores over time and their distribution, and the frames one by one."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-
 import streamlit as st
-from sqlalchemy.orm import Session
 
-from dashboard import formatting, station_state
+from dashboard import formatting
 from dashboard.charts import scores
+from dashboard.charts.limits import review_limits_of
 from dashboard.components import elements
-from dashboard.components.elements import Metric
 from dashboard.components.shortcuts import forward_shortcuts
 from dashboard.components.station_choice import choose_station
 from dashboard.context import PageContext, draw_live
-from dashboard.html import render
 from dashboard.station import pagination, verdict_pages, verdict_view
+from dashboard.station.headline import headline
 from dashboard.station.verdict_pages import FILTERS, VerdictPage
 from dashboard.time_ranges import DEFAULT_RANGE, TIME_RANGES, TimeRange
-from storage.line import normal_sets, parked_frames, stations, verdicts, workers
-from storage.line.normal_sets import NormalSet
+from storage.line import normal_sets, stations, thresholds, verdicts
 from storage.line.stations import Station
-from storage.line.verdicts import Verdict
 from storage.rollups import trends
-from storage.rollups.station_summaries import StationSummary
 
 MAX_FLAGGED_POINTS = 400  # in the trend; the newest ones
-LATENCY_FRAMES = 50  # newest frames that the latency is computed from
 HISTOGRAM_BINS = 40
 CHART_HEIGHT = 300
 POINTS, POINT_SELECTED = "flagged_points", "point_selected"
@@ -72,76 +64,6 @@ def no_stations() -> None:
     )
 
 
-def headline(page: PageContext, station: Station, time_range: TimeRange) -> None:
-    """Draw the station's state, and its numbers over the time range."""
-    now = page.now()
-    since = now - time_range.length
-    with page.read() as session:
-        summary = summarize(session, station, since)
-        newest = verdicts.recent(session, station.id, since=since, limit=LATENCY_FRAMES)
-        active = normal_sets.active(session, station.id)
-        all_workers = workers.list_all(session)
-    running = station_state.alive(all_workers, now, timedelta(seconds=page.settings.worker_timeout_s))
-    state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
-    latest = summary.latest
-    last_frame = f"last frame {formatting.ago(latest.arrived_at, now)}" if latest else "no verdict so far"
-    st.html(
-        render("station/station.html", "title", station, state, last_frame)
-        + elements.metrics(
-            Metric("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
-            Metric(
-                "Flagged",
-                formatting.share(summary.flagged, summary.scored),
-                formatting.plural(summary.flagged, "frame"),
-            ),
-            Metric(
-                "Bad pictures",
-                formatting.share(summary.bad_pictures, summary.frames),
-                formatting.plural(summary.bad_pictures, "frame"),
-                "unseen" if summary.bad_pictures else "",
-            ),
-            Metric("Threshold", formatting.score(newest_threshold(newest)), "flagged above it"),
-            latency(newest),
-            Metric("Normal set", f"v{active.version}" if active else "none", normal_set_note(active, summary.parked)),
-        )
-    )
-
-
-def summarize(session: Session, station: Station, since: datetime) -> StationSummary:
-    """Return the numbers of a station since a time, without the scores of a sparkline."""
-    return StationSummary(
-        station_id=station.id,
-        latest=verdicts.latest(session, station.id),
-        frames=verdicts.count(session, station.id, since=since),
-        flagged=verdicts.count(session, station.id, since=since, decision="flag"),
-        no_reference=verdicts.count(session, station.id, since=since, decision="no_reference"),
-        parked=parked_frames.count(session, station.id),
-        recent_scores=(),
-        bad_pictures=verdicts.count(session, station.id, since=since, decision="bad_picture"),
-    )
-
-
-def newest_threshold(newest: Sequence[Verdict]) -> float | None:
-    """Return the threshold of the newest frame that was scored, or None."""
-    return next((verdict.threshold for verdict in newest if verdict.threshold is not None), None)
-
-
-def latency(newest: Sequence[Verdict]) -> Metric:
-    """Return the median and the maximum time from capture to verdict."""
-    latencies_s = sorted((verdict.decided_at - verdict.captured_at).total_seconds() for verdict in newest)
-    if not latencies_s:
-        return Metric("Latency", "–", "no frames in this range")
-    median, maximum = latencies_s[len(latencies_s) // 2], latencies_s[-1]
-    return Metric("Latency", formatting.latency(median), f"median; max {formatting.latency(maximum)}")
-
-
-def normal_set_note(active: NormalSet | None, waiting: int) -> str:
-    """Return how many good parts the normal set has, or how many frames wait for one."""
-    if waiting:
-        return f"{formatting.plural(waiting, 'frame')} waiting"
-    return formatting.plural(len(active.images), "good part") if active else "andon normals add"
-
-
 def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
     """Draw the scores over time and their histogram; a click on a flagged frame selects it below."""
     since, until = time_range.window(page.now())
@@ -150,20 +72,22 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
         flagged = verdicts.recent(
             session, station.id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         )
+        history = thresholds.history(session, station.id)
         bins = trends.histogram(session, station.id, since, until, bins=HISTOGRAM_BINS)
         has_active_set = normal_sets.active(session, station.id) is not None
     threshold = next((point.threshold for point in reversed(points) if point.threshold is not None), None)
+    review_limit = review_limits_of(history)(threshold, until)
     st.session_state[POINTS] = [verdict.frame_id for verdict in flagged]
     wide, narrow = st.columns([7, 4], gap="small")
     with wide.container(border=True, key="card-trend"):
         st.html(elements.heading("Score over time", trend_note(len(flagged))))
         if any(point.score_mean is not None for point in points):  # bad pictures have none
             st.echarts_chart(
-                scores.trend(points, flagged, since, until, time_range.bucket, page.palette),
+                scores.trend(points, flagged, since, until, time_range.bucket, page.palette, history),
                 height=CHART_HEIGHT,
                 key="trend",
                 on_select=point_selected,
-                alt=f"Scores and threshold of {station.name} over {time_range.name}; {len(flagged)} flagged frames",
+                alt=f"Scores and limits of {station.name} over {time_range.name}; {len(flagged)} flagged frames",
             )
         else:
             nothing_scored(station, time_range, has_active_set=has_active_set)
@@ -171,7 +95,7 @@ def charts(page: PageContext, station: Station, time_range: TimeRange) -> None:
         st.html(elements.heading("Score distribution"))
         if bins:
             st.echarts_chart(
-                scores.histogram(bins, threshold, page.palette),
+                scores.histogram(bins, threshold, review_limit, page.palette),
                 height=CHART_HEIGHT,
                 key="histogram",
                 alt=f"Histogram of the scores of {station.name} over {time_range.name}",

@@ -17,9 +17,11 @@ from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.line.drops import DropTotal
 from storage.line.workers import WorkerStatus
+from storage.review import labels, review_queue
 from storage.rollups import station_summaries
 
 DROPS_SHOWN_FOR = timedelta(hours=24)
+CAUGHT_WITHIN = timedelta(days=7)
 HIGH_LAG_FRAMES = 1000
 FIRST_STEPS = (
     "andon station add s1\nandon normals add s1 FOLDER-OF-GOOD-PARTS --activate\n"
@@ -56,6 +58,8 @@ def wall(page: PageContext) -> None:
         letter_count = dead_letters.count(session, replayed=False)
         unresolved = alerts.unresolved(session)
         dropped = drops.totals_since(session, now - DROPS_SHOWN_FOR)
+        asked = review_queue.questions(session)
+        caught = {one.station_id: one.passed_defect for one in labels.counts(session, since=now - CAUGHT_WITHIN)}
     running = station_state.alive(all_workers, now, timedelta(seconds=settings.worker_timeout_s))
     st.html(
         elements.metrics(
@@ -88,7 +92,16 @@ def wall(page: PageContext) -> None:
             station, summary, running, now, has_active_set=station.id in with_active_set
         )
         own_alerts = [alert for alert in unresolved if alert.station_id == station.id]
-        draw_tile(page, grid, TileData(station, summary, state, own_alerts, dropped.get(station.name)), now)
+        tile = TileData(
+            station,
+            summary,
+            state,
+            own_alerts,
+            dropped.get(station.name),
+            asked=asked.get(station.id, 0),
+            caught_by_review=caught.get(station.id, 0),
+        )
+        draw_tile(page, grid, tile, now)
 
 
 def scorer_metrics(running: Sequence[WorkerStatus], not_running: int) -> tuple[Metric, Metric]:

@@ -11,7 +11,7 @@ from dashboard import formatting
 from dashboard.alerts import alert_html
 from dashboard.charts import scores
 from dashboard.components import elements, verdict_html
-from dashboard.components.verdict_html import DECISIONS
+from dashboard.components.question_link import question_link
 from dashboard.context import PageContext
 from dashboard.html import render
 from dashboard.station_state import StationState
@@ -26,13 +26,19 @@ MANY_TIMES_EXPECTED = 5  # a flagged share above this multiple of the false-reje
 
 @dataclass(frozen=True, slots=True)
 class TileData:
-    """The data of a tile; `alerts` are the station's unresolved ones."""
+    """The data of a tile.
+
+    `alerts` are the station's unresolved ones, `asked` is how many frames it asks about, and `caught_by_review` how
+    many frames passed lately and were labelled a defect.
+    """
 
     station: Station
     summary: StationSummary
     state: StationState
     alerts: Sequence[Alert]
     dropped: DropTotal | None
+    asked: int = 0
+    caught_by_review: int = 0
 
 
 def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: datetime) -> None:
@@ -44,19 +50,23 @@ def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: date
         with st.container(horizontal=True, key=f"body-{station.id}"):
             with st.container(key=f"picture-{station.id}"):
                 last_frame(page, tile, now)
-            st.html(numbers(summary, window, station.settings.false_reject_rate), width="content")
+            st.html(numbers(tile, window), width="content")
         if summary.latest is not None and summary.latest.picture_problem is not None:
             st.html(verdict_html.bad_picture(summary.latest.picture_problem))
         if tile.dropped is not None:
             since = formatting.clock(tile.dropped.first_at, now, page.time_zone)
             st.html(render(TEMPLATE, "dropped", tile.dropped.frames, since))
+        if tile.asked:
+            with st.container(key=f"asks-{station.id}"):
+                question_link(page, station, tile.asked)
         if summary.recent_scores:
-            threshold = summary.latest.threshold if summary.latest else None
+            latest = summary.latest
+            threshold, limit = (latest.threshold, latest.review_limit) if latest else (None, None)
             st.echarts_chart(
-                scores.sparkline(summary.recent_scores, threshold, page.palette),
+                scores.sparkline(summary.recent_scores, threshold, limit, page.palette),
                 height=52,
                 key=f"sparkline-{station.id}",
-                alt=f"The last {len(summary.recent_scores)} scores of {station.name} and its threshold",
+                alt=f"The last {len(summary.recent_scores)} scores of {station.name} and its limits",
             )
         else:
             st.html(render(TEMPLATE, "no_scores", window))
@@ -81,15 +91,16 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
     else:
         st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))
     age = formatting.ago(latest.arrived_at, now)
-    st.html(render(TEMPLATE, "image_caption", DECISIONS[latest.decision], latest.score, age))
+    st.html(render(TEMPLATE, "image_caption", verdict_html.style(latest), latest.score, age))
 
 
-def numbers(summary: StationSummary, window: str, false_reject_rate: float) -> str:
+def numbers(tile: TileData, window: str) -> str:
     """Return the flagged share, marked where it is far above the false-reject rate, and the counts of frames.
 
     The share is that of the frames with a score; bad pictures have a share of their own, of all frames.
     """
+    summary, expected = tile.summary, tile.station.settings.false_reject_rate
     scored = summary.scored
-    is_far_above = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * false_reject_rate
+    is_far_above = scored > 0 and summary.flagged / scored > MANY_TIMES_EXPECTED * expected
     flagged, bad = formatting.share(summary.flagged, scored), formatting.share(summary.bad_pictures, summary.frames)
-    return render(TEMPLATE, "numbers", summary, flagged, is_far_above, bad, window)
+    return render(TEMPLATE, "numbers", summary, flagged, is_far_above, bad, window, tile.caught_by_review)

@@ -8,6 +8,7 @@ from imaging.decode import decode
 from imaging.errors import BadImage
 from imaging.quality.picture_problem import PictureProblem
 from imaging.quality.picture_quality import find_problem, measure
+from scorer.detectors.descriptors import Descriptor, describe
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framed
 from scorer.recipes.recipe import Recipe
@@ -34,6 +35,15 @@ class Rescorer:
         found = recipe.detector.score_prepared(scorable, [recipe.references] * len(scorable))
         scores = iter(found.image_scores.tolist())
         return [next(scores) if isinstance(each, Framed) else each for each in framed]
+
+    def descriptors(self, references: Sequence[str], recipe: Recipe) -> list[Descriptor | None]:
+        """Return a vector per image by which images are compared; None if it is gone, broken or a bad picture."""
+        framed = [self._framed(reference, recipe) for reference in references]
+        scorable = [each for each in framed if isinstance(each, Framed)]
+        if not scorable:
+            return [None] * len(framed)
+        found = iter(describe(recipe.detector, scorable))
+        return [next(found) if isinstance(each, Framed) else None for each in framed]
 
     def _framed(self, reference: str, recipe: Recipe) -> Framed | PictureProblem | None:
         try:

@@ -1,4 +1,4 @@
-"""Run the jobs that users request while the line runs: what-ifs, golden frames, thresholds that follow reviews.
+"""Run jobs while the line runs: what-ifs, golden frames and proposals of normals, and limits that follow.
 
 A job is claimed from the database, done in small steps, each with a heartbeat, and stopped once it is cancelled.
 """
@@ -14,18 +14,21 @@ from foundation.clock import Clock
 from foundation.threads import background_thread
 from scorer.errors import ScorerError
 from scorer.images import RetriableImageStore
+from scorer.jobs.autopilot import Autopilot
 from scorer.jobs.golden import run_golden
-from scorer.jobs.recalibration import ThresholdRecalibration
+from scorer.jobs.normal_proposals import NormalProposals
+from scorer.jobs.questions import QuestionChooser
+from scorer.jobs.recalibration import Recalibration
 from scorer.jobs.rescoring import Rescorer
 from scorer.jobs.what_if import run_what_if
 from scorer.recipes.loader import RecipeLoader
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
-from storage.errors import NotFound, StorageError
+from storage.errors import InvalidChange, NotFound, PermissionDenied, StorageError
 from storage.line import jobs
 from storage.line.jobs import Job, JobKind
 
-JOB_KINDS: tuple[JobKind, ...] = ("what_if", "golden")
+JOB_KINDS: tuple[JobKind, ...] = ("what_if", "golden", "propose_normals")
 
 log = structlog.get_logger()
 
@@ -53,7 +56,10 @@ class JobRunner:
         self._clock = clock
         self._recipes = recipes
         self._rescorer = Rescorer(images, settings)
-        self._recalibration = ThresholdRecalibration(database, name, clock, recipes)
+        questions = QuestionChooser(images, settings)
+        self._proposals = NormalProposals(database, recipes, self._rescorer, name, clock)
+        self._autopilot = Autopilot(database, recipes, clock)
+        self._recalibration = Recalibration(database, name, clock, recipes, questions)
         self._stop = threading.Event()
 
     @contextmanager
@@ -76,7 +82,7 @@ class JobRunner:
             self._finish(job, self._result(job))
         except JobCancelled:
             log.info("job stopped", job=job.id)
-        except (ScorerError, NotFound) as error:
+        except (ScorerError, NotFound, InvalidChange, PermissionDenied) as error:
             self._fail(job, str(error))
         except StorageError:  # its failure can't be recorded now; the job is claimed again once its heartbeat is old
             raise
@@ -92,7 +98,10 @@ class JobRunner:
                 has_run = self.run_next()
                 if time.monotonic() - recalibrated_at_s > self._settings.recalibration_interval_s:
                     self._recalibration.run()
+                    self._autopilot.run()
                     recalibrated_at_s = time.monotonic()
+                else:
+                    self._recalibration.run_where_labelled()
             except StorageError as error:  # the worker's loop has the same error, and reports it
                 log.debug("no job can be run now", error=str(error))
                 has_run = False
@@ -106,6 +115,8 @@ class JobRunner:
         def report(done: int, total: int) -> None:
             self._report(job, done, total)
 
+        if job.kind == "propose_normals":
+            return self._proposals.run(job, report)
         return run_what_if(job, self._database, self._recipes, self._rescorer, report)
 
     def _report(self, job: Job, done: int, total: int) -> None:

@@ -32,6 +32,9 @@ def run_what_if(
         station = stations.by_id(session, job.station_id)
         normal_set = normal_sets.get(session, job.station_id, request.version)
         frames = what_if.frames_to_rescore(session, job.station_id, request.last)
+    images = [image.reference for image in normal_set.images]
+    own = [frame for frame in frames if frame.image_reference in images]
+    frames = [frame for frame in frames if frame.image_reference not in images]
     report(0, len(frames))
     recipe = recipes.recipe(station, normal_set)
     scores: dict[UUID, float] = {}
@@ -42,7 +45,6 @@ def run_what_if(
         scores |= {frame.frame_id: score for frame, score in zip(chunk, found, strict=True) if isinstance(score, float)}
         bad_pictures += sum(isinstance(score, PictureProblem) for score in found)
         report(first + len(chunk), len(frames))
-    images = [image.reference for image in normal_set.images]
     result = what_if.compare(
         request,
         recipe.detector.model_id,
@@ -52,5 +54,6 @@ def run_what_if(
         scores,
         dict(zip(images, recipe.references.normal_scores, strict=True)),
         bad_pictures,
+        len(own),
     )
     return result.to_json()

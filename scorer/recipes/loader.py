@@ -19,6 +19,7 @@ from scorer.engines.devices import memory_bytes, resolve_device
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
+from scorer.learning.limits import review_limit_of_normals
 from scorer.recipes.calibration import calibrate
 from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
@@ -37,7 +38,10 @@ MEMORY_DIVISOR = 4
 
 
 class RecipeLoader:
-    """Loads detectors, one per framing, and prepares references and thresholds; from any thread, one at a time."""
+    """Loads detectors, one per framing, and prepares references and thresholds; from any thread.
+
+    Two threads that need the same references wait for each other; with different ones they do not.
+    """
 
     def __init__(
         self,
@@ -85,16 +89,18 @@ class RecipeLoader:
         with self._lock:
             detector = self.detector(station.settings.framing)
             depth = self._bit_depth(station, normal_set)
-            digest = _digest(station, normal_set, detector, depth)
-            prepared = self._store().get(
-                ReferencesKey(detector.model_id, normal_set.id, digest),
-                lambda: self._prepare(station, normal_set, detector, depth),
-            )
-            threshold = None if current is None else current.get((normal_set.id, detector.model_id))
-            if threshold is None or not _is_current(threshold, station, digest, detector):
+            store = self._store()
+        digest = _digest(station, normal_set, detector, depth)
+        prepared = store.get(
+            ReferencesKey(detector.model_id, normal_set.id, digest),
+            lambda: self._prepare(station, normal_set, detector, depth),
+        )
+        threshold = None if current is None else current.get((normal_set.id, detector.model_id))
+        if threshold is None or not _is_current(threshold, station, digest, detector):
+            with self._lock:
                 threshold = self._threshold(station, normal_set, detector, prepared.references, digest)
-            framing = Framing(station.settings.framing)
-            return Recipe(detector, prepared.references, framing, threshold, prepared.picture_limits, depth)
+        framing = Framing(station.settings.framing)
+        return Recipe(detector, prepared.references, framing, threshold, prepared.picture_limits, depth)
 
     def _store(self) -> ReferenceStore:
         if self._references is None:
@@ -164,6 +170,9 @@ class RecipeLoader:
                 self._name,
                 reason=_reason(found, station, digest),
                 references_digest=digest,
+                review_limit=review_limit_of_normals(
+                    references.normal_scores, calibration.value, station.settings.reviews_per_shift
+                ),
             )
             thresholds.record(session, calibrated)
         log.info(

@@ -205,6 +205,8 @@ def _count(
     for verdict in new_verdicts:
         name = names[verdict.station_id]
         metrics.VERDICTS.labels(name, verdict.decision).inc()
+        if verdict.is_borderline:
+            metrics.BORDERLINE.labels(name).inc()
         if verdict.picture_problem is not None:
             metrics.BAD_PICTURES.labels(name, verdict.picture_problem).inc()
         if verdict.score is not None:

@@ -43,6 +43,7 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
         partition=position.partition,
         offset=position.offset,
         stamped_at=frame.stamped_at,
+        review_limit=recipe.threshold.review_limit,
     )
 
 

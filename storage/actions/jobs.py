@@ -37,6 +37,19 @@ def start_golden(session: Session, actor: Actor, station: str, at: datetime) -> 
         return _enqueue(session, change, "golden", station_id, {}, at)
 
 
+def start_proposal(session: Session, actor: Actor, station: str, at: datetime) -> Job:
+    """Request a draft of the station's next normal set from its stream; raises `NotFound`.
+
+    Raises `InvalidChange` where such a job is queued or running already.
+    """
+    with audited(session, actor, "job.start", at, station=station) as change:
+        station_id = stations.get(session, station).id
+        stations.lock(session, station_id)
+        if any(not job.is_over for job in jobs.recent(session, station_id, kind="propose_normals")):
+            raise InvalidChange(f"Normals are being proposed for {station} already: wait for the draft.")
+        return _enqueue(session, change, "propose_normals", station_id, {}, at)
+
+
 def cancel(session: Session, actor: Actor, job_id: int, at: datetime) -> Job:
     """Stop a job; one that is over stays as it is. Raises `NotFound`."""
     with audited(session, actor, "job.cancel", at, f"job {job_id}") as change:

@@ -47,6 +47,7 @@ def set_manually(
             kind="manual",
             reason=reason,
             references_digest=None if before is None else before.references_digest,
+            review_limit=_review_limit(before, value),
         )
         thresholds.record(session, threshold)
         change.subject = f"threshold for normal set {active.version}"
@@ -68,6 +69,11 @@ def set_false_reject_rate(
         change.before = {"false_reject_rate": before.false_reject_rate}
         change.after = {"false_reject_rate": false_reject_rate}
     return edited
+
+
+def _review_limit(before: Threshold | None, value: float) -> float | None:
+    """Return the review limit that was in force, but none above the new threshold."""
+    return None if before is None or before.review_limit is None else min(before.review_limit, value)
 
 
 def _newest(session: Session, station_id: int, normal_set_id: int, model_id: str | None) -> Threshold | None:

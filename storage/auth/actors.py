@@ -26,3 +26,7 @@ class Actor:
 
     name: str
     role: Role
+
+
+AUTOPILOT = Actor("autopilot", Role.ENGINEER)
+"""Who acts where a station's autopilot does. No user can have this name, and only this very object has its rights."""

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from storage.auth import logins
-from storage.auth.actors import SINGLE_USER, Actor, Role
+from storage.auth.actors import AUTOPILOT, SINGLE_USER, Actor, Role
 from storage.auth.passwords import hash_password
 from storage.database.rows import insert_into
 from storage.database.tables import UserRow
@@ -38,6 +38,8 @@ def add(session: Session, name: str, role: Role, password: str | None, at: datet
     """
     if not 1 <= len(name) <= 64 or name != name.strip() or not name.isprintable() or name == SINGLE_USER:
         raise InvalidChange(f"{name[:80]!r} can't name a user: use 1 to 64 characters, such as 'm.weber' or an e-mail.")
+    if name.casefold() == AUTOPILOT.name:
+        raise InvalidChange(f"{name} is the name under which stations act by themselves: choose another one.")
     if role is not Role.ADMIN and not any_exist(session):
         raise InvalidChange("The first user is an admin, or nobody could add the others: use the role admin.")
     row = {"name": name, "role": str(role), "password_hash": password and hash_password(password), "created_at": at}

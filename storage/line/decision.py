@@ -20,6 +20,18 @@ def decide(score: float, threshold: float) -> Decision:
     return "flag" if score > threshold else "pass"
 
 
+def is_borderline(decision: Decision, score: float | None, review_limit: float | None) -> bool:
+    """Return whether a frame passes and still goes to review, because its score lies above the review limit.
+
+    Args:
+        decision: The decision on the frame.
+        score: Its anomaly score; None without one.
+        review_limit: The recipe's review limit; None where it is not known, as for verdicts of former versions: then
+            no frame is borderline.
+    """
+    return decision == "pass" and score is not None and review_limit is not None and score > review_limit
+
+
 def decide_bin(low: float, high: float, threshold: float) -> Decision | None:
     """Return the decision on a histogram's bin of scores in [low, high), low < high; None where it is not the same
     for all of them.

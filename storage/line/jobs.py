@@ -16,7 +16,7 @@ from storage.database.tables import JobRow
 from storage.database.truncate import truncate
 from storage.errors import NotFound
 
-JobKind = Literal["what_if", "golden"]
+JobKind = Literal["what_if", "golden", "propose_normals"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # without a heartbeat

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from storage.database.tables import NormalImageRow, NormalSetRow, StationRow
 from storage.database.truncate import truncate
 from storage.errors import InvalidChange, NotFound
+from storage.line import stations
+from storage.review import labels
 
 MIN_IMAGES = 2
 MAX_IMAGES = 64
@@ -76,7 +78,8 @@ def add(
 ) -> NormalSet:
     """Create the next version as a draft; a scorer learns its bit depth where it is None.
 
-    Raises `InvalidChange` unless there are `MIN_IMAGES` to `MAX_IMAGES` images and all differ.
+    Raises `InvalidChange` unless there are `MIN_IMAGES` to `MAX_IMAGES` images, all differ, and none is labelled a
+    defect at this station.
     """
     distinct = len({image.reference for image in images})
     if distinct != len(images):
@@ -87,7 +90,8 @@ def add(
         raise InvalidChange(
             f"A normal set has {MIN_IMAGES} to {MAX_IMAGES} images of good parts; these are {len(images)}."
         )
-    _lock_station(session, station_id)
+    stations.lock(session, station_id)
+    _refuse_defects(session, station_id, images)
     last = session.scalar(select(func.max(NormalSetRow.version)).where(NormalSetRow.station_id == station_id))
     row = NormalSetRow(
         station_id=station_id,
@@ -130,10 +134,11 @@ def activate(session: Session, station_id: int, version: int, at: datetime) -> N
 
     Raises `NotFound`.
     """
-    _lock_station(session, station_id)
+    stations.lock(session, station_id)
     chosen = get(session, station_id, version)
     if chosen.state == "active":
         return chosen
+    _refuse_defects(session, station_id, chosen.images)
     of_station = update(NormalSetRow).where(NormalSetRow.station_id == station_id)
     session.execute(of_station.where(NormalSetRow.state == "active").values(state="retired", retired_at=at))
     session.execute(
@@ -147,7 +152,7 @@ def rollback(session: Session, station_id: int, at: datetime) -> NormalSet:
 
     Rolling back twice restores the present one. Raises `InvalidChange` where no other version was active.
     """
-    _lock_station(session, station_id)
+    stations.lock(session, station_id)
     previous = session.scalar(
         select(NormalSetRow.version)
         .where(NormalSetRow.station_id == station_id, NormalSetRow.state == "retired")
@@ -187,11 +192,15 @@ def list_all(session: Session, station_id: int) -> list[NormalSet]:
     return _sets(session, station_id)
 
 
-def _lock_station(session: Session, station_id: int) -> None:
-    """Lock the station's row until the transaction ends, so that changes of its normal sets come one by one."""
-    locked = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
-    if locked is None:
-        raise NotFound(f"There is no station with id {station_id}.")
+def _refuse_defects(session: Session, station_id: int, images: Sequence[NormalImage]) -> None:
+    """Raise `InvalidChange` where an image was labelled a defect: it would hide all defects that look like it."""
+    defects = labels.defect_images(session, station_id, [image.reference for image in images])
+    names = [image.name for image in images if image.reference in defects]
+    if names:
+        raise InvalidChange(
+            f"{names[0]} is labelled a defect and can't be a normal: leave it out, or correct its label on the page "
+            "Review."
+        )
 
 
 def _sets(

@@ -18,8 +18,10 @@ from storage.errors import InvalidChange, NotFound
 WithoutNormals = Literal["wait", "no_reference"]
 FramingKind = Literal["letterbox", "stretch", "centre_crop", "tiles_2", "tiles_3"]
 BitDepth = Literal["auto", "8", "10", "12", "14", "16"]
+Autopilot = Literal["off", "propose", "act"]
 
 MAX_SAMPLE_ONE_IN = 1_000_000
+MAX_REVIEWS_PER_SHIFT = 100_000
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -33,6 +35,12 @@ class StationSettings:
 
     `bit_depth` is the number of bits that the camera fills of samples in words of 16; auto is the smallest that holds
     the largest sample of the station's normals. Files that state their depth, and those of 8 bits, don't need it.
+
+    `reviews_per_shift` is how many frames people have time to review in eight hours: the review limit is chosen so that
+    about as many are flagged or borderline; at 0 no frame is borderline.
+
+    With the `autopilot` on ``propose`` a scorer proposes normals from the stream as drafts; on ``act`` it activates
+    them where no guard rail objects (`scorer.learning.activation_guard`).
     """
 
     object_name: str = "part"
@@ -42,6 +50,8 @@ class StationSettings:
     stale_after_s: float = 60.0
     sample_one_in: int = 200
     bit_depth: BitDepth = "auto"
+    reviews_per_shift: int = 40
+    autopilot: Autopilot = "propose"
 
 
 _SETTINGS = tuple(field.name for field in fields(StationSettings))
@@ -99,6 +109,16 @@ def by_id(session: Session, station_id: int) -> Station:
     return _station(row)
 
 
+def lock(session: Session, station_id: int) -> None:
+    """Lock the station's row until the transaction ends, so that changes of its recipe come one by one.
+
+    Raises `NotFound`.
+    """
+    locked = session.scalar(select(StationRow.id).where(StationRow.id == station_id).with_for_update())
+    if locked is None:
+        raise NotFound(f"There is no station with id {station_id}.")
+
+
 def sample_rates(session: Session, station_ids: Collection[int]) -> Mapping[int, int]:
     """Return by station id of how many passed frames one is drawn for review."""
     query = select(StationRow.id, StationRow.sample_one_in).where(StationRow.id.in_(station_ids))
@@ -154,5 +174,9 @@ def _require_valid(settings: StationSettings) -> None:
         raise InvalidChange("stale_after_s is a number of seconds above 0, such as 60.")
     if not 0 <= settings.sample_one_in <= MAX_SAMPLE_ONE_IN:
         raise InvalidChange("sample_one_in is a whole number such as 200, for one passed frame in 200; 0 draws none.")
+    if not 0 <= settings.reviews_per_shift <= MAX_REVIEWS_PER_SHIFT:
+        raise InvalidChange("reviews_per_shift is a whole number such as 40; at 0 no frame is borderline.")
+    if settings.autopilot not in get_args(Autopilot):
+        raise InvalidChange(f"autopilot is one of {', '.join(get_args(Autopilot))}.")
     if settings.bit_depth not in get_args(BitDepth):
         raise InvalidChange(f"bit_depth is one of {', '.join(get_args(BitDepth))}.")

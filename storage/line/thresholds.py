@@ -15,15 +15,17 @@ from storage.database.tables import ThresholdRow
 from storage.database.truncate import truncate
 from storage.errors import InvalidChange
 
-ThresholdKind = Literal["calibrated", "manual", "reviewed"]
+ThresholdKind = Literal["calibrated", "manual", "reviewed", "estimated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """A score above `value` is flagged, as `storage.line.decision.decide` does.
 
-    `guarantee` states in words what this number of normals can guarantee. A threshold is calibrated from the normal set
-    alone, reviewed when accepted frames were used too, or set manually for a `reason`. `false_reject_rate` is the
+    A frame that passes with a score above `review_limit` is borderline and goes to review; None where the threshold is
+    from before such limits existed. `guarantee` states in words what this threshold can guarantee. A threshold is
+    calibrated from the normal set alone, estimated from frames that nobody reviewed, reviewed when people's labels on
+    frames were used, or set manually for a `reason`. `false_reject_rate` is the
     station's when the threshold was made, and `references_digest` a digest of what its references depended on beside
     the model: at another rate, or with other references, a new threshold is due.
     """
@@ -39,12 +41,19 @@ class Threshold:
     kind: ThresholdKind = "calibrated"
     reason: str = ""
     references_digest: str | None = None
+    review_limit: float | None = None
 
 
 def record(session: Session, threshold: Threshold) -> None:
-    """Put a threshold in force; raises `InvalidChange` for a value that is not a finite number."""
-    if not math.isfinite(threshold.value):
+    """Put a threshold in force.
+
+    Raises `InvalidChange` for a value or review limit that is not a finite number, or a review limit above the value.
+    """
+    limit = threshold.value if threshold.review_limit is None else threshold.review_limit
+    if not (math.isfinite(threshold.value) and math.isfinite(limit)):
         raise InvalidChange(f"A threshold is a finite number: {threshold.value} cannot be compared with a score.")
+    if limit != min(limit, threshold.value):
+        raise InvalidChange(f"A review limit, {limit}, is not above its threshold, {threshold.value}.")
     row = row_of(threshold) | {
         "guarantee": truncate(threshold.guarantee, 500),
         "made_by": truncate(threshold.made_by, 120),

@@ -16,7 +16,7 @@ from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
 from storage.line.arrival import arrival
-from storage.line.decision import SCORED, Decision
+from storage.line.decision import SCORED, Decision, is_borderline
 from storage.outputs import outbox
 from storage.review import review_queue
 from storage.review.random_sample import is_sampled
@@ -33,9 +33,10 @@ class Verdict:
     """Score, threshold, decision and provenance of one frame.
 
     `score`, `threshold` and the model's fields are None exactly when the frame was not scored: its station has no
-    normal set (``no_reference``), or it is a bad picture. Only a bad picture has a `picture_problem`; its normal set,
-    if any, is the one that it was measured against. `captured_at` is when the frame arrived where the camera's own time
-    can't be true; that time is in `stamped_at`, otherwise None.
+    normal set (``no_reference``), or it is a bad picture. `review_limit` is None then too, and for verdicts of former
+    versions. Only a bad picture has a `picture_problem`; its normal set, if any, is the one that it was measured
+    against. `captured_at` is when the frame arrived where the camera's own time can't be true; that time is in
+    `stamped_at`, otherwise None.
     """
 
     frame_id: UUID
@@ -62,6 +63,12 @@ class Verdict:
     offset: int
     stamped_at: datetime | None = None
     picture_problem: str | None = None
+    review_limit: float | None = None
+
+    @property
+    def is_borderline(self) -> bool:
+        """Whether the frame passed and still goes to review; see `storage.line.decision.is_borderline`."""
+        return is_borderline(self.decision, self.score, self.review_limit)
 
     @property
     def arrived_at(self) -> datetime:
@@ -146,7 +153,7 @@ def count(
     """Return the number of verdicts on frames captured in [since, until), read from rollups."""
     cells = verdict_rollups.rollup_rows(since, until, station_id)
     row = session.execute(select(*(func.sum(cells.c[name]) for name in verdict_rollups.COUNTS))).one()
-    frames, flagged, no_reference, bad_pictures = (int(total or 0) for total in row)
+    frames, flagged, no_reference, bad_pictures, _ = (int(total or 0) for total in row)
     by_decision: Mapping[Decision, int] = {
         "pass": frames - flagged - no_reference - bad_pictures,
         "flag": flagged,
@@ -181,7 +188,12 @@ def _within(query: Select[*Ts], station_id: int | None, since: datetime | None, 
 
 def _counted(verdict: Verdict) -> verdict_rollups.RollupInput:
     return verdict_rollups.RollupInput(
-        verdict.station_id, verdict.captured_at, verdict.decision, verdict.score, verdict.threshold
+        verdict.station_id,
+        verdict.captured_at,
+        verdict.decision,
+        verdict.score,
+        verdict.threshold,
+        verdict.is_borderline,
     )
 
 
@@ -204,6 +216,7 @@ def _decided(verdict: Verdict, sampled: bool) -> review_queue.QueueableVerdict:
         verdict.score,
         verdict.threshold,
         sampled,
+        verdict.review_limit,
     )
 
 
@@ -220,18 +233,21 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 
 def _require_valid(verdict: Verdict) -> None:
     is_scored = verdict.decision in SCORED
-    by_score = (verdict.score, verdict.threshold, verdict.detector, verdict.model_id)
-    if any((value is not None) != is_scored for value in by_score):
+    present = (verdict.score, verdict.threshold, verdict.detector, verdict.model_id)
+    if any((value is not None) != is_scored for value in present):
         raise InvalidChange(
             f"The verdict on frame {verdict.frame_id} must have score, threshold and model exactly when its decision "
             f"is one of {', '.join(SCORED)}."
         )
+    if verdict.review_limit is not None and not is_scored:
+        raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a review limit but no score.")
     if verdict.decision != "bad_picture" and (verdict.normal_set_id is not None) != is_scored:
         raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a normal set exactly when it has a score.")
     if (verdict.picture_problem is not None) != (verdict.decision == "bad_picture"):
         raise InvalidChange(
             f"The verdict on frame {verdict.frame_id} must have a picture problem exactly when it is a bad picture."
         )
-    numbers = [value for value in (verdict.score, verdict.threshold, *verdict.components.values()) if value is not None]
+    stored = (verdict.score, verdict.threshold, verdict.review_limit, *verdict.components.values())
+    numbers = [value for value in stored if value is not None]
     if not all(math.isfinite(number) for number in numbers):
         raise InvalidChange(f"The verdict on frame {verdict.frame_id} has a score that is not a finite number.")

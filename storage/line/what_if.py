@@ -83,9 +83,10 @@ class WhatIfResult:
     """The result of a ``what_if`` job.
 
     `not_rescored` counts frames whose image is missing or cannot be scored, `bad_pictures` those that would be bad
-    pictures beside the version's normals. `good` and `defects` are the numbers of
-    rescored frames labelled a false alarm and a defect, of which the errors are a part. `normal_scores` holds the
-    scores of the version's images, each against the others, by image reference.
+    pictures beside the version's normals, and `own` those that are among these: a frame compared with itself says
+    nothing. `good` and `defects` are the numbers of rescored frames labelled a false alarm and a defect, of which the
+    errors are a part. `normal_scores` holds the scores of the version's images, each against the others, by image
+    reference.
     """
 
     version: int
@@ -102,6 +103,7 @@ class WhatIfResult:
     after: ErrorCounts
     normal_scores: Mapping[str, float] = field(default_factory=dict)
     bad_pictures: int = 0
+    own: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -147,8 +149,12 @@ def compare(
     new_scores: Mapping[UUID, float],
     normal_scores: Mapping[str, float] | None = None,
     bad_pictures: int = 0,
+    own: int = 0,
 ) -> WhatIfResult:
-    """Compare verdicts with what they would be; frames without a new score are only counted."""
+    """Compare verdicts with what they would be.
+
+    `frames` are those that were to be scored; without a new score they are only counted. `own` are left out already.
+    """
     scored = [frame for frame in frames if frame.frame_id in new_scores]
     flagged_before = {frame.frame_id for frame in scored if frame.decision == "flag"}
     flagged_after = {frame.frame_id for frame in scored if decide(new_scores[frame.frame_id], threshold) == "flag"}
@@ -170,6 +176,7 @@ def compare(
         after=ErrorCounts(len(good & flagged_after), len(defects - flagged_after)),
         normal_scores=dict(normal_scores or {}),
         bad_pictures=bad_pictures,
+        own=own,
     )
 
 

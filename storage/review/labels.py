@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of
 from storage.database.sql_functions import periods_table
-from storage.database.tables import ReviewedFrameRow
+from storage.database.tables import ReviewedFrameRow, VerdictRow
 
 Ts = TypeVarTuple("Ts")
 Label = Literal["defect", "false_alarm", "unsure"]
@@ -101,6 +101,16 @@ def counts_by_period(session: Session, periods: Sequence[tuple[datetime, datetim
     for number, *row in rows:
         found[number].append(tuple(row))
     return [_counts(rows) for rows in found]
+
+
+def defect_images(session: Session, station_id: int, image_references: Collection[str]) -> set[str]:
+    """Return those of these images whose frames at this station are labelled a defect."""
+    query = (
+        select(VerdictRow.image_reference)
+        .join(ReviewedFrameRow, ReviewedFrameRow.frame_id == VerdictRow.frame_id)
+        .where(ReviewedFrameRow.station_id == station_id, ReviewedFrameRow.label == "defect")
+    )
+    return set(session.scalars(query)) & set(image_references)
 
 
 def tag_counts(

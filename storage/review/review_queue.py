@@ -1,6 +1,7 @@
 """The review queue: frames without a label, each handed out to one person at a time.
 
-The queue holds flagged frames, borderline frames, and a random sample of all passed frames.
+The queue holds flagged frames, borderline frames, a random sample of all passed frames, and the frames that a station
+asks about because an answer teaches it the most.
 
 `verdicts.record` adds frames, a review removes them, and retracting the review adds them again. A frame that is handed
 out is claimed for a while, so that no two people review it at the same time.
@@ -16,14 +17,16 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, u
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of, insert_new
-from storage.database.tables import ReviewQueueRow
+from storage.database.tables import ReviewedFrameRow, ReviewQueueRow, VerdictRow
 from storage.database.truncate import truncate
+from storage.line.decision import Decision, is_borderline
 
 Ts = TypeVarTuple("Ts")
 QueueOrder = Literal["newest", "most_uncertain"]
 
 BORDERLINE_MARGIN = 0.1
-"""A passed frame is queued when its score is nearer to the threshold than this share of the threshold."""
+"""A passed frame without a review limit, of a former version, is queued when its score is nearer to the threshold than
+this share of the threshold."""
 CLAIM_DURATION = timedelta(minutes=5)
 
 
@@ -33,10 +36,11 @@ class QueueableVerdict(NamedTuple):
     frame_id: UUID
     station_id: int
     captured_at: datetime
-    decision: str
+    decision: Decision
     score: float | None
     threshold: float | None
     sampled: bool
+    review_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,23 @@ class QueueFilter:
     """Which frames to hand out: those of one station or, with None, of all.
 
     Passed frames are included when their margin is at most `borderline`, a share of the threshold up to 0.1; at 0.1
-    the sampled frames are included too. With `only_sampled` these are the only ones.
+    the sampled frames are included too. With `only_sampled` these are the only ones. With `only_questions` only the
+    frames that stations ask about are included, in the order in which they are asked.
     """
 
     station_id: int | None = None
     order: QueueOrder = "newest"
     borderline: float = BORDERLINE_MARGIN
     only_sampled: bool = False
+    only_questions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedFrame:
-    """A frame in the queue; `margin` is the distance of its score from the threshold, see `relative_margin`."""
+    """A frame in the queue; `margin` is the distance of its score from the threshold, see `relative_margin`.
+
+    `question` is its rank, from 1, among the frames that its station asks about; None for any other frame.
+    """
 
     frame_id: UUID
     station_id: int
@@ -65,6 +74,7 @@ class QueuedFrame:
     claimed_by: str | None
     claimed_until: datetime | None
     sampled: bool
+    question: int | None
 
 
 def relative_margin(score: float, threshold: float) -> float:
@@ -83,6 +93,42 @@ def requeue(session: Session, frame: QueueableVerdict, claimed_by: str, claimed_
     if row is not None:
         row |= {"claimed_by": truncate(claimed_by, 64), "claimed_until": claimed_until}
         insert_new(session, ReviewQueueRow, [row], "frame_id")
+
+
+def ask(session: Session, station_id: int, frame_ids: Sequence[UUID]) -> None:
+    """Make these the frames that a station asks about, in their order, in place of those that it asked about before.
+
+    Frames that have a label by now are left out. A frame that is not asked about any more stays in the queue.
+    """
+    locked = select(*_VERDICT_COLUMNS).where(VerdictRow.frame_id.in_(frame_ids)).order_by(VerdictRow.frame_id)
+    found = {row.frame_id: QueueableVerdict(*row) for row in session.execute(locked.with_for_update())}
+    labelled = set(session.scalars(select(ReviewedFrameRow.frame_id).where(ReviewedFrameRow.frame_id.in_(list(found)))))
+    session.execute(
+        update(ReviewQueueRow)
+        .where(ReviewQueueRow.station_id == station_id, ReviewQueueRow.question.is_not(None))
+        .values(question=None)
+    )
+    asked = [found[frame_id] for frame_id in frame_ids if frame_id in found and frame_id not in labelled]
+    insert_new(session, ReviewQueueRow, [_columns(frame) for frame in asked], "frame_id")
+    for rank, frame in enumerate(asked, start=1):
+        session.execute(update(ReviewQueueRow).where(ReviewQueueRow.frame_id == frame.frame_id).values(question=rank))
+
+
+def asked(session: Session, station_id: int) -> list[UUID]:
+    """Return the frames that a station asks about, in the order in which it asks."""
+    of_station = ReviewQueueRow.station_id == station_id
+    query = select(ReviewQueueRow.frame_id).where(of_station, ReviewQueueRow.question.is_not(None))
+    return list(session.scalars(query.order_by(ReviewQueueRow.question)))
+
+
+def questions(session: Session) -> dict[int, int]:
+    """Return by station id how many frames the station asks about; stations that ask about none are left out."""
+    counted = (
+        select(ReviewQueueRow.station_id, func.count())
+        .where(ReviewQueueRow.question.is_not(None))
+        .group_by(ReviewQueueRow.station_id)
+    )
+    return {row[0]: row[1] for row in session.execute(counted)}
 
 
 def remove(session: Session, frame_ids: Sequence[UUID]) -> None:
@@ -166,12 +212,15 @@ def count(session: Session, filters: QueueFilter) -> int:
 
 
 _COLUMNS = columns_of(ReviewQueueRow, QueuedFrame)
+_VERDICT_COLUMNS = tuple(getattr(VerdictRow, name) for name in QueueableVerdict._fields)
 
 
 def _filtered(query: Select[*Ts], filters: QueueFilter) -> Select[*Ts]:
     if filters.station_id is not None:
         query = query.where(ReviewQueueRow.station_id == filters.station_id)
-    if filters.only_sampled:
+    if filters.only_questions:
+        query = query.where(ReviewQueueRow.question.is_not(None))
+    elif filters.only_sampled:
         query = query.where(ReviewQueueRow.sampled)
     elif filters.borderline < BORDERLINE_MARGIN:
         query = query.where(or_(ReviewQueueRow.decision == "flag", ReviewQueueRow.margin <= filters.borderline))
@@ -180,7 +229,9 @@ def _filtered(query: Select[*Ts], filters: QueueFilter) -> Select[*Ts]:
 
 def _ordered(query: Select[*Ts], filters: QueueFilter) -> Select[*Ts]:
     order: tuple[ColumnElement[Any], ...]
-    if filters.order == "newest":
+    if filters.only_questions:
+        order = (ReviewQueueRow.question.asc(), ReviewQueueRow.frame_id.asc())
+    elif filters.order == "newest":
         order = (ReviewQueueRow.captured_at.desc(), ReviewQueueRow.frame_id.desc())
     else:
         order = (ReviewQueueRow.margin.asc(), ReviewQueueRow.frame_id.asc())
@@ -191,14 +242,22 @@ def _row(frame: QueueableVerdict) -> dict[str, Any] | None:
     """Return the frame's row; None for a frame that is not queued."""
     if frame.score is None or frame.threshold is None:
         return None
-    margin = relative_margin(frame.score, frame.threshold)
-    if frame.decision != "flag" and margin > BORDERLINE_MARGIN and not frame.sampled:
-        return None
+    if frame.review_limit is None:
+        is_near = relative_margin(frame.score, frame.threshold) <= BORDERLINE_MARGIN
+    else:
+        is_near = is_borderline(frame.decision, frame.score, frame.review_limit)
+    return _columns(frame) if frame.decision == "flag" or is_near or frame.sampled else None
+
+
+def _columns(frame: QueueableVerdict) -> dict[str, Any]:
+    """Return the row of a frame that has a score."""
+    assert frame.score is not None
+    assert frame.threshold is not None
     return {
         "frame_id": frame.frame_id,
         "station_id": frame.station_id,
         "captured_at": frame.captured_at,
         "decision": frame.decision,
-        "margin": margin,
+        "margin": relative_margin(frame.score, frame.threshold),
         "sampled": frame.sampled,
     }

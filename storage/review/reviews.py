@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of, insert_into
@@ -137,6 +137,16 @@ def history(session: Session, frame_id: UUID) -> list[Review]:
     """Return every review of a frame, retractions included, newest first."""
     query = select(*_COLUMNS).where(ReviewRow.frame_id == frame_id).order_by(ReviewRow.id.desc())
     return [_review(row) for row in session.execute(query)]
+
+
+def newest_id(session: Session) -> int:
+    """Return the id of the newest review; 0 without one."""
+    return session.scalar(select(func.max(ReviewRow.id))) or 0
+
+
+def stations_labelled_after(session: Session, review_id: int) -> set[int]:
+    """Return the ids of the stations with a review newer than this one."""
+    return set(session.scalars(select(ReviewRow.station_id).where(ReviewRow.id > review_id).distinct()))
 
 
 def find_latest_by(session: Session, by: str) -> Review | None:

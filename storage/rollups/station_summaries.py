@@ -28,6 +28,7 @@ class StationSummary:
     parked: int
     recent_scores: tuple[float, ...]  # oldest first, at most `sparkline`
     bad_pictures: int = 0
+    borderline: int = 0
 
     @property
     def scored(self) -> int:
@@ -50,7 +51,7 @@ def list_all(session: Session, since: datetime, sparkline: int) -> list[StationS
     scores = session.execute(_RECENT_SCORES, {"since": since, "sparkline": sparkline})
     summaries = []
     for station_id, newest_first in scores:
-        frames, flagged, no_reference, bad_pictures = counted.get(station_id, (0, 0, 0, 0))
+        frames, flagged, no_reference, bad_pictures, borderline = counted.get(station_id, (0, 0, 0, 0, 0))
         summaries.append(
             StationSummary(
                 station_id,
@@ -61,6 +62,7 @@ def list_all(session: Session, since: datetime, sparkline: int) -> list[StationS
                 parked=parked.get(station_id, 0),
                 recent_scores=tuple(float(score) for score in reversed(newest_first or ())),
                 bad_pictures=bad_pictures,
+                borderline=borderline,
             )
         )
     return summaries

@@ -18,13 +18,15 @@ from storage.rollups import verdict_rollups
 class Totals:
     """Numbers of frames; `frames` are all of them.
 
-    Those without a reference and the bad pictures were neither flagged nor passed.
+    Those without a reference and the bad pictures were neither flagged nor passed. `borderline` frames passed, and went
+    to review.
     """
 
     frames: int = 0
     flagged: int = 0
     no_reference: int = 0
     bad_pictures: int = 0
+    borderline: int = 0
 
     @property
     def scored(self) -> int:
@@ -37,10 +39,11 @@ class Totals:
             self.flagged + other.flagged,
             self.no_reference + other.no_reference,
             self.bad_pictures + other.bad_pictures,
+            self.borderline + other.borderline,
         )
 
 
-def by_station(session: Session, since: datetime, until: datetime) -> Mapping[int, Totals]:
+def by_station(session: Session, since: datetime | None = None, until: datetime | None = None) -> Mapping[int, Totals]:
     """Return the totals by station id of frames captured in [since, until); stations without frames are left out."""
     cells = verdict_rollups.rollup_rows(since, until)
     sums = (func.sum(cells.c[name]) for name in verdict_rollups.COUNTS)
@@ -86,6 +89,7 @@ def _sums(width: timedelta | None) -> tuple[Sequence[ColumnElement[Any]], Any, A
     if width is None:
         decisions = ("flag", "no_reference", "bad_picture")
         counted = [func.count(), *(func.sum(case((VerdictRow.decision == one, 1), else_=0)) for one in decisions)]
+        counted.append(func.sum(case((verdict_rollups.is_borderline(), 1), else_=0)))
         return counted, VerdictRow.station_id, VerdictRow.captured_at, true()
     sums = [func.sum(getattr(VerdictRollupRow, name)) for name in verdict_rollups.COUNTS]
     return (

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVarTuple
 
-from sqlalchemy import Insert, Select, Subquery, case, delete, func, literal, select, union_all
+from sqlalchemy import Insert, Select, Subquery, and_, case, delete, func, literal, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -20,8 +20,8 @@ from storage.database.sql_functions import bucket_start
 from storage.database.tables import StationRow, VerdictRollupRow, VerdictRow
 
 Ts = TypeVarTuple("Ts")
-COUNTS = ("frames", "flagged", "no_reference", "bad_pictures")
-"""The columns that count verdicts: all of them, and those of each decision but ``pass``."""
+COUNTS = ("frames", "flagged", "no_reference", "bad_pictures", "borderline")
+"""The columns that count verdicts: all of them, those of each decision but ``pass``, and those that pass to review."""
 
 WIDTHS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1))  # each a whole multiple of the next
 
@@ -34,6 +34,7 @@ class RollupInput(NamedTuple):
     decision: str
     score: float | None
     threshold: float | None
+    borderline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ def rebuild(session: Session) -> None:
             func.max(VerdictRow.score).label("score_max"),
             func.max(VerdictRow.threshold).label("threshold_max"),
             func.sum(_one_if("bad_picture")).label("bad_pictures"),
+            func.sum(case((is_borderline(), 1), else_=0)).label("borderline"),
         ).group_by(VerdictRow.station_id, started_at)
         session.execute(insert_into(session, VerdictRollupRow).from_select(names, counted))
 
@@ -148,6 +150,7 @@ def _rows(part: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
             VerdictRow.score.label("score_max"),
             VerdictRow.threshold.label("threshold_max"),
             _one_if("bad_picture").label("bad_pictures"),
+            case((is_borderline(), 1), else_=0).label("borderline"),
         )
         return _within(rows, VerdictRow.captured_at, VerdictRow.station_id, part, station_id)
     rows = select(
@@ -161,6 +164,7 @@ def _rows(part: RangePart, station_id: int | None) -> Select[*tuple[Any, ...]]:
         VerdictRollupRow.score_max,
         VerdictRollupRow.threshold_max,
         VerdictRollupRow.bad_pictures,
+        VerdictRollupRow.borderline,
     ).where(VerdictRollupRow.width_s == int(part.width.total_seconds()))
     if station_id is None:  # the key begins with the station, so the ranges are looked up station by station
         rows = rows.where(VerdictRollupRow.station_id.in_(select(StationRow.id)))
@@ -175,6 +179,11 @@ def _within(rows: Select[*Ts], at: Any, station: Any, part: RangePart, station_i
     if part.until is not None:
         rows = rows.where(at < part.until)
     return rows
+
+
+def is_borderline() -> ColumnElement[bool]:
+    """Return the condition that a verdict is borderline; one without a review limit is not."""
+    return and_(VerdictRow.decision == "pass", VerdictRow.score > VerdictRow.review_limit)
 
 
 def _one_if(decision: str) -> ColumnElement[int]:
@@ -203,6 +212,7 @@ def _add_to(rollup: dict[str, Any], verdict: RollupInput) -> None:
     rollup["flagged"] += verdict.decision == "flag"
     rollup["no_reference"] += verdict.decision == "no_reference"
     rollup["bad_pictures"] += verdict.decision == "bad_picture"
+    rollup["borderline"] += verdict.borderline
     if verdict.score is not None:
         rollup["score_sum"] += verdict.score
         rollup["score_min"] = verdict.score if rollup["score_min"] is None else min(rollup["score_min"], verdict.score)

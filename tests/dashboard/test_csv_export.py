@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import datetime, timedelta
 
+from alerts.kpis.kpis import InspectionCounts, KpiRow, compute_kpis
 from dashboard import csv_export
 from storage.actions import alerts as alert_actions
 from storage.auth import audit_log
@@ -22,3 +23,11 @@ def test_an_export_is_read_back_as_it_was_and_runs_nothing(line: SeededStorage, 
     assert row["reason"] == '\'=cmd|"/c calc"!A1'
     assert (row["action"], row["actor"], row["before"]) == ("alert.mute", "single user", "")
     assert row["at"] == now.isoformat().replace("+00:00", "Z")
+
+
+def test_kpis_are_exported_with_borderline_frames_and_what_review_caught(now: datetime) -> None:
+    counts = InspectionCounts(frames=100, flagged=5, escaped=1, borderline=3)
+    exported = csv_export.kpis([KpiRow("s1", "s1", now, now + MINUTE, compute_kpis(counts))])
+    (row,) = csv.DictReader(io.StringIO(exported.decode("utf-8-sig")))
+    assert tuple(row) == csv_export.KPI_COLUMNS
+    assert (row["borderline"], row["borderline_share"], row["escaped"]) == ("3", "0.03", "1")

@@ -46,6 +46,9 @@ def test_text_has_enough_contrast(colours: Palette) -> None:
         (colours.good, colours.good_tint),
         (colours.flag, colours.flag_tint),
         (colours.flag, colours.surface),
+        (colours.borderline, colours.borderline_tint),
+        (colours.borderline, colours.surface),
+        ("#2b2100", "#ffd24a"),  # a tag over an image, in both themes
         (colours.bad, colours.bad_tint),
         (colours.surface, colours.bad),
         (colours.idle, colours.idle_tint),
@@ -54,6 +57,11 @@ def test_text_has_enough_contrast(colours: Palette) -> None:
         ("#ffffff", LIGHT.unseen),  # a tag over an image, in both themes
     ]
     assert {pair: round(contrast(*pair), 2) for pair in pairs if contrast(*pair) < 4.5} == {}
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=lambda colours: colours.name)
+def test_bars_and_lines_of_borderline_scores_are_seen(colours: Palette) -> None:
+    assert contrast(colours.borderline_mark, colours.surface) >= 3
 
 
 def test_a_browser_without_a_theme_gets_light_colours() -> None:

@@ -35,6 +35,7 @@ MESSAGE = VerdictMessage(
     image_reference=f"sha256:{'a' * 64}",
     map_reference=None,
     worker="worker-1",
+    review_limit=0.4,
 )
 
 AWAY = OutputUnavailable("The receiver is away: switch it on.")

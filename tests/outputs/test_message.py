@@ -4,7 +4,13 @@ import json
 from dataclasses import replace
 from datetime import timedelta, timezone
 
+from outputs.message import message_of
+from storage.line.normal_sets import NormalSet
+from storage.outputs.pending import PendingVerdict
 from tests.outputs.examples import MESSAGE
+from tests.storage.examples import NOON, make_verdict
+
+NORMAL_SET = NormalSet(3, 1, 1, "active", "", (), NOON, NOON, None)
 
 
 def test_the_json_form_of_version_1() -> None:
@@ -28,7 +34,17 @@ def test_the_json_form_of_version_1() -> None:
         "map_reference": None,
         "worker": "worker-1",
         "picture_problem": None,
+        "review_limit": 0.4,
+        "borderline": False,
     }
+
+
+def test_a_borderline_frame_passes_and_says_so() -> None:
+    verdict = make_verdict(NORMAL_SET, score=0.45, review_limit=0.4)
+    message = json.loads(message_of(PendingVerdict(7, "s1", verdict)).to_json())
+    assert (message["decision"], message["borderline"], message["review_limit"]) == ("pass", True, 0.4)
+    former = json.loads(message_of(PendingVerdict(8, "s1", replace(verdict, review_limit=None))).to_json())
+    assert (former["decision"], former["borderline"], former["review_limit"]) == ("pass", False, None)
 
 
 def test_a_message_is_one_line_whatever_a_part_is_called() -> None:

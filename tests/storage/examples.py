@@ -40,6 +40,7 @@ def make_verdict(
     score: float = 0.25,
     frame_id: UUID | None = None,
     threshold: float = 0.5,
+    review_limit: float | None = None,
 ) -> Verdict:
     unscored, bad = decision not in SCORED, decision == "bad_picture"
     return Verdict(
@@ -66,6 +67,7 @@ def make_verdict(
         partition=3,
         offset=2**40,
         picture_problem="blurred" if bad else None,
+        review_limit=None if unscored else review_limit,
     )
 
 

@@ -26,6 +26,8 @@ HEADINGS = (
     "DPMO",
     "false rejects",
     "escapes",
+    "borderline",
+    "caught by review",
     "bad pictures",
 )
 KEYS = (
@@ -42,10 +44,12 @@ KEYS = (
     "sampled_good",
     "sampled_defects",
     "bad_pictures",
+    "borderline",
     "first_pass_yield",
     "flagged_ppm",
     "dpmo",
     "bad_picture_share",
+    "borderline_share",
     *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
 )
 
@@ -65,7 +69,8 @@ def kpi(
 ) -> None:
     """Show quality KPIs, with 95 % confidence intervals for what is estimated from reviews.
 
-    Frames that passed or were flagged count as inspected, and bad pictures beside them. docs/reference/kpis.md defines
+    Frames that passed or were flagged count as inspected, and bad pictures beside them. Borderline frames passed above
+    the review limit; caught by review are passed frames that were labelled a defect. docs/reference/kpis.md defines
     each figure and its interval.
     """
     from alerts.kpis.kpis import InspectionCounts, escape_estimate_basis
@@ -111,10 +116,12 @@ def json_of(row: "KpiRow") -> dict[str, object]:
         "sampled_good": counted.sampled_good,
         "sampled_defects": counted.sampled_defects,
         "bad_pictures": counted.bad_pictures,
+        "borderline": counted.borderline,
         "first_pass_yield": kpis.first_pass_yield,
         "flagged_ppm": kpis.flagged_ppm,
         "dpmo": kpis.dpmo,
         "bad_picture_share": kpis.bad_picture_share,
+        "borderline_share": kpis.borderline_share,
     }
     for name in ESTIMATES:
         estimate: Estimate | None = getattr(kpis, name)
@@ -146,6 +153,8 @@ def _cells(row: "KpiRow") -> tuple[object, ...]:
         None if kpis.dpmo is None else f"{kpis.dpmo:,.0f}",
         percent(kpis.false_reject_rate),
         percent(kpis.escape_rate),
+        None if kpis.borderline_share is None else f"{kpis.counts.borderline} ({kpis.borderline_share:.2%})",
+        kpis.counts.escaped,
         None if kpis.bad_picture_share is None else f"{kpis.bad_picture_share:.2%}",
     )
 

@@ -30,6 +30,8 @@ WAITING_KEYS = (
     "image_reference",
     "claimed_until",
     "sampled",
+    "review_limit",
+    "question",
 )
 KEYS = (
     "id",
@@ -56,6 +58,10 @@ def next_frames(
     sample: Annotated[
         bool, typer.Option("--sample", help="Only passed frames drawn at random, from which escapes are estimated.")
     ] = False,
+    questions: Annotated[
+        bool,
+        typer.Option("--questions", help="Only frames that stations ask about, whose labels teach them the most."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Take the next frames to review; nobody else gets them for five minutes."""
@@ -63,25 +69,29 @@ def next_frames(
     from storage.line import stations, verdicts
     from storage.review.review_queue import QueueFilter, QueueOrder
 
+    if sample and questions:
+        raise typer.BadParameter("take the sample or the questions, not both", param_hint="--questions")
     with authentication.authenticated_session(context) as (session, actor):
         station_id = None if station is None else stations.get(session, station).id
         names = {one.id: one.name for one in stations.list_all(session)}
         first: QueueOrder = "newest" if order == "newest" else "most_uncertain"
-        filters = QueueFilter(station_id, first, only_sampled=sample)
+        filters = QueueFilter(station_id, first, only_sampled=sample, only_questions=questions)
         frames = reviews.claim(session, actor, filters, utc_now(), limit=count)
         found = [(frame, verdicts.get(session, frame.frame_id)) for frame in frames]
     if json:
         output.write_json([waiting_json_of(names[frame.station_id], frame, verdict) for frame, verdict in found])
         return
     output.write_table(
-        ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "frame"],
+        ["captured at (UTC)", "station", "decision", "score", "review limit", "threshold", "question", "part", "frame"],
         [
             (
                 verdict.captured_at,
                 names[frame.station_id],
                 verdict.decision,
                 verdict.score,
+                verdict.review_limit,
                 verdict.threshold,
+                frame.question,
                 verdict.part_id,
                 frame.frame_id,
             )
@@ -216,6 +226,8 @@ def waiting_json_of(station: str, frame: "QueuedFrame", verdict: "Verdict") -> d
         "image_reference": verdict.image_reference,
         "claimed_until": frame.claimed_until,
         "sampled": frame.sampled,
+        "review_limit": verdict.review_limit,
+        "question": frame.question,
     }
 
 

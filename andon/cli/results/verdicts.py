@@ -1,7 +1,8 @@
 """`andon verdicts`: the verdicts of inspected frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,8 @@ from foundation.clock import utc_now
 from storage.line.decision import Decision
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from storage.line.verdicts import Verdict
 
 KEYS = (
@@ -41,6 +44,8 @@ KEYS = (
     "partition",
     "offset",
     "picture_problem",
+    "review_limit",
+    "borderline",
 )
 
 
@@ -57,6 +62,10 @@ def verdicts(
     decision: Annotated[
         Decision | None, typer.Option(help="Only those with this decision; bad pictures say why.", show_default=False)
     ] = None,
+    borderline: Annotated[
+        bool,
+        typer.Option("--borderline", metavar="", help="Only borderline ones: they passed, above the review limit."),
+    ] = False,
     limit: Limit = 20,
     json: Json = False,
     ndjson: Annotated[
@@ -67,22 +76,24 @@ def verdicts(
     """List verdicts, newest captured first."""
     from andon import wiring
     from storage.line import stations
-    from storage.line import verdicts as stored_verdicts
 
     if flagged and decision not in (None, "flag"):
         raise typer.BadParameter("it contradicts --flagged", param_hint="--decision")
+    if borderline and (flagged or decision not in (None, "pass")):
+        raise typer.BadParameter("a borderline frame passed", param_hint="--borderline")
     if json and ndjson:
         raise typer.BadParameter("write an array or an object per line, not both", param_hint="--ndjson")
     start = _since(since)
-    decision = "flag" if flagged else decision
+    decision = "flag" if flagged else "pass" if borderline else decision
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station_id = stations.get(session, station).id if station is not None else None
         names = {one.id: one.name for one in stations.list_all(session)}
+        newest_first = _newest_first(session, station_id, start, decision, borderline)
         if ndjson:
-            for verdict in stored_verdicts.stream(session, station_id, since=start, decision=decision):
+            for verdict in newest_first:
                 output.write_json_line(json_of(names[verdict.station_id], verdict))
             return
-        found = stored_verdicts.recent(session, station_id, since=start, decision=decision, limit=limit + 1)
+        found = list(islice(newest_first, limit + 1))
     if len(found) > limit:
         output.print_message(f"These are the newest {limit}; --limit lists more, and --ndjson writes all of them.")
         del found[limit:]
@@ -92,18 +103,29 @@ def verdicts(
     _write_table(found, names)
 
 
+def _newest_first(
+    session: "Session", station_id: int | None, since: datetime | None, decision: Decision | None, borderline: bool
+) -> "Iterator[Verdict]":
+    from storage.line import verdicts as stored_verdicts
+
+    found = stored_verdicts.stream(session, station_id, since=since, decision=decision)
+    return (one for one in found if one.is_borderline) if borderline else found
+
+
 def _write_table(found: "Sequence[Verdict]", names: Mapping[int, str]) -> None:
     """Write verdicts as a table; the camera's own time has a column where it can't be true for one of them."""
     marked = ["camera's time, which can't be true"] if any(one.stamped_at for one in found) else []
-    columns = ["captured at (UTC)", "station", "decision", "score", "threshold", "part", "truth", "latency ms", "frame"]
+    about_frame = ["captured at (UTC)", "station", "decision"]
+    columns = [*about_frame, "score", "review limit", "threshold", "part", "truth", "latency ms", "frame"]
     output.write_table(
         [*columns, *marked],
         [
             (
                 one.captured_at,
                 names[one.station_id],
-                one.decision if one.picture_problem is None else f"{one.decision} ({one.picture_problem})",
+                _decision(one),
                 one.score,
+                one.review_limit,
                 one.threshold,
                 one.part_id,
                 one.truth,
@@ -115,6 +137,12 @@ def _write_table(found: "Sequence[Verdict]", names: Mapping[int, str]) -> None:
         ],
         empty="There are no such verdicts.",
     )
+
+
+def _decision(verdict: "Verdict") -> str:
+    """Return the decision, with why the picture is bad, or that a frame that passed goes to review."""
+    remark = verdict.picture_problem or ("borderline" if verdict.is_borderline else None)
+    return verdict.decision if remark is None else f"{verdict.decision} ({remark})"
 
 
 def _since(text: str | None) -> datetime | None:
@@ -158,4 +186,6 @@ def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
         "partition": verdict.partition,
         "offset": verdict.offset,
         "picture_problem": verdict.picture_problem,
+        "review_limit": verdict.review_limit,
+        "borderline": verdict.is_borderline,
     }

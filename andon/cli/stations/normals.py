@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from andon.normal_checks import Findings
     from andon.settings import Settings
     from storage.line.normal_sets import NormalSet
-    from storage.line.what_if import WhatIfResult
 
 app = typer.Typer(help="Add, list, show, activate and roll back normal sets.", no_args_is_help=True)
 
@@ -23,24 +22,6 @@ Station = Annotated[str, typer.Argument(help="The station, for example s1.", sho
 Reason = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 
 KEYS = ("station", "version", "state", "note", "images", "bit_depth", "created_at", "activated_at", "retired_at")
-WHAT_IF_KEYS = (
-    "job",
-    "station",
-    "version",
-    "model_id",
-    "threshold",
-    "guarantee",
-    "rescored",
-    "not_rescored",
-    "good",
-    "defects",
-    "to_pass",
-    "to_flag",
-    "before",
-    "after",
-    "normal_scores",
-    "bad_pictures",
-)
 
 
 @app.command()
@@ -206,66 +187,6 @@ def draft(
         )
     output.print_result(f"Normal set {new_set.version} of {station} is a draft of {len(new_set.images)} images.")
     output.print_result(f"andon normals what-if {station} {new_set.version} shows what it would change.")
-
-
-@app.command("what-if", epilog=json_keys_help("the result", WHAT_IF_KEYS))
-def what_if(
-    context: typer.Context,
-    station: Station,
-    version: Version,
-    last: Annotated[
-        int, typer.Option(min=1, max=5000, help="The number of frames to score again, reviewed ones first.")
-    ] = 200,
-    json: Json = False,
-) -> None:
-    """Show what a set would change if it were active; a running scorer computes it."""
-    from andon import wiring
-    from andon.cli.progress import progress_counter
-    from andon.cli.stop_signal import stop_on_signal
-    from andon.services import job_wait
-    from storage.actions import jobs
-    from storage.line.what_if import WhatIfResult
-
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        job_wait.require_running_scorer(database, utc_now)
-        with database.begin() as session:
-            job = jobs.start_what_if(session, actor, station, version, utc_now(), last)
-        with (
-            stop_on_signal(f"job {job.id} goes on in the scorer") as stop,
-            progress_counter("frames re-scored") as advance,
-        ):
-            done = job_wait.wait_for_job(database, job.id, utc_now, stop.wait, advance)
-    if json:
-        output.write_json({"job": done.id, "station": station, **done.result})
-        return
-    _print_what_if(station, WhatIfResult.from_json(done.result))
-
-
-def _print_what_if(station: str, result: "WhatIfResult") -> None:
-    missing = f" ({result.not_rescored} could not be)" if result.not_rescored else ""
-    output.print_result(f"Normal set {result.version} of {station}, {result.rescored} frames scored again{missing}.")
-    if result.bad_pictures:
-        output.print_result(f"{result.bad_pictures} more would be bad pictures beside its normals.")
-    output.print_result(f"Threshold {result.threshold:.6g}: {result.guarantee}")
-    before, after = result.before, result.after
-    output.write_table(
-        ["of the frames", "before", "after"],
-        [
-            (f"false rejects among {result.good} reviewed as good", before.false_rejects, after.false_rejects),
-            (f"escapes among {result.defects} reviewed as defects", before.escapes, after.escapes),
-        ],
-        empty="",
-    )
-    flips = [("flag → pass", flip) for flip in result.to_pass] + [("pass → flag", flip) for flip in result.to_flag]
-    output.write_table(
-        ["captured at (UTC)", "change", "score before", "score after", "review", "frame"],
-        [
-            (flip.captured_at, change, flip.old_score, flip.new_score, flip.label, flip.frame_id)
-            for change, flip in flips
-        ],
-        empty="No decision would change.",
-    )
 
 
 def _collect(

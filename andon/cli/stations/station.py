@@ -7,7 +7,7 @@ import typer
 
 from andon.cli import authentication, output
 from andon.cli.context import command_context
-from andon.cli.options import MAX_SAMPLE_ONE_IN, MAX_STALE_AFTER_S, Json, json_keys_help
+from andon.cli.options import MAX_REVIEWS_PER_SHIFT, MAX_SAMPLE_ONE_IN, MAX_STALE_AFTER_S, Json, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ BitDepth = Annotated[
     ),
 ]
 
+ReviewsPerShift = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=MAX_REVIEWS_PER_SHIFT,
+        help="Frames that people have time to review in eight hours, for example 40, which sets the review limit; at 0 "
+        "no frame is borderline.",
+        show_default=False,
+    ),
+]
+
 KEYS = (
     "name",
     "object_name",
@@ -66,7 +77,10 @@ KEYS = (
     "stale_after_s",
     "sample_one_in",
     "bit_depth",
+    "reviews_per_shift",
+    "autopilot",
     "active_normal_set",
+    "questions",
     "created_at",
 )
 COUNTS = ("verdicts", "flagged", "bad_pictures", "parked")
@@ -83,6 +97,7 @@ def add(
     stale_after: StaleAfter = None,
     sample_one_in: SampleOneIn = None,
     bit_depth: BitDepth = None,
+    reviews_per_shift: ReviewsPerShift = None,
 ) -> None:
     """Add a station."""
     from storage.actions import stations
@@ -97,6 +112,7 @@ def add(
         stale_after,
         sample_one_in,
         bit_depth,
+        reviews_per_shift,
     )
     with authentication.authenticated_session(context) as (session, actor):
         added = stations.add(session, actor, name, chosen, utc_now())
@@ -116,6 +132,7 @@ def edit(
     stale_after: StaleAfter = None,
     sample_one_in: SampleOneIn = None,
     bit_depth: BitDepth = None,
+    reviews_per_shift: ReviewsPerShift = None,
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
@@ -133,6 +150,7 @@ def edit(
             stale_after,
             sample_one_in,
             bit_depth,
+            reviews_per_shift,
         )
         actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
@@ -148,22 +166,30 @@ def edit(
 
 @app.command("list", epilog=json_keys_help("each station", KEYS))
 def list_stations(context: typer.Context, json: Json = False) -> None:
-    """List the stations."""
+    """List the stations, with the number of frames that each asks people about."""
     from andon import wiring
     from storage.line import normal_sets, stations
+    from storage.review import review_queue
 
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         found = [(station, normal_sets.active(session, station.id)) for station in stations.list_all(session)]
+        questions = review_queue.questions(session)
     if json:
-        output.write_json([_json_of(station, active.version if active else None) for station, active in found])
+        output.write_json(
+            [
+                _json_of(station, active.version if active else None, questions.get(station.id, 0))
+                for station, active in found
+            ]
+        )
         return
     output.write_table(
-        ["station", "object", "active normal set", "stale after s", "added at (UTC)"],
+        ["station", "object", "active normal set", "questions", "stale after s", "added at (UTC)"],
         [
             (
                 station.name,
                 station.settings.object_name,
                 active and active.version,
+                questions.get(station.id, 0),
                 station.settings.stale_after_s,
                 station.created_at,
             )
@@ -175,20 +201,22 @@ def list_stations(context: typer.Context, json: Json = False) -> None:
 
 @app.command(epilog=json_keys_help("the station", KEYS + COUNTS))
 def show(context: typer.Context, name: Name, json: Json = False) -> None:
-    """Show one station: settings, active normal set, counts."""
+    """Show one station: settings, active normal set, questions, counts."""
     from andon import wiring
     from storage.line import normal_sets, parked_frames, stations, verdicts
+    from storage.review import review_queue
 
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
         station = stations.get(session, name)
         active = normal_sets.active(session, station.id)
+        questions = review_queue.questions(session).get(station.id, 0)
         counts = {
             "verdicts": verdicts.count(session, station.id),
             "flagged": verdicts.count(session, station.id, decision="flag"),
             "bad_pictures": verdicts.count(session, station.id, decision="bad_picture"),
             "parked": parked_frames.count(session, station.id),
         }
-    fields = _json_of(station, active.version if active else None) | counts
+    fields = _json_of(station, active.version if active else None, questions) | counts
     if json:
         output.write_json(fields)
         return
@@ -206,6 +234,7 @@ def _change(
     stale_after: float | None,
     sample_one_in: int | None,
     bit_depth: str | None,
+    reviews_per_shift: int | None,
 ) -> "StationSettings":
     """Return the settings with the values of the command line, whose choices have dashes instead of underscores."""
     named = {
@@ -216,14 +245,16 @@ def _change(
         "stale_after_s": stale_after,
         "sample_one_in": sample_one_in,
         "bit_depth": bit_depth,
+        "reviews_per_shift": reviews_per_shift,
     }
     return replace(settings, **{field: value for field, value in named.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _json_of(station: "Station", active_version: int | None) -> dict[str, object]:
+def _json_of(station: "Station", active_version: int | None, questions: int) -> dict[str, object]:
     return {
         "name": station.name,
         **asdict(station.settings),
         "active_normal_set": active_version,
+        "questions": questions,
         "created_at": station.created_at,
     }

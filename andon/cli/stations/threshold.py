@@ -1,4 +1,4 @@
-"""`andon threshold`: the score above which a station's frames are flagged."""
+"""`andon threshold`: the scores above which a station's frames are flagged, or go to review."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from foundation.clock import utc_now
 if TYPE_CHECKING:
     from storage.line.thresholds import Threshold
 
-app = typer.Typer(help="Show a station's thresholds with their history, and set one by hand.", no_args_is_help=True)
+app = typer.Typer(help="Show a station's limits with their history, and set a threshold by hand.", no_args_is_help=True)
 
 Station = Annotated[str, typer.Argument(help="The station, for example s1.", show_default=False)]
 
@@ -21,6 +21,7 @@ KEYS = (
     "normal_set",
     "model_id",
     "value",
+    "review_limit",
     "kind",
     "false_reject_rate",
     "guarantee",
@@ -38,7 +39,10 @@ def show(
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
-    """Show a station's thresholds, newest first; those in force are marked."""
+    """Show a station's thresholds and review limits, newest first; those in force are marked.
+
+    Frames above the threshold are flagged; others above the review limit are borderline: they pass and go to review.
+    """
     from andon import wiring
     from storage.line import normal_sets, stations, thresholds
 
@@ -52,12 +56,14 @@ def show(
     if json:
         output.write_json(rows)
         return
+    limits = ["made at (UTC)", "threshold", "review limit", "in force"]
     output.write_table(
-        ["made at (UTC)", "threshold", "in force", "set", "kind", "false rejects", "by", "guarantee", "reason"],
+        [*limits, "set", "kind", "false rejects", "by", "guarantee", "reason"],
         [
             (
                 row["made_at"],
                 row["value"],
+                row["review_limit"],
                 "yes" if row["in_force"] else "",
                 row["normal_set"],
                 str(row["kind"]).replace("_", " "),
@@ -102,6 +108,7 @@ def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) 
         "normal_set": version,
         "model_id": threshold.model_id,
         "value": threshold.value,
+        "review_limit": threshold.review_limit,
         "kind": threshold.kind,
         "false_reject_rate": threshold.false_reject_rate,
         "guarantee": threshold.guarantee,

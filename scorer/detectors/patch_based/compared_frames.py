@@ -12,7 +12,6 @@ from scorer.detectors.patch_based.bank import PatchBank
 from scorer.detectors.patch_based.bank_search import distance_maps
 from scorer.detectors.patch_based.evidence import evidence
 from scorer.detectors.patch_based.patches import Patches
-from scorer.distances.cosine import to_unit_length
 from scorer.distances.pooling import mean_of_largest_per_image
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,13 +52,4 @@ def compare_frames(
         distances = distance_maps(frame, [(1, others)])
         scores.append(float(mean_of_largest_per_image(distances, frame.valid_mask, TOP_FRACTION)))
         features.append(evidence(frame, distances, others)[0].cpu().numpy())
-    return ComparedFrames(np.asarray(scores), np.stack(features).astype(np.float64), _describe(frames))
-
-
-def _describe(frames: Patches) -> FloatArray:
-    """Return the mean of each image's valid patches at unit length, all layers side by side: (B, L · D)."""
-    tokens = to_unit_length(frames.tokens)  # (L, B, P, D)
-    weights = frames.valid_mask.float()[None, :, :, None]
-    means = (tokens * weights).sum(dim=2) / weights.sum(dim=2).clamp(min=1)  # (L, B, D)
-    descriptors: FloatArray = torch.cat(list(means), dim=1).cpu().numpy().astype(np.float64)
-    return descriptors
+    return ComparedFrames(np.asarray(scores), np.stack(features).astype(np.float64), frames.descriptors())

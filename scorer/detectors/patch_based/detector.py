@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from einops import rearrange
 
@@ -104,6 +106,11 @@ class PatchDetector:
                 features, references, lambda part, stored: method.score(part, stored.tensors)
             )
         return scores.to_numpy(features.grid)
+
+    @torch.inference_mode()
+    def descriptors(self, features: Patches) -> npt.NDArray[np.float64]:
+        """Return the mean token of each image, (B, D), by which images are compared with each other."""
+        return features.descriptors()
 
     def encode_normals(self, normals: Sequence[RgbImage]) -> Patches:
         """Encode normals with the rotated copies that the method needs, in fp32 too where the backbone rounds."""

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from scorer.distances.cosine import to_unit_length
+
 
 @dataclass(frozen=True, slots=True)
 class Patches:
@@ -48,6 +50,14 @@ class Patches:
         return Patches(
             self.tokens[:, :: self.copies], self.valid_mask[:: self.copies], self.grid, fp32_tokens=fp32_tokens
         )
+
+    def descriptors(self) -> npt.NDArray[np.float64]:
+        """Return the mean of each image's valid patches at unit length, all layers side by side: (B, L · D)."""
+        tokens = to_unit_length(self.tokens)  # (L, B, P, D)
+        weights = self.valid_mask.to(tokens.dtype)[None, :, :, None]
+        means = (tokens * weights).sum(dim=2) / weights.sum(dim=2).clamp(min=1)  # (L, B, D)
+        descriptors: npt.NDArray[np.float64] = torch.cat(list(means), dim=1).float().cpu().numpy().astype(np.float64)
+        return descriptors
 
     @property
     def nbytes(self) -> int:

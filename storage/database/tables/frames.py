@@ -56,6 +56,7 @@ class VerdictRow(Base):
     sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # drawn at random for review
     stamped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the camera's time where it can't be true
     picture_problem: Mapped[str | None] = mapped_column(String(40))  # why the frame is a bad picture
+    review_limit: Mapped[float | None]  # null before version 0010, and without a score
 
 
 class ParkedFrameRow(Base):

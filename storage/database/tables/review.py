@@ -52,7 +52,7 @@ class ReviewedFrameRow(Base):
 
 
 class ReviewQueueRow(Base):
-    """A flagged, borderline or sampled frame without a label, and who has claimed it."""
+    """A flagged, borderline, sampled or asked frame without a label, and who has claimed it."""
 
     __tablename__ = "review_queue"
     __table_args__ = (
@@ -68,6 +68,13 @@ class ReviewQueueRow(Base):
             sqlite_where=text("sampled = 1"),
             postgresql_where=text("sampled"),
         ),
+        Index(
+            "ix_review_queue_question",
+            "station_id",
+            "question",
+            sqlite_where=text("question IS NOT NULL"),
+            postgresql_where=text("question IS NOT NULL"),
+        ),
     )
 
     frame_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -78,3 +85,4 @@ class ReviewQueueRow(Base):
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sampled: Mapped[bool] = mapped_column(server_default=text("false"))  # as the verdict's
+    question: Mapped[int | None]  # the rank, from 1, of a frame that the station asks about

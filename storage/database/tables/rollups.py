@@ -25,6 +25,7 @@ class VerdictRollupRow(Base):
     score_max: Mapped[float | None]
     threshold_max: Mapped[float | None]
     bad_pictures: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    borderline: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class ScoreRollupRow(Base):

@@ -22,6 +22,8 @@ class StationRow(Base):
     stale_after_s: Mapped[float]
     sample_one_in: Mapped[int] = mapped_column(server_default=text("200"))  # of the passed frames; 0 draws none
     bit_depth: Mapped[str] = mapped_column(String(4), server_default=text("'auto'"))  # or '8' to '16'
+    reviews_per_shift: Mapped[int] = mapped_column(server_default=text("40"))
+    autopilot: Mapped[str] = mapped_column(String(8), server_default=text("'propose'"))  # or 'off' or 'act'
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -90,9 +92,10 @@ class ThresholdRow(Base):
     guarantee: Mapped[str] = mapped_column(String(500))  # the rate that this number of normals can guarantee, in words
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
     made_by: Mapped[str] = mapped_column(String(120))
-    kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'manual' or 'reviewed'
+    kind: Mapped[str] = mapped_column(String(10), server_default="calibrated")  # or 'manual', 'reviewed', 'estimated'
     reason: Mapped[str] = mapped_column(String(500), server_default=text("''"))
     references_digest: Mapped[str | None] = mapped_column(String(64))  # null where it is unknown
+    review_limit: Mapped[float | None]  # null before version 0010
 
 
 class GoldenFrameRow(Base):

@@ -30,7 +30,7 @@ class JobRow(Base):
     __table_args__ = (Index("ix_jobs_state", "state", "id"), Index(None, "station_id", "id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # 'what_if' or 'golden'
+    kind: Mapped[str] = mapped_column(String(16))  # 'what_if', 'golden' or 'propose_normals'
     station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(9))  # 'queued', 'running', 'done', 'failed' or 'cancelled'

@@ -34,11 +34,17 @@ def submit_label(database: Database, verdict: Verdict, label: Label, *tags: str)
 
 @pytest.fixture
 def seeded(database: Database) -> Database:
-    """Ten frames at s1 in the early shift, three of them flagged; two at s2 in the late one; one without reference."""
+    """Ten frames at s1 in the early shift, three flagged and two borderline; two at s2 in the late; two unscored."""
     with database.begin() as session:
         first, second = (add_active_set(session, add_station(session, name)) for name in ("s1", "s2"))
         early = [
-            make_verdict(first, at=MORNING + number * timedelta(minutes=1), decision="flag" if number < 3 else "pass")
+            make_verdict(
+                first,
+                at=MORNING + number * timedelta(minutes=1),
+                score=0.6 if number < 3 else 0.45 if number < 5 else 0.25,
+                decision="flag" if number < 3 else "pass",
+                review_limit=0.4,
+            )
             for number in range(10)
         ]
         late = [make_verdict(second, at=MORNING + 8 * HOUR + number * timedelta(minutes=1)) for number in range(2)]
@@ -58,8 +64,16 @@ def test_labels_are_counted_by_decision_and_kind(seeded: Database) -> None:
     with seeded.read() as session:
         counts = counts_by_station(session, MORNING, MORNING + HOUR)
     assert list(counts.values()) == [
-        InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1, bad_pictures=1)
+        InspectionCounts(10, 3, caught=2, false_alarms=1, confirmed=1, escaped=1, bad_pictures=1, borderline=2)
     ]
+
+
+def test_borderline_frames_have_a_share_of_the_inspected_ones(seeded: Database) -> None:
+    with seeded.read() as session:
+        (counts,) = counts_by_station(session, MORNING, MORNING + HOUR).values()
+    assert compute_kpis(counts).borderline_share == 0.2
+    assert compute_kpis(counts + counts).borderline_share == 0.2
+    assert compute_kpis(InspectionCounts(0, 0)).borderline_share is None
 
 
 def test_bad_pictures_have_a_share_of_their_own_and_count_in_no_other(seeded: Database) -> None:
@@ -156,6 +170,7 @@ def test_the_shift_report_loads_no_other_resource_and_shows_the_shift(seeded: Da
     assert "Shift 2026-01-15 early" in shown
     assert "2026-01-15 06:00 to 2026-01-15 14:00 (Europe/Berlin). It is not over yet." in shown
     assert "70.00%" in shown
+    assert "2 (20.00%)" in shown
     assert "<b>6</b> of 10" in shown  # as text, not as a tag
     assert "2 (50% so far)" in shown  # scratch, before dent and the defect without a type
     assert "Nothing was scored." in shown  # at s2, in this shift

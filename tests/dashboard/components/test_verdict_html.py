@@ -29,6 +29,39 @@ def test_the_threshold_is_in_the_middle_of_the_score_bar(score: float, width: st
     assert f"width:{width}%" in verdict_html.score_bar(bare(NOON, score))
 
 
+def test_a_borderline_frame_is_amber_and_not_called_passed() -> None:
+    borderline = replace(bare(NOON, 0.369), review_limit=0.35)
+    assert borderline.decision == "pass"
+    caption = verdict_html.thumbnail_caption(borderline, NOON, UTC)
+    headline = verdict_html.headline(borderline, UTC)
+    assert '<b class="borderline">' in caption
+    assert 'andon-chip  borderline"' in headline
+    assert "Borderline" in headline
+    assert "Pass" not in headline
+    assert verdict_html.distance_from_threshold(borderline) == "10 % below the threshold: borderline."
+
+
+@pytest.mark.parametrize(
+    ("score", "review_limit", "text"),
+    [(0.35, 0.35, "Pass"), (0.36, 0.35, "Borderline"), (0.42, 0.35, "Flagged"), (0.40, None, "Pass")],
+)
+def test_a_frame_is_borderline_between_the_two_limits(score: float, review_limit: float | None, text: str) -> None:
+    assert verdict_html.style(replace(bare(NOON, score), review_limit=review_limit)).text == text
+
+
+def test_the_review_limit_is_left_of_the_threshold_on_the_score_bar() -> None:
+    html = verdict_html.score_bar(replace(bare(NOON, 0.2), review_limit=0.328))
+    assert '<u class="limit" style="left:40.0%">' in html
+    assert "review limit <b>0.328</b>" in html
+
+
+@pytest.mark.parametrize("review_limit", [None, 0.41])
+def test_a_score_bar_without_a_lower_review_limit_shows_none(review_limit: float | None) -> None:
+    html = verdict_html.score_bar(replace(bare(NOON, 0.2), review_limit=review_limit))
+    assert "review limit" not in html
+    assert 'class="limit"' not in html
+
+
 def test_a_frame_without_score_has_no_bar() -> None:
     assert "andon-bar" not in verdict_html.score_bar(bare(NOON, None))
 

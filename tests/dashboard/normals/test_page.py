@@ -1,6 +1,7 @@
 """The page Normal sets, run by Streamlit's own test harness without a browser."""
 
 import io
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -211,6 +212,31 @@ def test_a_threshold_is_set_by_hand_with_a_reason(
         newest = thresholds.history(session, s1.id)[0]
     assert (newest.value, newest.kind, newest.reason) == (0.35, "manual", "glare")
     assert list(app.dataframe[0].value["Threshold"]) == [0.35, 0.41]
+
+
+def test_the_history_shows_both_limits_where_they_came_from_and_what_the_threshold_can_promise(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with line.database.begin() as session:
+        calibrated = thresholds.history(session, s1.id)[0]
+        thresholds.record(
+            session,
+            replace(calibrated, value=0.38, review_limit=0.31, kind="estimated", guarantee="None; an estimate.",
+                    reason="240 frames of the stream"),
+        )  # fmt: skip
+    app = opened(line, monkeypatch, "normals", station="s1", view="Threshold")
+    history = app.dataframe[0].value
+    assert list(history["Threshold"]) == [0.38, 0.41]
+    assert history["Review limit"][0] == 0.31
+    assert np.isnan(history["Review limit"][1])  # of a former version
+    assert list(history["Origin"]) == [
+        "Estimated from the stream, nobody reviewed it: 240 frames of the stream",
+        "Calibrated on the normal set alone",
+    ]
+    assert history["Promise"][0] == "None; an estimate."
+    content = text(app)
+    assert '<b class="borderline">0.310</b><div><span>review limit</span>' in content
+    assert "Estimated from the stream, nobody reviewed it: 240 frames of the stream. Made by scorer-1" in content
 
 
 def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(

@@ -18,9 +18,10 @@ MINUTE = timedelta(minutes=1)
 def frames(
     line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, scores: Callable[[int], float], number: int
 ) -> None:
-    """`number` frames, six seconds apart, the newest now."""
+    """`number` frames, six seconds apart, the newest now; the review limit is 0.3."""
+    at = [now - (number - n) * timedelta(seconds=6) for n in range(number)]
     line.verdicts(
-        *(verdict(line, s1, normal_set, n, now - (number - n) * timedelta(seconds=6), scores(n)) for n in range(number))
+        *(verdict(line, s1, normal_set, n, at[n], scores(n), review_limit=0.3) for n in range(number)),
     )
 
 
@@ -51,7 +52,7 @@ def test_control_charts_say_what_is_missing(
 def test_kpis_are_computed_from_reviews(
     line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frames(line, s1, normal_set, now - MINUTE, lambda n: 0.9 if n < 5 else 0.2, 100)
+    frames(line, s1, normal_set, now - MINUTE, lambda n: 0.9 if n < 5 else 0.4 if n < 8 else 0.2, 100)
     reviewed(line, s1.id, 100, now, false_alarms=0)
     app = opened(line, monkeypatch, "quality", panel="KPIs")
     content = text(app)
@@ -61,3 +62,6 @@ def test_kpis_are_computed_from_reviews(
     assert "<span>Escapes</span><b>16.67 %</b><small>16.67 to 16.67 %</small>" in content
     row = app.dataframe[0].value.iloc[0]
     assert (row["Station"], row["Frames"], row["Flagged"]) == ("s1", 100, 5)
+    assert "<span>Borderline</span><b>3.00 %</b><small>3 frames passed to review</small>" in content
+    assert "<span>Caught by review</span><b>1</b>" in content
+    assert (row["Borderline"], row["Caught by review"]) == ("3 (3.00 %)", 1)

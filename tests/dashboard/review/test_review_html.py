@@ -4,8 +4,11 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from dashboard.review import defect_types, review_html
 from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
+from storage.line.thresholds import Threshold
 from storage.review.labels import LabelCounts
 from storage.review.reviews import Review
 from tests.dashboard.seeding import bare
@@ -23,6 +26,36 @@ def test_the_advice_on_an_escape_depends_on_how_many_frames_a_lower_threshold_fl
     assert cheap[2] != expensive[2]
 
 
+def test_why_a_borderline_frame_passed_names_the_review_limit() -> None:
+    borderline = replace(bare(NOON, 0.40), review_limit=0.38)
+    assert review_html.why_passed(borderline, 0, 0, "day") == [
+        "It scored 0.400 and the threshold was 0.410, so it passed 2.4 % below it. "
+        "That is borderline: above the review limit of 0.380, for review."
+    ]
+
+
+BEFORE = Threshold(1, 1, "model", 0.281, 0.01, "", NOON, "scorer-1", "estimated", "120 frames", review_limit=0.25)
+REASON = "1234 frames of the stream and 10 answers on the highest of them"
+AFTER = replace(BEFORE, value=0.243, review_limit=0.221, kind="reviewed", reason=REASON)
+
+
+def test_an_answer_that_moved_both_limits_says_from_where_to_where() -> None:
+    assert review_html.limits_change(BEFORE, AFTER) == f"threshold 0.281 → 0.243, review limit 0.250 → 0.221 ({REASON})"
+
+
+def test_a_limit_that_stayed_is_left_out() -> None:
+    assert review_html.limits_change(BEFORE, replace(AFTER, value=0.281)) == f"review limit 0.250 → 0.221 ({REASON})"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [BEFORE, replace(AFTER, kind="manual"), replace(AFTER, normal_set_id=2), replace(AFTER, model_id="other")],
+    ids=["nothing changed", "set by a person", "another normal set", "another model"],
+)
+def test_a_threshold_that_no_answer_made_says_nothing(after: Threshold) -> None:
+    assert review_html.limits_change(BEFORE, after) == ""
+
+
 def test_a_flagged_frame_was_not_missed() -> None:
     assert len(review_html.why_passed(bare(NOON, 0.9), 0, 0, "day")) == 1
 
@@ -35,7 +68,11 @@ def test_a_bad_picture_did_not_pass() -> None:
 def test_what_people_wrote_is_escaped() -> None:
     frame_id = bare(NOON, 0.5).frame_id
     review = Review(1, frame_id, frame_id, 1, NOON, "flag", "defect", None, (HOSTILE,), "", HOSTILE, NOON)
-    for html in (review_html.review_line(review, NOON), review_html.queue_line(HOSTILE, 3)):
+    for html in (
+        review_html.review_line(review, NOON),
+        review_html.queue_line(HOSTILE, 3),
+        review_html.asking(HOSTILE, 3, 0),
+    ):
         assert "<script>" not in html
         assert "&lt;script&gt;" in html
 

@@ -1,5 +1,6 @@
 """The settings page: what it changes and what each role may do."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -8,7 +9,8 @@ from storage.actions import channels as channel_actions
 from storage.alerts import alert_rules, channels
 from storage.auth import audit_log, users
 from storage.auth.actors import Role
-from storage.line import stations
+from storage.line import stations, thresholds
+from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from tests.dashboard.page_harness import fill, labels, opened, press, text
 from tests.dashboard.seeding import SeededStorage
@@ -75,10 +77,29 @@ def test_a_station_s_settings_are_changed_with_a_reason(
     app = opened(line, monkeypatch, "settings", part="Stations", station="s1")
     app.number_input(key=f"rate-{s1.id}").set_value(2.0)
     fill(app, "Reason", "too many escapes")
+    reviews = next(one for one in app.number_input if "people have time" in one.label)
+    assert reviews.value == 40
+    reviews.set_value(25)
     press(app, "Save")
     with line.database.read() as session:
+        assert stations.get(session, "s1").settings.reviews_per_shift == 25
         assert stations.get(session, "s1").settings.false_reject_rate == 0.02
         assert audit_log.list_entries(session)[0].reason == "too many escapes"
+
+
+def test_both_limits_of_a_station_are_shown_with_what_they_were_made_from(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with line.database.begin() as session:
+        (calibrated,) = thresholds.history(session, s1.id)
+        reason = "214 frames of the stream"
+        thresholds.record(session, replace(calibrated, review_limit=0.3, kind="estimated", reason=reason))
+    app = opened(line, monkeypatch, "settings", part="Stations", station="s1")
+    assert "<span>Review limit</span><b>0.300</b>" in text(app)
+    newest, former = (row for _, row in app.dataframe[0].value.iterrows())
+    assert (newest["Threshold"], newest["Review limit"], newest["Reason"]) == ("0.410", "0.300", reason)
+    assert newest["Origin"] == "estimated from the stream, 1 % false rejects"
+    assert former["Review limit"] == "–"
 
 
 def test_the_last_admin_stays_one(line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:

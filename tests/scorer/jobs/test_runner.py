@@ -1,14 +1,12 @@
-"""Jobs of a scorer on a real line: what-ifs, golden frames, and thresholds that follow reviews."""
+"""Jobs of a scorer on a real line: what-ifs and golden frames."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scorer.images import RetriableImageStore
-from scorer.jobs.recalibration import ThresholdRecalibration
 from scorer.jobs.runner import JobRunner
 from scorer.recipes.loader import RecipeLoader
 from scorer.worker.progress import Progress
@@ -16,9 +14,8 @@ from storage.actions import golden_frames as golden_frame_actions
 from storage.actions import jobs as job_actions
 from storage.actions import reviews as review_actions
 from storage.auth.actors import Actor, Role
-from storage.line import golden_frames, jobs, normal_sets, stations, thresholds
+from storage.line import golden_frames, jobs, normal_sets, stations
 from storage.line.jobs import Job
-from storage.line.thresholds import Threshold
 from storage.line.what_if import WhatIfResult
 from storage.review.reviews import LabelSubmission
 from testing.line import START, Line, encoded, part, running
@@ -41,11 +38,6 @@ def runner_of(line: Line) -> JobRunner:
     store = RetriableImageStore(line.images)
     recipes = RecipeLoader(line.database, store, line.settings, "w1", lambda: NOW)
     return JobRunner(line.database, store, line.settings, "w1", lambda: NOW, recipes)
-
-
-def recalibration_of(line: Line) -> ThresholdRecalibration:
-    recipes = RecipeLoader(line.database, RetriableImageStore(line.images), line.settings, "w1", lambda: NOW)
-    return ThresholdRecalibration(line.database, "w1", lambda: NOW, recipes)
 
 
 def get_job(line: Line, number: int) -> Job:
@@ -80,11 +72,12 @@ def test_a_draft_with_the_unusual_part_would_pass_flagged_frames(line: Line) -> 
     number = request_what_if(line, draft.version)
     assert runner_of(line).run_next()
     done = get_job(line, number)
-    assert (done.state, done.progress, done.total) == ("done", 10, 10)
+    assert (done.state, done.progress, done.total) == ("done", 9, 9)
     result = WhatIfResult.from_json(done.result)
-    assert (result.rescored, result.not_rescored, result.good, result.defects) == (10, 0, 2, 0)
-    assert {flip.frame_id for flip in result.to_pass} == {verdict.frame_id for verdict in flagged}
-    assert (result.before.false_rejects, result.after.false_rejects) == (2, 0)
+    assert result.own == 1  # part 3 is one of the draft's images, and would be compared with itself
+    assert (result.rescored, result.not_rescored, result.good, result.defects) == (9, 0, 1, 0)
+    assert [flip.frame_id for flip in result.to_pass] == [flagged[1].frame_id]
+    assert (result.before.false_rejects, result.after.false_rejects) == (1, 0)
     assert len(result.normal_scores) == 7
     assert [verdict.decision for verdict in line.verdicts("s1")].count("flag") == 2
 
@@ -177,51 +170,3 @@ def test_a_running_worker_runs_jobs_between_frames(line: Line) -> None:
 
 def has_verdicts(count: int) -> Callable[[Progress], bool]:
     return lambda done: done.verdicts == count
-
-
-def score_frames(line: Line, frames: int) -> list[float]:
-    line.publish_parts("s1", frames)
-    line.drain()
-    return [verdict.score or 0.0 for verdict in line.verdicts("s1")]
-
-
-def thresholds_of(line: Line) -> list[Threshold]:
-    with line.database.read() as session:
-        return thresholds.history(session, stations.get(session, "s1").id)
-
-
-def test_the_threshold_is_recalibrated_from_accepted_scores(line: Line) -> None:
-    scores = score_frames(line, 120)
-    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
-    assert recalibration_of(line).run() == 1
-    newest, first = thresholds_of(line)
-    assert (first.kind, newest.kind) == ("calibrated", "reviewed")
-    with line.database.read() as session:
-        normals = normal_sets.active(session, newest.station_id)
-    assert normals is not None
-    # 120 accepted frames and 4 normals: at 1 % the rank is ⌈0.99 × 125⌉ = 124 of 124, the largest of all.
-    assert newest.value >= max(scores)
-    assert "these 124" in newest.guarantee
-    assert recalibration_of(line).run() == 0
-
-
-def test_the_threshold_stays_without_labels(line: Line) -> None:
-    score_frames(line, 120)
-    assert recalibration_of(line).run() == 0
-
-
-def test_the_threshold_stays_while_flagged_frames_are_unlabelled(line: Line) -> None:
-    line.publish_parts("s1", 120, defect=lambda number: number == 60)
-    line.drain()
-    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
-    assert recalibration_of(line).run() == 0
-
-
-def test_a_manual_threshold_is_not_recalibrated(line: Line) -> None:
-    score_frames(line, 120)
-    give_label(line, line.verdicts("s1")[0].frame_id, "false_alarm")
-    with line.database.begin() as session:
-        found = thresholds.history(session, stations.get(session, "s1").id)[0]
-        thresholds.record(session, replace(found, value=0.5, kind="manual", reason="trial"))
-    assert recalibration_of(line).run() == 0
-    assert thresholds_of(line)[0].kind == "manual"

@@ -126,7 +126,7 @@ def test_of_a_threshold_from_before_digests_only_one_that_costs_nothing_is_made_
     tmp_path: Path, detector: Any, kind: Any, stays: bool
 ) -> None:
     loading = Loading(tmp_path, detector)
-    old = replace(loading.recipe().threshold, value=0.7, kind=kind, references_digest=None)
+    old = replace(loading.recipe().threshold, value=0.7, review_limit=0.7, kind=kind, references_digest=None)
     with loading.line.database.begin() as session:
         thresholds.record(session, old)
     assert (loading.recipe().threshold == old) == stays

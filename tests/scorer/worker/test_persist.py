@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scorer.images import RetriableImageStore
 from scorer.worker.batch import DecidedBatch, Polled, Unscorable
 from scorer.worker.persist import BatchWriter
 from scorer.worker.progress import Progress
-from storage.line import stations
+from storage.line import stations, thresholds
 from testing.line import START, Line
 
 IMAGE = "sha256:" + "0" * 64
@@ -56,6 +57,10 @@ def verdicts_counted(station: str) -> float:
     return REGISTRY.get_sample_value("andon_verdicts_total", labels) or 0.0
 
 
+def borderline_counted(station: str) -> float:
+    return REGISTRY.get_sample_value("andon_borderline_frames_total", {"station": station}) or 0.0
+
+
 def parked_counted(station: str) -> float:
     return REGISTRY.get_sample_value("andon_parked_frames_total", {"station": station}) or 0.0
 
@@ -80,3 +85,20 @@ def test_a_frame_parked_again_is_counted_at_no_station(line: Line, writer: Batch
     before = {name: parked_counted(name) for name in ("s1", "s2")}
     assert writer.write(batch_of([], [frame_of(line, "s2", 2), again])) == Progress(parked=1)
     assert {name: parked_counted(name) - before[name] for name in before} == {"s1": 0, "s2": 1}
+
+
+def test_frames_above_the_review_limit_are_counted_as_borderline(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    station_id = line.add_station("s3")
+    line.add_normal_set("s3")
+    line.publish_parts("s3", 1)
+    line.drain()
+    with line.database.begin() as session:
+        (calibrated,) = thresholds.history(session, station_id)
+        thresholds.record(session, replace(calibrated, value=1e6, review_limit=0.0, kind="manual"))
+    before = borderline_counted("s3")
+    line.publish_parts("s3", 2)
+    line.drain()
+    assert [verdict.is_borderline for verdict in line.verdicts("s3")[-2:]] == [True, True]
+    assert borderline_counted("s3") - before == 2
+    line.close()

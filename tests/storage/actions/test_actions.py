@@ -100,6 +100,16 @@ def test_a_manual_threshold_is_in_force_with_its_reason(database: Database) -> N
         )
 
 
+def test_a_manual_threshold_keeps_the_review_limit_unless_it_is_below_it(database: Database) -> None:
+    with database.begin() as session:
+        station = add_station(session, "s1")
+        active = add_active_set(session, station)
+        calibrated = Threshold(station.id, active.id, "0c5f", 0.5, 0.01, "", NOON, "worker-1", review_limit=0.4)
+        thresholds.record(session, calibrated)
+        made = [threshold_actions.set_manually(session, MIA, "s1", value, "glare", NOON) for value in (0.6, 0.3)]
+    assert [(one.value, one.review_limit) for one in made] == [(0.6, 0.4), (0.3, 0.3)]
+
+
 def test_a_golden_frame_agrees_while_it_scores_the_same(database: Database) -> None:
     with database.begin() as session:
         active = add_active_set(session, add_station(session, "s1"))

@@ -14,7 +14,7 @@ from storage.alerts import alerts
 from storage.database.engine import Database
 from storage.database.schema import migrate
 from storage.database.tables import UtcDateTime
-from storage.line import jobs, normal_candidates, thresholds, verdicts
+from storage.line import jobs, normal_candidates, stations, thresholds, verdicts
 from storage.line.normal_candidates import NormalCandidate
 from storage.review import labels, review_queue, reviews
 from storage.review.review_queue import QueueFilter
@@ -139,6 +139,17 @@ def test_renamed_tables_and_columns_keep_their_rows(upgraded: Database) -> None:
         hour = NOON.replace(minute=0, second=0, microsecond=0)
         assert totals.by_station(session, hour, hour.replace(minute=1)) == {1: Totals(7, 2, 1)}
         assert verdicts.get(session, FLAGGED).score == 0.75
+
+
+def test_frames_of_earlier_versions_have_no_review_limit_and_nothing_is_asked(upgraded: Database) -> None:
+    with upgraded.begin() as session:
+        assert {one.review_limit for one in thresholds.history(session, 1)} == {None}
+        near = verdicts.get(session, BORDERLINE)
+        assert (near.review_limit, near.is_borderline) == (None, False)
+        assert stations.by_id(session, 1).settings.reviews_per_shift == 40
+        assert review_queue.questions(session) == {}
+        review_queue.ask(session, 1, [CLEAR, BORDERLINE])
+        assert review_queue.asked(session, 1) == [CLEAR, BORDERLINE]
 
 
 def test_reviews_keep_their_keys_and_stay_append_only(upgraded: Database) -> None:

@@ -6,7 +6,7 @@ from storage.line import stations
 from storage.line.stations import StationSettings
 from tests.storage.examples import NOON, add_station
 
-SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40, "12")
+SETTINGS = StationSettings("solar cell", "no_reference", "stretch", 0.002, 5.5, 40, "12", 15)
 
 
 def test_a_station_reads_back_as_it_was_added(database: Database) -> None:
@@ -65,6 +65,8 @@ def test_settings_can_be_edited(database: Database) -> None:
         StationSettings(stale_after_s=float("inf")),
         StationSettings(stale_after_s=float("nan")),
         StationSettings(sample_one_in=-1),
+        StationSettings(reviews_per_shift=-1),
+        StationSettings(reviews_per_shift=stations.MAX_REVIEWS_PER_SHIFT + 1),
         StationSettings(bit_depth="11"),  # type: ignore[arg-type]
     ],
 )

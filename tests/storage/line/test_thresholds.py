@@ -28,6 +28,22 @@ def test_the_newest_threshold_is_in_force_and_history_is_kept(database: Database
         assert thresholds.in_force(session, [active.id + 1]) == thresholds.in_force(session, []) == {}
 
 
+@pytest.mark.parametrize("review_limit", [None, 0.3, 0.5])
+def test_a_review_limit_is_kept_up_to_the_threshold(database: Database, review_limit: float | None) -> None:
+    with database.begin() as session:
+        station = add_station(session)
+        active = add_active_set(session, station)
+        recorded = Threshold(station.id, active.id, "m1", 0.5, 0.01, "", NOON, "w1", review_limit=review_limit)
+        thresholds.record(session, recorded)
+        assert thresholds.current(session, station.id, active.id, "m1") == recorded
+
+
+@pytest.mark.parametrize("review_limit", [0.51, math.nan, math.inf, -math.inf])
+def test_a_review_limit_above_the_threshold_or_not_finite_is_refused(database: Database, review_limit: float) -> None:
+    with pytest.raises(InvalidChange), database.begin() as session:
+        thresholds.record(session, Threshold(1, 1, "m1", 0.5, 0.01, "", NOON, "", review_limit=review_limit))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_threshold_that_is_not_finite_is_refused(database: Database, value: float) -> None:
     with pytest.raises(InvalidChange), database.begin() as session:

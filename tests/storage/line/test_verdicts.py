@@ -25,12 +25,15 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
         active = add_active_set(session, add_station(session))
         scored, unscored = make_verdict(active, score=0.1 + 0.2), make_verdict(active, decision="no_reference")
         bad = make_verdict(active, decision="bad_picture")
-        recorded = [scored, unscored, bad]
+        borderline = make_verdict(active, score=0.45, review_limit=0.4)
+        recorded = [scored, unscored, bad, borderline]
         assert verdicts.record(session, recorded) == {verdict.frame_id for verdict in recorded}
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
         assert verdicts.get(session, unscored.frame_id) == unscored
         assert verdicts.get(session, bad.frame_id) == bad
+        assert verdicts.get(session, borderline.frame_id) == borderline
+        assert [verdict.is_borderline for verdict in recorded] == [False, False, False, True]
         assert (bad.score, bad.threshold, bad.picture_problem) == (None, None, "blurred")
         with pytest.raises(NotFound):
             verdicts.get(session, uuid4())
@@ -70,6 +73,7 @@ def test_repeated_batches_record_each_frame_once(database: Database, batches: li
         {"score": math.nan},
         {"score": math.inf},
         {"threshold": math.nan},
+        {"review_limit": math.nan},
         {"components": {"patch": math.nan}},
         {"score": None},
         {"model_id": None},
@@ -86,6 +90,14 @@ def test_an_invalid_verdict_is_refused(database: Database, change: dict[str, obj
         verdicts.record(session, [make_verdict(active), replace(make_verdict(active), **change)])  # type: ignore[arg-type]
     with database.read() as session:
         assert verdicts.count(session) == 0
+
+
+def test_a_review_limit_without_a_score_is_refused(database: Database) -> None:
+    with database.begin() as session:
+        active = add_active_set(session, add_station(session))
+    unscored = replace(make_verdict(active, decision="no_reference"), review_limit=0.3)
+    with pytest.raises(InvalidChange), database.begin() as session:
+        verdicts.record(session, [unscored])
 
 
 def add_frames_of_three_stations(database: Database) -> list[list[Verdict]]:

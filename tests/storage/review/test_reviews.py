@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from storage.database.engine import Database
 from storage.database.tables import ReviewRow
 from storage.errors import InvalidChange, NotFound
-from storage.line import accepted_scores, verdicts
+from storage.line import stream_scores, verdicts
 from storage.line.normal_sets import NormalSet
 from storage.review import labels, review_queue, reviews
 from storage.review.labels import Label, LabelCounts
@@ -182,16 +182,28 @@ def test_false_rejects_and_escapes_are_counted_in_a_time_range(database: Databas
         assert [each.frame_id for each in labels.recent(session, one.id, label="defect")] == [late, missed, caught]
 
 
-def test_accepted_scores_exclude_defects_and_count_unreviewed_frames(database: Database) -> None:
+def test_the_stream_of_a_station_has_its_scored_frames_newest_first_with_their_labels(database: Database) -> None:
     with database.begin() as session:
         station = add_station(session)
         normal_set = add_active_set(session, station)
-        alarm, _, _, missed = add_frames(session, normal_set, 0.7, 0.9, 0.3, 0.4)
+        alarm, flagged, passed, missed = add_frames(session, normal_set, 0.7, 0.9, 0.3, 0.4)
+        verdicts.record(session, [make_verdict(normal_set, decision="bad_picture")])
         submit_label(session, alarm, "false_alarm")
         submit_label(session, missed, "defect")
-        found = accepted_scores.recent(session, station.id, normal_set.id, "0c5f", NOON)
-        assert (found.scores, found.flagged_unreviewed) == ((0.3, 0.7), 1)
-        assert accepted_scores.recent(session, station.id, normal_set.id, "another", NOON).scores == ()
+        key = station.id, normal_set.id, "0c5f"
+        found = stream_scores.recent(session, *key, NOON)
+        assert [(one.frame_id, one.score, one.label) for one in found] == [
+            (missed, 0.4, "defect"),
+            (passed, 0.3, None),
+            (flagged, 0.9, None),
+            (alarm, 0.7, "false_alarm"),
+        ]
+        assert [one.decision for one in found] == ["pass", "pass", "flag", "flag"]
+        assert stream_scores.recent(session, *key, NOON, limit=2) == found[:2]
+        assert stream_scores.recent(session, *key, NOON + timedelta(seconds=3)) == found[:1]
+        assert stream_scores.recent(session, station.id, normal_set.id, "another", NOON) == []
+        another_set = add_active_set(session, station)
+        assert stream_scores.recent(session, station.id, another_set.id, "0c5f", NOON) == []
 
 
 def test_pages_of_reviews_follow_one_another(database: Database) -> None:

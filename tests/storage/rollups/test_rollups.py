@@ -19,6 +19,7 @@ from storage.line.decision import Decision
 from storage.line.verdicts import Verdict
 from storage.rollups import score_rollups, totals, trends, verdict_rollups
 from storage.rollups.score_rollups import rounded_down, step_of
+from storage.rollups.totals import Totals
 from storage.rollups.verdict_rollups import WIDTHS, RangePart, split_range
 from tests.storage.examples import add_active_set, add_station, make_verdict
 
@@ -45,7 +46,7 @@ def record_frames(database: Database, frames_to_record: list[tuple[datetime, Dec
     with database.begin() as session:
         active = add_active_set(session, add_station(session))
         batch = [
-            make_verdict(active, at=at, decision=decision, score=score / 10_000)
+            make_verdict(active, at=at, decision=decision, score=score / 10_000, review_limit=0.2)
             for at, decision, score in frames_to_record
         ]
         verdicts.record(session, batch[::2])
@@ -72,6 +73,8 @@ def test_counts_are_right_for_every_range(
             )
             assert found == Counter(each.decision for each in inside)
             assert verdicts.count(session, station_id, since=low, until=high) == len(inside)
+            borderline = totals.by_station(session, low, high).get(station_id, Totals()).borderline
+            assert borderline == sum(each.is_borderline for each in inside)
 
 
 @settings(each_database, max_examples=12)
@@ -153,6 +156,17 @@ def test_rebuilt_rollups_equal_those_kept_up_to_date(
             if all(isinstance(value, float) for value in expected)
             else rows_close(found_row, expected)
         )
+
+
+def test_borderline_frames_are_counted_as_they_come_and_when_rollups_are_rebuilt(database: Database) -> None:
+    scores = [1999, 2000, 2001, 5000, 5001]  # the review limit is 0.2, the threshold 0.5
+    batch = record_frames(database, [(START, "flag" if score > 5000 else "pass", score) for score in scores])
+    with database.begin() as session:
+        counted = totals.by_station(session, START - HOUR, START + HOUR)[batch[0].station_id]
+        verdict_rollups.rebuild(session)
+        rebuilt = totals.by_station(session, START - HOUR, START + HOUR)[batch[0].station_id]
+    assert counted == rebuilt == Totals(5, flagged=1, borderline=2)
+    assert counted + rebuilt == Totals(10, flagged=2, borderline=4)
 
 
 def rows_close(found_row: tuple[object, ...], expected: tuple[object, ...]) -> bool:

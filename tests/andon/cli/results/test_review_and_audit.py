@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from andon.cli.maintenance import user
 from andon.cli.results import audit as audit_command
-from andon.cli.results import review
-from andon.cli.stations import normals, threshold
+from andon.cli.results import kpi, review
+from andon.cli.stations import normal_jobs, threshold
 from andon.errors import CommandFailed
 from storage.database.engine import Database
 from storage.errors import InvalidChange, LoginFailed, PermissionDenied
@@ -24,6 +24,7 @@ from storage.line import jobs, normal_sets, stations, thresholds, verdicts, work
 from storage.line.thresholds import Threshold
 from storage.line.what_if import ErrorCounts, WhatIfRequest, WhatIfResult
 from storage.line.workers import WorkerStatus
+from storage.review import review_queue
 from testing.command_line import Andon
 from tests.storage.examples import make_verdict
 
@@ -40,7 +41,9 @@ def database(andon: Andon, good_folder: Path) -> Iterator[Database]:
             active = normal_sets.active(session, stations.get(session, "s1").id)
             assert active is not None
             now = datetime.now(UTC)
-            thresholds.record(session, Threshold(1, active.id, "0c5f", 0.5, 0.01, "a promise", now, "worker-1"))
+            thresholds.record(
+                session, Threshold(1, active.id, "0c5f", 0.5, 0.01, "a promise", now, "worker-1", review_limit=0.45)
+            )
             flagged = [
                 make_verdict(active, at=now - timedelta(minutes=n), decision="flag", score=0.7) for n in range(3)
             ]
@@ -77,6 +80,51 @@ def test_labels_and_their_undo_are_in_the_audit_log(andon: Andon, database: Data
     assert actions[:3] == ["review.undo", "review.label", "review.label"]
 
 
+@pytest.fixture
+def borderline(database: Database) -> UUID:
+    """The only frame of s1 that is borderline; a fourth frame passed below the review limit."""
+    with database.begin() as session:
+        active = normal_sets.active(session, 1)
+        assert active is not None
+        now = datetime.now(UTC)
+        passed = [make_verdict(active, at=now, score=score, review_limit=0.4) for score in (0.45, 0.3)]
+        verdicts.record(session, passed)
+    return passed[0].frame_id
+
+
+def test_borderline_verdicts_are_listed_alone(andon: Andon, borderline: UUID) -> None:
+    (listed,) = json_output(andon, "verdicts", "--borderline")
+    assert (listed["frame_id"], listed["decision"], listed["borderline"]) == (str(borderline), "pass", True)
+    assert (listed["score"], listed["review_limit"], listed["threshold"]) == (0.45, 0.4, 0.5)
+    assert [row["borderline"] for row in json_output(andon, "verdicts")].count(True) == 1
+    assert len(andon("verdicts", "s1", "--borderline", "--ndjson").out.splitlines()) == 1
+    assert "pass (borderline)" in andon("verdicts", "--limit", "1", "--borderline").out
+    assert andon("verdicts", "--borderline", "--flagged").code == 2
+    assert andon("verdicts", "--borderline", "--decision", "flag").code == 2
+
+
+def test_a_station_s_questions_are_handed_out_in_its_order(andon: Andon, database: Database, borderline: UUID) -> None:
+    newest, oldest = (json_output(andon, "verdicts", "--flagged")[index]["frame_id"] for index in (0, -1))
+    with database.begin() as session:
+        review_queue.ask(session, 1, [UUID(oldest), borderline])
+    assert [row["questions"] for row in json_output(andon, "station", "list")] == [2]
+    asked = json_output(andon, "review", "next", "--questions", "--count", 9)
+    assert [(row["frame_id"], row["question"]) for row in asked] == [(oldest, 1), (str(borderline), 2)]
+    assert [row["review_limit"] for row in asked] == [None, 0.4]
+    assert newest not in andon("review", "next", "s1", "--questions").out
+    assert andon("review", "next", "--questions", "--sample").code == 2
+
+
+def test_kpis_name_borderline_frames_and_what_review_caught(andon: Andon, borderline: UUID) -> None:
+    andon("review", "label", "defect", borderline)
+    (row,) = json_output(andon, "kpi")
+    assert tuple(row) == kpi.KEYS
+    assert (row["frames"], row["borderline"], row["borderline_share"], row["escaped"]) == (5, 1, 0.2, 1)
+    assert "1 (20.00%)" in andon("kpi").out
+    (exported,) = csv.DictReader(io.StringIO(andon("kpi", "--csv").out))
+    assert (exported["borderline"], exported["borderline_share"]) == ("1", "0.2")
+
+
 def test_a_label_submitted_twice_with_one_id_counts_once(andon: Andon, database: Database) -> None:
     (frame,) = json_output(andon, "review", "next")
     arguments = ("review", "label", "defect", frame["frame_id"], "--id", uuid4())
@@ -97,6 +145,7 @@ def test_a_threshold_is_set_by_hand_with_a_reason(andon: Andon, database: Databa
     assert tuple(newest) == threshold.KEYS
     assert (newest["value"], newest["kind"], newest["reason"], newest["in_force"]) == (0.6, "manual", "glare", True)
     assert (before["value"], before["in_force"]) == (0.5, False)
+    assert [newest["review_limit"], before["review_limit"]] == [0.45, 0.45]
     assert "by hand" in andon("threshold", "show", "s1").out
     assert andon("threshold", "set", "s1", "0.6").code == 2
 
@@ -186,7 +235,7 @@ def test_a_what_if_waits_for_the_scorer_and_prints_its_result(andon: Andon, data
     try:
         finished = andon("normals", "what-if", "s1", "1", "--last", "50")
         if outcome == "done":
-            assert tuple(json_output(andon, "normals", "what-if", "s1", "1")) == normals.WHAT_IF_KEYS
+            assert tuple(json_output(andon, "normals", "what-if", "s1", "1")) == normal_jobs.WHAT_IF_KEYS
     finally:
         stop.set()
         thread.join()

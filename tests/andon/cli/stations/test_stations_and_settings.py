@@ -45,6 +45,7 @@ def test_an_empty_list_names_the_next_command(andon: Andon) -> None:
 
 def test_a_station_is_shown_with_its_settings(andon: Andon) -> None:
     andon("station", "add", "s1", "--object", "solar cell", "--without-normals", "no-reference", "--stale-after", "5")
+    andon("station", "edit", "s1", "--reviews-per-shift", "15")
     shown = json.loads(andon("station", "show", "s1", "--json").out)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", shown.pop("created_at"))
     assert shown == {
@@ -55,8 +56,11 @@ def test_a_station_is_shown_with_its_settings(andon: Andon) -> None:
         "false_reject_rate": 0.01,
         "sample_one_in": 200,
         "bit_depth": "auto",
+        "reviews_per_shift": 15,
+        "autopilot": "propose",
         "stale_after_s": 5.0,
         "active_normal_set": None,
+        "questions": 0,
         "verdicts": 0,
         "flagged": 0,
         "bad_pictures": 0,
@@ -78,6 +82,13 @@ def test_editing_changes_the_named_settings_and_reports_them(andon: Andon) -> No
     assert "stale_after_s 60 → 5" in edited.out
     assert json.loads(andon("station", "show", "s1", "--json").out)["object_name"] == "solar cell"
     assert andon("station", "edit", "s1").out == "Station s1 is as it was.\n"
+
+
+def test_the_reviews_per_shift_of_a_station_are_set(andon: Andon) -> None:
+    andon("station", "add", "s1", "--reviews-per-shift", "0")
+    assert "reviews_per_shift 0 → 60" in andon("station", "edit", "s1", "--reviews-per-shift", "60").out
+    assert json.loads(andon("station", "show", "s1", "--json").out)["reviews_per_shift"] == 60
+    assert andon("station", "edit", "s1", "--reviews-per-shift", "-1").code == 2
 
 
 def test_normal_sets_are_added_activated_and_rolled_back(andon: Andon, good_folder: Path) -> None:

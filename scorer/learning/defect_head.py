@@ -22,8 +22,8 @@ INVERSE_REGULARISATION = 0.001
 MIN_STD = 1e-6
 """A feature that varies less is a constant."""
 
-FOLDS = 5
-"""Parts in which the frames of the stream are scored by a head that was fitted without them."""
+MAX_FOLDS = 10
+"""The most parts in which frames are scored by a head that was fitted without them: as many fits as that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,9 @@ class DefectHead:
 def cross_fitted_logits(features: FloatArray, is_defect: BoolArray, identities: Sequence[str]) -> FloatArray:
     """Return the logit of each frame by a head that was fitted without it, (N,).
 
-    Logits of frames that a head was fitted to are too certain to calibrate a threshold from. A single defect is the one
-    exception: no head can do without it.
+    Logits of frames that a head was fitted to are too certain to calibrate a threshold from. Up to `MAX_FOLDS` defects,
+    each fold misses exactly one of them: heads of different numbers of defects have logits of different scales. A
+    single defect is the one exception: no head can do without it.
 
     Args:
         features: (N, F).
@@ -95,10 +96,12 @@ def cross_fitted_logits(features: FloatArray, is_defect: BoolArray, identities: 
         identities: N different texts that sort the frames into folds, so that their order does not matter.
     """
     order = np.array(sorted(range(len(identities)), key=lambda index: (not is_defect[index], identities[index])))
+    defects = int(is_defect.sum())
+    count = min(defects, MAX_FOLDS) if defects > 1 else MAX_FOLDS
     folds = np.empty(len(order), dtype=np.int64)
-    folds[order] = np.arange(len(order)) % FOLDS
+    folds[order] = np.arange(len(order)) % count
     logits = np.empty(len(order))
-    for fold in range(FOLDS):
+    for fold in range(count):
         held_apart = folds == fold
         fitted_to = ~held_apart
         if not is_defect[fitted_to].any():

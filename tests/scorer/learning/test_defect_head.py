@@ -67,6 +67,15 @@ def test_one_defect_is_enough_for_every_frame_to_have_a_logit() -> None:
     assert logits.argmax() == 30
 
 
+def test_the_heads_of_all_folds_know_equally_many_defects() -> None:
+    """Of three defects each head knows two, so that a good frame's logit does not depend on the fold it falls in."""
+    features = np.zeros((33, 1))
+    is_defect = np.arange(33) >= 30
+    features[is_defect] = 1.0
+    logits = cross_fitted_logits(features, is_defect, [f"{number:02}" for number in range(33)])
+    assert logits[:30] == pytest.approx(logits[0], abs=1e-6)
+
+
 @pytest.mark.parametrize("is_defect", [np.zeros(5, bool), np.ones(5, bool)])
 def test_one_kind_of_frames_fits_no_head(is_defect: np.ndarray) -> None:
     with pytest.raises(ValueError, match="of 5"):

@@ -1,8 +1,8 @@
 """One score from a detector's score and a defect head's logit, in the detector's unit.
 
 The logarithm of the detector's score is raised by the head's logit, after both were brought to one scale: a frame whose
-logit lies one standard deviation of the good frames above their median counts as one whose score lies one standard
-deviation of the logarithms above. Without a head the combined score is the detector's.
+logit lies one standard deviation of the good frames above their median counts as one whose score lies `HEAD_WEIGHT`
+standard deviations of the logarithms above. Without a head the combined score is the detector's.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scorer.recipes.calibration import MIN_SCORE
 
 FloatArray = npt.NDArray[np.float64]
 
-HEAD_WEIGHT = 1.0
+HEAD_WEIGHT = 2.0
 """Standard deviations of the logarithm of the score that one of the logit counts for."""
 
 MIN_STD = 1e-9

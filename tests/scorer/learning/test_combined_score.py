@@ -1,4 +1,4 @@
-"""A combined score counts a standard deviation of the logit as one of the score's logarithm."""
+"""A combined score counts a standard deviation of the logit as two of the score's logarithm."""
 
 import math
 
@@ -8,13 +8,13 @@ import pytest
 from scorer.learning.combined_score import HeadScale
 
 
-def test_a_logit_one_deviation_above_the_median_counts_as_much_as_a_score() -> None:
+def test_a_logit_one_deviation_above_the_median_counts_as_two_of_the_score() -> None:
     scores = np.array([1.0, math.e**2])  # logarithms 0 and 2: a deviation of 1
     logits = np.array([-4.0, 4.0])  # a median of 0, a deviation of 4
     scale = HeadScale.from_good_frames(scores, logits)
-    assert scale.log_score_per_logit == pytest.approx(1 / 4)
+    assert scale.log_score_per_logit == pytest.approx(2 / 4)
     assert scale.combine(np.array([2.0, 2.0, 2.0]), np.array([0.0, 4.0, -4.0])) == pytest.approx(
-        [2.0, 2 * math.e, 2 / math.e]
+        [2.0, 2 * math.e**2, 2 / math.e**2]
     )
 
 

@@ -93,7 +93,7 @@ class StreamMetrics:
     defects_among_normals: int
 
 
-RULES = "1"
+RULES = "2"
 """Raised when a rule of `scorer.learning` changes, so that results of former rules are computed again."""
 
 

@@ -3,8 +3,8 @@
 The first normals were chosen by people, and are not drawn as the frames of a stream are; a threshold that is to keep
 its promise on the stream is calibrated on it (Vovk et al., 2005). A stream holds defects. Dropping those that people
 confirmed, and nothing else, keeps the promise: unconfirmed ones only raise the threshold (Bashari, Sesia and Romano,
-ICML 2025, arXiv 2502.04807). By how much they raise it, a line through the middle of the sorted logarithms estimates:
-it says what the good frames alone would reach, be it after answers or without any.
+ICML 2025, arXiv 2502.04807). How much they raise it, a line through the middle of the sorted logarithms estimates, by
+what the good frames alone would reach, be it after answers or without any.
 """
 
 import math
@@ -38,9 +38,9 @@ def reviewed_threshold(
     """Calibrate on the frames of a stream without the defects that people confirmed.
 
     The limit is the conformal threshold whose rate is nearest to the promised one; with 200 frames the next below
-    it is often half of it. Where the line estimates a lower value, the defects that nobody found are taken to have
-    raised the limit, and the estimate counts, down to where `MAX_EXCESS_AFTER_ANSWERS` times the rate of the frames
-    that are left would be flagged.
+    it is often half of it. Where the line estimates a lower value, defects that nobody found may have raised
+    the limit, and the estimate counts, down to where `MAX_EXCESS_AFTER_ANSWERS` times the rate of the frames that are
+    left would be flagged. That is no guarantee: the frames above it may be good parts as well.
 
     Args:
         scores: The score of each frame, by references that do not contain it.
@@ -58,10 +58,11 @@ def reviewed_threshold(
     estimate = math.exp(max(_line(logarithms, false_reject_rate), lowest))
     if estimate >= limit.value:
         return limit
+    highest_rate = 100 * MAX_EXCESS_AFTER_ANSWERS * false_reject_rate
     return Calibration(
         estimate,
-        f"An estimate from {len(left)} frames, without the confirmed defects; it assumes log-normally distributed "
-        "scores of good parts, and that some frames above it are defects that nobody found.",
+        f"An estimate from {len(left)} frames without the confirmed defects; it assumes log-normally distributed "
+        f"scores of good parts, and flags up to {highest_rate:.3g} % of these frames.",
     )
 
 

@@ -13,7 +13,7 @@ from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext
 from storage.actions import stations as station_actions
 from storage.line import normal_sets, stations, thresholds
-from storage.line.stations import BitDepth, FramingKind, Station, StationSettings, WithoutNormals
+from storage.line.stations import Autopilot, BitDepth, FramingKind, Station, StationSettings, WithoutNormals
 from storage.line.thresholds import Threshold, ThresholdKind
 
 FRAMINGS: Mapping[FramingKind, str] = {
@@ -32,6 +32,11 @@ THRESHOLD_KINDS: Mapping[ThresholdKind, str] = {
     "estimated": "estimated from the stream",
     "reviewed": "from the stream and its labels",
     "manual": "set manually",
+}
+AUTOPILOT: Mapping[Autopilot, str] = {
+    "off": "off: only people ask for proposals",
+    "propose": "propose drafts, which a person activates",
+    "act": "propose, and activate where no guard rail objects",
 }
 MIN_STALE_AFTER_S = 0.1
 THRESHOLDS_SHOWN = 50
@@ -61,6 +66,7 @@ def settings_form(page: PageContext, station: Station) -> None:
     st.html(elements.heading(station.name, f"added {formatting.date_and_time(station.created_at, page.time_zone)}"))
     with st.form(f"station-{station.id}", border=False):
         changed = monitoring_fields(inspection_fields(station, enabled=enabled), enabled=enabled)
+        changed = learning_fields(changed, enabled=enabled)
         reason = st.text_input("Reason", max_chars=500, disabled=not enabled)
         submitted = st.form_submit_button("Save", icon=":material/save:", type="primary", disabled=not enabled)
     if submitted:
@@ -110,7 +116,7 @@ def inspection_fields(station: Station, *, enabled: bool) -> StationSettings:
 
 
 def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSettings:
-    """Draw the fields for a missing normal set, a silent camera and what goes to review; return the new settings."""
+    """Draw the fields for a missing normal set, a silent camera and the random sample; return the new settings."""
     choices = get_args(WithoutNormals)
     without_normals: WithoutNormals = st.selectbox(
         "Without a normal set",
@@ -134,6 +140,16 @@ def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSett
         disabled=not enabled,
         help="Escapes are estimated from the sample. 0 turns it off, and then escapes can't be estimated.",
     )
+    return replace(
+        current,
+        without_normals=without_normals,
+        stale_after_s=float(stale_after_s),
+        sample_one_in=int(sample_one_in),
+    )
+
+
+def learning_fields(current: StationSettings, *, enabled: bool) -> StationSettings:
+    """Draw the fields for what a station learns from its stream; return the new settings."""
     reviews_per_shift = st.number_input(
         "Frames that people have time to review, per shift of 8 hours",
         min_value=0,
@@ -143,13 +159,17 @@ def monitoring_fields(current: StationSettings, *, enabled: bool) -> StationSett
         help="Sets the review limit: about so many frames are flagged or borderline, at most 5 % of all. "
         "At 0 no frame is borderline.",
     )
-    return replace(
-        current,
-        without_normals=without_normals,
-        stale_after_s=float(stale_after_s),
-        sample_one_in=int(sample_one_in),
-        reviews_per_shift=int(reviews_per_shift),
+    modes = get_args(Autopilot)
+    autopilot: Autopilot = st.selectbox(
+        "Autopilot: grow the normals from the stream",
+        modes,
+        index=modes.index(current.autopilot),
+        format_func=lambda mode: AUTOPILOT[mode],
+        disabled=not enabled,
+        help="Guard rails: no confirmed defect may pass that is flagged today, the flagged share stays within limits, "
+        "nothing is activated while the scores drift, and each activation is in the audit log and can be rolled back.",
     )
+    return replace(current, reviews_per_shift=int(reviews_per_shift), autopilot=autopilot)
 
 
 def save(page: PageContext, station: Station, changed: StationSettings, reason: str) -> None:

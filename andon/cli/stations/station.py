@@ -68,6 +68,14 @@ ReviewsPerShift = Annotated[
     ),
 ]
 
+Autopilot = Annotated[
+    Literal["off", "propose", "act"] | None,
+    typer.Option(
+        help="Whether scorers propose normals from the stream by themselves, and activate them within guard rails.",
+        show_default=False,
+    ),
+]
+
 KEYS = (
     "name",
     "object_name",
@@ -98,6 +106,7 @@ def add(
     sample_one_in: SampleOneIn = None,
     bit_depth: BitDepth = None,
     reviews_per_shift: ReviewsPerShift = None,
+    autopilot: Autopilot = None,
 ) -> None:
     """Add a station."""
     from storage.actions import stations
@@ -113,6 +122,7 @@ def add(
         sample_one_in,
         bit_depth,
         reviews_per_shift,
+        autopilot,
     )
     with authentication.authenticated_session(context) as (session, actor):
         added = stations.add(session, actor, name, chosen, utc_now())
@@ -133,6 +143,7 @@ def edit(
     sample_one_in: SampleOneIn = None,
     bit_depth: BitDepth = None,
     reviews_per_shift: ReviewsPerShift = None,
+    autopilot: Autopilot = None,
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
@@ -151,6 +162,7 @@ def edit(
             sample_one_in,
             bit_depth,
             reviews_per_shift,
+            autopilot,
         )
         actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
@@ -235,6 +247,7 @@ def _change(
     sample_one_in: int | None,
     bit_depth: str | None,
     reviews_per_shift: int | None,
+    autopilot: str | None,
 ) -> "StationSettings":
     """Return the settings with the values of the command line, whose choices have dashes instead of underscores."""
     named = {
@@ -246,6 +259,7 @@ def _change(
         "sample_one_in": sample_one_in,
         "bit_depth": bit_depth,
         "reviews_per_shift": reviews_per_shift,
+        "autopilot": autopilot,
     }
     return replace(settings, **{field: value for field, value in named.items() if value is not None})  # type: ignore[arg-type]
 

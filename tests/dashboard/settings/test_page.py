@@ -80,9 +80,12 @@ def test_a_station_s_settings_are_changed_with_a_reason(
     reviews = next(one for one in app.number_input if "people have time" in one.label)
     assert reviews.value == 40
     reviews.set_value(25)
+    autopilot = next(one for one in app.selectbox if "Autopilot" in one.label)
+    autopilot.set_value("act")
     press(app, "Save")
     with line.database.read() as session:
         assert stations.get(session, "s1").settings.reviews_per_shift == 25
+        assert stations.get(session, "s1").settings.autopilot == "act"
         assert stations.get(session, "s1").settings.false_reject_rate == 0.02
         assert audit_log.list_entries(session)[0].reason == "too many escapes"
 

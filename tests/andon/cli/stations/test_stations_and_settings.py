@@ -84,6 +84,12 @@ def test_editing_changes_the_named_settings_and_reports_them(andon: Andon) -> No
     assert andon("station", "edit", "s1").out == "Station s1 is as it was.\n"
 
 
+def test_the_autopilot_of_a_station_is_set(andon: Andon) -> None:
+    andon("station", "add", "s1")
+    assert "autopilot propose → act" in andon("station", "edit", "s1", "--autopilot", "act").out
+    assert andon("station", "edit", "s1", "--autopilot", "fly").code == 2
+
+
 def test_the_reviews_per_shift_of_a_station_are_set(andon: Andon) -> None:
     andon("station", "add", "s1", "--reviews-per-shift", "0")
     assert "reviews_per_shift 0 → 60" in andon("station", "edit", "s1", "--reviews-per-shift", "60").out

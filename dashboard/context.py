@@ -15,6 +15,7 @@ from streamlit.navigation.page import StreamlitPage
 from alerts.settings import AlertsSettings
 from dashboard.app.settings import DashboardSettings
 from dashboard.components import images
+from dashboard.components.freshness import watch_freshness
 from dashboard.theme import Palette
 from foundation.clock import utc_now
 from imaging.limits import ImageLimits
@@ -116,7 +117,8 @@ def draw_live(
 ) -> None:
     """Draw a part of the page now and again every `every_s` seconds, without the rest of the page.
 
-    When the database becomes unavailable, the whole page runs again and shows why.
+    When the database becomes unavailable, the whole page runs again and shows why. When the part is not refreshed any
+    more, the browser says so.
 
     Args:
         context: Passed to `part`.
@@ -125,15 +127,18 @@ def draw_live(
         arguments: Passed to `part` after the context.
     """
 
+    period_s = every_s or context.settings.refresh_every_s
+
     @wraps(part)  # Streamlit identifies a fragment by its function's name
     def guarded() -> None:
         try:
             part(context, *arguments)
+            watch_freshness(part.__name__, period_s, context.now(), context.time_zone)
         except (StorageUnavailable, SchemaMismatch) as error:
             log.warning("live-part-not-drawn", part=part.__qualname__, error=str(error))
             st.rerun()
 
-    st.fragment(guarded, run_every=every_s or context.settings.refresh_every_s)()
+    st.fragment(guarded, run_every=period_s)()
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)

@@ -40,9 +40,10 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
     running = station_state.alive(all_workers, now, timedelta(seconds=page.settings.worker_timeout_s))
     state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
     latest = summary.latest
-    last_frame = f"last frame {formatting.ago(latest.arrived_at, now)}" if latest else "no verdict so far"
+    age = formatting.ago(latest.arrived_at, now) if latest else ""
+    age_s = (now - latest.arrived_at).total_seconds() if latest else 0.0
     st.html(
-        render("station/station.html", "title", station, state, last_frame)
+        render("station/station.html", "title", station, state, age, age_s)
         + elements.metrics(
             Metric("Frames", formatting.count(summary.frames), f"in {time_range.name}"),
             share_of("Flagged", summary.flagged, summary.scored),

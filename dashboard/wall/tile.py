@@ -90,8 +90,8 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
         st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")
     else:
         st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))
-    age = formatting.ago(latest.arrived_at, now)
-    st.html(render(TEMPLATE, "image_caption", verdict_html.style(latest), latest.score, age))
+    age, age_s = formatting.ago(latest.arrived_at, now), (now - latest.arrived_at).total_seconds()
+    st.html(render(TEMPLATE, "image_caption", verdict_html.style(latest), latest.score, age, age_s))
 
 
 def numbers(tile: TileData, window: str) -> str:

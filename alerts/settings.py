@@ -14,7 +14,7 @@ class AlertsSettings(BaseModel):
         2.0,
         ge=0.1,
         le=60,
-        description="Seconds between two evaluations of the rules by `andon alerts watch`, for example 2.",
+        description="Seconds between two evaluations of the rules by a scorer or `andon alerts watch`, for example 2.",
     )
     time_zone: str = Field(
         "UTC", description="The plant's time zone, in which days and shifts are counted, for example Europe/Berlin."

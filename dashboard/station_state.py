@@ -1,12 +1,13 @@
 """The state of a station, derived from its summary and the scorers, with the text and icon to show it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from dashboard import formatting
 from imaging.quality.picture_problem import explain
+from storage.alerts.alerts import Alert
 from storage.line.normal_sets import MAX_IMAGES, MIN_IMAGES
 from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
@@ -77,6 +78,21 @@ def station_state(
         f"Silent for {formatting.duration(silence_s)}",
         f"A frame is expected at least every {expected}.",
     )
+
+
+def with_alerts(state: StationState, alerts: Sequence[Alert]) -> StationState:
+    """Return the state, or that alerts are open where it looks good and they are worse than good.
+
+    Args:
+        state: The station's state.
+        alerts: Its unresolved alerts; acknowledged ones and mere information leave a good state good.
+    """
+    opened = [alert for alert in alerts if alert.state == "opened" and alert.severity != "info"]
+    if state.tone != "good" or not opened:
+        return state
+    is_critical = any(alert.severity == "critical" for alert in opened)
+    headline = formatting.plural(len(opened), "open alert")
+    return replace(state, tone="bad" if is_critical else "warn", icon="warning", headline=headline)
 
 
 def _without_normals(summary: StationSummary) -> StationState:

@@ -6,8 +6,9 @@ A round has three steps:
 2. Evaluate the rules, without the database.
 3. Write the changes with their notifications, in one transaction.
 
-The monitor keeps nothing that it can't read again, so it may be killed and restarted at any time. Two monitors at once
-do no harm: the database lets an alert be opened only once.
+The monitor keeps nothing that it can't read again, so it may be killed and restarted at any time. Of several monitors
+with a name one holds the lease of the alert watch and evaluates. Two at once would do no harm: the database lets an
+alert be opened only once.
 """
 
 import threading
@@ -23,7 +24,7 @@ from alerts.monitor.transitions import AlertChange, OpenAlert, ResolveAlert, Upd
 from alerts.views import DiskUsage
 from foundation.backoff import Backoff
 from foundation.clock import Clock
-from storage.alerts import alerts, notifications
+from storage.alerts import alert_watch, alerts, notifications
 from storage.alerts.alerts import Alert
 from storage.database.engine import Database
 from storage.errors import SchemaMismatch, StorageError
@@ -47,7 +48,11 @@ class AlertMonitor:
     """Evaluates the rules of one database's stations and of the line."""
 
     def __init__(
-        self, database: Database, clock: Clock, disk_usages: Callable[[], Sequence[DiskUsage]] = tuple
+        self,
+        database: Database,
+        clock: Clock,
+        disk_usages: Callable[[], Sequence[DiskUsage]] = tuple,
+        watcher: str | None = None,
     ) -> None:
         """Create a monitor.
 
@@ -55,10 +60,13 @@ class AlertMonitor:
             database: Where verdicts are read and alerts are written.
             clock: Returns the present time in UTC.
             disk_usages: Called in each round for the usage of disks and spools.
+            watcher: The name under which `run` takes the lease of the alert watch; None evaluates without it.
         """
         self._database = database
         self._clock = clock
         self._disk_usages = disk_usages
+        self._watcher = watcher
+        self._renewed_at: datetime | None = None  # None while another process watches
         self._reader = SnapshotReader()
         self._station_names: dict[int | None, str] = {}
         self._problems: tuple[str, ...] = ()
@@ -99,6 +107,8 @@ class AlertMonitor:
     ) -> None:
         """Run a round every `interval_s` seconds until `stop` is set, and wait while the database is unavailable.
 
+        Rounds are left out while another process holds the lease of the alert watch.
+
         Args:
             stop: Ends the loop after the current round.
             interval_s: Seconds between two rounds.
@@ -114,13 +124,30 @@ class AlertMonitor:
                 if not self._is_schema_checked:
                     self._database.require_current_schema()
                     self._is_schema_checked = True
-                on_round(self.run_round())
+                if self._holds_lease():
+                    on_round(self.run_round())
                 self._end_outage()
             except SchemaMismatch:
                 raise
             except StorageError as error:
                 delay_s = self._note_outage(error)
             wait_for(stop, delay_s)
+
+    def _holds_lease(self) -> bool:
+        """Return whether this monitor is the one that watches, and take or renew the lease where it is due."""
+        now = self._clock()
+        if self._watcher is None or (self._renewed_at is not None and now - self._renewed_at < alert_watch.LEASE / 3):
+            return True
+        with self._database.read() as session:
+            holder = alert_watch.holder(session, now)
+        is_held = False
+        if holder in (None, self._watcher):
+            with self._database.begin() as session:
+                is_held = alert_watch.hold(session, self._watcher, now)
+        if not is_held and self._renewed_at is not None:
+            self._reader.forget()  # what happened meanwhile is read again when this process watches again
+        self._renewed_at = now if is_held else None
+        return is_held
 
     def health(self) -> list[str]:
         """Return why the monitor is unhealthy, one sentence per reason; may be called from any thread."""

@@ -1,6 +1,12 @@
 """The alert service: the monitor, and the dispatcher of notifications in a thread of its own."""
 
+import os
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
 
 from alerts.monitor.monitor import AlertMonitor
 from alerts.notification.dispatcher import NotificationDispatcher
@@ -9,16 +15,23 @@ from andon.settings import Settings
 from foundation.clock import utc_now
 from foundation.threads import background_thread
 from storage.database.engine import Database
+from storage.errors import SchemaMismatch
 
 STOP_TIMEOUT_S = 10.0  # a message that takes longer is sent again after the next start
 
+log = structlog.get_logger()
+
 
 class AlertService:
-    """Runs the monitor and the dispatcher over one database; a slow notification service delays no alert."""
+    """Runs the monitor and the dispatcher over one database; a slow notification service delays no alert.
+
+    Of all processes that run one, the monitor of one evaluates the rules: it holds the lease of the alert watch.
+    """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         """Create both from the settings."""
-        self.monitor = AlertMonitor(database, utc_now, lambda: disk_usages(settings))
+        watcher = f"{socket.gethostname()}-{os.getpid()}"
+        self.monitor = AlertMonitor(database, utc_now, lambda: disk_usages(settings), watcher)
         self._dispatcher = NotificationDispatcher(database, utc_now)
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
@@ -29,3 +42,16 @@ class AlertService:
         """
         with background_thread(self._dispatcher.run, "notifications", join_timeout_s=STOP_TIMEOUT_S):
             self.monitor.run(stop, interval_s)
+
+    @contextmanager
+    def running(self, interval_s: float) -> Iterator[None]:
+        """Run in a thread for as long as the block lasts, beside the work of another process."""
+
+        def watch(stop: threading.Event) -> None:
+            try:
+                self.run(stop, interval_s)
+            except SchemaMismatch as error:  # the process itself stops with the same error
+                log.error("no alerts are watched for", error=str(error))
+
+        with background_thread(watch, "alerts", join_timeout_s=STOP_TIMEOUT_S):
+            yield

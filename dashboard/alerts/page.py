@@ -160,7 +160,7 @@ def nothing_listed(states: str, scope: str) -> str:
     """Return why the list is empty."""
     scope_text = "" if scope == ALL_STATIONS else f" for {'the line' if scope == LINE else scope}"
     if states == OPEN:
-        return f"There is no open alert{scope_text}. The rules are checked while `andon alerts watch` runs."
+        return f"There is no open alert{scope_text}. The rules are checked while a scorer or `andon alerts watch` runs."
     return f"There is no alert{scope_text} so far."
 
 

@@ -12,7 +12,7 @@ from dashboard.components import elements
 from dashboard.components.elements import Metric
 from dashboard.context import PageContext, draw_live
 from dashboard.wall.tile import TileData, draw_tile
-from storage.alerts import alerts
+from storage.alerts import alert_watch, alerts
 from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.line.drops import DropTotal
@@ -57,6 +57,7 @@ def wall(page: PageContext) -> None:
         bad_today = verdicts.count(session, since=today, decision="bad_picture")
         letter_count = dead_letters.count(session, replayed=False)
         unresolved = alerts.unresolved(session)
+        watcher = alert_watch.holder(session, now)
         dropped = drops.totals_since(session, now - DROPS_SHOWN_FOR)
         asked = review_queue.questions(session)
         caught = {one.station_id: one.passed_defect for one in labels.counts(session, since=now - CAUGHT_WITHIN)}
@@ -76,7 +77,7 @@ def wall(page: PageContext) -> None:
                 "unseen" if bad_today else "",
             ),
             *scorer_metrics(running, len(all_workers) - len(running)),
-            alerts_metric(unresolved),
+            alerts_metric(unresolved, is_watched=watcher is not None),
             Metric("Dead letters", formatting.count(letter_count), "not replayed", "warn" if letter_count else ""),
             *deleted_metrics(dropped.get(drops.NO_STATION)),
         )
@@ -95,7 +96,7 @@ def wall(page: PageContext) -> None:
         tile = TileData(
             station,
             summary,
-            state,
+            station_state.with_alerts(state, own_alerts),
             own_alerts,
             dropped.get(station.name),
             asked=asked.get(station.id, 0),
@@ -119,8 +120,14 @@ def scorer_metrics(running: Sequence[WorkerStatus], not_running: int) -> tuple[M
     )
 
 
-def alerts_metric(unresolved: Sequence[Alert]) -> Metric:
-    """Return the number of alerts with how many are not acknowledged; alerts of the whole line are named."""
+def alerts_metric(unresolved: Sequence[Alert], *, is_watched: bool) -> Metric:
+    """Return the number of alerts with how many are not acknowledged; alerts of the whole line are named.
+
+    While no process evaluates the rules, that is what it says: no alert would be opened.
+    """
+    if not is_watched:
+        number = "not watched" if not unresolved else str(len(unresolved))
+        return Metric("Alerts", number, "nobody evaluates the rules: start a scorer", "bad")
     if not unresolved:
         return Metric("Alerts", "none", "no open alert")
     line_alerts = [effective_rules.name(alert.rule) for alert in unresolved if alert.station_id is None]

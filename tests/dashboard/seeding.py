@@ -13,6 +13,7 @@ import skimage.data
 from PIL import Image, ImageFilter
 
 from ingest.sources.simulated import SCENES, SimulatedLine, SimulationOptions, normals
+from storage.alerts import alert_watch
 from storage.blobs.anomaly_maps import encode_map
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
@@ -86,6 +87,7 @@ class SeededStorage:
             workers.heartbeat(
                 session, WorkerStatus(name, state, message, "nearest-patch", lag, at - timedelta(hours=9), at)
             )
+            alert_watch.hold(session, name, at)
 
 
 def bare(at: datetime, score: float | None) -> Verdict:

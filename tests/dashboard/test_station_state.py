@@ -1,8 +1,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from dashboard.station_state import StationState, alive, station_state
+import pytest
+
+from dashboard.station_state import StationState, alive, station_state, with_alerts
 from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
+from storage.alerts.alerts import Alert, AlertState, Severity
 from storage.line.stations import Station, StationSettings
 from storage.line.workers import WorkerState, WorkerStatus
 from storage.rollups.station_summaries import StationSummary
@@ -80,3 +83,26 @@ def test_a_station_that_never_saw_a_frame_is_not_called_silent() -> None:
 def test_a_worker_is_alive_with_a_recent_heartbeat_until_it_stops() -> None:
     workers = [worker(seen_s_ago=29), worker(seen_s_ago=31), worker("stopped"), worker("waiting")]
     assert alive(workers, NOW, timedelta(seconds=30)) == [workers[0], workers[3]]
+
+
+def alert(severity: Severity, state: AlertState = "opened") -> Alert:
+    return Alert(1, 1, "score_drift", severity, state, "", {}, NOW, NOW, None, None, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("alerts", "tone"),
+    [
+        ((), "good"),
+        ((alert("info"),), "good"),
+        ((alert("critical", "acknowledged"),), "good"),
+        ((alert("warning"),), "warn"),
+        ((alert("warning"), alert("critical")), "bad"),
+    ],
+)
+def test_a_station_that_runs_is_as_good_as_its_worst_open_alert(alerts: tuple[Alert, ...], tone: str) -> None:
+    assert with_alerts(state(), alerts).tone == tone
+
+
+def test_an_alert_hides_no_worse_state() -> None:
+    silent = state(age_s=100)
+    assert with_alerts(silent, [alert("warning")]) == silent

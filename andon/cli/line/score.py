@@ -21,15 +21,23 @@ def score(
     ] = None,
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Score frames from the bus until stopped; several such processes share the work."""
+    """Score frames from the bus until stopped; several such processes share the work.
+
+    One of them watches for alerts too, unless `andon alerts watch` does; with --drain none does.
+    """
+    from contextlib import nullcontext
+
     from andon import wiring
     from andon.cli.progress import progress_counter
     from andon.cli.stop_signal import stop_on_signal
     from andon.services import metrics_server
+    from andon.services.alert_service import AlertService
 
     settings = command_context(context).settings()
     with (
         stop_on_signal("finishing and committing the current batch") as stop,
+        wiring.open_database_unchecked(settings) as database,
+        nullcontext() if drain else AlertService(settings, database).running(settings.alerts.check_interval_s),
         wiring.open_worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
         metrics_server.serve_metrics(
             settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), worker.health

@@ -1,6 +1,13 @@
 """The tables, the same on SQLite and PostgreSQL. Every time is UTC and ends in `_at`."""
 
-from storage.database.tables.alerts import AlertRow, AlertRuleRow, ChannelRow, MuteRow, NotificationRow
+from storage.database.tables.alerts import (
+    AlertRow,
+    AlertRuleRow,
+    AlertWatchRow,
+    ChannelRow,
+    MuteRow,
+    NotificationRow,
+)
 from storage.database.tables.auth import AuditRow, LoginAttemptRow, LoginRow, UserRow
 from storage.database.tables.base import Base, BigId, UtcDateTime
 from storage.database.tables.frames import DeadLetterRow, DropRow, ParkedFrameRow, VerdictRow
@@ -20,6 +27,7 @@ from storage.database.tables.workers import JobRow, WorkerRow
 __all__ = [
     "AlertRow",
     "AlertRuleRow",
+    "AlertWatchRow",
     "AuditRow",
     "Base",
     "BigId",

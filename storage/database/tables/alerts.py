@@ -131,3 +131,13 @@ class NotificationRow(Base):
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AlertWatchRow(Base):
+    """Who evaluates the rules: one row, with the process that last did so and when."""
+
+    __tablename__ = "alert_watch"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    holder: Mapped[str] = mapped_column(String(120))
+    renewed_at: Mapped[datetime] = mapped_column(UtcDateTime)

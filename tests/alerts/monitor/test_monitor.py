@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from alerts.monitor.monitor import AlertMonitor, MonitorRound
 from alerts.monitor.snapshot_reader import SnapshotReader
 from alerts.views import MAX_FRAMES, DiskUsage
-from storage.alerts import alert_rules, alerts, channels, mutes, notifications
+from storage.alerts import alert_rules, alert_watch, alerts, channels, mutes, notifications
 from storage.alerts.alert_rules import AlertRule
 from storage.database.engine import Database
 from storage.errors import SchemaMismatch, StorageUnavailable
@@ -306,3 +306,26 @@ def test_a_station_view_has_the_settings_of_its_station(line: MonitoredLine) -> 
         station: Station = stations.get(session, "s1")
         view = SnapshotReader().read(session, line.clock.now, ()).stations[station.id]
     assert (view.station, view.stale_after_s) == ("s1", 30.0)
+
+
+def test_of_two_monitors_with_a_name_one_evaluates_and_the_other_follows_when_it_stops(line: MonitoredLine) -> None:
+    first = AlertMonitor(line.database, line.clock, watcher="w1")
+    second = AlertMonitor(line.database, line.clock, watcher="w2")
+    evaluated: list[str] = []
+
+    def run_once(monitor: AlertMonitor, name: str) -> None:
+        def stop_at_once(event: threading.Event, _: float) -> bool:
+            event.set()
+            return True
+
+        monitor.run(threading.Event(), 1.0, lambda _: evaluated.append(name), stop_at_once)
+
+    for _ in range(3):
+        run_once(first, "w1")
+        run_once(second, "w2")
+        line.clock.now += timedelta(seconds=2)
+    assert evaluated == ["w1", "w1", "w1"]
+    line.clock.now += alert_watch.LEASE
+    run_once(second, "w2")
+    run_once(first, "w1")
+    assert evaluated == ["w1", "w1", "w1", "w2"]

@@ -110,6 +110,8 @@ def test_a_station_is_muted_with_reason_and_time_and_the_mute_is_ended(
 def test_the_wall_shows_a_station_s_alert_and_names_the_line_s(
     line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "<span>Alerts</span><b>not watched</b>" in text(opened(line, monkeypatch))
+    line.worker("scorer-1", now + MINUTE)
     assert "<span>Alerts</span><b>none</b><small>no open alert</small>" in text(opened(line, monkeypatch))
     alert(line, s1.id, "score_drift", "Scores <i>drift</i>.", now - MINUTE)
     alert(line, None, "growing_lag", "900 frames wait.", now, lag=900, lag_before=500)

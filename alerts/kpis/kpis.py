@@ -168,6 +168,18 @@ def estimated_dpmo(counts: InspectionCounts, opportunities: int = 1) -> float | 
     return dpmo(defects, counts.frames, opportunities)
 
 
+def dpmo_interval(counts: InspectionCounts, opportunities: int = 1) -> tuple[float, float] | None:
+    """Return the ends of the interval of the DPMO; None where `estimated_dpmo` is, or nothing was drawn at random."""
+    flagged_good = false_alarm_share(counts, BONFERRONI_CONFIDENCE)
+    escaped = escaped_share(counts, BONFERRONI_CONFIDENCE)
+    if flagged_good is None or escaped is None:
+        return None
+    fewest = counts.flagged * (1 - flagged_good.high) + counts.passed * escaped.low
+    most = counts.flagged * (1 - flagged_good.low) + counts.passed * escaped.high
+    low, high = (dpmo(defects, counts.frames, opportunities) for defects in (fewest, most))
+    return None if low is None or high is None else (low, high)
+
+
 def false_alarm_share(counts: InspectionCounts, confidence: float = CONFIDENCE) -> Estimate | None:
     """Return the share of the flagged frames that were good, or None if none of them was labelled."""
     return hypergeometric(counts.false_alarms, counts.caught + counts.false_alarms, counts.flagged, confidence)

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerts.kpis.kpis import KpiRow, Kpis, ParetoBar, escape_estimate_basis
 from alerts.kpis.shifts import CalendarPeriod
-from alerts.statistics.confidence_intervals import Estimate
+from alerts.statistics.confidence_intervals import NOT_ENOUGH, Estimate
 from storage.alerts.alerts import Alert
 from storage.rollups.trends import TrendPoint
 
@@ -174,7 +174,8 @@ def _borderline(kpis: Kpis) -> str:
 def _estimate(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
-    return f"{estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"
+    value = f"{estimate.value:.2%}" if estimate.is_conclusive else NOT_ENOUGH
+    return f"{value} ({estimate.low:.2%} to {estimate.high:.2%})"
 
 
 def _number(value: float | None, number_format: str) -> str:

@@ -9,6 +9,12 @@ from statistics import NormalDist
 from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
+MAX_WIDTH = 0.30
+"""A share whose interval is wider says nothing: a defect among 13 samples can mean that 0.2 % are, or that 36 % are."""
+
+NOT_ENOUGH = "not enough reviews"
+"""Stands for the number of a share that is not conclusive."""
+
 NEGLIGIBLE = 1e-16  # relative to a sum: smaller terms are lost in rounding
 
 
@@ -19,6 +25,11 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether the interval is narrow enough for the share to be told as a number."""
+        return self.high - self.low <= MAX_WIDTH
 
 
 def wilson(hits: int, trials: int, confidence: float = CONFIDENCE) -> Estimate | None:

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from alerts.kpis.kpis import InspectionCounts, KpiRow, Kpis, compute_kpis, escape_estimate_basis, pareto
+from alerts.kpis.kpis import InspectionCounts, KpiRow, Kpis, compute_kpis, dpmo_interval, escape_estimate_basis, pareto
 from alerts.kpis.queries import Grouping, build_shift_report, kpi_rows
 from alerts.kpis.shift_report import render_shift_report
 from alerts.kpis.shifts import CalendarPeriod
-from alerts.statistics.confidence_intervals import Estimate
+from alerts.statistics.confidence_intervals import NOT_ENOUGH, Estimate
 from dashboard import csv_export, formatting
 from dashboard.charts import kpi_charts
 from dashboard.components import elements
@@ -52,7 +52,7 @@ def panel(page: PageContext) -> None:
     rows = cached_rows(tuple(chosen), since, until, GROUPS[group], page)
     if rows:
         total = total_kpis(page, rows)
-        summary(total)
+        summary(total, page.alerts_settings.defect_opportunities)
         table(rows, group, total)
         left, right = st.columns(2, gap="small")
         with left, st.container(border=True, key="card-rates"):
@@ -82,7 +82,7 @@ def total_kpis(page: PageContext, rows: Sequence[KpiRow]) -> Kpis:
     return compute_kpis(counts, page.alerts_settings.defect_opportunities)
 
 
-def summary(total: Kpis) -> None:
+def summary(total: Kpis, opportunities: int) -> None:
     """Draw the KPIs of all groups together."""
     counts = total.counts
     reviewed = counts.caught + counts.false_alarms + counts.confirmed + counts.escaped
@@ -91,7 +91,7 @@ def summary(total: Kpis) -> None:
         elements.metrics(
             Metric("First-pass yield", percent(total.first_pass_yield), formatting.plural(counts.frames, "frame")),
             Metric("Flagged ppm", number(total.flagged_ppm), f"{flagged} flagged"),
-            Metric("DPMO", number(total.dpmo), "defects per million opportunities"),
+            Metric("DPMO", number(total.dpmo), dpmo_note(total, opportunities)),
             Metric("False rejects", estimate(total.false_reject_rate), interval(total.false_reject_rate)),
             Metric("Escapes", estimate(total.escape_rate), interval(total.escape_rate)),
             Metric(
@@ -227,8 +227,16 @@ def number(amount: float | None) -> str:
 
 
 def estimate(value: Estimate | None) -> str:
-    """Format an estimate as percent, or as a dash."""
+    """Format an estimate as percent, as a dash, or say that its interval bears no number."""
+    if value is not None and not value.is_conclusive:
+        return NOT_ENOUGH
     return percent(None if value is None else value.value)
+
+
+def dpmo_note(total: Kpis, opportunities: int) -> str:
+    """Return the interval of the DPMO, which few samples make wide, or what DPMO is where there is none."""
+    found = dpmo_interval(total.counts, opportunities)
+    return "defects per million opportunities" if found is None else f"{number(found[0])} to {number(found[1])}"
 
 
 def interval(value: Estimate | None) -> str:

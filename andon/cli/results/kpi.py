@@ -161,9 +161,12 @@ def _cells(row: "KpiRow") -> tuple[object, ...]:
 
 def percent(estimate: "Estimate | None") -> str | None:
     """Return a share and its interval in percent."""
+    from alerts.statistics.confidence_intervals import NOT_ENOUGH
+
     if estimate is None:
         return None
-    return f"{estimate.value:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"
+    value = f"{estimate.value:.2%}" if estimate.is_conclusive else NOT_ENOUGH
+    return f"{value} ({estimate.low:.2%} to {estimate.high:.2%})"
 
 
 def _moment(text: str, now: datetime, option: str) -> datetime:

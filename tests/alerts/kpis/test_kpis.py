@@ -11,6 +11,7 @@ from alerts.kpis.kpis import (
     InspectionCounts,
     compute_kpis,
     dpmo,
+    dpmo_interval,
     escape_estimate_basis,
     escape_rate,
     escaped_share,
@@ -215,3 +216,28 @@ def test_more_reviews_narrow_the_interval() -> None:
     assert few is not None
     assert many is not None
     assert many.high - many.low < (few.high - few.low) / 2
+
+
+def test_a_share_with_a_wide_interval_is_not_conclusive() -> None:
+    few = compute_kpis(
+        InspectionCounts(
+            1_000, 20, caught=18, false_alarms=2, sampled_defects=1, escaped=1, sampled_good=12, confirmed=12
+        )
+    )
+    assert few.escape_rate is not None
+    assert not few.escape_rate.is_conclusive
+    many = compute_kpis(InspectionCounts(1_000, 20, caught=10, false_alarms=10, sampled_good=900, confirmed=900))
+    assert many.false_reject_rate is not None
+    assert many.false_reject_rate.is_conclusive
+
+
+def test_the_interval_of_the_dpmo_holds_its_value_and_narrows_with_the_sample() -> None:
+    few = InspectionCounts(1_000, 20, caught=20, sampled_good=13, confirmed=13)
+    many = InspectionCounts(1_000, 20, caught=20, sampled_good=800, confirmed=800)
+    for counts in (few, many):
+        found, value = dpmo_interval(counts), estimated_dpmo(counts)
+        assert found is not None
+        assert value is not None
+        assert found[0] <= value <= found[1]
+    assert dpmo_interval(many)[1] < dpmo_interval(few)[1] / 10  # type: ignore[index]
+    assert dpmo_interval(InspectionCounts(1_000, 20)) is None

@@ -16,12 +16,16 @@ from dashboard.charts import arrivals, control_charts, echarts, in_control, kpi_
 from dashboard.charts.echarts import Option
 from dashboard.charts.in_control import InControlPeriod
 from dashboard.theme import Palette
-from storage.alerts import alert_rules
+from storage.alerts import alert_rules, rule_inputs
 from storage.alerts.alerts import Alert
 from storage.line import thresholds, verdicts
 from storage.rollups import trends
 
 BEFORE, AFTER, MAX_WINDOW = timedelta(minutes=30), timedelta(minutes=5), timedelta(hours=6)
+AFTER_DRIFT = timedelta(minutes=30)
+FRAMES_AFTER_DRIFT = in_control.MAX_FRAMES // 5
+"""The last fifth of the chart of a drift shows how it went on; an average needs the rest before it to settle."""
+
 BUCKETS = 120
 MIN_BUCKET_S = 5
 MAX_FLAGGED = 300
@@ -135,11 +139,23 @@ def _arrivals(session: Session, alert: Alert, station_ids: Sequence[int], now: d
     return Evidence(title, with_alert_shaded(option, alert, until, palette), f"{title}: {frames.total()} frames")
 
 
+def _drift_until(session: Session, alert: Alert, station_id: int) -> datetime:
+    """Return when the chart of a drift ends: soon after the alert opened, so that the opening stays within it."""
+    latest = alert.opened_at + AFTER_DRIFT
+    newest = verdicts.recent(session, station_id, until=alert.opened_at, decision="pass", limit=1)
+    if not newest or newest[0].normal_set_id is None or newest[0].model_id is None:
+        return latest
+    key = station_id, newest[0].normal_set_id, newest[0].model_id
+    after = rule_inputs.passed_since(session, *key, alert.opened_at, FRAMES_AFTER_DRIFT)
+    return latest if len(after) < FRAMES_AFTER_DRIFT else min(latest, after[-1].captured_at)
+
+
 def _drift(session: Session, alert: Alert, station_id: int, zone: tzinfo, now: datetime, palette: Palette) -> Evidence:
     parameters = effective_rules.parameters(alert_rules.list_all(session), station_id, alert.rule)
     period = InControlPeriod(frames=int(parameters.get("in_control_frames", in_control.DEFAULT_FRAMES)))
     robust = bool(parameters.get("robust"))
-    data = in_control.control_data(session, station_id, period, robust=robust, until=alert.opened_at + BEFORE)
+    until = _drift_until(session, alert, station_id)
+    data = in_control.control_data(session, station_id, period, robust=robust, until=until)
     is_individuals = alert.rule == "western_electric"
     title = "Scores of good frames against the limits" if is_individuals else "Average score of good frames"
     if isinstance(data, str):

@@ -1,5 +1,6 @@
 """The evidence of an alert as a chart."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,8 +9,9 @@ from alerts.rules import registry
 from dashboard import theme
 from dashboard.alerts import evidence
 from storage.alerts.alerts import Alert, AlertState, Severity
+from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from tests.dashboard.seeding import SeededStorage
+from tests.dashboard.seeding import SeededStorage, verdict
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -49,3 +51,23 @@ def test_every_alert_of_the_line_has_a_chart_or_a_reason_for_none(line: SeededSt
         assert shown.option is not None
         assert shown.option["series"][0]["data"][0]["value"] == 95.0
         assert shown.option["series"][0]["data"][0]["itemStyle"]["color"] == theme.LIGHT.flag  # above 90 %
+
+
+def test_the_chart_of_a_drift_keeps_its_opening_however_many_frames_follow(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
+) -> None:
+    """At a frame a second thousands follow within half an hour; the chart has 500."""
+    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    opened_at = start + timedelta(seconds=600.5)
+    frames = [verdict(line, s1, normal_set, n, start + timedelta(seconds=n), 0.2 + n % 7 / 100) for n in range(1500)]
+    line.verdicts(*frames)
+    alert = replace(an_alert("score_drift"), station_id=s1.id, opened_at=opened_at)
+    with line.database.read() as session:
+        shown = evidence.read(session, alert, [s1.id], start + timedelta(minutes=59), UTC, theme.LIGHT)
+    assert shown.option is not None
+    marks = shown.option["series"][0]["markLine"]["data"]
+    index = next(mark["xAxis"] for mark in marks if "xAxis" in mark)
+    times = shown.option["xAxis"]["data"]
+    assert len(times) == 500
+    assert times[index].endswith("10:01")  # the first frame after the opening
+    assert index == 500 - evidence.FRAMES_AFTER_DRIFT + 1

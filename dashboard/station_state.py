@@ -15,7 +15,15 @@ from storage.rollups.station_summaries import StationSummary
 
 NORMAL_BACKLOG_FRAMES = 50  # busy scorers always have this many before them; only a larger backlog explains silence
 StateKind = Literal[
-    "running", "stale", "no_scorer", "scorer_waits", "catching_up", "no_normal_set", "no_frames", "bad_picture"
+    "running",
+    "stale",
+    "no_scorer",
+    "scorer_starts",
+    "scorer_waits",
+    "catching_up",
+    "no_normal_set",
+    "no_frames",
+    "bad_picture",
 ]
 Tone = Literal["good", "bad", "warn", "idle", "unseen"]
 
@@ -48,6 +56,9 @@ def station_state(
     if not has_active_set and station.settings.without_normals == "wait":
         return _without_normals(summary)
     if summary.latest is None and not summary.parked:
+        if workers and all(worker.state == "starting" for worker in workers):
+            explanation = "It loads its model, and scores the frames that came meanwhile as soon as it has."
+            return StationState("scorer_starts", "idle", "hourglass_top", "Scorer starts", explanation)
         return StationState(
             "no_frames", "idle", "hourglass_empty", "No frames yet", "This station has not captured a frame yet."
         )

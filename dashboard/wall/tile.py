@@ -83,8 +83,8 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
         st.html(elements.placeholder(state.icon, state.explanation, command))
         return
     if latest is None:
-        command = f"andon produce {name} --source folder:PATH"
-        st.html(elements.placeholder(state.icon, state.explanation, command))
+        commands = [f"andon produce {name} --source folder:PATH"] if state.kind == "no_frames" else []
+        st.html(elements.placeholder(state.icon, state.explanation, *commands))
         return
     if thumbnail := page.thumbnail(latest.image_reference, 640, 480, tile.station.id):
         st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")

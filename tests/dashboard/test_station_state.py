@@ -78,6 +78,8 @@ def test_a_station_without_normal_set_says_what_happens_to_its_frames() -> None:
 
 def test_a_station_that_never_saw_a_frame_is_not_called_silent() -> None:
     assert state(age_s=None).kind == "no_frames"
+    assert state(age_s=None, workers=(worker("starting"),)).kind == "scorer_starts"
+    assert state(age_s=None, workers=(worker("starting"), worker())).kind == "no_frames"
 
 
 def test_a_worker_is_alive_with_a_recent_heartbeat_until_it_stops() -> None:

@@ -149,6 +149,11 @@ class AlertMonitor:
         self._renewed_at = now if is_held else None
         return is_held
 
+    @property
+    def watches(self) -> bool:
+        """Whether this monitor is the one that evaluates the rules; from any thread."""
+        return self._watcher is None or self._renewed_at is not None
+
     def health(self) -> list[str]:
         """Return why the monitor is unhealthy, one sentence per reason; may be called from any thread."""
         return [*([self._outage] if self._outage else []), *self._problems]

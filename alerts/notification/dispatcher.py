@@ -128,11 +128,16 @@ class NotificationDispatcher:
             metrics.NOTIFICATIONS_PENDING.set(notifications.count_pending(session))
         return DeliveryResult(sum(results), len(results) - sum(results))
 
-    def run(self, stop: threading.Event, wait_for: Wait = threading.Event.wait) -> None:
-        """Deliver until `stop` is set; waits while the database is unavailable."""
+    def run(
+        self,
+        stop: threading.Event,
+        wait_for: Wait = threading.Event.wait,
+        is_active: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Deliver until `stop` is set, while `is_active` says so; waits while the database is unavailable."""
         while not stop.is_set():
             try:
-                while self.deliver() != DeliveryResult() and not stop.is_set():
+                while is_active() and self.deliver() != DeliveryResult() and not stop.is_set():
                     pass
             except StorageError as error:  # the monitor fails in the same way, and reports it
                 log.debug("the outbox can't be read", error=str(error))

@@ -1,5 +1,6 @@
 """The search for a frame by part, frame id or time, and why a frame passed that was a defect."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -18,7 +19,7 @@ from storage.line import verdicts
 from storage.line.decision import decide_bin
 from storage.line.stations import Station
 from storage.line.verdicts import Verdict
-from storage.review import search
+from storage.review import labels, search
 from storage.rollups import trends
 
 MAX_RESULTS = 24
@@ -43,11 +44,16 @@ class FrameQuery:
 
 @dataclass(frozen=True, slots=True)
 class PassAnalysis:
-    """Why a frame passed: `passed_above` other frames of `frames` scored as high and passed; `flagged` are near it."""
+    """Why a frame passed: `passed_above` other frames of `frames` scored as high and passed; `flagged` are near it.
+
+    Of those above people labelled `defects_above` a defect and `good_above` good.
+    """
 
     flagged: list[Verdict]
     passed_above: int
     frames: int
+    defects_above: int = 0
+    good_above: int = 0
 
 
 def query_form(page: PageContext, by_name: dict[str, Station]) -> FrameQuery | None:
@@ -136,7 +142,12 @@ def analyse_pass(session: Session, frame: Verdict) -> PassAnalysis:
     """Count the frames of the day around a frame that scored as high and passed, too."""
     since, until = frame.captured_at - DAY / 2, frame.captured_at + DAY / 2
     passed_above = 0
+    labelled: Counter[str] = Counter()
     if frame.score is not None and frame.threshold is not None:
+        labelled = search.labels_of_passed_above(session, frame.station_id, frame.score, since, until)
+        own = labels.current(session, [frame.frame_id]).get(frame.frame_id)
+        if own is not None and own.decision == "pass":
+            labelled[own.label] -= 1  # without the frame itself
         bins = trends.histogram(session, frame.station_id, since, until, BINS)
         counted = sum(
             frames
@@ -148,6 +159,8 @@ def analyse_pass(session: Session, frame: Verdict) -> PassAnalysis:
         flagged=search.nearest_flagged(session, frame.station_id, frame.captured_at),
         passed_above=passed_above,
         frames=verdicts.count(session, frame.station_id, since=since, until=until),
+        defects_above=labelled["defect"],
+        good_above=labelled["false_alarm"],
     )
 
 
@@ -158,7 +171,14 @@ def explain_pass(page: PageContext, frame: Verdict, analysis: PassAnalysis) -> N
     with st.container(border=True, key="card-why"):
         passed = frame.decision == "pass"
         st.html(elements.heading("Why did this frame pass?" if passed else "Why was this frame not scored?"))
-        for sentence in review_html.why_passed(frame, analysis.passed_above, analysis.frames, "day"):
+        for sentence in review_html.why_passed(
+            frame,
+            analysis.passed_above,
+            analysis.frames,
+            "day",
+            defects_above=analysis.defects_above,
+            good_above=analysis.good_above,
+        ):
             st.markdown(sentence)
         if not analysis.flagged:
             return

@@ -107,7 +107,9 @@ def today(own_count: int, counts: Sequence[LabelCounts]) -> Markup:
     )
 
 
-def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> list[str]:
+def why_passed(
+    verdict: Verdict, passed_above: int, frames: int, span: str, *, defects_above: int = 0, good_above: int = 0
+) -> list[str]:
     """Return sentences on why a defect passed, and how many more frames a threshold that catches it would flag.
 
     Args:
@@ -115,6 +117,8 @@ def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> l
         passed_above: How many other frames scored as high as this one and passed.
         frames: The number of frames.
         span: The time they were counted over, such as ``day``.
+        defects_above: How many of those above people labelled a defect.
+        good_above: How many of those above people labelled good.
     """
     if verdict.picture_problem is not None:
         return ["This frame did not pass: it is a bad picture and was not scored.", explain(verdict.picture_problem)]
@@ -133,12 +137,20 @@ def why_passed(verdict: Verdict, passed_above: int, frames: int, span: str) -> l
         f"A threshold just below {score} would have flagged it, and {formatting.plural(passed_above, 'more frame')} "
         f"of the {formatting.count(frames)} in the {span} around it ({formatting.share(passed_above, frames)})."
     )
-    return [first, cost, _advice(passed_above / frames)]
+    if defects_above or good_above:
+        cost += f" Of those people labelled {defects_above} a defect and {good_above} good."
+    return [first, cost, _advice(passed_above, defects_above, good_above, frames)]
 
 
-def _advice(share: float) -> str:
-    if share <= CHEAP_SHARE:
+def _advice(passed_above: int, defects_above: int, good_above: int, frames: int) -> str:
+    """Return what to do: a frame above that nobody reviewed may be good or a defect, and counts as neither."""
+    if (passed_above - defects_above) / frames <= CHEAP_SHARE:
         return "That is few: consider a lower threshold. An engineer can set one on the page Normal sets."
+    if good_above / frames <= CHEAP_SHARE:
+        return (
+            "Whether those are good parts nobody knows yet: review them first. If they are defects, a lower threshold "
+            "catches them too."
+        )
     return (
         "That is many: for this detector the defect looks like a good part. Check whether the anomaly map is high "
         "where the defect is, whether the normal set contains a similar image, and whether other lighting would show "

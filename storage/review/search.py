@@ -1,12 +1,13 @@
 """Search for frames, by their part or by their capture time."""
 
+from collections import Counter
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.database.rows import columns_of
-from storage.database.tables import VerdictRow
+from storage.database.tables import ReviewedFrameRow, VerdictRow
 from storage.line.verdicts import Verdict
 
 
@@ -52,6 +53,25 @@ def nearest_flagged(session: Session, station_id: int, at: datetime, limit: int 
     )
     found = [Verdict(*row) for query in (later, earlier) for row in session.execute(query)]
     return sorted(found, key=lambda verdict: abs(verdict.captured_at - at))[:limit]
+
+
+def labels_of_passed_above(
+    session: Session, station_id: int, score: float, since: datetime, until: datetime
+) -> Counter[str]:
+    """Count by label the reviewed frames captured in [since, until) that passed with this score or a higher one."""
+    rows = session.execute(
+        select(ReviewedFrameRow.label, func.count())
+        .join(VerdictRow, VerdictRow.frame_id == ReviewedFrameRow.frame_id)
+        .where(
+            ReviewedFrameRow.station_id == station_id,
+            ReviewedFrameRow.captured_at >= since,
+            ReviewedFrameRow.captured_at < until,
+            ReviewedFrameRow.decision == "pass",
+            VerdictRow.score >= score,
+        )
+        .group_by(ReviewedFrameRow.label)
+    )
+    return Counter({row[0]: row[1] for row in rows})
 
 
 _COLUMNS = columns_of(VerdictRow, Verdict)

@@ -19,11 +19,19 @@ HOSTILE = "<script>alert(1)</script>"
 
 def test_the_advice_on_an_escape_depends_on_how_many_frames_a_lower_threshold_flags() -> None:
     cheap = review_html.why_passed(bare(NOON, 0.40), 8, 1000, "day")
-    expensive = review_html.why_passed(bare(NOON, 0.20), 400, 1000, "day")
+    expensive = review_html.why_passed(bare(NOON, 0.20), 400, 1000, "day", good_above=200)
     assert "8 more frames of the 1,000 in the day around it (0.8 %)" in cheap[1]
     assert "400 more frames of the 1,000 in the day around it (40 %)" in expensive[1]
     assert len(cheap) == len(expensive) == 3
-    assert cheap[2] != expensive[2]
+    unknown = review_html.why_passed(bare(NOON, 0.20), 400, 1000, "day", defects_above=10)
+    assert "labelled 10 a defect and 0 good" in unknown[1]
+    assert len({cheap[2], expensive[2], unknown[2]}) == 3
+
+
+def test_frames_above_that_are_known_defects_cost_nothing() -> None:
+    """Ten frames scored higher, and all ten are defects: a lower threshold flags no good part."""
+    known = review_html.why_passed(bare(NOON, 0.40), 10, 100, "day", defects_above=10)
+    assert known[2] == review_html.why_passed(bare(NOON, 0.40), 0, 100, "day")[2]
 
 
 def test_why_a_borderline_frame_passed_names_the_review_limit() -> None:

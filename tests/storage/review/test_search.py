@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from storage.database.engine import Database
 from storage.line import verdicts
 from storage.line.verdicts import Verdict
-from storage.review import search
+from storage.review import reviews, search
+from storage.review.labels import Label
+from storage.review.reviews import LabelSubmission
 from tests.storage.examples import NOON, add_active_set, add_station, make_verdict
 
 HOUR = timedelta(hours=1)
@@ -59,3 +62,16 @@ def test_flagged_frames_are_found_nearest_in_time_first(database: Database, hour
         one = search.nearest_flagged(session, hourly_frames[0].station_id, NOON + 4 * HOUR, limit=1)
     assert both == [hourly_frames[6], hourly_frames[3]]
     assert one == [hourly_frames[3]]
+
+
+def test_labels_are_counted_of_the_passed_frames_with_a_score_as_high(
+    database: Database, hourly_frames: list[Verdict]
+) -> None:
+    station_id, until = hourly_frames[0].station_id, NOON + 10 * HOUR
+    given: list[tuple[int, Label]] = [(0, "defect"), (1, "false_alarm"), (2, "defect"), (3, "defect")]
+    with database.begin() as session:
+        for number, label in given:
+            reviews.submit(session, LabelSubmission(uuid4(), hourly_frames[number].frame_id, label), "mia", NOON)
+        found = search.labels_of_passed_above(session, station_id, 0.2, NOON, until)
+        assert found == {"defect": 2, "false_alarm": 1}  # the fourth was flagged
+        assert not search.labels_of_passed_above(session, station_id, 0.21, NOON, until)

@@ -27,6 +27,10 @@ def score(
     """
     from contextlib import nullcontext
 
+    from andon.extras import require_extra
+
+    require_extra("andon score", "torch")  # before the alert service, which needs less, names another extra
+
     from andon import wiring
     from andon.cli.progress import progress_counter
     from andon.cli.stop_signal import stop_on_signal

@@ -1,10 +1,12 @@
 """The live wall: the line's numbers on top, and a tile per station."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import streamlit as st
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from dashboard import formatting, station_state
 from dashboard.alerts import effective_rules
@@ -16,9 +18,11 @@ from storage.alerts import alert_watch, alerts
 from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.line.drops import DropTotal
+from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
 from storage.review import labels, review_queue
 from storage.rollups import station_summaries
+from storage.rollups.station_summaries import StationSummary
 
 DROPS_SHOWN_FOR = timedelta(hours=24)
 CAUGHT_WITHIN = timedelta(days=7)
@@ -38,71 +42,107 @@ def wall_page(page: PageContext) -> None:
         st.page_link(page.pages["add-station"], label="Set up the first station", icon=":material/add_a_photo:")
 
 
+@dataclass(frozen=True, slots=True)
+class WallData:
+    """What the wall shows, as one transaction saw it; mappings are by station id, drops by station name."""
+
+    stations: Sequence[Station]
+    summaries: Mapping[int, StationSummary]
+    with_active_set: Collection[int]
+    workers: Sequence[WorkerStatus]
+    frames_today: int
+    flagged_today: int
+    passed_today: int
+    bad_today: int
+    dead_letters: int
+    alerts: Sequence[Alert]
+    is_watched: bool
+    dropped: Mapping[str, DropTotal]
+    asked: Mapping[int, int]
+    caught: Mapping[int, int]
+
+
 def wall(page: PageContext) -> None:
     """Draw the strip of numbers and the tiles, read in one transaction."""
-    settings, now = page.settings, page.now()
-    today = page.start_of_day(now)
+    now = page.now()
     with page.read() as session:
-        all_stations = stations.list_all(session)
-        since = now - timedelta(minutes=settings.window_minutes)
-        summaries = {
-            summary.station_id: summary
-            for summary in station_summaries.list_all(session, since, settings.sparkline_scores)
-        }
-        with_active_set = normal_sets.active_ids(session)
-        all_workers = workers.list_all(session)
-        frames_today = verdicts.count(session, since=today)
-        flagged_today = verdicts.count(session, since=today, decision="flag")
-        passed_today = verdicts.count(session, since=today, decision="pass")
-        bad_today = verdicts.count(session, since=today, decision="bad_picture")
-        letter_count = dead_letters.count(session, replayed=False)
-        unresolved = alerts.unresolved(session)
-        watcher = alert_watch.holder(session, now)
-        dropped = drops.totals_since(session, now - DROPS_SHOWN_FOR)
-        asked = review_queue.questions(session)
-        caught = {one.station_id: one.passed_defect for one in labels.counts(session, since=now - CAUGHT_WITHIN)}
-    running = station_state.alive(all_workers, now, timedelta(seconds=settings.worker_timeout_s))
+        data = read_wall(page, session, now)
+    running = station_state.alive(data.workers, now, timedelta(seconds=page.settings.worker_timeout_s))
+    strip(data, running)
+    if not data.stations:
+        no_stations()
+        return
+    st.html(row_count_style(1 if len(data.stations) <= 3 else 2))
+    grid = st.grid(min_column_width=tile_width(len(data.stations)), gap="small", key="wall")
+    for station in data.stations:
+        draw_tile(page, grid, tile_of(station, data, running, now), now)
+
+
+def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
+    """Read everything that the wall shows."""
+    today, since = page.start_of_day(now), now - timedelta(minutes=page.settings.window_minutes)
+    summaries = station_summaries.list_all(session, since, page.settings.sparkline_scores)
+    return WallData(
+        stations=stations.list_all(session),
+        summaries={summary.station_id: summary for summary in summaries},
+        with_active_set=normal_sets.active_ids(session),
+        workers=workers.list_all(session),
+        frames_today=verdicts.count(session, since=today),
+        flagged_today=verdicts.count(session, since=today, decision="flag"),
+        passed_today=verdicts.count(session, since=today, decision="pass"),
+        bad_today=verdicts.count(session, since=today, decision="bad_picture"),
+        dead_letters=dead_letters.count(session, replayed=False),
+        alerts=alerts.unresolved(session),
+        is_watched=alert_watch.holder(session, now) is not None,
+        dropped=drops.totals_since(session, now - DROPS_SHOWN_FOR),
+        asked=review_queue.questions(session),
+        caught={one.station_id: one.passed_defect for one in labels.counts(session, since=now - CAUGHT_WITHIN)},
+    )
+
+
+def strip(data: WallData, running: Sequence[WorkerStatus]) -> None:
+    """Draw the numbers of the whole line; `running` are the scorers alive."""
+    scored_today = data.flagged_today + data.passed_today
     st.html(
         elements.metrics(
-            Metric("Frames today", formatting.count(frames_today), "since midnight"),
+            Metric("Frames today", formatting.count(data.frames_today), "since midnight"),
             Metric(
                 "Flagged today",
-                formatting.share(flagged_today, flagged_today + passed_today),
-                formatting.plural(flagged_today, "frame"),
+                formatting.share(data.flagged_today, scored_today),
+                formatting.plural(data.flagged_today, "frame"),
             ),
             Metric(
                 "Bad pictures today",
-                formatting.share(bad_today, frames_today),
-                formatting.plural(bad_today, "frame"),
-                "unseen" if bad_today else "",
+                formatting.share(data.bad_today, data.frames_today),
+                formatting.plural(data.bad_today, "frame"),
+                "unseen" if data.bad_today else "",
             ),
-            *scorer_metrics(running, len(all_workers) - len(running)),
-            alerts_metric(unresolved, is_watched=watcher is not None),
-            Metric("Dead letters", formatting.count(letter_count), "not replayed", "warn" if letter_count else ""),
-            *deleted_metrics(dropped.get(drops.NO_STATION)),
+            *scorer_metrics(running, len(data.workers) - len(running)),
+            alerts_metric(data.alerts, is_watched=data.is_watched),
+            Metric(
+                "Dead letters", formatting.count(data.dead_letters), "not replayed", "warn" if data.dead_letters else ""
+            ),
+            *deleted_metrics(data.dropped.get(drops.NO_STATION)),
         )
     )
-    if not all_stations:
-        no_stations()
-        return
-    st.html(row_count_style(1 if len(all_stations) <= 3 else 2))
-    grid = st.grid(min_column_width=tile_width(len(all_stations)), gap="small", key="wall")
-    for station in all_stations:
-        summary = summaries[station.id]
-        state = station_state.station_state(
-            station, summary, running, now, has_active_set=station.id in with_active_set
-        )
-        own_alerts = [alert for alert in unresolved if alert.station_id == station.id]
-        tile = TileData(
-            station,
-            summary,
-            station_state.with_alerts(state, own_alerts),
-            own_alerts,
-            dropped.get(station.name),
-            asked=asked.get(station.id, 0),
-            caught_by_review=caught.get(station.id, 0),
-        )
-        draw_tile(page, grid, tile, now)
+
+
+def tile_of(station: Station, data: WallData, running: Sequence[WorkerStatus], now: datetime) -> TileData:
+    """Return the data of a station's tile; its state is as bad as its worst open alert."""
+    summary = data.summaries[station.id]
+    state = station_state.station_state(
+        station, summary, running, now, has_active_set=station.id in data.with_active_set
+    )
+    own_alerts = [alert for alert in data.alerts if alert.station_id == station.id]
+    return TileData(
+        station,
+        summary,
+        station_state.with_alerts(state, own_alerts),
+        own_alerts,
+        data.dropped.get(station.name),
+        asked=data.asked.get(station.id, 0),
+        caught_by_review=data.caught.get(station.id, 0),
+    )
 
 
 def scorer_metrics(running: Sequence[WorkerStatus], not_running: int) -> tuple[Metric, Metric]:

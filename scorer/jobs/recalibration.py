@@ -72,11 +72,13 @@ class Recalibration:
     def run(self) -> int:
         """Recalibrate every station whose stream has grown, and return how many have new limits."""
         with self._database.read() as session:
-            self._newest_review = reviews.newest_id(session)
             frames = {station_id: total.frames for station_id, total in totals.by_station(session).items()}
             due = [station for station in stations.list_all(session) if self._is_due(station, frames)]
-        self._learnt |= {station.id: (frames.get(station.id, 0), self._clock()) for station in due}
-        return self._recalibrate_all(due)
+        changed = 0
+        for station in due:
+            changed += self._recalibrate_all([station])
+            self._learnt[station.id] = (frames.get(station.id, 0), self._clock())  # one that failed stays due
+        return changed
 
     def run_where_labelled(self) -> int:
         """Recalibrate the stations that were labelled since the last run, and return how many have new limits."""
@@ -87,8 +89,9 @@ class Recalibration:
             since = self._newest_review or 0
             labelled = reviews.stations_labelled_after(session, since)
             all_stations = [station for station in stations.list_all(session) if station.id in labelled]
-        self._newest_review = newest
-        return self._recalibrate_all(all_stations)
+        changed = self._recalibrate_all(all_stations)
+        self._newest_review = newest  # labels of a run that failed are followed again
+        return changed
 
     def _is_due(self, station: Station, frames: Mapping[int, int]) -> bool:
         if station.id not in self._learnt:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import structlog
 
 from foundation.clock import Clock
+from foundation.errors import Retriable
 from foundation.threads import background_thread
 from scorer.errors import ScorerError
 from scorer.images import RetriableImageStore
@@ -102,8 +103,11 @@ class JobRunner:
                     recalibrated_at_s = time.monotonic()
                 else:
                     self._recalibration.run_where_labelled()
-            except StorageError as error:  # the worker's loop has the same error, and reports it
+            except (StorageError, Retriable) as error:  # the worker's loop has the same error, and reports it
                 log.debug("no job can be run now", error=str(error))
+                has_run = False
+            except Exception:  # one station that can't be learnt from must not end all jobs
+                log.exception("limits can't be learnt")
                 has_run = False
             if not has_run:
                 self._stop.wait(self._settings.change_poll_interval_s)

@@ -11,6 +11,12 @@ from andon.cli.stations.normals import Station
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from storage.auth.actors import Actor
+    from storage.line.jobs import Job
     from storage.line.what_if import WhatIfResult
 
 WHAT_IF_KEYS = (
@@ -45,23 +51,14 @@ def what_if(
     json: Json = False,
 ) -> None:
     """Show what a set would change if it were active; a running scorer computes it."""
-    from andon import wiring
-    from andon.cli.progress import progress_counter
-    from andon.cli.stop_signal import stop_on_signal
-    from andon.services import job_wait
     from storage.actions import jobs
     from storage.line.what_if import WhatIfResult
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        job_wait.require_running_scorer(database, utc_now)
-        with database.begin() as session:
-            job = jobs.start_what_if(session, actor, station, version, utc_now(), last)
-        with (
-            stop_on_signal(f"job {job.id} goes on in the scorer") as stop,
-            progress_counter("frames re-scored") as advance,
-        ):
-            done = job_wait.wait_for_job(database, job.id, utc_now, stop.wait, advance)
+    done = _run(
+        context,
+        "frames re-scored",
+        lambda session, actor: jobs.start_what_if(session, actor, station, version, utc_now(), last),
+    )
     if json:
         output.write_json({"job": done.id, "station": station, **done.result})
         return
@@ -98,25 +95,32 @@ def _print_what_if(station: str, result: "WhatIfResult") -> None:
 
 def propose(context: typer.Context, station: Station, json: Json = False) -> None:
     """Make a draft of the active set and of frames of the stream; a running scorer chooses them."""
-    from andon import wiring
-    from andon.cli.progress import progress_counter
-    from andon.cli.stop_signal import stop_on_signal
-    from andon.services import job_wait
     from storage.actions import jobs
 
-    with wiring.open_database(command_context(context).settings()) as database:
-        actor = authentication.current_actor(database)
-        job_wait.require_running_scorer(database, utc_now)
-        with database.begin() as session:
-            job = jobs.start_proposal(session, actor, station, utc_now())
-        with (
-            stop_on_signal(f"job {job.id} goes on in the scorer") as stop,
-            progress_counter("frames compared") as advance,
-        ):
-            done = job_wait.wait_for_job(database, job.id, utc_now, stop.wait, advance)
+    done = _run(
+        context,
+        "frames compared",
+        lambda session, actor: jobs.start_proposal(session, actor, station, utc_now()),
+    )
     if json:
         output.write_json({"job": done.id, "station": station, **done.result})
         return
     version, added, frames = done.result["version"], done.result["added"], done.result["frames"]
     output.print_result(f"Normal set {version} of {station} is a draft with {added} images of {frames} frames.")
     output.print_result(f"andon normals show {station} {version} lists them, andon normals activate activates it.")
+
+
+def _run(context: typer.Context, unit: str, start: "Callable[[Session, Actor], Job]") -> "Job":
+    """Start a job, wait until a scorer has done it while its progress is counted in `unit`, and return it."""
+    from andon import wiring
+    from andon.cli.progress import progress_counter
+    from andon.cli.stop_signal import stop_on_signal
+    from andon.services import job_wait
+
+    with wiring.open_database(command_context(context).settings()) as database:
+        actor = authentication.current_actor(database)
+        job_wait.require_running_scorer(database, utc_now)
+        with database.begin() as session:
+            job = start(session, actor)
+        with stop_on_signal(f"job {job.id} goes on in the scorer") as stop, progress_counter(unit) as advance:
+            return job_wait.wait_for_job(database, job.id, utc_now, stop.wait, advance)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from scorer.errors import ImageStoreUnavailable
 from scorer.images import RetriableImageStore
 from scorer.jobs.questions import QuestionChooser
 from scorer.jobs.recalibration import Recalibration
@@ -178,3 +179,35 @@ def test_a_running_worker_follows_a_label_within_its_poll_interval(tmp_path: Pat
             expected = published
             progress.wait_for(lambda done, expected=expected: done.verdicts == expected)  # type: ignore[misc]
     assert history(line)[0].kind == "reviewed"
+
+
+def test_a_station_whose_images_can_not_be_read_is_tried_again_and_its_labels_are_not_lost(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defects = [verdict.frame_id for verdict in stream_by(line)[:2]]
+    recalibration = recalibration_of(line)
+    with monkeypatch.context() as broken:
+        broken.setattr(QuestionChooser, "choose", _unavailable)
+        with pytest.raises(ImageStoreUnavailable):
+            recalibration.run()
+        give_label(line, defects, "defect")
+        with pytest.raises(ImageStoreUnavailable):
+            recalibration.run_where_labelled()
+    assert recalibration.run_where_labelled() == 1
+    assert recalibration.run() == 0
+    assert set(defects).isdisjoint(asked_frames(line))
+
+
+def _unavailable(*_: object) -> list[UUID]:
+    raise ImageStoreUnavailable("The image store can't be reached.")
+
+
+def test_a_label_given_just_before_a_regular_run_is_still_followed(line: Line) -> None:
+    highest = stream_by(line)
+    recalibration = recalibration_of(line)
+    recalibration.run()
+    give_label(line, [highest[0].frame_id], "defect")
+    recalibration.run()  # the stream has not grown: the station is not due
+    recalibration.run_where_labelled()
+    assert highest[0].frame_id not in asked_frames(line)
+    assert len(asked_frames(line)) == QUESTIONS - 1

@@ -13,6 +13,9 @@ WORKER_FAILPOINTS = ("polled", "decoded", "scored", "stored", "writing", "writte
 DELIVERY_FAILPOINTS = ("outbox_read", "appended", "sent", "marked")
 """The failpoints on a batch's way from the outbox to a file of JSON lines, in order."""
 
+LEARNING_FAILPOINT = "head_recorded"
+"""The failpoint at the end of the transaction that brings a learnt head into use."""
+
 _times_reached: Counter[str] = Counter()
 
 

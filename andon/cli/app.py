@@ -21,7 +21,7 @@ from andon.cli.line import dashboard, demo, produce, score
 from andon.cli.maintenance import bench, config, db, extensions, train, user, weights
 from andon.cli.options import json_keys_help
 from andon.cli.results import alerts, audit, dead_letters, kpi, outputs, report, review, verdicts
-from andon.cli.stations import normal_jobs, normals, station, threshold
+from andon.cli.stations import defects, normal_jobs, normals, station, threshold
 from andon.extras import DISTRIBUTION, extra_missing
 from foundation.errors import AndonError
 
@@ -29,6 +29,7 @@ COMMAND_ORDER = (
     "station",
     "normals",
     "threshold",
+    "defects",
     "demo",
     "produce",
     "score",
@@ -74,6 +75,7 @@ app.add_typer(normals.app, name="normals", rich_help_panel=STATIONS)
 normals.app.command("what-if", epilog=json_keys_help("the result", normal_jobs.WHAT_IF_KEYS))(normal_jobs.what_if)
 normals.app.command("propose", epilog=json_keys_help("the proposal", normal_jobs.PROPOSAL_KEYS))(normal_jobs.propose)
 app.add_typer(threshold.app, name="threshold", rich_help_panel=STATIONS)
+app.add_typer(defects.app, name="defects", rich_help_panel=STATIONS)
 app.command("demo", rich_help_panel=LINE)(demo.demo)
 app.command("produce", rich_help_panel=LINE)(produce.produce)
 app.command("score", rich_help_panel=LINE)(score.score)

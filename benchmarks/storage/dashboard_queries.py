@@ -15,7 +15,8 @@ from dashboard.charts.in_control import InControlPeriod
 from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.auth.audit_log import AuditFilter
-from storage.line import parked_frames, stream_scores, verdicts, what_if
+from storage.learning import stream_scores
+from storage.line import parked_frames, verdicts, what_if
 from storage.review import labels, review_queue, reviews, search
 from storage.review.review_queue import QueueFilter
 from storage.rollups import station_summaries, totals, trends

@@ -8,6 +8,7 @@ from dashboard import formatting
 from dashboard.components import elements
 from dashboard.html import render
 from dashboard.review import review_html
+from storage.learning.defect_sets import DefectSet
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
@@ -19,6 +20,11 @@ TEMPLATE = "normals/normals.html"
 def guarantee(threshold: Threshold) -> Markup:
     """Return a threshold in large type, with its false-reject rate and what it guarantees, and the review limit."""
     return render(TEMPLATE, "guarantee", threshold, f"{100 * threshold.false_reject_rate:g}")
+
+
+def defect_set(newest: DefectSet) -> Markup:
+    """Return how many labelled defects a defect set catches, and what the normals alone would."""
+    return render(TEMPLATE, "defect_set", newest)
 
 
 def version_summary(version: NormalSet, zone: tzinfo) -> str:

@@ -11,7 +11,7 @@ from dashboard.components import elements
 from dashboard.components.elements import Metric
 from dashboard.context import PageContext
 from storage.actions import thresholds as threshold_actions
-from storage.line import stream_scores
+from storage.learning import stream_scores
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
 

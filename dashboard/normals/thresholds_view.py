@@ -11,7 +11,7 @@ from dashboard import formatting, mutations
 from dashboard.charts import echarts
 from dashboard.components import elements
 from dashboard.context import PageContext
-from dashboard.normals import normals_html, operating_points_view, versions_view
+from dashboard.normals import defect_set_view, normals_html, operating_points_view, versions_view
 from storage.actions import thresholds as threshold_actions
 from storage.line.decision import decide_bin
 from storage.line.normal_sets import NormalSet
@@ -51,6 +51,7 @@ def thresholds_view(
             st.caption("No threshold yet: a scorer calibrates one when it first uses this version.")
     with right, st.container(border=True, key="card-rate"):
         false_reject_rate(page, station)
+    defect_set_view.defect_set_view(page, station, active)
     if current:
         with st.container(border=True, key="card-points"):
             operating_points_view.operating_points_view(page, station, current)

@@ -169,7 +169,13 @@ def learning_fields(current: StationSettings, *, enabled: bool) -> StationSettin
         help="Guard rails: no confirmed defect may pass that is flagged today, the flagged share stays within limits, "
         "nothing is activated while the scores drift, and each activation is in the audit log and can be rolled back.",
     )
-    return replace(current, reviews_per_shift=int(reviews_per_shift), autopilot=autopilot)
+    learn_defects = st.checkbox(
+        "Learn what defects look like from the frames that people called defects",
+        value=current.learn_defects,
+        disabled=not enabled,
+        help="The score then counts how much a frame resembles them, where that catches no fewer of them than without.",
+    )
+    return replace(current, reviews_per_shift=int(reviews_per_shift), autopilot=autopilot, learn_defects=learn_defects)
 
 
 def save(page: PageContext, station: Station, changed: StationSettings, reason: str) -> None:

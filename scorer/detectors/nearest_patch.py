@@ -17,6 +17,7 @@ import torch
 
 from scorer.detectors.patch_based.bank import PatchBank
 from scorer.detectors.patch_based.bank_search import distance_maps, nearest_distances
+from scorer.detectors.patch_based.evidence import evidence
 from scorer.detectors.patch_based.method import MethodConfig
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.score_tensors import ScoreTensors
@@ -74,6 +75,10 @@ class NearestPatch:
         maps = distance_maps(queries, [(count, PatchBank.from_tensors(fitted)) for count, fitted in groups])
         image = mean_of_largest_per_image(maps, queries.valid_mask, TOP_FRACTION)
         return ScoreTensors(image, maps, {"farthest patch": maps.amax(dim=1)})
+
+    def evidence(self, queries: Patches, maps: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return what the farthest patches show, (B, F)."""
+        return evidence(queries, maps, PatchBank.from_tensors(fitted))
 
 
 LayerDistances = Sequence[Sequence[torch.Tensor]]

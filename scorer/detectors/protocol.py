@@ -45,7 +45,8 @@ class Scores:
     Attributes:
         image_scores: (B,) float32.
         anomaly_maps: (B, rows, columns) float32, over the cells of each image as it was framed; 0 in padding.
-        components: The terms of the image score, by name, each (B,) float32.
+        components: The terms of the image score, by name, each (B,) float32; NaN for an image to which a term does not
+            apply.
     """
 
     image_scores: FloatArray

@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from foundation.clock import Clock
 from scorer.jobs.normal_proposals import drifts
-from scorer.jobs.recalibration import LOOKBACK
+from scorer.jobs.stream import LOOKBACK
 from scorer.learning.limits import MIN_STREAM_FRAMES
 from scorer.recipes.loader import RecipeLoader
 from storage.auth.actors import AUTOPILOT
 from storage.database.engine import Database
-from storage.line import jobs, normal_sets, stations, stream_scores
+from storage.learning import stream_scores
+from storage.line import jobs, normal_sets, stations
 from storage.line.normal_sets import MAX_IMAGES, NormalSet
 from storage.line.stations import Station
 
@@ -60,7 +61,5 @@ class Autopilot:
         return self._has_stream(session, station, active)
 
     def _has_stream(self, session: Session, station: Station, active: NormalSet) -> bool:
-        model_id = self._recipes.detector(station.settings.framing).model_id
-        key = station.id, active.id, model_id
-        stream = stream_scores.recent(session, *key, self._clock() - LOOKBACK, STREAM_FRAMES)
-        return len(stream) >= STREAM_FRAMES
+        newest = stream_scores.newest(session, station.id, self._clock() - LOOKBACK, STREAM_FRAMES)
+        return sum(frame.normal_set_id == active.id for frame in newest) >= STREAM_FRAMES

@@ -26,11 +26,11 @@ def run_golden(
     if frame is None:
         raise NotFound("This station has no golden frame any more.")
     normal_set = next(each for each in sets if each.id == frame.normal_set_id)
-    recipe = recipes.recipe(station, normal_set)
-    if recipe.detector.model_id != frame.model_id:
+    recipe = recipes.recipe_of_model(station, normal_set, frame.model_id)
+    if recipe is None:
         raise NotFound(
-            f"The golden frame was scored by another model ({frame.model_id[:12]}…) than the one in use "
-            f"({recipe.detector.model_id[:12]}…): choose a golden frame again."
+            f"The golden frame was scored by a model ({frame.model_id[:12]}…) that this scorer does not have: choose a "
+            "golden frame again."
         )
     (score,) = rescorer.scores([frame.image_reference], recipe)
     if isinstance(score, PictureProblem):

@@ -8,66 +8,58 @@
 A job that is repeated after a crash finds its draft by the note, and makes no second one.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from foundation.clock import Clock
 from scorer.errors import InvalidNormalSet
-from scorer.jobs.recalibration import LOOKBACK, review_share
+from scorer.jobs.draft_trial import DraftTrial, Trial
+from scorer.jobs.head_fitting import HeadFitting
+from scorer.jobs.job_progress import ReportProgress, chunks_with_progress
 from scorer.jobs.rescoring import Rescorer
+from scorer.jobs.stream import LOOKBACK, may_join
 from scorer.learning.activation_guard import TrialFrame, reasons_against
-from scorer.learning.limits import MIN_STREAM_FRAMES, Limits, learn_limits
+from scorer.learning.limits import MIN_STREAM_FRAMES
 from scorer.learning.normal_growth import propose_normals
-from scorer.recipes.calibration import Calibration
 from scorer.recipes.loader import RecipeLoader
 from scorer.recipes.recipe import Recipe
 from storage.actions import normal_sets as normal_set_actions
 from storage.alerts import alerts
 from storage.auth.actors import AUTOPILOT, Actor, Role
 from storage.database.engine import Database
-from storage.line import jobs, normal_sets, stations, stream_scores, thresholds
+from storage.learning import stream_scores
+from storage.learning.stream_scores import StreamScore
+from storage.line import jobs, normal_sets, stations
 from storage.line.jobs import Job
 from storage.line.normal_sets import MAX_IMAGES, NormalImage, NormalSet
 from storage.line.stations import Station
-from storage.line.stream_scores import StreamScore
 from storage.line.what_if import WhatIfRequest
-from storage.review.random_sample import is_sampled
-
-NO_CEILING = Calibration(math.inf, "")
-"""Normals that were chosen for their low scores allow no threshold; the guard rails compare with the present set."""
 
 MAX_FRAMES = 400
 """Newest frames that are looked at; more would only take longer."""
 
-CHUNK_FRAMES = 8
 DRIFT_RULES = ("score_drift", "western_electric")
-
-ReportProgress = Callable[[int, int], None]
-"""Gets the frames done and their total; raises `JobCancelled` where the job is no longer wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """Frames of the other half, their scores by the draft, and the limits learnt from these; None if too few."""
-
-    frames: Sequence[StreamScore]
-    scores: Sequence[float]
-    limits: Limits | None
 
 
 class NormalProposals:
     """Runs the jobs of one scoring process; used from one thread."""
 
-    def __init__(self, database: Database, recipes: RecipeLoader, rescorer: Rescorer, name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        recipes: RecipeLoader,
+        rescorer: Rescorer,
+        heads: HeadFitting,
+        name: str,
+        clock: Clock,
+    ) -> None:
         """Record limits as learnt by the worker `name`."""
         self._database = database
         self._recipes = recipes
         self._rescorer = rescorer
-        self._name = name
+        self._trial = DraftTrial(database, recipes, rescorer, heads, name, clock)
         self._clock = clock
 
     def run(self, job: Job, report: ReportProgress) -> dict[str, object]:
@@ -85,17 +77,17 @@ class NormalProposals:
             raise InvalidNormalSet(f"Station {station.name} has no active normal set: activate one first.")
         recipe = self._recipes.recipe(station, active)
         with self._database.read() as session:
-            key = station.id, active.id, recipe.detector.model_id
+            key = station.id, active.id, recipe.model_id
             stream = stream_scores.recent(session, *key, self._clock() - LOOKBACK, MAX_FRAMES)
             made = [one for one in normal_sets.list_all(session, station.id) if one.note == _note(job)]
         report(0, len(stream))
         draft = made[0] if made else self._draft(job, station, active, recipe, stream, report)  # 1, 2
-        trial = self._try(station, draft, active, stream, report)  # 3
+        trial = self._trial.run(station, draft, active, stream, report)  # 3
         added = len(normal_sets.diff(active, draft).added)
         result: dict[str, object] = {"version": draft.version, "added": added, "frames": len(stream)}
         if job.requested_by != AUTOPILOT.name or station.settings.autopilot != "act":
             return result | {"activated": False, "reasons": []}
-        reasons = self._activate(station, active, draft, recipe, trial)  # 4
+        reasons = self._activate(station, active, draft, recipe, stream, trial)  # 4
         return result | {"activated": not reasons, "reasons": reasons}
 
     def _draft(
@@ -137,11 +129,9 @@ class NormalProposals:
             if frame.label == "defect" or (may_join(frame) and frame.image_reference not in known)
         ]
         described: list[tuple[StreamScore, np.ndarray]] = []
-        for first in range(0, len(candidates), CHUNK_FRAMES):
-            chunk = candidates[first : first + CHUNK_FRAMES]
+        for chunk in chunks_with_progress(candidates, report, 0, len(candidates) + len(stream)):
             found = self._rescorer.descriptors([frame.image_reference for frame in chunk], recipe)
             described += [(frame, vector) for frame, vector in zip(chunk, found, strict=True) if vector is not None]
-            report(first + len(chunk), len(candidates) + len(stream))
         if not described:
             return []
         frames = [frame for frame, _ in described]
@@ -153,43 +143,18 @@ class NormalProposals:
         )
         return [NormalImage(frames[index].image_reference, _name(frames[index])) for index in proposed]
 
-    def _try(
+    def _activate(
         self,
         station: Station,
-        draft: NormalSet,
         active: NormalSet,
+        draft: NormalSet,
+        recipe: Recipe,
         stream: Sequence[StreamScore],
-        report: ReportProgress,
-    ) -> _Trial:
-        """Score the other half with the draft, and put the limits in force that its scores lead to."""
-        recipe = self._recipes.recipe(station, draft)
-        normals = {image.reference for image in (*draft.images, *active.images)}
-        others = [frame for frame in stream if not may_join(frame) and frame.image_reference not in normals]
-        scored: list[tuple[StreamScore, float]] = []
-        for first in range(0, len(others), CHUNK_FRAMES):
-            chunk = others[first : first + CHUNK_FRAMES]
-            found = self._rescorer.scores([frame.image_reference for frame in chunk], recipe)
-            scored += [(frame, score) for frame, score in zip(chunk, found, strict=True) if isinstance(score, float)]
-            report(len(stream) + first + len(chunk), 2 * len(stream))
-        rescored = [replace(frame, score=score) for frame, score in scored]
-        current = recipe.threshold
-        with self._database.read() as session:
-            share = review_share(session, station, self._clock())
-        limits = None
-        if current.kind != "manual":
-            limits = learn_limits(rescored, NO_CEILING, current.false_reject_rate, share, math.inf)
-        if limits is not None:
-            with self._database.begin() as session:
-                thresholds.record(session, limits.put_into(current, self._clock(), self._name))
-        return _Trial([frame for frame, _ in scored], [score for _, score in scored], limits)
-
-    def _activate(
-        self, station: Station, active: NormalSet, draft: NormalSet, recipe: Recipe, trial: _Trial
+        trial: Trial,
     ) -> list[str]:
         """Activate the draft unless a guard rail objects; return the reasons against it."""
-        frames = [
-            TrialFrame(frame.score, score, frame.label) for frame, score in zip(trial.frames, trial.scores, strict=True)
-        ]
+        now = {frame.frame_id: frame for frame in stream}
+        frames = [TrialFrame(now[each.frame_id].score, each.score, each.label) for each in trial.frames]
         proposed = None if trial.limits is None else trial.limits.threshold
         with self._database.begin() as session:
             reasons = reasons_against(frames, recipe.threshold.value, proposed, drifts(session, station.id))
@@ -200,11 +165,6 @@ class NormalProposals:
                 reason = f"autopilot: {len(draft.images)} images, checked on {len(frames)} other frames of the stream"
                 normal_set_actions.activate(session, AUTOPILOT, station.name, draft.version, self._clock(), reason)
         return reasons
-
-
-def may_join(frame: StreamScore) -> bool:
-    """Return whether a frame belongs to the half of the stream that may join the normals; the other half calibrates."""
-    return is_sampled(frame.frame_id, 2)
 
 
 def drifts(session: Session, station_id: int) -> bool:

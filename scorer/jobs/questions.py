@@ -13,7 +13,7 @@ from scorer.images import RetriableImageStore
 from scorer.learning.limits import QUESTIONS, count_answers
 from scorer.settings import ScorerSettings
 from storage.errors import NotFound
-from storage.line.stream_scores import StreamScore
+from storage.learning.stream_scores import StreamScore
 
 CANDIDATES = 4 * QUESTIONS
 """The highest frames among which look-alikes are searched."""

@@ -14,23 +14,22 @@ import structlog
 from sqlalchemy.orm import Session
 
 from foundation.clock import Clock
-from scorer.detectors.protocol import Detector
+from scorer.jobs.defect_learning import DefectLearning
 from scorer.jobs.questions import QuestionChooser
-from scorer.learning.limits import Limits, learn_limits
-from scorer.recipes.calibration import Calibration
+from scorer.jobs.stream import LOOKBACK, review_share
+from scorer.learning.limit_history import is_comparable, limits_from_history, limits_with_head
+from scorer.learning.limits import Limits
 from scorer.recipes.loader import RecipeLoader
 from storage.database.engine import Database
-from storage.line import normal_sets, stations, stream_scores, thresholds, verdicts
+from storage.learning import defect_sets, stream_scores
+from storage.learning.stream_scores import StreamScore
+from storage.line import normal_sets, stations, thresholds
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from storage.line.stream_scores import StreamScore
 from storage.line.thresholds import Threshold
 from storage.review import review_queue, reviews
 from storage.rollups import totals
 
-LOOKBACK = timedelta(days=30)
-SHIFT = timedelta(hours=8)
-DAY = timedelta(days=1)
 LEARN_AGAIN_AFTER = timedelta(hours=1)
 LEARN_AGAIN_GROWTH = 1.1
 """Limits are learnt again once a station has this many times its frames of the last time, or an hour later."""
@@ -45,20 +44,27 @@ log = structlog.get_logger()
 class _Stream:
     """What is known of a station when its limits are learnt; `history` are its thresholds, newest first.
 
-    `asked` are the frames that the station asks about so far.
+    `asked` are the frames that the station asks about so far; with `has_head` the scores are those of a defect set.
     """
 
     frames: Sequence[StreamScore]
     history: Sequence[Threshold]
     review_share: float
     asked: Sequence[UUID]
+    has_head: bool
 
 
 class Recalibration:
     """Recalibrates stations in turn; used from one thread."""
 
     def __init__(
-        self, database: Database, name: str, clock: Clock, recipes: RecipeLoader, questions: QuestionChooser
+        self,
+        database: Database,
+        name: str,
+        clock: Clock,
+        recipes: RecipeLoader,
+        questions: QuestionChooser,
+        defects: DefectLearning,
     ) -> None:
         """Record new thresholds as made by the worker `name`."""
         self._database = database
@@ -66,18 +72,25 @@ class Recalibration:
         self._clock = clock
         self._recipes = recipes
         self._questions = questions
+        self._defects = defects
         self._newest_review: int | None = None  # None until it was looked up
-        self._learnt: dict[int, tuple[int, datetime]] = {}  # frames and time of the last run, by station id
+        self._learnt: dict[int, tuple[int, datetime, int]] = {}  # frames, time and set of the last run, by station id
 
     def run(self) -> int:
         """Recalibrate every station whose stream has grown, and return how many have new limits."""
         with self._database.read() as session:
             frames = {station_id: total.frames for station_id, total in totals.by_station(session).items()}
-            due = [station for station in stations.list_all(session) if self._is_due(station, frames)]
+            active_ids = normal_sets.active_ids(session)
+            due = [
+                station
+                for station in stations.list_all(session)
+                if station.id in active_ids and self._is_due(station, frames, active_ids[station.id])
+            ]
         changed = 0
         for station in due:
             changed += self._recalibrate_all([station])
-            self._learnt[station.id] = (frames.get(station.id, 0), self._clock())  # one that failed stays due
+            of_station = frames.get(station.id, 0), self._clock(), active_ids[station.id]
+            self._learnt[station.id] = of_station  # one that failed stays due
         return changed
 
     def run_where_labelled(self) -> int:
@@ -93,10 +106,10 @@ class Recalibration:
         self._newest_review = newest  # labels of a run that failed are followed again
         return changed
 
-    def _is_due(self, station: Station, frames: Mapping[int, int]) -> bool:
-        if station.id not in self._learnt:
+    def _is_due(self, station: Station, frames: Mapping[int, int], active_id: int) -> bool:
+        learnt_frames, learnt_at, learnt_id = self._learnt.get(station.id, (0, self._clock(), None))
+        if learnt_id != active_id:
             return True
-        learnt_frames, learnt_at = self._learnt[station.id]
         is_old = self._clock() - learnt_at > LEARN_AGAIN_AFTER
         return is_old or frames.get(station.id, 0) >= LEARN_AGAIN_GROWTH * learnt_frames + 1
 
@@ -108,12 +121,20 @@ class Recalibration:
                 for station in chosen
                 if station.id in active_ids and (normal_set := normal_sets.active(session, station.id)) is not None
             ]
-        return sum(self._recalibrate(station, normal_set) for station, normal_set in active)
+        return sum(self._follow(station, normal_set) for station, normal_set in active)
+
+    def _follow(self, station: Station, normal_set: NormalSet) -> bool:
+        """Learn the limits at once, then, within seconds, what defects look like, and ask by the scores of that."""
+        has_changed = self._recalibrate(station, normal_set)
+        if not self._defects.run(station, normal_set):
+            return has_changed
+        self._recalibrate(station, normal_set)
+        return True
 
     def _recalibrate(self, station: Station, normal_set: NormalSet) -> bool:
         detector = self._recipes.detector(station.settings.framing)
         with self._database.read() as session:
-            stream = self._read(session, station, normal_set, detector)
+            stream = self._read(session, station, normal_set, detector.model_id)
         if not stream.history:  # no scorer has used this set yet
             return False
         current = stream.history[0]
@@ -141,65 +162,28 @@ class Recalibration:
         )
         return True
 
-    def _read(self, session: Session, station: Station, normal_set: NormalSet, detector: Detector) -> _Stream:
+    def _learn(self, stream: _Stream, activated_at: datetime | None) -> Limits | None:
+        if stream.has_head:
+            return limits_with_head(stream.frames, stream.history, stream.review_share, self._clock())
+        return limits_from_history(stream.frames, stream.history, stream.review_share, activated_at, self._clock())
+
+    def _read(self, session: Session, station: Station, normal_set: NormalSet, model_id: str) -> _Stream:
+        """Read the stream by the model that scores now: that of the defect set in use, or the detector alone."""
         now = self._clock()
-        history = [
-            threshold
-            for threshold in thresholds.history(session, station.id)
-            if (threshold.normal_set_id, threshold.model_id) == (normal_set.id, detector.model_id)
-        ]
+        history = thresholds.history_of(session, station.id, normal_set.id, model_id)
+        head = defect_sets.in_use(session, [normal_set.id]).get((normal_set.id, model_id))
+        has_head = False
+        if head is not None and station.settings.learn_defects:
+            of_head = thresholds.history_of(session, station.id, normal_set.id, head.scoring_model_id)
+            if of_head and history and is_comparable(of_head[0], history[0]):
+                history, model_id, has_head = of_head, head.scoring_model_id, True
         return _Stream(
-            frames=stream_scores.recent(session, station.id, normal_set.id, detector.model_id, now - LOOKBACK),
+            frames=stream_scores.recent(session, station.id, normal_set.id, model_id, now - LOOKBACK),
             history=history,
             review_share=review_share(session, station, now),
             asked=review_queue.asked(session, station.id),
+            has_head=has_head,
         )
-
-    def _learn(self, stream: _Stream, activated_at: datetime | None) -> Limits | None:
-        """Return the limits that the stream leads to; None while it is too short, or a person set the threshold."""
-        current = stream.history[0]
-        calibrated = next((one for one in stream.history if _is_baseline(one, current, activated_at)), None)
-        if current.kind == "manual" or calibrated is None:
-            return None
-        return learn_limits(
-            stream.frames,
-            Calibration(calibrated.value, calibrated.guarantee),
-            current.false_reject_rate,
-            stream.review_share,
-            self._lowest_of_day(stream.history),
-        )
-
-    def _lowest_of_day(self, history: Sequence[Threshold]) -> float:
-        """Return the lowest threshold that was in force during the last day, of a history newest first."""
-        since = self._clock() - DAY
-        replaced_at = [None, *(threshold.made_at for threshold in history)]
-        in_force = [
-            threshold.value
-            for threshold, until in zip(history, replaced_at, strict=False)
-            if until is None or until > since
-        ]
-        return min(in_force)
-
-
-def review_share(session: Session, station: Station, now: datetime) -> float:
-    """Return the share of a station's frames that people have time to review, by the frames of the last eight hours."""
-    return station.settings.reviews_per_shift / max(1, verdicts.count(session, station.id, since=now - SHIFT))
-
-
-def _is_baseline(threshold: Threshold, current: Threshold, activated_at: datetime | None) -> bool:
-    """Return whether no stream may raise the limits beyond this threshold in silence.
-
-    It is the one that the normals alone allow, or the one with which a set was activated that was tried before: normals
-    that were chosen for their low scores say too little of a threshold. Both hold at the rate and for the references of
-    today only.
-    """
-    if (threshold.false_reject_rate, threshold.references_digest) != (
-        current.false_reject_rate,
-        current.references_digest,
-    ):
-        return False
-    was_tried = activated_at is not None and threshold.made_at <= activated_at and threshold.kind != "manual"
-    return threshold.kind == "calibrated" or was_tried
 
 
 def _is_worth_it(current: Threshold, limits: Limits) -> bool:

@@ -8,7 +8,7 @@ from imaging.decode import decode
 from imaging.errors import BadImage
 from imaging.quality.picture_problem import PictureProblem
 from imaging.quality.picture_quality import find_problem, measure
-from scorer.detectors.descriptors import Descriptor, describe
+from scorer.detectors.capabilities.descriptors import Descriptor, describe
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framed
 from scorer.recipes.recipe import Recipe
@@ -44,6 +44,11 @@ class Rescorer:
             return [None] * len(framed)
         found = iter(describe(recipe.detector, scorable))
         return [next(found) if isinstance(each, Framed) else None for each in framed]
+
+    def framed(self, references: Sequence[str], recipe: Recipe) -> list[Framed | None]:
+        """Return each image prepared for the recipe's detector; None if it is gone, broken or a bad picture."""
+        found = [self._framed(reference, recipe) for reference in references]
+        return [each if isinstance(each, Framed) else None for each in found]
 
     def _framed(self, reference: str, recipe: Recipe) -> Framed | PictureProblem | None:
         try:

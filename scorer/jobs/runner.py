@@ -16,7 +16,9 @@ from foundation.threads import background_thread
 from scorer.errors import ScorerError
 from scorer.images import RetriableImageStore
 from scorer.jobs.autopilot import Autopilot
+from scorer.jobs.defect_learning import DefectLearning
 from scorer.jobs.golden import run_golden
+from scorer.jobs.head_fitting import HeadFitting
 from scorer.jobs.normal_proposals import NormalProposals
 from scorer.jobs.questions import QuestionChooser
 from scorer.jobs.recalibration import Recalibration
@@ -57,10 +59,12 @@ class JobRunner:
         self._clock = clock
         self._recipes = recipes
         self._rescorer = Rescorer(images, settings)
+        heads = HeadFitting(self._rescorer, name, clock)
+        defects = DefectLearning(database, recipes, heads, clock)
         questions = QuestionChooser(images, settings)
-        self._proposals = NormalProposals(database, recipes, self._rescorer, name, clock)
+        self._proposals = NormalProposals(database, recipes, self._rescorer, heads, name, clock)
         self._autopilot = Autopilot(database, recipes, clock)
-        self._recalibration = Recalibration(database, name, clock, recipes, questions)
+        self._recalibration = Recalibration(database, name, clock, recipes, questions, defects)
         self._stop = threading.Event()
 
     @contextmanager

@@ -1,20 +1,14 @@
 """The what-if job: score recent frames against a draft normal set, and compare the decisions."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from imaging.quality.picture_problem import PictureProblem
+from scorer.jobs.job_progress import ReportProgress, chunks_with_progress
 from scorer.jobs.rescoring import Rescorer
 from scorer.recipes.loader import RecipeLoader
 from storage.database.engine import Database
 from storage.line import normal_sets, stations, what_if
 from storage.line.jobs import Job
-
-CHUNK_FRAMES = 8
-"""Frames that are scored between two progress reports."""
-
-ReportProgress = Callable[[int, int], None]
-"""Gets the frames done and their total; raises `JobCancelled` where the job is no longer wanted."""
 
 
 def run_what_if(
@@ -39,15 +33,13 @@ def run_what_if(
     recipe = recipes.recipe(station, normal_set)
     scores: dict[UUID, float] = {}
     bad_pictures = 0
-    for first in range(0, len(frames), CHUNK_FRAMES):
-        chunk = frames[first : first + CHUNK_FRAMES]
+    for chunk in chunks_with_progress(frames, report, 0, len(frames)):
         found = rescorer.scores([frame.image_reference for frame in chunk], recipe)
         scores |= {frame.frame_id: score for frame, score in zip(chunk, found, strict=True) if isinstance(score, float)}
         bad_pictures += sum(isinstance(score, PictureProblem) for score in found)
-        report(first + len(chunk), len(frames))
     result = what_if.compare(
         request,
-        recipe.detector.model_id,
+        recipe.model_id,
         recipe.threshold.value,
         recipe.threshold.guarantee,
         frames,

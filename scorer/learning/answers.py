@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from scorer.detectors.capabilities.defect_term import DefectTerm
 from scorer.learning.combined_score import HeadScale
 from scorer.learning.defect_head import DefectHead, cross_fitted_logits
 from scorer.learning.review_questions import next_question
@@ -41,6 +42,13 @@ class FittedHead:
     def combine(self, scores: FloatArray, evidence: FloatArray) -> FloatArray:
         """Return the combined scores, (N,), of frames that the head was not fitted to."""
         return self.scale.combine(scores, self.head.logits(evidence))
+
+    def term(self) -> DefectTerm:
+        """Return the same as the term that a detector adds to its scores, rounded to float32."""
+        slope = self.scale.log_score_per_logit
+        weights = slope * self.head.coefficients / self.head.std
+        offset = slope * (self.head.intercept - self.scale.median) - float(weights @ self.head.mean)
+        return DefectTerm(weights.astype(np.float32), offset)
 
 
 @dataclass(frozen=True, slots=True)

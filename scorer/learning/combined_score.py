@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scorer.detectors.capabilities.defect_term import MAX_LOG_FACTOR
 from scorer.recipes.calibration import MIN_SCORE
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,5 +41,6 @@ class HeadScale:
 
     def combine(self, scores: FloatArray, logits: FloatArray) -> FloatArray:
         """Return the combined scores of frames, (N,)."""
-        combined: FloatArray = np.maximum(scores, MIN_SCORE) * np.exp(self.log_score_per_logit * (logits - self.median))
+        logarithms = np.clip(self.log_score_per_logit * (logits - self.median), -MAX_LOG_FACTOR, MAX_LOG_FACTOR)
+        combined: FloatArray = np.maximum(scores, MIN_SCORE) * np.exp(logarithms)
         return combined

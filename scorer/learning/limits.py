@@ -12,8 +12,8 @@ from datetime import datetime
 
 from scorer.learning.stream_thresholds import estimated_threshold, reviewed_threshold
 from scorer.recipes.calibration import Calibration, calibrate
+from storage.learning.stream_scores import StreamScore
 from storage.line.decision import decide
-from storage.line.stream_scores import StreamScore
 from storage.line.thresholds import Threshold, ThresholdKind
 
 MIN_STREAM_FRAMES = 100

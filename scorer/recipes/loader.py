@@ -2,8 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -14,6 +15,7 @@ from imaging.errors import BadImage
 from imaging.quality.picture_quality import PictureLimits, measure
 from imaging.rgb import RgbImage
 from scorer.detectors import registry
+from scorer.detectors.capabilities.defect_term import DefectTerm, learns_defects
 from scorer.detectors.protocol import Detector, References
 from scorer.engines.devices import memory_bytes, resolve_device
 from scorer.errors import InvalidNormalSet
@@ -21,11 +23,14 @@ from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
 from scorer.learning.limits import review_limit_of_normals
 from scorer.recipes.calibration import calibrate
+from scorer.recipes.in_force import InForce
 from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 from scorer.settings import ScorerSettings
 from storage.database.engine import Database
 from storage.errors import NotFound
+from storage.learning import defect_sets
+from storage.learning.defect_sets import HeadInUse
 from storage.line import normal_sets, stations, thresholds
 from storage.line.normal_sets import NormalImage, NormalSet
 from storage.line.stations import Station
@@ -35,6 +40,21 @@ log = structlog.get_logger()
 
 MEMORY_DIVISOR = 4
 """References take this part of the device's memory, one quarter, unless the settings give a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """All of a recipe that does not depend on labels; `digest` is of everything that references depend on."""
+
+    detector: Detector
+    framing: Framing
+    normals: PreparedNormals
+    digest: str
+    bit_depth: int
+
+    def recipe(self, model_id: str, references: References, threshold: Threshold) -> Recipe:
+        limits = self.normals.picture_limits
+        return Recipe(self.detector, model_id, references, self.framing, threshold, limits, self.bit_depth)
 
 
 class RecipeLoader:
@@ -62,6 +82,7 @@ class RecipeLoader:
         self._detectors: dict[stations.FramingKind, Detector] = {}
         self._references: ReferenceStore | None = None
         self._bit_depths: dict[int, int] = {}  # learnt, by id of the normal set
+        self._terms: dict[int, DefectTerm] = {}  # by id of the defect set
         self._lock = threading.RLock()
 
     def detector(self, framing: stations.FramingKind) -> Detector:
@@ -71,36 +92,81 @@ class RecipeLoader:
                 self._detectors[framing] = self._load(self._settings, Framing(framing))
             return self._detectors[framing]
 
-    def recipe(
-        self, station: Station, normal_set: NormalSet, current: Mapping[tuple[int, str], Threshold] | None = None
-    ) -> Recipe:
+    def recipe(self, station: Station, normal_set: NormalSet, in_force: InForce | None = None) -> Recipe:
         """Return the recipe of a station with one of its normal sets, active or not.
+
+        It scores with the defect set in use, once that has a threshold at the station's false-reject rate.
 
         Args:
             station: The station, whose settings choose framing, object name and false reject rate.
             normal_set: The normal images to compare with.
-            current: Thresholds as `storage.line.thresholds.in_force` just read them for this set among others; read
-                here if None.
+            in_force: What was just read for this set among others; read here if None.
 
         Raises:
             InvalidNormalSet: The set allows no references or no threshold.
             ModelUnavailable: The detector can't be loaded.
         """
+        if in_force is None:
+            in_force = self._read_in_force(normal_set)
+        made = self._made(station, normal_set)
+        head = in_force.heads.get((normal_set.id, made.detector.model_id)) if station.settings.learn_defects else None
+        if head is not None and learns_defects(made.detector):
+            threshold = in_force.thresholds.get((normal_set.id, head.scoring_model_id))
+            if threshold is not None and _is_current(threshold, station, made):
+                references = made.detector.with_term(made.normals.references, self._term(head))
+                return made.recipe(head.scoring_model_id, references, threshold)
+        return self._without_head(station, normal_set, in_force, made)
+
+    def recipe_without_head(self, station: Station, normal_set: NormalSet) -> Recipe:
+        """Return the recipe that scores by the normals alone, whether a defect set is in use or not; see `recipe`."""
+        return self._without_head(station, normal_set, self._read_in_force(normal_set), self._made(station, normal_set))
+
+    def recipe_of_model(self, station: Station, normal_set: NormalSet, model_id: str) -> Recipe | None:
+        """Return the recipe that scores as the model of this id did, in use or not; None where no such model exists.
+
+        Its threshold is that of the normals alone. See `recipe`.
+        """
+        recipe = self.recipe_without_head(station, normal_set)
+        if recipe.model_id == model_id:
+            return recipe
+        with self._database.read() as session:
+            head = defect_sets.find_head(session, station.id, model_id)
+        detector = recipe.detector
+        if head is None or not learns_defects(detector):
+            return None
+        term = self._term(head)
+        if term.scoring_model_id(detector.model_id) != model_id:  # of another detector
+            return None
+        return replace(recipe, model_id=model_id, references=detector.with_term(recipe.references, term))
+
+    def _read_in_force(self, normal_set: NormalSet) -> InForce:
+        with self._database.read() as session:
+            return InForce.read(session, [normal_set.id])
+
+    def _made(self, station: Station, normal_set: NormalSet) -> _Made:
         with self._lock:
             detector = self.detector(station.settings.framing)
             depth = self._bit_depth(station, normal_set)
             store = self._store()
         digest = _digest(station, normal_set, detector, depth)
-        prepared = store.get(
-            ReferencesKey(detector.model_id, normal_set.id, digest),
-            lambda: self._prepare(station, normal_set, detector, depth),
-        )
-        threshold = None if current is None else current.get((normal_set.id, detector.model_id))
-        if threshold is None or not _is_current(threshold, station, digest, detector):
+        key = ReferencesKey(detector.model_id, normal_set.id, digest)
+        normals = store.get(key, lambda: self._prepare(station, normal_set, detector, depth))
+        return _Made(detector, Framing(station.settings.framing), normals, digest, depth)
+
+    def _without_head(self, station: Station, normal_set: NormalSet, in_force: InForce, made: _Made) -> Recipe:
+        threshold = in_force.thresholds.get((normal_set.id, made.detector.model_id))
+        if threshold is None or not _is_current(threshold, station, made):
             with self._lock:
-                threshold = self._threshold(station, normal_set, detector, prepared.references, digest)
-        framing = Framing(station.settings.framing)
-        return Recipe(detector, prepared.references, framing, threshold, prepared.picture_limits, depth)
+                threshold = self._threshold(station, normal_set, made)
+        return made.recipe(made.detector.model_id, made.normals.references, threshold)
+
+    def _term(self, head: HeadInUse) -> DefectTerm:
+        """Return the term of a defect set, which never changes; read once."""
+        with self._lock:
+            if head.id not in self._terms:
+                with self._database.read() as session:
+                    self._terms[head.id] = DefectTerm.from_bytes(defect_sets.head(session, head.id))
+            return self._terms[head.id]
 
     def _store(self) -> ReferenceStore:
         if self._references is None:
@@ -142,24 +208,22 @@ class RecipeLoader:
             opened = decode.open_image(self._images.get(image.reference), self._settings.image_limits)
             return (opened.decode().largest_sample or 0) if opened.is_deep else 0
 
-    def _threshold(
-        self, station: Station, normal_set: NormalSet, detector: Detector, references: References, digest: str
-    ) -> Threshold:
+    def _threshold(self, station: Station, normal_set: NormalSet, made: _Made) -> Threshold:
         """Return the current threshold of these references at the station's false reject rate, or calibrate one here.
 
         It is looked up again in the transaction that records it. Two workers on PostgreSQL may still both record one:
         the two are equal, and the newest is current.
         """
-        rate = station.settings.false_reject_rate
-        key = station.id, normal_set.id, detector.model_id
+        rate, normal_scores = station.settings.false_reject_rate, made.normals.references.normal_scores
+        key = station.id, normal_set.id, made.detector.model_id
         with self._database.read() as session:
             found = thresholds.current(session, *key)
-        if found is not None and _is_current(found, station, digest, detector):
+        if found is not None and _is_current(found, station, made):
             return found
-        calibration = calibrate(references.normal_scores, rate)
+        calibration = calibrate(normal_scores, rate)
         with self._database.begin() as session:
             found = thresholds.current(session, *key)
-            if found is not None and _is_current(found, station, digest, detector):
+            if found is not None and _is_current(found, station, made):
                 return found
             calibrated = Threshold(
                 *key,
@@ -168,10 +232,10 @@ class RecipeLoader:
                 calibration.guarantee,
                 self._clock(),
                 self._name,
-                reason=_reason(found, station, digest),
-                references_digest=digest,
+                reason=_reason(found, station, made.digest),
+                references_digest=made.digest,
                 review_limit=review_limit_of_normals(
-                    references.normal_scores, calibration.value, station.settings.reviews_per_shift
+                    normal_scores, calibration.value, station.settings.reviews_per_shift
                 ),
             )
             thresholds.record(session, calibrated)
@@ -214,7 +278,7 @@ def _digest(station: Station, normal_set: NormalSet, detector: Detector, bit_dep
     return digest.hexdigest()
 
 
-def _is_current(threshold: Threshold, station: Station, digest: str, detector: Detector) -> bool:
+def _is_current(threshold: Threshold, station: Station, made: _Made) -> bool:
     """Return whether a threshold was made at the station's rate and for references that depend on the same.
 
     Of one from before digests were stored that is unknown. It is made again where it was calibrated from the normals
@@ -223,8 +287,8 @@ def _is_current(threshold: Threshold, station: Station, digest: str, detector: D
     if threshold.false_reject_rate != station.settings.false_reject_rate:
         return False
     if threshold.references_digest is None:
-        return threshold.kind != "calibrated" or not _uses_object_name(detector)
-    return threshold.references_digest == digest
+        return threshold.kind != "calibrated" or not _uses_object_name(made.detector)
+    return threshold.references_digest == made.digest
 
 
 def _reason(replaced: Threshold | None, station: Station, digest: str) -> str:

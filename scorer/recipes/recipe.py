@@ -14,10 +14,12 @@ class Recipe:
 
     The detector scores images, framed by `framing`, against `references`; scores above the threshold are flagged. An
     image beyond the `picture_limits` is a bad picture and not scored. Of samples in words of 16 bits the camera fills
-    `bit_depth`; None for all of them.
+    `bit_depth`; None for all of them. `model_id` is the detector's, or that of the detector with the head of a defect
+    set where one is in use.
     """
 
     detector: Detector
+    model_id: str
     references: References
     framing: Framing
     threshold: Threshold

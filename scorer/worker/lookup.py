@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import structlog
 
 from scorer.errors import InvalidNormalSet
+from scorer.recipes.in_force import InForce
 from scorer.recipes.loader import RecipeLoader
 from scorer.recipes.recipe import Recipe
 from scorer.worker.batch import LookedUp, Parsed, Rejected, Released, reject
 from storage.database.engine import Database
-from storage.line import normal_sets, parked_frames, stations, thresholds
+from storage.line import normal_sets, parked_frames, stations
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
-from storage.line.thresholds import Threshold
 
 WARM_UP_LIMIT_S = 20.0
 """Recipes are prepared before the first frame for this many seconds after the first of them, which loads the model."""
@@ -27,12 +27,12 @@ log = structlog.get_logger()
 class StationSnapshot:
     """A station as it was when its batch was looked up, so that one batch never sees two normal sets of a station.
 
-    `thresholds` has the current one per (normal set id, model id), of all stations of the batch.
+    `in_force` are the thresholds and defect sets of all stations of the batch.
     """
 
     station: Station
     normal_set: NormalSet | None
-    thresholds: Mapping[tuple[int, str], Threshold]
+    in_force: InForce
 
 
 class StationLookup:
@@ -86,14 +86,14 @@ class StationLookup:
                     if normal_set is not None:
                         self._normal_sets[normal_set.id] = normal_set
                         active_ids[station.id] = normal_set.id  # PostgreSQL may see a newer one than a moment before
-            current = thresholds.in_force(session, list(active_ids.values()))
+            in_force = InForce.read(session, list(active_ids.values()))
         active = {station_id: self._normal_sets.get(set_id) for station_id, set_id in active_ids.items()}
-        return {station.name: StationSnapshot(station, active.get(station.id), current) for station in found}
+        return {station.name: StationSnapshot(station, active.get(station.id), in_force) for station in found}
 
     def _recipe(self, snapshot: StationSnapshot) -> Recipe | None:
         if snapshot.normal_set is None:
             return None
-        return self._recipes.recipe(snapshot.station, snapshot.normal_set, snapshot.thresholds)
+        return self._recipes.recipe(snapshot.station, snapshot.normal_set, snapshot.in_force)
 
     def _recipe_or_error(self, snapshot: StationSnapshot) -> Recipe | InvalidNormalSet | None:
         try:

@@ -31,7 +31,7 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
         components=scored.components,
         normal_set_id=recipe.threshold.normal_set_id,
         detector=recipe.detector.name,
-        model_id=recipe.detector.model_id,
+        model_id=recipe.model_id,
         weights_sha256=recipe.detector.weights_sha256,
         image_reference=image_reference,
         content_type=scored.content_type,

@@ -92,7 +92,11 @@ def _score(frames: Sequence[Scorable]) -> list[Scored]:
             content_type=scorable.content_type,
             image_reference=scorable.image_reference,
             score=_finite(detector, image_scores[index]),
-            components={name: _finite(detector, values[index]) for name, values in components.items()},
+            components={
+                name: _finite(detector, values[index])
+                for name, values in components.items()
+                if not math.isnan(values[index])  # the term does not apply to this frame
+            },
             anomaly_map=scores.anomaly_maps[index],
             height=scorable.framed.height,
             width=scorable.framed.width,

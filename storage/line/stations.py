@@ -41,6 +41,9 @@ class StationSettings:
 
     With the `autopilot` on ``propose`` a scorer proposes normals from the stream as drafts; on ``act`` it activates
     them where no guard rail objects (`scorer.learning.activation_guard`).
+
+    With `learn_defects` frames are scored with a head that is fitted to the frames that people called defects, where
+    that catches no fewer of them (`scorer.learning.head_gate`).
     """
 
     object_name: str = "part"
@@ -52,6 +55,7 @@ class StationSettings:
     bit_depth: BitDepth = "auto"
     reviews_per_shift: int = 40
     autopilot: Autopilot = "propose"
+    learn_defects: bool = True
 
 
 _SETTINGS = tuple(field.name for field in fields(StationSettings))

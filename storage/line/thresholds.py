@@ -98,5 +98,11 @@ def history(session: Session, station_id: int) -> list[Threshold]:
     return [Threshold(*row) for row in session.execute(_newest_first().where(ThresholdRow.station_id == station_id))]
 
 
+def history_of(session: Session, station_id: int, normal_set_id: int, model_id: str) -> list[Threshold]:
+    """Return the thresholds of one normal set and model, newest first."""
+    found = history(session, station_id)
+    return [one for one in found if (one.normal_set_id, one.model_id) == (normal_set_id, model_id)]
+
+
 def _newest_first() -> Select[Any]:
     return select(*columns_of(ThresholdRow, Threshold)).order_by(ThresholdRow.id.desc())

@@ -76,6 +76,14 @@ Autopilot = Annotated[
     ),
 ]
 
+LearnDefects = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether scorers learn what defects look like from the frames that people called defects.",
+        show_default=False,
+    ),
+]
+
 KEYS = (
     "name",
     "object_name",
@@ -87,6 +95,7 @@ KEYS = (
     "bit_depth",
     "reviews_per_shift",
     "autopilot",
+    "learn_defects",
     "active_normal_set",
     "questions",
     "created_at",
@@ -107,6 +116,7 @@ def add(
     bit_depth: BitDepth = None,
     reviews_per_shift: ReviewsPerShift = None,
     autopilot: Autopilot = None,
+    learn_defects: LearnDefects = None,
 ) -> None:
     """Add a station."""
     from storage.actions import stations
@@ -123,6 +133,7 @@ def add(
         bit_depth,
         reviews_per_shift,
         autopilot,
+        learn_defects,
     )
     with authentication.authenticated_session(context) as (session, actor):
         added = stations.add(session, actor, name, chosen, utc_now())
@@ -144,6 +155,7 @@ def edit(
     bit_depth: BitDepth = None,
     reviews_per_shift: ReviewsPerShift = None,
     autopilot: Autopilot = None,
+    learn_defects: LearnDefects = None,
     reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
 ) -> None:
     """Change a station's settings; what isn't named stays as it is."""
@@ -163,6 +175,7 @@ def edit(
             bit_depth,
             reviews_per_shift,
             autopilot,
+            learn_defects,
         )
         actions.edit(session, actor, name, chosen, utc_now(), reason)
     if chosen == before.settings:
@@ -248,6 +261,7 @@ def _change(
     bit_depth: str | None,
     reviews_per_shift: int | None,
     autopilot: str | None,
+    learn_defects: bool | None,
 ) -> "StationSettings":
     """Return the settings with the values of the command line, whose choices have dashes instead of underscores."""
     named = {
@@ -260,6 +274,7 @@ def _change(
         "bit_depth": bit_depth,
         "reviews_per_shift": reviews_per_shift,
         "autopilot": autopilot,
+        "learn_defects": learn_defects,
     }
     return replace(settings, **{field: value for field, value in named.items() if value is not None})  # type: ignore[arg-type]
 

@@ -10,6 +10,9 @@ from andon.cli.options import MAX_SCORE, Json, Limit, json_keys_help
 from foundation.clock import utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from storage.learning.defect_sets import HeadsInUse
     from storage.line.thresholds import Threshold
 
 app = typer.Typer(help="Show a station's limits with their history, and set a threshold by hand.", no_args_is_help=True)
@@ -44,6 +47,7 @@ def show(
     Frames above the threshold are flagged; others above the review limit are borderline: they pass and go to review.
     """
     from andon import wiring
+    from storage.learning import defect_sets
     from storage.line import normal_sets, stations, thresholds
 
     with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
@@ -51,7 +55,10 @@ def show(
         versions = {one.id: one.version for one in normal_sets.list_all(session, station_id)}
         active = normal_sets.active(session, station_id)
         found = thresholds.history(session, station_id)
-    in_force = _in_force(found, active.id if active else None)
+        of_active = [one for one in found if active and one.normal_set_id == active.id]
+        heads = {one.scoring_model_id for one in defect_sets.history(session, station_id)}
+        in_use = defect_sets.in_use(session, list(versions))
+    in_force = _in_force(of_active, heads, in_use)
     rows = [json_of(station, versions[one.normal_set_id], one, one in in_force) for one in found[:limit]]
     if json:
         output.write_json(rows)
@@ -119,10 +126,19 @@ def json_of(station: str, version: int, threshold: "Threshold", in_force: bool) 
     }
 
 
-def _in_force(newest_first: "list[Threshold]", active_id: int | None) -> "list[Threshold]":
-    """Return each model's newest threshold of the active set."""
+def _in_force(newest_first: "list[Threshold]", heads: "Collection[str]", in_use: "HeadsInUse") -> "list[Threshold]":
+    """Return each model's newest threshold of the active set, but of a detector only that with the head in use.
+
+    Args:
+        newest_first: The thresholds of the active set.
+        heads: The model ids of all heads that the station had.
+        in_use: The heads in use.
+    """
+    scoring = {head.scoring_model_id for head in in_use.values()}
+    replaced = {model_id for _, model_id in in_use}
     of_model: dict[str, Threshold] = {}
     for threshold in newest_first:
-        if threshold.normal_set_id == active_id:
+        is_replaced = threshold.model_id in replaced or threshold.model_id in set(heads) - scoring
+        if not is_replaced:
             of_model.setdefault(threshold.model_id, threshold)
     return list(of_model.values())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -13,8 +14,10 @@ from imaging.rgb import RgbImage
 from imaging.rotation import rotate
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import CropsPadding, PatchBackbone
+from scorer.detectors.capabilities.defect_term import DefectTerm, Evidence
 from scorer.detectors.normal_sets import in_original_order, order_by_content, require_normal_count
-from scorer.detectors.patch_based.method import PatchMethod, ScoresStationGroups
+from scorer.detectors.patch_based.defect_scores import TERM, add_defect_terms, term_tensor
+from scorer.detectors.patch_based.method import GivesEvidence, PatchMethod, ScoresStationGroups
 from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.patch_based.station_groups import StationGroups, score_groups_separately
 from scorer.detectors.protocol import References, Scores
@@ -100,12 +103,32 @@ class PatchDetector:
         if isinstance(method, ScoresStationGroups):
             batch = StationGroups.of(references)
             groups = [(count, stored.tensors) for count, stored in batch.groups]
-            scores = batch.restore(method.score_groups(batch.sort(features), groups))
+            queries = batch.sort(features)
+            scores = batch.restore(add_defect_terms(method, method.score_groups(queries, groups), queries, groups))
         else:
             scores = score_groups_separately(
                 features, references, lambda part, stored: method.score(part, stored.tensors)
             )
         return scores.to_numpy(features.grid)
+
+    @property
+    def learns_defects(self) -> bool:
+        """Whether the method gives evidence, and scores the stations of a batch together."""
+        return isinstance(self.method, GivesEvidence) and isinstance(self.method, ScoresStationGroups)
+
+    @torch.inference_mode()
+    def evidence(self, features: Patches, references: References) -> Evidence:
+        """Compare tokens with references without a term; none of the images is a normal."""
+        method = self.method
+        assert isinstance(method, GivesEvidence)
+        scores = method.score(features, references.tensors)
+        evidence = method.evidence(features, scores.maps, references.tensors)
+        return Evidence(scores.image.double().cpu().numpy(), evidence.double().cpu().numpy())
+
+    def with_term(self, references: References, term: DefectTerm) -> References:
+        """Return references by which images are scored with the term."""
+        tensor = term_tensor(term, self._backbone.device)
+        return replace(references, tensors={**references.tensors, TERM: tensor})
 
     @torch.inference_mode()
     def descriptors(self, features: Patches) -> npt.NDArray[np.float64]:

@@ -28,27 +28,41 @@ def evidence(queries: Patches, maps: torch.Tensor, bank: PatchBank) -> torch.Ten
         tokens = queries.tokens[number]  # (B, P, D)
         tokens = tokens.gather(1, farthest[:, :, None].expand(-1, -1, tokens.shape[-1]))  # (B, farthest, D)
         tokens = tokens[..., : layer.shape[-1]] / tokens.norm(dim=-1, keepdim=True).clamp(min=MIN_NORM)
-        nearest = torch.stack(
-            [
-                _nearest(token, position, queries.grid, bank, number)
-                for image, positions in zip(tokens, farthest.tolist(), strict=True)
-                for token, position in zip(image, positions, strict=True)
-            ]
-        ).view_as(tokens)
+        nearest = _nearest(tokens.flatten(0, 1), farthest.flatten(), queries.grid, bank, number).view_as(tokens)
         parts += [tokens.mean(dim=1), (tokens - nearest).abs().mean(dim=1)]
     return torch.cat(parts, dim=1)
 
 
-def _nearest(token: torch.Tensor, position: int, grid: tuple[int, int], bank: PatchBank, layer: int) -> torch.Tensor:
-    """Return the patch of the bank that is nearest to a token (D,), within the bank's window around its position."""
-    patches, valid = bank.layers[layer], bank.valid_mask
-    if bank.window:
-        row, column = (position // grid[1] - bank.origin[0], position % grid[1] - bank.origin[1])
+def _nearest(
+    tokens: torch.Tensor, positions: torch.Tensor, grid: tuple[int, int], bank: PatchBank, layer: int
+) -> torch.Tensor:
+    """Return the patch of the bank that is nearest to each token, (M, D) float32.
+
+    Args:
+        tokens: (M, D), at unit length.
+        positions: Their cells in the grid, (M,).
+        grid: Rows and columns of the grid.
+        bank: The bank; within its window, only patches around a token's own position count.
+        layer: The layer that the tokens are from.
+    """
+    if not bank.window:
+        return _nearest_of(tokens, bank.layers[layer], bank.valid_mask)
+    nearest = torch.empty_like(tokens)
+    for number, position in enumerate(positions.tolist()):
+        row, column = position // grid[1] - bank.origin[0], position % grid[1] - bank.origin[1]
         rows, columns = _reach(row, bank.window), _reach(column, bank.window)
-        if valid[rows, :, columns].any():
-            patches, valid = patches[rows, :, columns], valid[rows, :, columns]
-    candidates = patches[valid].float()  # (M, D)
-    return candidates[(candidates @ token).argmax()]
+        patches, valid = bank.layers[layer][rows, :, columns], bank.valid_mask[rows, :, columns]
+        if not valid.any():  # only padding nearby: the nearest anywhere counts
+            patches, valid = bank.layers[layer], bank.valid_mask
+        nearest[number] = _nearest_of(tokens[number : number + 1], patches, valid)[0]
+    return nearest
+
+
+def _nearest_of(tokens: torch.Tensor, patches: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Return the nearest of the valid patches (rows, K, columns, D) for tokens (M, D): (M, D) float32."""
+    candidates = patches.flatten(0, 2) if valid.all() else patches[valid]  # (patches, D)
+    candidates = candidates.float()  # in bf16 near ties would hang on how many images are in the batch
+    return candidates[(tokens @ candidates.T).argmax(dim=1)]
 
 
 def _reach(centre: int, window: int) -> slice:

@@ -55,6 +55,20 @@ class ScoresStationGroups(Protocol):
         """
 
 
+@runtime_checkable
+class GivesEvidence(Protocol):
+    """A method that tells more of images than their distance from the normals; see `patch_based.evidence`."""
+
+    def evidence(self, queries: Patches, maps: torch.Tensor, fitted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the evidence of B images, (B, F) float32.
+
+        Args:
+            queries: The images.
+            maps: Their maps by `score`, (B, P).
+            fitted: The result of `fit`; none of the images is among its normals.
+        """
+
+
 def leave_one_out_by_refitting(method: PatchMethod, normals: Patches) -> torch.Tensor:
     """Return each normal's score by the definition: the method is fitted again without it. (K,)."""
     queries = normals.unrotated()

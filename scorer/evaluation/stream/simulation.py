@@ -20,13 +20,15 @@ from scorer.evaluation.stream.first_day import FirstDay, draw_first_day
 from scorer.evaluation.timing import timer_for
 from scorer.evaluation.token_cache import TokenCache
 from scorer.imaging.framing import Framing
-from scorer.learning.answers import FittedHead, StreamFrames, apply_answers, learn
+from scorer.learning.answers import Learned, StreamFrames, apply_answers, learn
+from scorer.learning.head_gate import compare_heads
 from scorer.learning.normal_growth import propose_normals
 from scorer.learning.stream_thresholds import MIN_STREAM_FRAMES, estimated_threshold, reviewed_threshold
 from scorer.recipes.calibration import calibrate
 from scorer.settings import ScorerSettings
 from storage.line.decision import decide
 from storage.line.normal_sets import MAX_IMAGES
+from storage.review.labels import Label
 
 FALSE_REJECT_RATE = 0.01
 """The promise that thresholds are made for, a station's default."""
@@ -93,7 +95,7 @@ class StreamMetrics:
     defects_among_normals: int
 
 
-RULES = "2"
+RULES = "3"
 """Raised when a rule of `scorer.learning` changes, so that results of former rules are computed again."""
 
 
@@ -179,14 +181,14 @@ class _Station:
         for key in keys:
             learned = learn(frames, key.answers, lambda index: is_defect[index])
             found = {path for path, called in zip(stream, learned.is_defect, strict=True) if called}
-            in_use, seen = normals, tested
+            in_use, compared, seen = normals, frames, tested
             if found & set(normals):  # a defect leaves the normals as soon as somebody calls it one
                 in_use, references = self._fit([path for path in normals if path not in found])
-                again = self._compare(stream, in_use, references)
-                learned = apply_answers(again, learned.is_defect, learned.answered)
+                compared = self._compare(stream, in_use, references)
+                learned = apply_answers(compared, learned.is_defect, learned.answered)
                 seen = self._compare(self._tested, in_use, references)
-            threshold = _threshold(learned.scores.tolist(), learned.is_defect.tolist(), bool(key.answers))
-            yield key, self._metrics(_combine(seen, learned.head), threshold, len(stream), len(found), in_use)
+            scores, threshold = _decide_by(compared, learned, seen, bool(key.answers))
+            yield key, self._metrics(scores, threshold, len(stream), len(found), in_use)
 
     def _grow(self, stream: Sequence[Path]) -> tuple[list[Path], References]:
         """Add frames of the stream to the normals."""
@@ -226,8 +228,22 @@ class _Station:
         )
 
 
-def _combine(frames: StreamFrames, head: FittedHead | None) -> npt.NDArray[np.float64]:
-    return frames.scores if head is None else head.combine(frames.scores, frames.evidence)
+def _decide_by(
+    frames: StreamFrames, learned: Learned, tested: StreamFrames, reviewed: bool
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the scores of the tested images and their threshold: with the head where it may be used."""
+    is_defect = learned.is_defect.tolist()
+    threshold = _threshold(frames.scores.tolist(), is_defect, reviewed)
+    if learned.head is None:
+        return tested.scores, threshold
+    head_threshold = _threshold(learned.scores.tolist(), is_defect, reviewed)
+    labels: list[Label | None] = [None] * len(is_defect)
+    for index in learned.answered:
+        labels[index] = "defect" if is_defect[index] else "false_alarm"
+    comparison = compare_heads(frames.scores, threshold, learned.scores, head_threshold, labels)
+    if comparison.objection is not None:
+        return tested.scores, threshold
+    return learned.head.combine(tested.scores, tested.evidence), head_threshold
 
 
 def _threshold(scores: Sequence[float], is_defect: Sequence[bool], reviewed: bool) -> float:

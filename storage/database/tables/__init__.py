@@ -11,6 +11,7 @@ from storage.database.tables.alerts import (
 from storage.database.tables.auth import AuditRow, LoginAttemptRow, LoginRow, UserRow
 from storage.database.tables.base import Base, BigId, UtcDateTime
 from storage.database.tables.frames import DeadLetterRow, DropRow, ParkedFrameRow, VerdictRow
+from storage.database.tables.learning import DefectSetRow, RescoredFrameRow
 from storage.database.tables.outputs import OutboxRow, OutputRow
 from storage.database.tables.review import ReviewedFrameRow, ReviewQueueRow, ReviewRow
 from storage.database.tables.rollups import ScoreRollupRow, VerdictRollupRow
@@ -33,6 +34,7 @@ __all__ = [
     "BigId",
     "ChannelRow",
     "DeadLetterRow",
+    "DefectSetRow",
     "DropRow",
     "GoldenFrameRow",
     "JobRow",
@@ -46,6 +48,7 @@ __all__ = [
     "OutboxRow",
     "OutputRow",
     "ParkedFrameRow",
+    "RescoredFrameRow",
     "ReviewQueueRow",
     "ReviewRow",
     "ReviewedFrameRow",

@@ -24,6 +24,7 @@ class StationRow(Base):
     bit_depth: Mapped[str] = mapped_column(String(4), server_default=text("'auto'"))  # or '8' to '16'
     reviews_per_shift: Mapped[int] = mapped_column(server_default=text("40"))
     autopilot: Mapped[str] = mapped_column(String(8), server_default=text("'propose'"))  # or 'off' or 'act'
+    learn_defects: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -9,9 +9,11 @@ import pytest
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
 from scorer.jobs.autopilot import STREAM_FRAMES, Autopilot
-from scorer.jobs.normal_proposals import NormalProposals, may_join
+from scorer.jobs.head_fitting import HeadFitting
+from scorer.jobs.normal_proposals import NormalProposals
 from scorer.jobs.rescoring import Rescorer
 from scorer.jobs.runner import JobRunner
+from scorer.jobs.stream import may_join
 from scorer.recipes.loader import RecipeLoader
 from storage.actions import jobs as job_actions
 from storage.actions import normal_sets as normal_set_actions
@@ -20,12 +22,12 @@ from storage.alerts import alerts
 from storage.auth import audit_log
 from storage.auth.actors import AUTOPILOT, Actor, Role
 from storage.errors import InvalidChange
+from storage.learning.stream_scores import StreamScore
 from storage.line import jobs, normal_sets, stations, thresholds
 from storage.line.jobs import Job
 from storage.line.normal_sets import MAX_IMAGES, NormalImage, NormalSet
 from storage.line.stations import Autopilot as AutopilotMode
 from storage.line.stations import StationSettings
-from storage.line.stream_scores import StreamScore
 from storage.line.what_if import WhatIfResult
 from storage.review.reviews import LabelSubmission
 from testing.line import START, Line
@@ -67,7 +69,8 @@ def recipes_of(line: Line) -> RecipeLoader:
 
 def propose(line: Line, job: Job) -> dict[str, object]:
     rescorer = Rescorer(RetriableImageStore(line.images), line.settings)
-    proposals = NormalProposals(line.database, recipes_of(line), rescorer, "w1", lambda: NOW)
+    heads = HeadFitting(rescorer, "w1", lambda: NOW)
+    proposals = NormalProposals(line.database, recipes_of(line), rescorer, heads, "w1", lambda: NOW)
     return proposals.run(job, lambda _done, _total: None)
 
 

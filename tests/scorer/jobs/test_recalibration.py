@@ -10,8 +10,11 @@ import pytest
 
 from scorer.errors import ImageStoreUnavailable
 from scorer.images import RetriableImageStore
+from scorer.jobs.defect_learning import DefectLearning
+from scorer.jobs.head_fitting import HeadFitting
 from scorer.jobs.questions import QuestionChooser
 from scorer.jobs.recalibration import Recalibration
+from scorer.jobs.rescoring import Rescorer
 from scorer.learning.limits import MIN_ANSWERS, MIN_STREAM_FRAMES, QUESTIONS
 from scorer.recipes.loader import RecipeLoader
 from storage.actions import reviews as review_actions
@@ -43,7 +46,10 @@ def line(tmp_path: Path) -> Line:
 def recalibration_of(line: Line, name: str = "w1") -> Recalibration:
     store = RetriableImageStore(line.images)
     recipes = RecipeLoader(line.database, store, line.settings, name, lambda: NOW)
-    return Recalibration(line.database, name, lambda: NOW, recipes, QuestionChooser(store, line.settings))
+    heads = HeadFitting(Rescorer(store, line.settings), name, lambda: NOW)
+    defects = DefectLearning(line.database, recipes, heads, lambda: NOW)
+    questions = QuestionChooser(store, line.settings)
+    return Recalibration(line.database, name, lambda: NOW, recipes, questions, defects)
 
 
 def stream_by(line: Line, frames: int = MIN_STREAM_FRAMES) -> list[Verdict]:

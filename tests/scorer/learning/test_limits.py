@@ -18,8 +18,8 @@ from scorer.learning.limits import (
     review_limit_of_normals,
 )
 from scorer.recipes.calibration import Calibration
+from storage.learning.stream_scores import StreamScore
 from storage.line.decision import decide
-from storage.line.stream_scores import StreamScore
 from storage.review.labels import Label
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)

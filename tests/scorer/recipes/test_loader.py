@@ -13,6 +13,7 @@ from scorer.detectors import registry
 from scorer.detectors.protocol import References
 from scorer.images import RetriableImageStore
 from scorer.imaging.framing import Framing
+from scorer.recipes.in_force import InForce
 from scorer.recipes.loader import RecipeLoader
 from scorer.recipes.recipe import Recipe
 from scorer.settings import ScorerSettings
@@ -69,8 +70,8 @@ class Loading:
             station = stations.get(session, "s1")
             active = normal_sets.active(session, station.id)
             assert active is not None
-            current = thresholds.in_force(session, [active.id])
-        recipe = loader.recipe(station, active, current)
+            in_force = InForce.read(session, [active.id])
+        recipe = loader.recipe(station, active, in_force)
         assert loader.recipe(station, active) == recipe
         return recipe
 

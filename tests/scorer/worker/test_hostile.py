@@ -143,7 +143,7 @@ def recipe() -> Recipe:
     references = References(detector.model_id, {}, ())  # nothing is scored here
     threshold = Threshold(1, 1, detector.model_id, 0.5, 0.01, "", START, "w1")
     limits = PictureLimits.from_normals([measure(part(number)) for number in range(2)])
-    return Recipe(detector, references, Framing(), threshold, limits)
+    return Recipe(detector, detector.model_id, references, Framing(), threshold, limits)
 
 
 def decoded(decoder: FrameDecoder, parsed: Parsed, recipe: Recipe | None = None) -> Decoded:

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from storage.database.engine import Database
 from storage.database.tables import ReviewRow
 from storage.errors import InvalidChange, NotFound
-from storage.line import stream_scores, verdicts
+from storage.learning import stream_scores
+from storage.line import verdicts
 from storage.line.normal_sets import NormalSet
 from storage.review import labels, review_queue, reviews
 from storage.review.labels import Label, LabelCounts

@@ -58,6 +58,7 @@ def test_a_station_is_shown_with_its_settings(andon: Andon) -> None:
         "bit_depth": "auto",
         "reviews_per_shift": 15,
         "autopilot": "propose",
+        "learn_defects": True,
         "stale_after_s": 5.0,
         "active_normal_set": None,
         "questions": 0,

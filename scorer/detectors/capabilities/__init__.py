@@ -1,0 +1,1 @@
+"""What some detectors can do beyond the model seam: describe images, and learn from labelled defects."""

@@ -6,6 +6,8 @@ from typing import TextIO
 
 import structlog
 
+from foundation.masking import mask_all
+
 LIBRARY_LEVELS = {  # the lowest levels that these libraries log, unless everything is requested
     "alembic": logging.WARNING,
     "fsspec": logging.WARNING,
@@ -30,6 +32,16 @@ class _CurrentStderr(logging.StreamHandler[TextIO]):
         """Nothing to keep."""
 
 
+_EXCEPTION_AS_JSON = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # a local variable may be a password
+)
+
+
+def _mask(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Mask the passwords and tokens in every text of a log line, tracebacks included."""
+    return {name: mask_all(value) for name, value in event.items()}
+
+
 def configure(level: str, shape: str) -> None:
     """Send logs of at least `level` to stderr as ``text``, ``json``, or ``auto``: text on a terminal, json else."""
     text = shape == "text" or (shape == "auto" and sys.stderr.isatty())
@@ -40,9 +52,15 @@ def configure(level: str, shape: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     ending: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [
+            structlog.processors.format_exc_info,
+            _mask,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if text
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_EXCEPTION_AS_JSON, _mask, structlog.processors.JSONRenderer()]
     )
     handler = _CurrentStderr()
     handler.setFormatter(

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from alerts.settings import AlertsSettings
 from andon.errors import InvalidSettings
 from dashboard.app.settings import DashboardSettings
+from foundation.masking import MASK, SECRET_WORDS, mask_secrets
 from ingest.settings import IngestSettings
 from outputs.settings import OutputsSettings
 from scorer.settings import ScorerSettings
@@ -28,12 +29,10 @@ DEFAULT_FILE = Path("andon.toml")
 FILE_VARIABLE = "ANDON_CONFIG"
 NAME_VARIABLE, PASSWORD_VARIABLE = "ANDON_USER", "ANDON_PASSWORD"  # who runs a command; docs/adr/0019
 OTHER_VARIABLES = (FILE_VARIABLE, NAME_VARIABLE, PASSWORD_VARIABLE)
-MASK = "**********"
 SERVICE_LINK = re.compile(
     r"ANDON(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
 )
 OUTPUT_VARIABLE = re.compile(r"ANDON_OUTPUTS__(?P<output>[A-Z0-9_]+?)__(?P<key>[A-Z0-9_]+)")
-MASKED_WORDS = "password|secret|token|key"
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -134,8 +133,7 @@ def display_value(value: object) -> str | int | float | bool | None:
         return MASK
     if value is None or isinstance(value, bool | int | float):
         return value
-    without_password = re.sub(r"(://[^/@\s:]*):\S*@", rf"\1:{MASK}@", str(value))
-    return re.sub(rf"(?i)([?&][^=&]*(?:{MASKED_WORDS})[^=&]*=)[^&]*", rf"\1{MASK}", without_password)
+    return mask_secrets(str(value))
 
 
 def settings_in_force(settings: Settings) -> Mapping[str, object]:
@@ -144,7 +142,7 @@ def settings_in_force(settings: Settings) -> Mapping[str, object]:
         name: getattr(getattr(settings, name.partition(".")[0]), name.partition(".")[2]) for name in known_settings()
     }
     outputs = {
-        f"outputs.{output}.{key}": SecretStr(str(value)) if re.search(MASKED_WORDS, key, re.IGNORECASE) else value
+        f"outputs.{output}.{key}": SecretStr(str(value)) if re.search(SECRET_WORDS, key, re.IGNORECASE) else value
         for output, table in settings.outputs.tables.items()
         for key, value in table.items()
     }

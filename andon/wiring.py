@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from storage.database.engine import Database
 
 
+def create_database(settings: Settings) -> "Database":
+    """Return the database of the settings, with the key for its secrets; nothing is connected yet."""
+    from storage.database.engine import Database
+    from storage.database.secret_key import SecretKey
+
+    return Database(settings.storage.database_url, secret_key=SecretKey.from_settings(settings.storage))
+
+
 @contextmanager
 def open_database(settings: Settings) -> "Iterator[Database]":
     """Open the database and check its schema; a new SQLite file gets its tables at once.
@@ -34,9 +42,7 @@ def open_database(settings: Settings) -> "Iterator[Database]":
 @contextmanager
 def open_database_unchecked(settings: Settings) -> "Iterator[Database]":
     """Open the database for a process that checks the schema itself and waits while the database is unavailable."""
-    from storage.database.engine import Database
-
-    with closing(Database(settings.storage.database_url)) as database:
+    with closing(create_database(settings)) as database:
         if settings.storage.database_url.startswith("sqlite") and _is_empty(database):
             database.upgrade()
         yield database

@@ -12,6 +12,7 @@ from dashboard.app.settings import DashboardSettings
 from imaging.limits import MAX_BYTES, MAX_PIXELS, ImageLimits
 from storage.blobs.image_store import ImageStore
 from storage.database.engine import Database
+from storage.database.secret_key import SecretKey
 from storage.errors import SchemaMismatch, StorageUnavailable
 from storage.settings import StorageSettings
 
@@ -28,7 +29,9 @@ class _ImageLimits(BaseModel):
 class _Environment(BaseSettings):
     """The settings of other rooms, which the parent process passes in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ANDON_", env_nested_delimiter="__", extra="ignore", env_ignore_empty=True
+    )
 
     storage: StorageSettings = StorageSettings()
     scorer: _ImageLimits = _ImageLimits()
@@ -61,7 +64,7 @@ def image_limits() -> ImageLimits:
 
 def database() -> Database:
     """Return the database of this process."""
-    return _database(storage_settings().database_url)
+    return _database(storage_settings().database_url, storage_settings())
 
 
 def image_store() -> ImageStore:
@@ -81,8 +84,8 @@ def storage_problem() -> str | None:
 
 
 @st.cache_resource
-def _database(url: str) -> Database:
-    return Database(url)
+def _database(url: str, _settings: StorageSettings) -> Database:
+    return Database(url, secret_key=SecretKey.from_settings(_settings))
 
 
 @st.cache_resource

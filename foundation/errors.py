@@ -16,6 +16,7 @@ AndonError
 │   ├── SchemaMismatch
 │   ├── NotFound
 │   ├── InvalidChange
+│   ├── SecretUnreadable
 │   ├── PermissionDenied
 │   └── LoginFailed
 │       └── TooManyAttempts

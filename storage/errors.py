@@ -27,6 +27,10 @@ class InvalidChange(StorageError):
     """The change would break a rule: a name is taken, a value is out of range, a normal set has one image."""
 
 
+class SecretUnreadable(StorageError):
+    """An encrypted address can't be read or written: its key is missing, unreadable or another one."""
+
+
 class PermissionDenied(StorageError):
     """The person's role does not allow the action, or nobody is logged in."""
 

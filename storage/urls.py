@@ -3,6 +3,8 @@
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from foundation.masking import mask_secrets
+
 _FORMS = "sqlite:///folder/andon.db or postgresql+psycopg://user:password@host:5432/andon"
 
 
@@ -31,5 +33,5 @@ def check_images_url(url: str) -> str:
 
 
 def masked_url(url: URL) -> str:
-    """Return the URL with its password masked, fit for messages and logs."""
-    return url.render_as_string(hide_password=True)
+    """Return the URL with its password masked, also one in the query, fit for messages and logs."""
+    return mask_secrets(url.render_as_string(hide_password=False))

@@ -13,17 +13,19 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from sqlalchemy.orm import Session
 
 from alerts import metrics
 from alerts.errors import NotificationFailed
 from foundation.backoff import exponential_s
 from foundation.clock import Clock
+from foundation.masking import MASK
 from storage.alerts import alerts, channels, notifications
 from storage.alerts.alerts import Alert
 from storage.alerts.channels import Channel
 from storage.alerts.notifications import Notification, NotificationEvent
 from storage.database.engine import Database
-from storage.errors import StorageError
+from storage.errors import SecretUnreadable, StorageError
 from storage.line import stations
 
 log = structlog.get_logger()
@@ -32,7 +34,6 @@ FIRST_RETRY, LAST_RETRY = timedelta(seconds=10), timedelta(minutes=30)
 MAX_ATTEMPTS = 12  # given up after about four hours
 LEASE = timedelta(minutes=2)  # longer than any service takes to answer or to be given up on
 POLL_INTERVAL_S = 1.0
-MASK = "**********"
 MIN_SECRET_LENGTH = 4  # masking shorter texts would mask parts of ordinary words
 
 Send = Callable[[str, str, str], None]
@@ -65,14 +66,14 @@ def send(url: str, title: str, body: str) -> None:
             accepted = service.notify(body=body, title=title)
         except (TypeError, OSError) as error:
             raise NotificationFailed(
-                f"The service did not accept the message: {mask_secrets(str(error), url)}."
+                f"The service did not accept the message: {mask_address(str(error), url)}."
             ) from None
-        reasons = mask_secrets(" ".join(captured.getvalue().split()), url)
+        reasons = mask_address(" ".join(captured.getvalue().split()), url)
     if not accepted:
         raise NotificationFailed(f"The service did not accept the message: {reasons or 'the service gave no reason.'}")
 
 
-def mask_secrets(text: str, url: str) -> str:
+def mask_address(text: str, url: str) -> str:
     """Return the text with every secret of the address masked: user, password, and tokens in path and query."""
     parts = urlsplit(url)
     login, _, address = parts.netloc.rpartition("@")
@@ -148,13 +149,16 @@ class NotificationDispatcher:
             alert = alerts.get(session, notification.alert_id)
             station = None if alert.station_id is None else stations.name_of(session, alert.station_id)
             channel = next((known for known in channels.list_all(session) if known.id == notification.channel_id), None)
+            url, problem = self._address(session, channel)
         if channel is None:
             log.info("notification dropped, its channel was removed", alert=alert.id)
             return False
         try:
             if not channel.enabled:
                 raise NotificationFailed(f"The channel {channel.name} is switched off.")
-            self._send(channel.url, *format_message(alert, notification.event, station))
+            if url is None:
+                raise NotificationFailed(problem)
+            self._send(url, *format_message(alert, notification.event, station))
         except NotificationFailed as error:
             self._record_failure(notification, channel, str(error))
             return False
@@ -169,6 +173,13 @@ class NotificationDispatcher:
             tries=notification.tries,
         )
         return True
+
+    def _address(self, session: Session, channel: Channel | None) -> tuple[str | None, str]:
+        """Return the channel's address in clear, or None and why it can't be read."""
+        try:
+            return (None if channel is None else channels.opened(session, channel).url), ""
+        except SecretUnreadable as error:
+            return None, str(error)
 
     def _record_failure(self, notification: Notification, channel: Channel, error: str) -> None:
         next_at = None if notification.tries >= MAX_ATTEMPTS else self._clock() + retry_delay(notification.tries)

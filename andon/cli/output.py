@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from andon.cli.terminal import visible
+from foundation.masking import mask_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ def print_result(sentence: str) -> None:
 
 def print_message(sentence: str) -> None:
     """Write one line about the work to stderr."""
-    typer.echo(visible(sentence), err=True)
+    typer.echo(visible(mask_secrets(sentence)), err=True)
 
 
 def write_document(text: str) -> None:

@@ -15,6 +15,7 @@ from andon.demo.plan import FALSE_REJECT_RATE, DemoPlan
 from andon.errors import CommandFailed
 from foundation.clock import utc_now
 from foundation.errors import AndonError
+from foundation.private_files import make_private_folder
 from ingest.sources import simulated
 from storage.actions import alerts, normal_sets, stations
 from storage.alerts.alert_rules import AlertRule
@@ -77,7 +78,7 @@ def locked_home(path: Path, first_port: int) -> Iterator[DemoHome]:
     Raises:
         DemoAlreadyRunning: Another demo uses the folder.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path)
     with (path / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ from typing import IO, Self
 import structlog
 
 from foundation.errors import AndonError
+from foundation.private_files import make_private_folder
 
 log = structlog.get_logger()
 
@@ -49,8 +50,8 @@ class Supervisor:
         self._open_logs = ExitStack()
 
     def __enter__(self) -> Self:
-        self.logs.mkdir(parents=True, exist_ok=True)
-        self._run.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.logs)
+        make_private_folder(self._run)
         return self
 
     def __exit__(

@@ -11,6 +11,7 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from pydantic import SecretStr
 
 from alerts.settings import AlertsSettings
 from andon.errors import CommandIncomplete, PortInUse
@@ -44,9 +45,12 @@ def run_streamlit(
     _require_free_port(dashboard.host, dashboard.port)
     sections = {"storage": storage, "alerts": alerts}
     variables = {
-        environment_variable(f"{section}.{name}"): str(value)
+        environment_variable(f"{section}.{name}"): str(
+            value.get_secret_value() if isinstance(value, SecretStr) else value
+        )
         for section, settings in sections.items()
-        for name, value in settings.model_dump(mode="json").items()
+        for name, value in settings
+        if value is not None
     }
     variables[environment_variable("scorer.max_image_bytes")] = str(limits.max_bytes)
     variables[environment_variable("scorer.max_image_pixels")] = str(limits.max_pixels)

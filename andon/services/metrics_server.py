@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 from andon.errors import PortInUse
+from foundation.masking import mask_secrets
 from foundation.threads import background_thread
 
 Health = Callable[[], list[str]]
@@ -39,7 +40,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
         elif path == "/healthz":
             reasons = self.server.health()
-            text = "\n".join(reasons) if reasons else "ok"
+            text = mask_secrets("\n".join(reasons)) if reasons else "ok"
             self._respond(503 if reasons else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
         else:
             self._respond(404, "text/plain; charset=utf-8", b"Not found; this server has /metrics and /healthz.\n")

@@ -43,7 +43,7 @@ def channel_list(page: PageContext) -> None:
 def channel_row(page: PageContext, channel: Channel) -> None:
     """Draw one channel with its switch and the buttons that test and remove it."""
     may_set, switch_key = page.is_allowed("channel.set"), f"channel-on-{channel.id}"
-    name, service = escape_markdown(channel.name), escape_markdown(channel.url.partition("://")[0])
+    name, service = escape_markdown(channel.name), escape_markdown(channel.service)
     with st.container(
         horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"card-channel-{channel.id}"
     ):

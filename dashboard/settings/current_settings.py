@@ -8,6 +8,7 @@ from dashboard import formatting
 from dashboard.alerts import effective_rules
 from dashboard.components import elements
 from dashboard.context import PageContext
+from foundation.masking import mask_secrets
 from storage.alerts import alert_rules, mutes
 from storage.alerts.alert_rules import AlertRule
 from storage.alerts.mutes import Mute
@@ -16,7 +17,6 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
 from storage.line.workers import WorkerStatus
-from storage.urls import masked_url, parse_database_url
 
 
 def panel(page: PageContext) -> None:
@@ -93,8 +93,8 @@ def dashboard_settings(page: PageContext) -> list[tuple[str, str]]:
     """Return the names and values of the settings, without the password of the database URL."""
     storage = page.storage_settings
     return [
-        ("storage.database_url", masked_url(parse_database_url(storage.database_url))),
-        ("storage.images_url", storage.images_url.partition("?")[0]),
+        ("storage.database_url", mask_secrets(storage.database_url)),
+        ("storage.images_url", mask_secrets(storage.images_url)),
         *((f"dashboard.{name}", str(value)) for name, value in page.settings.model_dump().items()),
         *((f"alerts.{name}", str(value)) for name, value in page.alerts_settings.model_dump().items()),
     ]

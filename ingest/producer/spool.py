@@ -17,6 +17,7 @@ from typing import BinaryIO
 import structlog
 
 from foundation.atomic_files import sync_folder
+from foundation.private_files import FILE_MODE, make_private_folder
 from ingest.bus.protocol import Message
 from ingest.errors import BusMisconfigured, SpoolFull
 from ingest.producer.segments import pack_message, read_message, repair_segment, skip_message, write_at
@@ -205,7 +206,7 @@ class Spool:
         if self._segments and self._segments[-1].count == 0:
             self._remove_last()
         path = self._path / f"{self._end:020d}.segment"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         self._close_writing()
         self._writing = descriptor
         sync_folder(self._path)
@@ -285,8 +286,8 @@ class Spool:
 
 def _lock(path: Path) -> int:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        make_private_folder(path)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
         raise BusMisconfigured(f"The spool {path} can't be used: {error.strerror}.") from error
     try:

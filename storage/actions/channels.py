@@ -38,13 +38,17 @@ def remove(session: Session, actor: Actor, name: str, at: datetime) -> Channel:
 
 
 def get_for_test(session: Session, actor: Actor, name: str, at: datetime) -> Channel:
-    """Return the channel, for the caller to send a test message to; raises `NotFound`."""
+    """Return the channel with its URL in clear, for the caller to send a test message to.
+
+    Raises:
+        NotFound: There is no such channel.
+        SecretUnreadable: Its URL can't be decrypted.
+    """
     with audited(session, actor, "channel.test", at, f"channel {name}") as change:
-        channel = channels.get(session, name)
+        channel = channels.opened(session, channels.get(session, name))
         change.after = {"test_message": "requested"}
     return channel
 
 
 def _without_url(channel: Channel) -> dict[str, Any]:
-    service = channel.url.partition("://")[0]
-    return {"service": service, "enabled": channel.enabled, "min_severity": channel.min_severity}
+    return {"service": channel.service, "enabled": channel.enabled, "min_severity": channel.min_severity}

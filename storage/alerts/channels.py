@@ -1,6 +1,9 @@
-"""Notification channels: where notifications are sent, by an apprise URL that is a secret."""
+"""Notification channels: where notifications are sent, by an apprise URL that is a secret and encrypted at rest.
 
-from dataclasses import dataclass, field
+The column of a channel holds ``service+encrypted://`` and the encrypted URL; the name of the service is no secret.
+"""
+
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -8,13 +11,21 @@ from sqlalchemy.orm import Session
 
 from storage.alerts.alerts import SEVERITIES, Severity
 from storage.database.rows import columns_of, insert_into
+from storage.database.secret_key import key_of
 from storage.database.tables import ChannelRow, NotificationRow
-from storage.errors import InvalidChange, NotFound
+from storage.errors import InvalidChange, NotFound, SecretUnreadable
+
+MAX_URL_BYTES = 700  # encrypted and in base64, it fits the column
+_MARK = "+encrypted"
+_MAX_SERVICE = 20  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Receives alerts of `min_severity` and above; `url` is left out of `repr` and is never shown."""
+    """Receives alerts of `min_severity` and above.
+
+    `url` is encrypted, except in what `opened` returns; it is left out of `repr` and is never shown.
+    """
 
     id: int
     name: str
@@ -22,6 +33,11 @@ class Channel:
     enabled: bool
     min_severity: Severity
     created_at: datetime
+
+    @property
+    def service(self) -> str:
+        """The kind of service, such as ``slack``, which is no secret: the scheme of the URL."""
+        return self.url.partition("://")[0].removesuffix(_MARK)
 
 
 def add(session: Session, name: str, url: str, min_severity: Severity, at: datetime) -> Channel:
@@ -31,13 +47,20 @@ def add(session: Session, name: str, url: str, min_severity: Severity, at: datet
     """
     if not 1 <= len(name.strip()) <= 64:
         raise InvalidChange("A channel's name has 1 to 64 characters, such as 'quality e-mail'.")
-    if "://" not in url or len(url) > 1000:
+    if "://" not in url or len(url.encode()) > MAX_URL_BYTES:
         raise InvalidChange(
-            "A channel's URL starts like mailtos://… or slack://…: see the list of services of apprise."
+            f"A channel's URL starts like mailtos://… or slack://… and has at most {MAX_URL_BYTES} bytes: see the list "
+            "of services of apprise."
         )
     if min_severity not in SEVERITIES:
         raise InvalidChange(f"min_severity is one of {', '.join(SEVERITIES)}.")
-    row = {"name": name, "url": url, "enabled": True, "min_severity": min_severity, "created_at": at}
+    row = {
+        "name": name,
+        "url": _encrypted(session, name, url),
+        "enabled": True,
+        "min_severity": min_severity,
+        "created_at": at,
+    }
     statement = insert_into(session, ChannelRow).values(**row).on_conflict_do_nothing().returning(*_COLUMNS)
     made = session.execute(statement).first()
     if made is None:
@@ -60,6 +83,26 @@ def remove(session: Session, name: str) -> Channel:
     return channel
 
 
+def opened(session: Session, channel: Channel) -> Channel:
+    """Return the channel with its URL in clear, for sending; raises `SecretUnreadable`."""
+    service, _, encrypted = channel.url.partition("://")
+    if not service.endswith(_MARK):  # stored by an earlier version; `encrypt_all` changes it
+        return channel
+    try:
+        return replace(channel, url=key_of(session).decrypt(encrypted, channel.name))
+    except SecretUnreadable as error:
+        raise SecretUnreadable(f"The address of the channel {channel.name} can't be read. {error}") from None
+
+
+def encrypt_all(session: Session) -> int:
+    """Encrypt the URLs that an earlier version stored in clear, and return how many; raises `SecretUnreadable`."""
+    clear = [channel for channel in list_all(session) if not channel.url.partition("://")[0].endswith(_MARK)]
+    for channel in clear:
+        url = _encrypted(session, channel.name, channel.url)
+        session.execute(update(ChannelRow).where(ChannelRow.id == channel.id).values(url=url))
+    return len(clear)
+
+
 def get(session: Session, name: str) -> Channel:
     """Return the channel; raises `NotFound`, naming the existing channels."""
     row = session.execute(select(*_COLUMNS).where(ChannelRow.name == name)).first()
@@ -73,6 +116,10 @@ def get(session: Session, name: str) -> Channel:
 def list_all(session: Session) -> list[Channel]:
     """Return all channels by name."""
     return [Channel(*row) for row in session.execute(select(*_COLUMNS).order_by(ChannelRow.name))]
+
+
+def _encrypted(session: Session, name: str, url: str) -> str:
+    return f"{url.partition('://')[0][:_MAX_SERVICE]}{_MARK}://{key_of(session).encrypt(url, name)}"
 
 
 _COLUMNS = columns_of(ChannelRow, Channel)

@@ -11,6 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from foundation.atomic_files import write_content_addressed
+from foundation.masking import mask_secrets
 from storage.errors import NotFound, StorageError, StorageUnavailable
 from storage.urls import check_images_url
 
@@ -32,11 +33,14 @@ class ImageStore:
             self._files, root = fsspec.core.url_to_fs(check_images_url(url), use_listings_cache=False)
         except ImportError as error:
             raise StorageError(
-                f"The image store {url} needs a library that is missing: pip install 'andon-inspection[s3]'."
+                f"The image store {mask_secrets(url)} needs a library that is missing: "
+                "pip install 'andon-inspection[s3]'."
             ) from error
         except ValueError as error:
-            raise StorageError(f"The image store {url} can't be opened: {error}.") from error
-        self.name = url
+            raise StorageError(
+                f"The image store {mask_secrets(url)} can't be opened: {mask_secrets(str(error))}."
+            ) from None
+        self.name = mask_secrets(url)
         self._root: str = root.rstrip("/")
         self._folder = Path(root) if isinstance(self._files, LocalFileSystem) else None
         self._store_errors: tuple[type[Exception], ...] = (OSError, *_s3_errors(self._files))
@@ -111,6 +115,7 @@ class ImageStore:
                 f"The image store {self.name} has no disk space left: free some, and work continues by itself."
             )
         detail = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        detail = mask_secrets(detail)
         return StorageUnavailable(
             f"The image store {self.name} can't be used ({detail}): check that it exists and may be read and written."
         )

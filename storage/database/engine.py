@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from foundation.private_files import create_private_file, make_private_folder
 from storage.database import schema
 from storage.database.driver_errors import translate
+from storage.database.secret_key import KEY_OF_SESSION, SecretKey, default_key_path
 from storage.errors import StorageError, StorageUnavailable
 from storage.urls import masked_url, parse_database_url
 
@@ -22,11 +24,13 @@ _READ_ONLY_OPTION = "andon_read_only"
 class Database:
     """SQLite (``sqlite:///path``, in WAL mode) or PostgreSQL 15 or newer (``postgresql+psycopg://…``), by URL.
 
-    The constructor opens no connection. A writer on SQLite waits at most `lock_timeout_s` seconds for another writer.
-    Used from several threads. Raises `StorageError` for a URL that cannot be parsed.
+    The constructor opens no connection. Sessions know `secret_key`, by default the one in the file beside an SQLite
+    database or in .andon; nothing reads or makes it before it is needed. A writer on SQLite waits at most
+    `lock_timeout_s` seconds for another writer. Used from several threads. Raises `StorageError` for a URL that cannot
+    be parsed.
     """
 
-    def __init__(self, url: str, *, lock_timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, lock_timeout_s: float = 10.0, secret_key: SecretKey | None = None) -> None:
         """Parse the URL and create the engine."""
         try:
             parsed = parse_database_url(url)
@@ -38,8 +42,9 @@ class Database:
         reading = self._engine.execution_options(**{_READ_ONLY_OPTION: True})
         if self._engine.dialect.name == "postgresql":
             reading = reading.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
-        self._writing = sessionmaker(self._engine, expire_on_commit=False)
-        self._reading = sessionmaker(reading, expire_on_commit=False)
+        info = {KEY_OF_SESSION: secret_key or SecretKey.from_file(default_key_path(parsed))}
+        self._writing = sessionmaker(self._engine, expire_on_commit=False, info=info)
+        self._reading = sessionmaker(reading, expire_on_commit=False, info=info)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -133,11 +138,13 @@ def _sqlite(url: URL, lock_timeout_s: float) -> Engine:
             options["uri"] = True
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
         except OSError as error:
             raise StorageUnavailable(
                 f"The folder {path.parent} for the database can't be made ({error.strerror}): name another one."
             ) from error
+        with suppress(OSError):  # SQLite itself says what is wrong with the file
+            create_private_file(path)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:

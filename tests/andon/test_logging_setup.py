@@ -63,3 +63,17 @@ def test_messages_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]
     assert "beat" not in text
     assert "late" in text
     assert "seconds=3" in text
+
+
+@pytest.mark.parametrize("shape", ["json", "text"])
+def test_no_line_shows_a_password_not_even_in_a_traceback(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("info", shape)
+    url = "s3://AKIA123:hunter2@bucket"
+    try:
+        raise OSError(f"{url} is away")
+    except OSError as error:
+        structlog.get_logger().exception(f"no image in {url}", store=url, error=error, tries=[url])
+    logging.getLogger("fsspec").warning("can't open %s", url)
+    text = capsys.readouterr().err
+    assert "AKIA123" in text
+    assert "hunter2" not in text

@@ -33,7 +33,7 @@ def list_channels(context: typer.Context, json: Json = False) -> None:
         return
     output.write_table(
         ["channel", "service", "on", "from severity"],
-        [(one.name, service_of(one), "yes" if one.enabled else "no", one.min_severity) for one in found],
+        [(one.name, one.service, "yes" if one.enabled else "no", one.min_severity) for one in found],
         empty="There is no channel yet; add one: andon alerts channel add NAME",
     )
 
@@ -86,13 +86,8 @@ def channel_json(channel: "Channel") -> dict[str, object]:
     """Return a channel as a JSON object, without its address."""
     return {
         "name": channel.name,
-        "service": service_of(channel),
+        "service": channel.service,
         "enabled": channel.enabled,
         "min_severity": channel.min_severity,
         "created_at": channel.created_at,
     }
-
-
-def service_of(channel: "Channel") -> str:
-    """Return the name of a channel's service, which is no secret: the scheme of its address."""
-    return channel.url.partition("://")[0]

@@ -3,10 +3,11 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation.private_files import create_private_file, make_private_folder
 from ingest.errors import BusMisconfigured, BusUnavailable
 
 FILE_VERSION = 2
@@ -68,9 +69,11 @@ def open_database(path: Path, *, durable_commits: bool, max_bytes: int | None = 
     """
     with translate_errors(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
         except OSError as error:
             raise BusUnavailable(f"The folder {path.parent} of the bus can't be created: {error.strerror}.") from None
+        with suppress(OSError):  # SQLite itself says what is wrong with the file
+            create_private_file(path)
         connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path)

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foundation.clock import utc_now
+from foundation.private_files import create_private_file, make_private_folder
 from ingest.errors import SourceError
 from ingest.sources.image_files import display_path
 
@@ -53,7 +54,8 @@ class ProcessedFiles:
         self.file = file
         self._lock = threading.Lock()
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(file.parent)
+            create_private_file(file)
             self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=30)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")

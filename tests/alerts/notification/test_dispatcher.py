@@ -17,7 +17,7 @@ from alerts.notification.dispatcher import (
     DeliveryResult,
     NotificationDispatcher,
     format_message,
-    mask_secrets,
+    mask_address,
     retry_delay,
     send,
     send_test,
@@ -25,6 +25,7 @@ from alerts.notification.dispatcher import (
 from storage.alerts import alerts, channels, notifications
 from storage.alerts.notifications import Notification
 from storage.database.engine import Database
+from storage.database.secret_key import SecretKey
 from testing.clock import ManualClock
 from tests.alerts.examples import make_alert
 from tests.alerts.notification.fake_services import MailServer, Webhook, running
@@ -167,7 +168,7 @@ def test_no_secret_reaches_an_error_or_a_log(
     ],
 )
 def test_every_secret_part_of_a_url_is_masked(url: str, secrets: list[str]) -> None:
-    masked = mask_secrets(f"could not send to {url}: {' '.join(secrets)} refused", url)
+    masked = mask_address(f"could not send to {url}: {' '.join(secrets)} refused", url)
     assert "could not send to" in masked
     assert all(secret not in masked for secret in secrets)
 
@@ -181,10 +182,22 @@ def test_the_error_for_an_invalid_url_does_not_contain_it() -> None:
 def test_a_test_message_is_marked_as_a_test(database: Database, webhook: Webhook) -> None:
     with database.begin() as session:
         channel = channels.add(session, "hook", f"json://127.0.0.1:{webhook.port}", "info", NOON)
+        channel = channels.opened(session, channel)
     send_test(channel, "ada", NOON)
     (received,) = webhook.received
     assert received["title"] == "Andon: test"
     assert "ada tests the channel hook" in received["message"]
+
+
+def test_a_notification_whose_address_has_another_key_is_tried_again_and_says_why(
+    database: Database, database_url: str, webhook: Webhook
+) -> None:
+    enqueue_notification(database, f"json://127.0.0.1:{webhook.port}")
+    other = Database(database_url, secret_key=SecretKey.from_text("another key, as random as that"))
+    assert NotificationDispatcher(other, ManualClock(NOON)).deliver() == DeliveryResult(failed=1)
+    other.close()
+    assert stored_notification(database).next_at == NOON + FIRST_RETRY
+    assert "storage.secret_key" in (stored_notification(database).error or "")
 
 
 def test_a_message_names_who_acknowledged_the_alert_and_how_it_was_resolved() -> None:

@@ -50,3 +50,11 @@ def test_the_port_is_released_afterwards() -> None:
     for _ in range(2):
         with serve_metrics("127.0.0.1", port, list):
             assert get(port, "/healthz")[0] == 200
+
+
+def test_no_reason_shows_a_password() -> None:
+    reason = "The image store s3://AKIA123:hunter2@bucket can't be used."
+    with serve_metrics("127.0.0.1", free_port(), lambda: [reason]) as port:
+        status, text = get(port, "/healthz")
+    assert status == 503
+    assert "hunter2" not in text

@@ -46,7 +46,7 @@ def test_a_channel_is_added_and_tested_and_its_address_is_never_shown(
     fill(app, "URL", "json://localhost:9/token-abc")
     app = press(app, "Add channel")
     with line.database.read() as session:
-        assert channels.get(session, "chat").url == "json://localhost:9/token-abc"
+        assert channels.opened(session, channels.get(session, "chat")).url == "json://localhost:9/token-abc"
     app = press(app, "Test")  # nothing listens on port 9
     assert app.error
     assert "token-abc" not in text(app)

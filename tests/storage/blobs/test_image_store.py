@@ -161,3 +161,14 @@ def test_many_threads_may_put_the_same_image(tmp_path: Path) -> None:
 def test_an_unusable_url_is_reported(url: str) -> None:
     with pytest.raises(StorageError):
         ImageStore(url)
+
+
+def test_no_error_of_a_store_shows_its_password() -> None:
+    store = ImageStore("memory://andon:hunter2@host/images")
+    assert "hunter2" not in store.name
+    with pytest.raises(NotFound) as caught:
+        store.get(UNKNOWN)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(StorageError) as refused:
+        ImageStore("nosuch://andon:hunter2@host/images")
+    assert "hunter2" not in str(refused.value)

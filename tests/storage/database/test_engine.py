@@ -183,7 +183,7 @@ def test_an_unusable_url_is_reported_without_its_password(url: str) -> None:
 
 
 def test_a_name_hides_the_password() -> None:
-    assert Database("postgresql://andon:secret@host/andon").name == "postgresql+psycopg://andon:***@host/andon"
+    assert Database("postgresql://andon:secret@host/andon").name == "postgresql+psycopg://andon:**********@host/andon"
 
 
 def test_a_file_that_this_user_may_only_read_is_read_and_nothing_is_written_beside_it(
@@ -215,3 +215,21 @@ def test_a_file_that_this_user_may_only_read_shows_what_another_process_has_just
             add_stations(writable, 2)  # in the log, not in the file yet
             with database.read() as session:
                 assert len(stations.list_all(session)) == 2
+
+
+def test_a_new_sqlite_database_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/home/andon.db")
+    database.upgrade()
+    add_stations(database, 1)
+    files = [tmp_path / "home", *(tmp_path / "home").iterdir()]
+    database.close()
+    assert {path.stat().st_mode & 0o077 for path in files if path.exists()} == {0}
+
+
+@pytest.mark.parametrize("query", ["password=hunter2", "user=andon&password=hunter2", "sslpassword=hunter2"])
+def test_a_password_in_the_query_of_the_url_is_in_no_error(query: str) -> None:
+    database = Database(f"postgresql+psycopg://127.0.0.1:9/andon?{query}")
+    assert "hunter2" not in database.name
+    with pytest.raises(StorageUnavailable) as caught, database.read() as session:
+        session.connection()
+    assert "hunter2" not in str(caught.value)

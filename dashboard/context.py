@@ -14,6 +14,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from alerts.settings import AlertsSettings
 from dashboard.app.settings import DashboardSettings
+from dashboard.auth import identity
 from dashboard.components import images
 from dashboard.components.freshness import watch_freshness
 from dashboard.theme import Palette
@@ -117,6 +118,7 @@ def draw_live(
 ) -> None:
     """Draw a part of the page now and again every `every_s` seconds, without the rest of the page.
 
+    Each time it is asked who is there: when the login has ended or the role has changed, the whole page runs again.
     When the database becomes unavailable, the whole page runs again and shows why. When the part is not refreshed any
     more, the browser says so.
 
@@ -132,6 +134,7 @@ def draw_live(
     @wraps(part)  # Streamlit identifies a fragment by its function's name
     def guarded() -> None:
         try:
+            require_same_login(context)
             part(context, *arguments)
             watch_freshness(part.__name__, period_s, context.now(), context.time_zone)
         except (StorageUnavailable, SchemaMismatch) as error:
@@ -139,6 +142,15 @@ def draw_live(
             st.rerun()
 
     st.fragment(guarded, run_every=period_s)()
+
+
+def require_same_login(context: PageContext) -> None:
+    """Run the whole page again unless the person is still logged in, in the same role.
+
+    Streamlit runs a fragment without the rest of the page, for as long as a browser asks for it.
+    """
+    if identity.current_actor(context.database, context.settings, context.now()) != context.actor:
+        st.rerun()
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)

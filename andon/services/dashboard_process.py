@@ -14,12 +14,13 @@ from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
 from alerts.settings import AlertsSettings
-from andon.errors import CommandIncomplete, PortInUse
+from andon.errors import CommandFailed, CommandIncomplete, PortInUse
 from andon.settings import environment_variable
 from dashboard.app.command import command
-from dashboard.app.settings import DashboardSettings
+from dashboard.app.settings import DashboardSettings, is_loopback
 from foundation.clock import utc_now
 from imaging.limits import ImageLimits
+from storage.auth import identity
 from storage.database.engine import Database
 from storage.errors import StorageError
 from storage.line import dead_letters, stations
@@ -68,6 +69,18 @@ def run_streamlit(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def require_users(dashboard: DashboardSettings, database: Database) -> None:
+    """Raise `CommandFailed` where everybody on the network would be an admin, unless the settings allow that."""
+    if is_loopback(dashboard.host) or dashboard.allow_anybody:
+        return
+    with database.read() as session:
+        if identity.is_single_user(session):
+            raise CommandFailed(
+                f"There is no user, so anybody who reaches {dashboard.host}:{dashboard.port} would be an admin: "
+                "add one with `andon user add NAME --role admin`, or pass --allow-anybody on a network of your own."
+            )
 
 
 def wait_for_stop(process: "subprocess.Popen[bytes]", stop: threading.Event) -> None:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from dashboard.app.settings import DashboardSettings
+from dashboard.app.settings import DashboardSettings, allowed_hosts
 
 SETTINGS_FLAG = "--dashboard-settings"
 
@@ -26,6 +26,12 @@ def command(settings: DashboardSettings) -> list[str]:
         str(settings.port),
         "--server.headless",
         "true",
+        *(
+            word
+            for name in allowed_hosts(settings)
+            for scheme in ("http", "https")
+            for word in ("--server.corsAllowedOrigins", f"{scheme}://{name}")
+        ),
         *(("--secrets.files", str(settings.login_file)) if settings.login_file else ()),
         "--",
         SETTINGS_FLAG,

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import context, resources, theme
 from dashboard.add_station.page import add_station_page
@@ -16,6 +17,7 @@ from dashboard.audit.page import audit_page
 from dashboard.auth import account, identity
 from dashboard.context import PageContext, PageName
 from dashboard.dead_letters.page import dead_letters_page
+from dashboard.gate.sessions import SESSIONS
 from dashboard.normals.page import normals_page
 from dashboard.quality.page import quality_page
 from dashboard.review.page import review_page
@@ -65,6 +67,7 @@ class Visit:
 def draw() -> None:
     """Draw the frame and, inside it, the page that the address names."""
     actor, problem = current_visitor()
+    record_session(actor)
     palette = theme.palette(st.context.theme.type)
     st.html(theme.style_sheet(palette))
     st.logo(str(theme.logo(palette)), size="large")
@@ -106,6 +109,7 @@ def draw_page(entry: PageEntry, visit: Visit) -> None:
             palette=visit.palette,
             pages=visit.pages,
         )
+        account.warn_of_strangers(page_context)
         entry.draw(page_context)
         account.account_menu(page_context)
 
@@ -120,6 +124,14 @@ def current_visitor() -> tuple[Actor | None, str | None]:
         return identity.current_actor(resources.database(), settings, context.now()), None
     except StorageError as error:  # the database became unavailable between the two queries
         return None, str(error)
+
+
+def record_session(actor: Actor | None) -> None:
+    """Tell the server whose session this is, so that it gives the session back, and takes files, to that browser only."""
+    run = get_script_run_ctx()
+    if run is not None:
+        token = identity.login_token(resources.dashboard_settings())
+        SESSIONS.record(run.session_id, token, logged_in=actor is not None)
 
 
 def show_storage_problem() -> None:

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,8 +11,12 @@ from streamlit.starlette import App
 
 from dashboard.app.command import settings_from
 from dashboard.auth.login_handover import HANDOVER, HEADER, ROUTE, cookie_name
+from dashboard.gate.hosts import HostCheck
+from dashboard.gate.sessions import SessionCheck
 from foundation.clock import utc_now
 from storage.auth import logins
+
+SETTINGS = settings_from(sys.argv)
 
 
 async def set_login_cookie(request: Request) -> Response:
@@ -21,7 +26,7 @@ async def set_login_cookie(request: Request) -> Response:
         return Response("This code is unknown or has expired. Log in again.", status_code=403)
     response = Response(status_code=204)
     response.set_cookie(
-        cookie_name(settings_from(sys.argv).port),
+        cookie_name(SETTINGS.port),
         token,
         max_age=int(logins.MAX_AGE.total_seconds()),
         httponly=True,
@@ -31,4 +36,11 @@ async def set_login_cookie(request: Request) -> Response:
     return response
 
 
-app = App(Path(__file__).with_name("main.py"), routes=[Route(ROUTE, set_login_cookie, methods=["POST"])])
+app = App(
+    Path(__file__).with_name("main.py"),
+    routes=[Route(ROUTE, set_login_cookie, methods=["POST"])],
+    middleware=[
+        Middleware(HostCheck, settings=SETTINGS),
+        Middleware(SessionCheck, cookie=cookie_name(SETTINGS.port)),
+    ],
+)

@@ -1,5 +1,7 @@
 """The settings of the dashboard."""
 
+import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,8 +14,17 @@ class DashboardSettings(BaseModel):
 
     host: str = Field(
         "127.0.0.1",
-        description="address to listen on; 0.0.0.0 opens the dashboard to the network: add a user first, or anybody on "
-        "it is an admin",
+        description="address to listen on; 0.0.0.0 opens the dashboard to the network, which needs a user first",
+    )
+    allow_anybody: bool = Field(
+        False,
+        description="whether the dashboard starts on the network while there is no user, so that anybody on it is an "
+        "admin; for a network of one's own",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="names by which browsers reach the dashboard, beside localhost, this machine's name and addresses "
+        "in digits, e.g. andon.plant.example,line-3; * allows any, and with it DNS rebinding",
     )
     port: int = Field(8501, ge=1, le=65535, description="TCP port to listen on, e.g. 8501")
     refresh_every_s: float = Field(2.0, gt=0, le=3600, description="refresh period of the live parts, in seconds")
@@ -35,3 +46,23 @@ class DashboardSettings(BaseModel):
     login_claim: str = Field(
         "email", description="claim of the login service that names the user, e.g. email or preferred_username"
     )
+
+
+def allowed_hosts(settings: DashboardSettings) -> Iterator[str]:
+    """Return the names in the setting, in small letters."""
+    return (name.strip().lower().rstrip(".") for name in settings.allowed_hosts.split(",") if name.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on `host`."""
+    name = host.strip("[]").lower()
+    return name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
+
+
+def is_address(name: str) -> bool:
+    """Return whether a host is given as an IP address, in digits."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -5,12 +5,11 @@ from importlib.util import find_spec
 import streamlit as st
 
 from dashboard import context, mutations, theme
-from dashboard.app.settings import DashboardSettings
+from dashboard.app.settings import DashboardSettings, is_loopback
 from dashboard.auth import identity
 from dashboard.context import PageContext, draw_live
 from dashboard.theme import Palette
 from storage.actions import users as user_actions
-from storage.auth.actors import Actor
 from storage.database.engine import Database
 from storage.errors import LoginFailed, StorageError
 
@@ -20,7 +19,7 @@ CHECK_EVERY_S = 30.0
 
 def account_menu(page: PageContext) -> None:
     """Draw the person's name with a menu, beside Streamlit's own menu."""
-    draw_live(page, rerun_when_changed, CHECK_EVERY_S, page.actor)
+    draw_live(page, watch_login, CHECK_EVERY_S)
     with st.container(key="account", width="content"):
         if identity.is_single_user(page.database):
             with st.popover("Single-user mode", icon=":material/lock_open:", help=SINGLE_USER_WARNING):
@@ -40,10 +39,18 @@ def account_menu(page: PageContext) -> None:
             )
 
 
-def rerun_when_changed(page: PageContext, actor: Actor) -> None:
-    """Run the page again when the login has ended or the role has changed since it was drawn."""
-    if identity.current_actor(page.database, page.settings, page.now()) != actor:
-        st.rerun()
+def warn_of_strangers(page: PageContext) -> None:
+    """Say above every page that the network may come in, where the settings allow it and there is no user."""
+    if page.settings.allow_anybody and not is_loopback(page.settings.host) and identity.is_single_user(page.database):
+        st.warning(
+            "Anybody on the network is an admin here: there is no user, and the dashboard was started with "
+            "`--allow-anybody`. Add a user on the page Settings to end that.",
+            icon=":material/lock_open:",
+        )
+
+
+def watch_login(_: PageContext) -> None:
+    """Draw nothing: a live part asks who is there each time, so that a page that is only looked at closes too."""
 
 
 def change_password(page: PageContext) -> None:

@@ -74,7 +74,7 @@ def review_page(page: PageContext) -> None:
             if queue.only_questions:
                 draw_live(page, questions.draw_change, review_session.RENEW_EVERY_S, names)
             queued_frames(page, mode, queue, names)
-            st.fragment(lambda: review_session.renew_claims(page), run_every=review_session.RENEW_EVERY_S)()
+            draw_live(page, review_session.renew_claims, review_session.RENEW_EVERY_S)
         recent_labels(page)
         forward_shortcuts()
     except StorageError as error:

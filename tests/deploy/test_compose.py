@@ -77,9 +77,15 @@ class ComposeRunner:
         """Return where a path of a container is on this machine."""
         return Path(path.replace("/var/lib/andon", str(self._volumes)))
 
-    def run(self, service: str, *command: str) -> None:
+    def run(self, service: str, *command: str, typed: str = "") -> None:
         result = subprocess.run(
-            list(command), env=self.environment(service), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+            list(command),
+            env=self.environment(service),
+            cwd=ROOT,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert result.returncode == 0, result.stderr
 
@@ -133,6 +139,8 @@ def test_a_frame_produced_by_the_camera_service_becomes_a_verdict_that_the_dashb
 ) -> None:
     runner.run("migrate", *SERVICES["migrate"]["command"])
     add_normals(runner, tmp_path / "good")
+    add_user = ("andon", "user", "add", "admin", "--role", "admin", "--password-stdin")
+    runner.run("dashboard", *add_user, typed="correct horse battery\n")  # it listens on every address
     with closing(Database(postgres_url)) as database, ExitStack() as services:
         for service in LONG_RUNNING:
             services.enter_context(runner.running(service))

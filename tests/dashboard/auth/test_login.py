@@ -36,6 +36,21 @@ def test_without_users_the_page_says_that_anybody_is_an_admin(
     assert SINGLE_USER_WARNING in text(opened(line, monkeypatch))
 
 
+def test_a_dashboard_that_is_open_to_the_network_without_users_says_so_above_every_page(
+    line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DashboardSettings(host="0.0.0.0", allow_anybody=True)
+    monkeypatch.setattr(sys, "argv", ["app.py", SETTINGS_FLAG, settings.model_dump_json()])
+    st.cache_resource.clear()
+    try:
+        for page in ("wall", "alerts"):
+            assert [warning.icon for warning in opened(line, monkeypatch, page).warning] == [":material/lock_open:"]
+        actors = add_users(line, now)
+        assert not opened(line, monkeypatch, "alerts", actors[Role.ADMIN]).warning
+    finally:
+        st.cache_resource.clear()
+
+
 def test_with_users_nobody_sees_anything_before_logging_in(
     line: SeededStorage, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

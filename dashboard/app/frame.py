@@ -127,7 +127,7 @@ def current_visitor() -> tuple[Actor | None, str | None]:
 
 
 def record_session(actor: Actor | None) -> None:
-    """Tell the server whose session this is, so that it gives the session back, and takes files, to that browser only."""
+    """Tell the server whose session this is: it gives it back, and takes files for it, from that browser only."""
     run = get_script_run_ctx()
     if run is not None:
         token = identity.login_token(resources.dashboard_settings())

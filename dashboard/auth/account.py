@@ -73,8 +73,8 @@ def login_page(database: Database, settings: DashboardSettings, palette: Palette
         if settings.login_file:
             login_service(settings)
         with st.form("log-in", border=False):
-            name = st.text_input("Name", autocomplete="username")
-            password = st.text_input("Password", type="password", autocomplete="current-password")
+            name = st.text_input("Name", autocomplete="username", max_chars=64)
+            password = st.text_input("Password", type="password", autocomplete="current-password", max_chars=256)
             if st.form_submit_button("Log in", type="primary", width="stretch"):
                 try:
                     identity.log_in(database, name.strip(), password, context.now())

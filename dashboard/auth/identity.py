@@ -51,7 +51,7 @@ def log_in(database: Database, name: str, password: str, at: datetime) -> Actor:
     Raises:
         LoginFailed: The name or the password is wrong, or there were too many attempts.
     """
-    actor, token = identity.log_in(database, name, password, at)
+    actor, token = identity.log_in(database, name, password, at, st.context.ip_address or "this machine")
     st.session_state[TOKEN] = token
     st.session_state[CODE] = HANDOVER.put(token, at)
     return actor

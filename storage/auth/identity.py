@@ -33,9 +33,9 @@ def actor_of_login_service(session: Session, name: str) -> Actor | None:
     return SINGLE_USER_ACTOR if is_single_user(session) else users.find_actor(session, name)
 
 
-def log_in(database: Database, name: str, password: str, at: datetime) -> tuple[Actor, str]:
-    """Authenticate and create a token for the browser; raises `LoginFailed`."""
-    actor = logins.authenticate(database, name, password, at)
+def log_in(database: Database, name: str, password: str, at: datetime, address: str | None = None) -> tuple[Actor, str]:
+    """Authenticate who tries from a network address, and create a token for the browser; raises `LoginFailed`."""
+    actor = logins.authenticate(database, name, password, at, address)
     with database.begin() as session:
         return actor, logins.create(session, actor.name, at)
 

@@ -1,6 +1,7 @@
 """Logins: names and passwords are checked at a limited rate, and a browser then holds a token of limited lifetime."""
 
 import hashlib
+import math
 import secrets
 from datetime import datetime, timedelta
 
@@ -17,18 +18,27 @@ from storage.errors import LoginFailed, TooManyAttempts
 
 MAX_ATTEMPTS = 5  # consecutive failures, after which a name is refused
 ATTEMPT_WINDOW = timedelta(minutes=15)
+MAX_ATTEMPTS_PER_ADDRESS = 10  # failures, after which one more is allowed every ADDRESS_INTERVAL
+ADDRESS_INTERVAL = timedelta(seconds=20)
 IDLE_TIMEOUT = timedelta(hours=12)  # a token that is not used for this long expires
 MAX_AGE = timedelta(days=7)  # after creation, used or not
 _SEEN_UPDATE_INTERVAL = timedelta(minutes=1)
 
 
-def authenticate(database: Database, name: str, password: str, at: datetime) -> Actor:
+def authenticate(database: Database, name: str, password: str, at: datetime, address: str | None = None) -> Actor:
     """Return the actor of this name and password; raises `LoginFailed`, `TooManyAttempts`.
 
     The errors do not tell whether the name exists. The attempt is counted before the password is verified, so
-    concurrent guesses gain nothing, and no transaction is open while the hash is computed.
+    concurrent guesses gain nothing, and no transaction is open while the hash is computed. From one `address` (of the
+    network; None for a command) ten attempts may fail, and then one every 20 s, whatever the names.
     """
+    if not name.isprintable():  # names nobody, and can't be taken for the key of an address
+        raise LoginFailed("Name or password is not right.")
     with database.begin() as session:
+        wait = None if address is None else _count_address(session, address, at)
+        if wait is not None:
+            seconds = math.ceil(wait.total_seconds())
+            raise TooManyAttempts(f"Too many logins failed at your address: wait {seconds} s and try again.")
         refused_until = _count_attempt(session, name, at)
         user = session.execute(
             select(UserRow.id, UserRow.role, UserRow.password_hash).where(
@@ -38,10 +48,18 @@ def authenticate(database: Database, name: str, password: str, at: datetime) -> 
     if refused_until is not None:
         minutes = -((at - refused_until) // timedelta(minutes=1))
         raise TooManyAttempts(f"This name was tried {MAX_ATTEMPTS} times: wait {minutes} min and try again.")
-    if not passwords.verify(password, user and user.password_hash) or user is None:
+    try:
+        is_right = passwords.verify(password, user and user.password_hash)
+    except TooManyAttempts:  # of others; this one was not a guess
+        with database.begin() as session:
+            _uncount(session, _stored_name(name))
+        raise
+    if not is_right or user is None:
         raise LoginFailed("Name or password is not right.")
     with database.begin() as session:
         session.execute(delete(LoginAttemptRow).where(LoginAttemptRow.name == _stored_name(name)))
+        if address is not None:
+            _uncount(session, _address_key(address))
         if passwords.needs_rehash(user.password_hash):
             new_hash = passwords.hash_password(password)
             unchanged = (UserRow.id == user.id, UserRow.password_hash == user.password_hash)
@@ -109,6 +127,35 @@ def _count_attempt(session: Session, name: str, at: datetime) -> datetime | None
         ).returning(LoginAttemptRow.attempts, LoginAttemptRow.first_at)
     ).one()
     return counted.first_at + ATTEMPT_WINDOW if counted.attempts > MAX_ATTEMPTS else None
+
+
+def _count_address(session: Session, address: str, at: datetime) -> timedelta | None:
+    """Count an attempt from an address; return how long it has to wait instead, without being counted, or None."""
+    key = _address_key(address)
+    statement = insert_into(session, LoginAttemptRow).values(name=key, attempts=1, first_at=at)
+    counted = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={"attempts": LoginAttemptRow.attempts + 1}
+        ).returning(LoginAttemptRow.attempts, LoginAttemptRow.first_at)
+    ).one()
+    excess = counted.attempts - MAX_ATTEMPTS_PER_ADDRESS
+    wait = counted.first_at + excess * ADDRESS_INTERVAL - at
+    if excess <= 0 or wait <= timedelta():
+        return None
+    _uncount(session, key)
+    return wait
+
+
+def _uncount(session: Session, key: str) -> None:
+    session.execute(
+        update(LoginAttemptRow)
+        .where(LoginAttemptRow.name == key, LoginAttemptRow.attempts > 0)
+        .values(attempts=LoginAttemptRow.attempts - 1)
+    )
+
+
+def _address_key(address: str) -> str:
+    return truncate(f"\x7f{address}", 64)  # no name: names are printable
 
 
 def _stored_name(name: str) -> str:

@@ -1,27 +1,39 @@
 """Passwords: hashed with argon2id, and verified in the same time whether the user exists or not."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from storage.errors import InvalidChange
+from storage.errors import InvalidChange, TooManyAttempts
 
 MIN_LENGTH = 10  # characters; length matters more than special characters (NIST SP 800-63B)
 MAX_LENGTH = 256
+MAX_AT_ONCE = 2  # a hash takes 64 MiB and all cores: many at once would take the memory of the machine
+MAX_WAITING = 20
+WAIT_S = 10.0
 
 
 def hash_password(password: str) -> str:
     """Return the hash to store, with its salt and cost parameters; raises `InvalidChange` for a bad length."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidChange(f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.")
-    return _hasher().hash(password)
+    with _work():
+        return _hasher().hash(password)
 
 
 def verify(password: str, stored: str | None) -> bool:
-    """Return whether the password matches the stored hash; without a hash, return False after the same work."""
+    """Return whether the password matches the stored hash; without a hash, return False after the same work.
+
+    Raises:
+        TooManyAttempts: So many passwords are being checked that this one would wait for long.
+    """
     try:
-        _hasher().verify(stored or _dummy_hash(), password[: MAX_LENGTH + 1])
+        with _work():
+            _hasher().verify(stored or _dummy_hash(), password[: MAX_LENGTH + 1])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None
@@ -30,6 +42,27 @@ def verify(password: str, stored: str | None) -> bool:
 def needs_rehash(stored: str) -> bool:
     """Return whether the hash was made with other cost parameters than the current ones."""
     return _hasher().check_needs_rehash(stored)
+
+
+_running = threading.BoundedSemaphore(MAX_AT_ONCE)
+_queued = threading.BoundedSemaphore(MAX_AT_ONCE + MAX_WAITING)
+
+
+@contextmanager
+def _work() -> Iterator[None]:
+    """Wait until this hash may be computed; raises `TooManyAttempts` for one too many."""
+    busy = "Too many people log in at this moment: try again in a few seconds."
+    if not _queued.acquire(blocking=False):
+        raise TooManyAttempts(busy)
+    try:
+        if not _running.acquire(timeout=WAIT_S):
+            raise TooManyAttempts(busy)
+        try:
+            yield
+        finally:
+            _running.release()
+    finally:
+        _queued.release()
 
 
 @cache

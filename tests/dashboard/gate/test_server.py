@@ -57,3 +57,12 @@ def test_a_websocket_opens_for_our_own_page_and_for_no_other(address: str) -> No
         connection.request("GET", "/_stcore/stream", headers=headers | {"Origin": origin})
         assert connection.getresponse().status == expected, origin
         connection.close()
+
+
+def test_an_upload_without_a_login_is_refused_before_it_is_read(address: str) -> None:
+    connection = HTTPConnection(address, timeout=30)
+    connection.putrequest("PUT", "/_stcore/upload_file/some-session/1")
+    connection.putheader("Content-Length", "80000000")
+    connection.endheaders()  # and no body
+    assert connection.getresponse().status == 401
+    connection.close()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from storage.auth import identity, logins, passwords, users
 from storage.auth.actors import SINGLE_USER, Actor, Role
-from storage.auth.logins import ATTEMPT_WINDOW, IDLE_TIMEOUT, MAX_AGE, MAX_ATTEMPTS
+from storage.auth.logins import ATTEMPT_WINDOW, IDLE_TIMEOUT, MAX_AGE, MAX_ATTEMPTS, MAX_ATTEMPTS_PER_ADDRESS
 from storage.database.engine import Database
 from storage.database.tables import LoginAttemptRow, LoginRow, UserRow
 from storage.errors import InvalidChange, LoginFailed, NotFound, TooManyAttempts
@@ -221,3 +221,32 @@ def test_with_users_pages_and_commands_need_a_login(mia: Database) -> None:
 def test_an_unknown_user_is_reported(database: Database) -> None:
     with database.begin() as session, pytest.raises(NotFound, match="andon user list"):
         users.set_role(session, "nobody", Role.VIEWER)
+
+
+def test_one_address_that_tries_many_names_is_slowed_down_and_no_other_is(mia: Database) -> None:
+    def fails(name: str, address: str, after_s: float = 0.0) -> type[LoginFailed]:
+        with pytest.raises(LoginFailed) as caught:
+            logins.authenticate(mia, name, "a wrong guess", NOON + timedelta(seconds=after_s), address)
+        return caught.type
+
+    tried = [fails(f"name-{number}", "10.0.0.66") for number in range(30)]
+    assert tried.count(LoginFailed) == MAX_ATTEMPTS_PER_ADDRESS
+    assert tried.count(TooManyAttempts) == 30 - MAX_ATTEMPTS_PER_ADDRESS
+    with pytest.raises(TooManyAttempts):
+        logins.authenticate(mia, "mia", PASSWORD, NOON, "10.0.0.66")
+    assert logins.authenticate(mia, "mia", PASSWORD, NOON, "10.0.0.7") == MIA
+    assert [fails("late", "10.0.0.66", 21) for _ in range(2)] == [LoginFailed, TooManyAttempts]
+    with mia.read() as session:
+        assert len(session.scalars(select(LoginAttemptRow.name)).all()) == MAX_ATTEMPTS_PER_ADDRESS + 3
+
+
+def test_people_who_log_in_do_not_slow_down_their_address(mia: Database) -> None:
+    for _ in range(3 * MAX_ATTEMPTS_PER_ADDRESS):
+        assert logins.authenticate(mia, "mia", PASSWORD, NOON, "10.0.0.7") == MIA
+
+
+def test_a_name_that_can_t_be_printed_is_no_name_and_counts_nowhere(mia: Database) -> None:
+    with pytest.raises(LoginFailed):
+        logins.authenticate(mia, "\x7f10.0.0.7", PASSWORD, NOON, None)
+    with mia.read() as session:
+        assert session.scalars(select(LoginAttemptRow.name)).all() == []

@@ -6,6 +6,7 @@ from typing import TextIO
 
 import structlog
 
+from andon.cli.terminal import visible
 from foundation.masking import mask_all
 
 LIBRARY_LEVELS = {  # the lowest levels that these libraries log, unless everything is requested
@@ -42,6 +43,15 @@ def _mask(_: object, __: str, event: structlog.typing.EventDict) -> structlog.ty
     return {name: mask_all(value) for name, value in event.items()}
 
 
+def _show_control_characters(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Write escape sequences in texts of others, such as file names, as escapes: a terminal would obey them."""
+    return {name: _visible(value) for name, value in event.items()}
+
+
+def _visible(value: object) -> object:
+    return "\n".join(map(visible, value.split("\n"))) if isinstance(value, str) else value
+
+
 def configure(level: str, shape: str) -> None:
     """Send logs of at least `level` to stderr as ``text``, ``json``, or ``auto``: text on a terminal, json else."""
     text = shape == "text" or (shape == "auto" and sys.stderr.isatty())
@@ -55,6 +65,7 @@ def configure(level: str, shape: str) -> None:
         [
             structlog.processors.format_exc_info,
             _mask,
+            _show_control_characters,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),

@@ -90,3 +90,8 @@ def latency(seconds: float) -> str:
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     return f"{seconds:.1f} s" if seconds < MINUTE_S else duration(seconds)
+
+
+def escape_markdown(text: str) -> str:
+    """Return the text with every character that Markdown gives a meaning escaped."""
+    return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!<>|~$:&" else character for character in text)

@@ -81,7 +81,9 @@ class OpenedImage:
         """Bytes that the whole image will take when it is decoded."""
         return self.width * self.height * (DEEP_BYTES_PER_PIXEL if self.is_deep else BYTES_PER_PIXEL)
 
-    def decode(self, target_size: TargetSize | None = None, bit_depth: int | None = None) -> DecodedImage:
+    def decode(
+        self, target_size: TargetSize | None = None, bit_depth: int | None = None, *, preview: bool = False
+    ) -> DecodedImage:
         """Decode the image, upright; only once, because it reads the image to its end.
 
         The orientation of EXIF, else of XMP, is applied. Transparency is composited on white, unless it hides the whole
@@ -92,6 +94,9 @@ class OpenedImage:
                 inverse transform: many times faster, and it averages); without it, at full size.
             bit_depth: Bits that the camera fills of words of 16, 8 to 16; None for all 16. A file that says it itself
                 is taken at its word.
+            preview: Whether an image of 8 bits that is no JPEG is averaged down towards `target_size` too, before
+                anything else is made of it: a picture of 100 million pixels then takes a third of the memory. It is
+                for the screen; the scorer sees every pixel.
 
         Raises:
             BadImage: ``several-pictures``, ``unsupported-pixels``, ``exceeds-bit-depth`` or ``corrupt-image``; nothing
@@ -103,7 +108,7 @@ class OpenedImage:
                 return DecodedImage(pixels, self.content_type)
         with suppress_pillow_warnings():
             try:
-                return self._decode(target_size, bit_depth)
+                return self._decode(target_size, bit_depth, preview)
             except BadImage:
                 raise
             except Exception as error:  # decoders raise whatever they trip over in hostile bytes
@@ -111,7 +116,7 @@ class OpenedImage:
                     "corrupt-image", f"The {self.content_type} image can't be decoded: {_brief(error)}."
                 ) from error
 
-    def _decode(self, target_size: TargetSize | None, bit_depth: int | None) -> DecodedImage:
+    def _decode(self, target_size: TargetSize | None, bit_depth: int | None, preview: bool) -> DecodedImage:
         source = self.source
         if isinstance(source, BitfieldsBmp):
             return DecodedImage(source.read(), self.content_type)
@@ -124,7 +129,7 @@ class OpenedImage:
         if isinstance(source, PngImagePlugin.PngImageFile) and is_deep_png(self.data):
             samples = read_deep_png(self.data, source)
             return _deep(samples, exif_orientation(source) or UPRIGHT, self.content_type, bit_depth)
-        return DecodedImage(_by_pillow(source, target_size), self.content_type)
+        return DecodedImage(_by_pillow(source, target_size, preview=preview), self.content_type)
 
 
 def open_image(data: bytes, limits: ImageLimits) -> OpenedImage:
@@ -211,7 +216,7 @@ def _read(data: bytes, content_type: str, reader: type[ImageFile.ImageFile]) -> 
     return image
 
 
-def _by_pillow(image: Image.Image, target_size: TargetSize | None) -> RgbImage:
+def _by_pillow(image: Image.Image, target_size: TargetSize | None, *, preview: bool = False) -> RgbImage:
     """Decode with Pillow; raises what it raises."""
     if image.mode not in READABLE_MODES:
         raise BadImage(
@@ -225,6 +230,8 @@ def _by_pillow(image: Image.Image, target_size: TargetSize | None) -> RgbImage:
     image.load()
     if image.format == "TIFF" and exif_orientation(image) is None:
         stated = UPRIGHT  # its reader has turned it, and removed the tag
+    if preview and target_size is not None:
+        image = _averaged_down(image, target_size, is_transposed(stated))
     return upright(_rgb(image, is_premultiplied=is_premultiplied), stated)
 
 
@@ -287,6 +294,19 @@ def _scale_down(image: Image.Image, target_size: TargetSize, is_transposed: bool
     width, height = image.size
     rows, columns = target_size(width, height) if is_transposed else target_size(height, width)
     image.draft(None, (rows, columns) if is_transposed else (columns, rows))
+
+
+def _averaged_down(image: Image.Image, target_size: TargetSize, is_transposed: bool) -> Image.Image:
+    """Return the image averaged over squares, not below the target; one with a key colour stays as it is."""
+    width, height = image.size
+    rows, columns = target_size(width, height) if is_transposed else target_size(height, width)
+    target_width, target_height = (rows, columns) if is_transposed else (columns, rows)
+    factor = min(width // max(1, target_width), height // max(1, target_height))
+    if factor < 2 or "transparency" in image.info or image.mode not in {"1", "L", "P", "RGB", "RGBA", "CMYK"}:
+        return image
+    if image.mode in {"1", "P"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image.reduce(factor)
 
 
 def _leave_premultiplied(image: TiffImagePlugin.TiffImageFile) -> bool:

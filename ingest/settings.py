@@ -108,6 +108,11 @@ class IngestSettings(BaseModel):
         ge=0,
         description="Seconds for which a file must stay unchanged before a folder source reads it, for example 1.",
     )
+    follow_links: bool = Field(
+        False,
+        description="Whether a folder source reads what lies behind links out of its folder: who can write there can "
+        "then have any file read that this process may read, for example true.",
+    )
     state_path: Path = Field(
         Path(".andon/sources"),
         description="Folder where sources record which files they have read, for example .andon/sources.",

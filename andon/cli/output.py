@@ -1,6 +1,7 @@
 """Output of commands: results go to stdout, messages go to stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from foundation.masking import mask_secrets
 if TYPE_CHECKING:
     from rich.console import Console
 
+_C1_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PIPE_WIDTH = 10_000  # columns where stdout is no terminal: a cell that is cut can't be searched
 
 
@@ -34,12 +36,12 @@ def write_document(text: str) -> None:
 
 def write_json(value: object) -> None:
     """Write a result to stdout as one JSON value; times are RFC 3339 in UTC."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_json_of))
+    typer.echo(_json_text(value, indent=2))
 
 
 def write_json_line(value: object) -> None:
     """Write one value of a stream to stdout, as JSON on a line of its own (https://github.com/ndjson/ndjson-spec)."""
-    typer.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_json_of))
+    typer.echo(_json_text(value, separators=(",", ":")))
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -94,6 +96,12 @@ def cell(value: object) -> str:
 def rfc3339(moment: datetime) -> str:
     """Return a time in UTC with microseconds and Z, such as ``2026-01-31T09:30:00.000000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _json_text(value: object, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
+    """Return a value as JSON; the control characters that JSON allows, and terminals obey, are written as escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, default=_json_of)
+    return _C1_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _json_of(value: object) -> str:

@@ -7,7 +7,6 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations
-from dashboard.auth.account import escape_markdown
 from dashboard.components import elements, images
 from dashboard.context import PageContext
 from storage.actions import normal_sets as normal_set_actions
@@ -39,9 +38,9 @@ def request() -> None:
 def good_parts_step(page: PageContext, station: Station) -> None:
     """Draw the uploader and the frames that wait, and the button that stores the chosen images as a draft."""
     st.markdown(
-        f"Give **{escape_markdown(station.name)}** {RECOMMENDED_MIN} to {RECOMMENDED_MAX} images of good parts as the "
-        f"camera captures them. Show the variation that is acceptable, and no defects. {MIN_IMAGES} to {MAX_IMAGES} "
-        "images are possible."
+        f"Give **{formatting.escape_markdown(station.name)}** {RECOMMENDED_MIN} to {RECOMMENDED_MAX} images of good "
+        f"parts as the camera captures them. Show the variation that is acceptable, and no defects. {MIN_IMAGES} to "
+        f"{MAX_IMAGES} images are possible."
     )
     left, right = st.columns(2, gap="small")
     with left, st.container(border=True, key="card-upload"):
@@ -82,14 +81,14 @@ def readable_images(files: Sequence[tuple[str, bytes]]) -> dict[str, tuple[str, 
     """Return SHA-256 → (name, bytes) of the files that are images; draws which are not, and which are duplicates."""
     found: dict[str, tuple[str, bytes]] = {}
     for name, data in files:
-        digest = hashlib.sha256(data).hexdigest()
+        digest, shown = hashlib.sha256(data).hexdigest(), formatting.escape_markdown(name)
         try:
             upload_thumbnail(data)
         except ValueError as error:
-            st.error(f"{name} can't be used: {error}", icon=":material/broken_image:")
+            st.error(f"{shown} can't be used: {formatting.escape_markdown(str(error))}", icon=":material/broken_image:")
             continue
         if digest in found:
-            st.warning(f"{name} is the same image as {found[digest][0]} and is used once.")
+            st.warning(f"{shown} is the same image as {formatting.escape_markdown(found[digest][0])} and is used once.")
             continue
         found[digest] = (name, data)
     return found

@@ -11,6 +11,7 @@ from streamlit.starlette import App
 
 from dashboard.app.command import settings_from
 from dashboard.auth.login_handover import HANDOVER, HEADER, ROUTE, cookie_name
+from dashboard.gate.headers import SecurityHeaders
 from dashboard.gate.hosts import HostCheck
 from dashboard.gate.sessions import SessionCheck
 from foundation.clock import utc_now
@@ -40,6 +41,7 @@ app = App(
     Path(__file__).with_name("main.py"),
     routes=[Route(ROUTE, set_login_cookie, methods=["POST"])],
     middleware=[
+        Middleware(SecurityHeaders),
         Middleware(HostCheck, settings=SETTINGS),
         Middleware(SessionCheck, cookie=cookie_name(SETTINGS.port)),
     ],

@@ -8,6 +8,7 @@ from dashboard import context, mutations, theme
 from dashboard.app.settings import DashboardSettings, is_loopback
 from dashboard.auth import identity
 from dashboard.context import PageContext, draw_live
+from dashboard.formatting import escape_markdown
 from dashboard.theme import Palette
 from storage.actions import users as user_actions
 from storage.database.engine import Database
@@ -105,8 +106,3 @@ def explain_unknown_user(claim: str) -> None:
         else f"The login service gave no verified {claim}, so Andon can't identify you."
     )
     st.button("Use another account", on_click=st.logout, width="stretch")
-
-
-def escape_markdown(text: str) -> str:
-    """Return the text with every character that Markdown gives a meaning escaped."""
-    return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!<>|~$:&" else character for character in text)

@@ -38,8 +38,11 @@ def login_token(settings: DashboardSettings) -> str | None:
 
 
 def verified_name(claims: Mapping[str, Any], claim: str) -> str | None:
-    """Return the name in a login service's claim (OIDC), or None without a login or with an unverified address."""
-    if not claims.get("is_logged_in") or (claim == "email" and claims.get("email_verified") is False):
+    """Return the name in a login service's claim (OIDC), or None without a login.
+
+    An e-mail address counts only if the service says that it has verified it: anybody can enter any address elsewhere.
+    """
+    if not claims.get("is_logged_in") or (claim == "email" and claims.get("email_verified") not in (True, "true")):
         return None
     name = claims.get(claim)
     return name if isinstance(name, str) and name else None

@@ -1,6 +1,7 @@
 """Images for the screen: thumbnails of frames, and anomaly maps as a transparent layer of heat."""
 
 import io
+import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ from PIL import Image
 
 from imaging.bit_depth import smallest_bit_depth
 from imaging.contrast import describe_blank, is_blank
-from imaging.decode import TargetSize, open_image
+from imaging.decode import OpenedImage, TargetSize, open_image
 from imaging.errors import BadImage
 from imaging.limits import ImageLimits
 from imaging.rgb import RgbImage
@@ -16,6 +17,8 @@ from storage.blobs.anomaly_maps import AnomalyMap
 
 DEFAULT_LIMITS = ImageLimits()
 MAX_DAMPING = 10.0
+LARGE_PIXELS = 16_000_000
+_LARGE = threading.Lock()  # of pictures above that, one is decoded at a time: each takes hundreds of megabytes
 
 # Black, purple, red, orange, pale yellow: brightness rises monotonically, so the map is readable without colour vision.
 _COLOUR_MAP = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
@@ -70,13 +73,31 @@ def shown_pixels(
         BadImage: The bytes are not an image within the limits.
     """
     opened = open_image(data, limits)
+    if opened.width * opened.height <= LARGE_PIXELS:
+        return _decoded(opened, limits, bit_depth, target_size)
+    with _LARGE:
+        return _decoded(opened, limits, bit_depth, target_size or _quarter, preview=True)
+
+
+def _decoded(
+    opened: OpenedImage,
+    limits: ImageLimits,
+    bit_depth: int | None,
+    target_size: TargetSize | None,
+    *,
+    preview: bool = False,
+) -> RgbImage:
     if not opened.is_deep:
-        return opened.decode(target_size).pixels
+        return opened.decode(target_size, preview=preview).pixels
     decoded = opened.decode()
     if decoded.largest_sample is None:  # the file states its depth
         return decoded.pixels
     depth = max(bit_depth or 0, smallest_bit_depth(decoded.largest_sample))
-    return open_image(data, limits).decode(bit_depth=depth).pixels
+    return open_image(opened.data, limits).decode(bit_depth=depth).pixels
+
+
+def _quarter(height: int, width: int) -> tuple[int, int]:
+    return height // 4, width // 4
 
 
 def pixels_of_thumbnail(data: bytes) -> RgbImage:

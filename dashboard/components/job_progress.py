@@ -64,7 +64,7 @@ def describe(page: PageContext, job: Job) -> str:
 def show_failure(job: Job) -> None:
     """Draw why a job that is over has no result; nothing for one that has."""
     if job.state == "failed":
-        st.error(job.error or "The job failed.", icon=":material/error:")
+        st.error(formatting.escape_markdown(job.error or "The job failed."), icon=":material/error:")
     elif job.state == "cancelled":
         st.info("The job was cancelled.", icon=":material/cancel:")
 

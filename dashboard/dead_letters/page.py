@@ -105,7 +105,7 @@ def detail(page: PageContext, letter: DeadLetter) -> None:
     """Draw a dead letter in full, with the commands that inspect and replay it."""
     with st.container(border=True, key="card-letter"):
         st.html(elements.heading(f"Dead letter {letter.id}", letter.reason))
-        st.markdown(letter.error.replace("`", "'"))
+        st.markdown(formatting.escape_markdown(letter.error))
         left, right = st.columns([3, 2], gap="medium")
         with left:
             st.html(origin(page, letter))

@@ -45,7 +45,7 @@ def thresholds_view(
         if current:
             st.html(normals_html.guarantee(current))
             age = formatting.ago(current.made_at, page.now())
-            st.caption(f"{origin(current)}. Made by {current.made_by}, {age}.")
+            st.caption(formatting.escape_markdown(f"{origin(current)}. Made by {current.made_by}, {age}."))
             manual_threshold(page, station, current)
         elif active:
             st.caption("No threshold yet: a scorer calibrates one when it first uses this version.")

@@ -129,7 +129,7 @@ def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, f
     """Draw the images of a version with their leave-one-out scores and warnings."""
     checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version), scores)
     if warnings := image_checks.describe_warnings(checks):
-        st.warning(warnings, icon=":material/warning:")
+        st.warning(formatting.escape_markdown(warnings), icon=":material/warning:")
     image_grid(page, [check_image(check) for check in checks], f"version-{version.version}")
     st.caption(
         "The number is the image's leave-one-out score: its anomaly score against the others of the set."

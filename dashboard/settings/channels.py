@@ -5,7 +5,6 @@ import streamlit as st
 from alerts.errors import NotificationFailed
 from alerts.notification import dispatcher
 from dashboard import formatting, mutations
-from dashboard.auth.account import escape_markdown
 from dashboard.components import elements
 from dashboard.context import PageContext
 from storage.actions import channels as channel_actions
@@ -43,7 +42,7 @@ def channel_list(page: PageContext) -> None:
 def channel_row(page: PageContext, channel: Channel) -> None:
     """Draw one channel with its switch and the buttons that test and remove it."""
     may_set, switch_key = page.is_allowed("channel.set"), f"channel-on-{channel.id}"
-    name, service = escape_markdown(channel.name), escape_markdown(channel.service)
+    name, service = formatting.escape_markdown(channel.name), formatting.escape_markdown(channel.service)
     with st.container(
         horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"card-channel-{channel.id}"
     ):

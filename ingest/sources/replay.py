@@ -71,7 +71,7 @@ def _shuffled(root: Path, seed: int) -> list[Path]:
 
 
 def _test_images(folder: Path) -> Iterator[Path]:
-    subfolders = Subfolders(folder)
+    subfolders = Subfolders(folder, follow_links=True)  # a dataset is chosen by who starts the command
     for path in subfolders.files():
         if path.suffix.lower() not in CONTENT_TYPES:
             subfolders.report_dangling(path)

@@ -15,12 +15,13 @@ class Subfolders:
 
     A link to a folder is read as a subfolder of the link's name. It is not read, and named once in the log, where it
     leads to a folder that holds it or to one that is read already: its files would come twice, or for ever. Links that
-    lead nowhere and subfolders that can't be listed are named once too, and tried again each time.
+    lead nowhere or out of the root and subfolders that can't be listed are named once too, and tried again each time.
     """
 
-    def __init__(self, root: Path) -> None:
-        """List nothing yet."""
+    def __init__(self, root: Path, *, follow_links: bool = False) -> None:
+        """List nothing yet; with `follow_links`, links that lead out of the root are read as well."""
         self._root = root
+        self._follow_links = follow_links
         self._read_links: set[Path] = set()
         self._reported: set[Path] = set()
 
@@ -54,6 +55,20 @@ class Subfolders:
         if path.is_symlink() and not path.exists():
             self._report(path, "a link leads nowhere; it is read once its target exists")
 
+    def leads_out(self, path: Path) -> bool:
+        """Return whether a path is a link out of the root that is not to be followed, and name it."""
+        if self._follow_links or not path.is_symlink():
+            return False
+        try:
+            leads_out = not path.resolve(strict=True).is_relative_to(self._root.resolve())
+        except (OSError, RuntimeError):  # gone, or links in a circle: there is nothing to read
+            return False
+        if leads_out:
+            self._report(
+                path, "a link is not read: it leads out of the folder; the setting ingest.follow_links allows it"
+            )
+        return leads_out
+
     def _files_below(self, top: Path, visited: set[Path], links: list[Path]) -> Iterator[Path]:
         """Yield files; add the real paths of the folders to `visited`, and linked folders to `links`."""
         real_top = top.resolve()
@@ -80,6 +95,8 @@ class Subfolders:
             return False
         if any(holder.is_relative_to(target) for holder in holders):
             self._report(link, "a linked subfolder is not read: it leads back to a folder that holds it")
+            return False
+        if self.leads_out(link):
             return False
         if target in visited:
             self._report(link, "a linked subfolder is not read: its folder is read under another name")

@@ -77,3 +77,16 @@ def test_no_line_shows_a_password_not_even_in_a_traceback(shape: str, capsys: py
     text = capsys.readouterr().err
     assert "AKIA123" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("shape", ["json", "text"])
+def test_no_line_moves_the_cursor_of_a_terminal(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logging_setup.configure("info", shape)
+    name = "a\x1b[2Jb\x9b1mc\rd.png"
+    structlog.get_logger().warning(f"no image in {name}", file=name)
+    try:
+        raise OSError(name)
+    except OSError:
+        structlog.get_logger().exception("not read")
+    logging.getLogger("fsspec").warning("can't open %s", name)
+    assert not set(capsys.readouterr().err) & set("\x1b\x9b\r")

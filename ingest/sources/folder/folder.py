@@ -48,6 +48,7 @@ class Folder:
         *,
         settle_time_s: float,
         max_file_bytes: int,
+        follow_links: bool = False,
         now_s: Callable[[], float] = time.monotonic,
         events: OpenFolderEvents = WatchedFolder,
     ) -> None:
@@ -65,7 +66,7 @@ class Folder:
         self._ignored: set[Path] = set()
         self._is_ignoring_reported = False
         self._too_large: set[FileVersion] = set()
-        self._subfolders = Subfolders(root)
+        self._subfolders = Subfolders(root, follow_links=follow_links)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         """Yield settled files, oldest first, until `stop`; wait while the folder is missing, which is logged once."""
@@ -164,10 +165,10 @@ class Folder:
             return
         if not stat.S_ISREG(status.st_mode) or version in self._too_large or self._was_read(version):
             self._settling.pop(path, None)
-        elif settling is None:
+        elif settling is None and not self._subfolders.leads_out(path):
             now_s = self._now_s()
             self._settling[path] = SettlingFile(version, now_s + self._settle_time_s, now_s)
-        else:
+        elif settling is not None:
             self._file_changed(settling, version)
 
     def _was_read(self, version: FileVersion) -> bool:
@@ -222,6 +223,9 @@ class Folder:
     def _read_frame(self, path: Path) -> Frame | None:
         """Read a file that is due; return None when it has changed, is gone, is too large or can't be read yet."""
         settling = self._settling[path]
+        if self._subfolders.leads_out(path):  # it has become a link since
+            del self._settling[path]
+            return None
         try:
             version, image = read_version(path, self._root, self._max_file_bytes)
         except FileNotFoundError:
@@ -289,4 +293,5 @@ def open_folder(location: str, station: str, settings: IngestSettings) -> Folder
         ProcessedFiles(file),
         settle_time_s=settings.settle_time_s,
         max_file_bytes=settings.max_memory_bytes,
+        follow_links=settings.follow_links,
     )

@@ -118,3 +118,13 @@ def test_verdicts_beyond_the_limit_are_announced_and_can_be_streamed(andon: Ando
     lines = andon("verdicts", "--limit", 1, "--ndjson").out.splitlines()
     assert {json.loads(line)["frame_id"] for line in lines} == {str(one.frame_id) for one in stored}
     assert len(lines) == 3
+
+
+def test_json_holds_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2Jb\x9b1m\u202egnp.exe – ü"
+    output.write_json({"part": name})
+    output.write_json_line({"part": name})
+    written = capsys.readouterr().out
+    assert not set(written) & set("\x1b\x9b\u202e")
+    assert "– ü" in written
+    assert json.loads(written.splitlines()[-1]) == {"part": name}

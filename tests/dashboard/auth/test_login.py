@@ -154,7 +154,8 @@ def test_a_login_service_is_offered_where_one_is_set_or_says_what_it_lacks(
     ("claims", "named"),
     [
         ({"is_logged_in": True, "email": "mia@plant.example", "email_verified": True}, "mia@plant.example"),
-        ({"is_logged_in": True, "email": "mia@plant.example"}, "mia@plant.example"),
+        ({"is_logged_in": True, "email": "mia@plant.example", "email_verified": "true"}, "mia@plant.example"),
+        ({"is_logged_in": True, "email": "mia@plant.example"}, None),
         ({"is_logged_in": True, "email": "mia@plant.example", "email_verified": False}, None),
         ({"is_logged_in": False, "email": "mia@plant.example"}, None),
         ({"is_logged_in": True, "email": ["mia@plant.example"]}, None),

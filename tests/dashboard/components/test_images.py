@@ -1,4 +1,7 @@
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,3 +132,31 @@ def test_the_map_of_a_frame_that_passed_is_cooler_than_that_of_a_flagged_one() -
     assert layer[0, 2].tolist() == [188, 55, 84, 159]  # the hottest pixel is half way up the scale
     assert images.legend_range(values, damping=2) == (2, 6)
     assert images.legend_range(np.full((2, 2), np.nan, dtype=np.float32), damping=2) is None
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+def test_a_very_large_picture_is_made_small_before_it_is_made_anything_else(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "LARGE_PIXELS", 10_000)
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    colours = np.asarray(Image.radial_gradient("L").resize((600, 400)))
+    large = encoded(Image.fromarray(colours).convert("RGB").convert(mode), kind)
+    pixels = images.shown_pixels(large, target_size=lambda height, width: (40, 60))
+    assert pixels.shape == (40, 60, 3)
+    expected = np.asarray(Image.fromarray(decode(large, ImageLimits()).pixels).reduce(10)).astype(int)
+    assert np.abs(pixels.astype(int) - expected).max() <= 3
+    images.require_usable_normal(large)
+
+
+def test_a_picture_bomb_takes_a_share_of_the_memory_of_its_pixels(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(encoded(Image.new("L", (9900, 9900))))
+    code = (
+        "import resource, sys; from pathlib import Path; from dashboard.components.images import thumbnail\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak(); thumbnail(Path(sys.argv[1]).read_bytes(), 320, 240); print((peak() - before) // 1024)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.png")], capture_output=True, text=True, check=True
+    )
+    assert int(ended.stdout) < 400  # MiB; three times as much when the pixels are made RGB first

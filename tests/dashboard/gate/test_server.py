@@ -6,6 +6,7 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 
 from dashboard.app.settings import DashboardSettings
+from dashboard.gate.headers import HEADERS
 from testing.chromium import running_dashboard
 from tests.dashboard.seeding import SeededStorage
 
@@ -27,6 +28,13 @@ def request(address: str, path: str, method: str = "GET", **headers: str) -> HTT
     response.read()
     connection.close()
     return response
+
+
+@pytest.mark.parametrize("path", ["/", "/wall", "/_stcore/health", "/media/no-such-file", "/andon/login"])
+def test_every_route_answers_with_the_headers_also_when_it_refuses(address: str, path: str) -> None:
+    for host in (address, "evil.example"):
+        response = request(address, path, Host=host)
+        assert {name: response.getheader(name) for name in HEADERS} == HEADERS
 
 
 WEBSOCKET = {

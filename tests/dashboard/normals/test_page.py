@@ -236,7 +236,23 @@ def test_the_history_shows_both_limits_where_they_came_from_and_what_the_thresho
     assert history["Promise"][0] == "None; an estimate."
     content = text(app)
     assert '<b class="borderline">0.310</b><div><span>review limit</span>' in content
-    assert "Estimated from the stream, nobody reviewed it: 240 frames of the stream. Made by scorer-1" in content
+    shown = content.replace("\\", "")
+    assert "Estimated from the stream, nobody reviewed it: 240 frames of the stream. Made by scorer-1" in shown
+
+
+def test_the_reason_of_a_threshold_is_shown_as_it_was_typed_and_makes_no_link(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with line.database.begin() as session:
+        calibrated = thresholds.history(session, s1.id)[0]
+        reason = "[glare](https://evil.example) :red[**now**] ![](https://evil.example/a.png)"
+        thresholds.record(session, replace(calibrated, kind="manual", reason=reason, made_by="a_b_c"))
+    app = opened(line, monkeypatch, "normals", station="s1", view="Threshold")
+    (caption,) = [each.value for each in app.caption if "Made by" in each.value]
+    assert "[glare]" not in caption
+    assert "![" not in caption
+    assert ":red[" not in caption
+    assert reason in caption.replace("\\", "")
 
 
 def test_a_golden_frame_is_chosen_and_its_live_score_is_compared(

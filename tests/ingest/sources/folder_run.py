@@ -23,7 +23,7 @@ class FolderRun:
     An action that returns a set of paths reports them as changed; other actions are without file events.
     """
 
-    def __init__(self, root: Path, state: Path, max_file_bytes: int = 1_000_000) -> None:
+    def __init__(self, root: Path, state: Path, max_file_bytes: int = 1_000_000, follow_links: bool = False) -> None:
         self.now_s = 0.0
         self.stop = threading.Event()
         self.actions: list[Callable[[], object]] = []
@@ -33,6 +33,7 @@ class FolderRun:
             ProcessedFiles(state),
             settle_time_s=SETTLE_S,
             max_file_bytes=max_file_bytes,
+            follow_links=follow_links,
             now_s=lambda: self.now_s,
             events=self._events,
         )

@@ -27,7 +27,7 @@ def test_a_linked_subfolder_and_a_linked_file_are_read(root: Path, tmp_path: Pat
     (root / "day").symlink_to(tmp_path / "disk")
     (root / "now.png").symlink_to(tmp_path / "snapshot")
 
-    assert read_with_warnings(start_run()) == (["day/2026/a.png", "now.png"], [])
+    assert read_with_warnings(start_run(follow_links=True)) == (["day/2026/a.png", "now.png"], [])
 
 
 def test_a_linked_root_is_read(root: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_links_in_a_circle_are_named_once_and_each_file_is_read_once(root: Path,
     write(root / "sub" / "a.png", png(1), 1_000)
     (root / "again").symlink_to(root / target)
 
-    assert read_with_warnings(start_run(), *[wait_only] * 8) == (["sub/a.png"], ["again"])
+    assert read_with_warnings(start_run(follow_links=True), *[wait_only] * 8) == (["sub/a.png"], ["again"])
 
 
 def test_a_circle_of_several_linked_folders_ends(root: Path, tmp_path: Path, start_run: Start) -> None:
@@ -53,7 +53,7 @@ def test_a_circle_of_several_linked_folders_ends(root: Path, tmp_path: Path, sta
         (tmp_path / name / "other").symlink_to(tmp_path / other)
     (root / "x").symlink_to(tmp_path / "x")
 
-    assert read_with_warnings(start_run()) == (["x/other/y.png", "x/x.png"], ["other"])
+    assert read_with_warnings(start_run(follow_links=True)) == (["x/other/y.png", "x/x.png"], ["other"])
 
 
 def test_two_links_to_one_folder_yield_its_files_once(root: Path, tmp_path: Path, start_run: Start) -> None:
@@ -61,7 +61,7 @@ def test_two_links_to_one_folder_yield_its_files_once(root: Path, tmp_path: Path
     for name in ("second", "first"):
         (root / name).symlink_to(tmp_path / "disk")
 
-    assert read_with_warnings(start_run()) == (["first/a.png"], ["second"])
+    assert read_with_warnings(start_run(follow_links=True)) == (["first/a.png"], ["second"])
 
 
 @pytest.mark.parametrize(("name", "target"), [("a.png", "gone"), ("day", "gone"), ("a.png", "a.png")])
@@ -75,14 +75,14 @@ def test_a_link_that_leads_nowhere_is_named_once_and_read_when_its_target_exists
         write(tmp_path / "disk" / "a.png", png(1), 1_000)
         (root / name).symlink_to(tmp_path / "disk" / ("a.png" if name == "a.png" else ""))
 
-    read = read_with_warnings(start_run(), wait_only, wait_only, mend, *LONG_ENOUGH)
+    read = read_with_warnings(start_run(follow_links=True), wait_only, wait_only, mend, *LONG_ENOUGH)
 
     assert read == ([name if name == "a.png" else "day/a.png"], [name])
 
 
 def test_an_event_under_a_link_that_is_not_read_yields_nothing_twice(root: Path, start_run: Start) -> None:
     (root / "again").symlink_to(root)
-    run = start_run()
+    run = start_run(follow_links=True)
 
     def write_one() -> set[Path]:
         run.now_s = 0.1  # it would settle before the next rescan
@@ -97,7 +97,7 @@ def test_an_event_under_a_linked_subfolder_is_read_without_a_rescan(
 ) -> None:
     (tmp_path / "disk").mkdir()
     (root / "day").symlink_to(tmp_path / "disk")
-    run = start_run()
+    run = start_run(follow_links=True)
 
     def write_one() -> set[Path]:
         run.now_s = 0.1  # long before the next rescan
@@ -114,4 +114,27 @@ def test_a_link_that_is_made_later_is_read(root: Path, tmp_path: Path, start_run
         os.symlink(tmp_path / "disk", root / "day")
         return {root / "day"}
 
-    assert read_with_warnings(start_run(), wait_only, link) == (["day/a.png"], [])
+    assert read_with_warnings(start_run(follow_links=True), wait_only, link) == (["day/a.png"], [])
+
+
+def test_links_out_of_the_folder_are_not_read_and_named_once(root: Path, tmp_path: Path, start_run: Start) -> None:
+    write(tmp_path / "secret" / "a.png", png(1), 1_000)
+    write(root / "sub" / "b.png", png(2), 1_000)
+    (root / "day").symlink_to(tmp_path / "secret")
+    (root / "sub" / "c.png").symlink_to(tmp_path / "secret" / "a.png")
+    (root / "d.png").symlink_to(root / "sub" / "b.png")  # and those that stay inside are
+
+    read = read_with_warnings(start_run(), *[wait_only] * 4)
+
+    assert (read[0], sorted(read[1])) == (["d.png", "sub/b.png"], ["c.png", "day"])
+
+
+def test_a_file_that_becomes_a_link_while_it_settles_is_not_read(root: Path, tmp_path: Path, start_run: Start) -> None:
+    write(tmp_path / "secret.png", png(1), 1_000)
+    write(root / "a.png", png(2), 1_000)
+
+    def replace_by_link() -> None:
+        (root / "a.png").unlink()
+        (root / "a.png").symlink_to(tmp_path / "secret.png")
+
+    assert read_with_warnings(start_run(), replace_by_link, *LONG_ENOUGH)[0] == []

@@ -17,7 +17,8 @@ from alerts.settings import AlertsSettings
 from andon.errors import CommandFailed, CommandIncomplete, PortInUse
 from andon.settings import environment_variable
 from dashboard.app.command import command
-from dashboard.app.settings import DashboardSettings, is_loopback
+from dashboard.app.settings import DashboardSettings
+from foundation.addresses import is_loopback
 from foundation.clock import utc_now
 from imaging.limits import ImageLimits
 from storage.auth import identity

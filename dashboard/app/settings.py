@@ -1,6 +1,5 @@
 """The settings of the dashboard."""
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,18 +50,3 @@ class DashboardSettings(BaseModel):
 def allowed_hosts(settings: DashboardSettings) -> Iterator[str]:
     """Return the names in the setting, in small letters."""
     return (name.strip().lower().rstrip(".") for name in settings.allowed_hosts.split(",") if name.strip())
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a server that listens on `host`."""
-    name = host.strip("[]").lower()
-    return name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
-
-
-def is_address(name: str) -> bool:
-    """Return whether a host is given as an IP address, in digits."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -5,11 +5,12 @@ from importlib.util import find_spec
 import streamlit as st
 
 from dashboard import context, mutations, theme
-from dashboard.app.settings import DashboardSettings, is_loopback
+from dashboard.app.settings import DashboardSettings
 from dashboard.auth import identity
 from dashboard.context import PageContext, draw_live
 from dashboard.formatting import escape_markdown
 from dashboard.theme import Palette
+from foundation.addresses import is_loopback
 from storage.actions import users as user_actions
 from storage.database.engine import Database
 from storage.errors import LoginFailed, StorageError

@@ -12,7 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dashboard.app.settings import DashboardSettings, allowed_hosts, is_address
+from dashboard.app.settings import DashboardSettings, allowed_hosts
+from foundation.addresses import is_ip_address
 
 ANY_HOST = "*"
 POLICY_VIOLATION = 1008  # a websocket's close code
@@ -52,7 +53,7 @@ class HostCheck:
         name = _host_name(host or "")
         if name is None:
             return False
-        return ANY_HOST in self._configured or name in self._own | self._configured or is_address(name)
+        return ANY_HOST in self._configured or name in self._own | self._configured or is_ip_address(name)
 
     def is_origin_allowed(self, origin: str | None, host: str) -> bool:
         """Return whether a websocket's Origin is a page of this host, or an allowed one; None is no browser's."""

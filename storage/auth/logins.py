@@ -139,7 +139,7 @@ def _count_address(session: Session, address: str, at: datetime) -> timedelta | 
         ).returning(LoginAttemptRow.attempts, LoginAttemptRow.first_at)
     ).one()
     excess = counted.attempts - MAX_ATTEMPTS_PER_ADDRESS
-    wait = counted.first_at + excess * ADDRESS_INTERVAL - at
+    wait: timedelta = counted.first_at + excess * ADDRESS_INTERVAL - at
     if excess <= 0 or wait <= timedelta():
         return None
     _uncount(session, key)

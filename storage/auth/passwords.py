@@ -8,6 +8,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from storage.auth.common_passwords import is_common
 from storage.errors import InvalidChange, TooManyAttempts
 
 MIN_LENGTH = 10  # characters; length matters more than special characters (NIST SP 800-63B)
@@ -21,6 +22,10 @@ def hash_password(password: str) -> str:
     """Return the hash to store, with its salt and cost parameters; raises `InvalidChange` for a bad length."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidChange(f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.")
+    if is_common(password):
+        raise InvalidChange(
+            "This password is among the first that are tried: take several words that come to your mind."
+        )
     with _work():
         return _hasher().hash(password)
 

@@ -4,13 +4,16 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from foundation.addresses import is_loopback
 from foundation.private_files import create_private_file, make_private_folder
 from storage.database import schema
 from storage.database.driver_errors import translate
@@ -19,6 +22,8 @@ from storage.errors import StorageError, StorageUnavailable
 from storage.urls import masked_url, parse_database_url
 
 _READ_ONLY_OPTION = "andon_read_only"
+
+log = structlog.get_logger()
 
 
 class Database:
@@ -87,7 +92,25 @@ class Database:
             raise translated from error
 
 
+def _is_encryption_chosen(url: URL) -> bool:
+    return "sslmode" in url.query or "PGSSLMODE" in os.environ
+
+
+@cache
+def warn_of_clear_connection(host: str) -> None:
+    """Warn, once in a process, that the way to a server is encrypted only if that server likes, and is not verified."""
+    if host and not host.startswith("/") and not is_loopback(host):
+        log.warning(
+            "the connection to PostgreSQL is not verified: add ?sslmode=verify-full&sslrootcert=FILE to "
+            "storage.database_url, or ?sslmode=disable on a network of its own",
+            host=host,
+        )
+
+
 def _postgres(url: URL) -> Engine:
+    if not _is_encryption_chosen(url):
+        hosts = url.query.get("host", "")
+        warn_of_clear_connection(url.host or (hosts if isinstance(hosts, str) else hosts[0]))
     # A server that disappears is noticed within half a minute; TCP alone takes a quarter of an hour.
     timeouts = {
         "connect_timeout": "5",

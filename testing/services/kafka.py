@@ -36,6 +36,7 @@ class KafkaNode:
     jars: Path
     extra: Mapping[str, object] = field(default_factory=dict)
     secure_port: int | None = None
+    users: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,7 +79,10 @@ class KafkaNode:
                 }.items()
             )
         )
-        self.process = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.configuration))
+        users = [word for user in self.users for word in ("--add-scram", user)]
+        self.process = self._java(
+            "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.configuration), *users
+        )
 
     def start(self) -> None:
         """Start the process."""
@@ -185,10 +189,13 @@ class KafkaCluster:
             node.kill()
 
 
-def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object] | None = None) -> KafkaCluster:
+def start_kafka(
+    folder: Path, nodes: int, heap: str, extra: Mapping[str, object] | None = None, users: Sequence[str] = ()
+) -> KafkaCluster:
     """Start a cluster of `nodes` in `folder`; its `stop` ends it.
 
-    `extra` broker settings, if any, are for a second listener with TLS and passwords on `secure_port`.
+    `extra` broker settings, if any, are for a second listener with TLS and passwords on `secure_port`; `users` are its
+    SCRAM users, as ``SCRAM-SHA-512=[name=andon,password=right]``.
     """
     jars_folder = _kafka_jars()
     ports = _free_ports(3 * nodes)
@@ -203,6 +210,7 @@ def start_kafka(folder: Path, nodes: int, heap: str, extra: Mapping[str, object]
                 jars_folder,
                 extra or {},
                 ports[3 * number + 2] if extra else None,
+                users,
             )
             for number in range(nodes)
         ]

@@ -12,6 +12,7 @@ import pytest
 
 from testing.availability import skip_unavailable
 from testing.ports import free_port
+from testing.services.certificates import self_signed
 from testing.services.postgres import (
     PASSWORD,
     USER,
@@ -25,8 +26,11 @@ _SERVER_CONNECTIONS = 3  # fewer than a test's clients, so that they share
 
 
 @contextmanager
-def pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
-    """Run PgBouncer in front of `server` for the block, and yield the port; its files are in `folder`."""
+def pgbouncer(server: PostgresServer, folder: Path, *, with_tls: bool = False) -> Iterator[int]:
+    """Run PgBouncer in front of `server` for the block, and yield the port; its files are in `folder`.
+
+    With TLS it refuses clients without; its certificate is ``certificate.pem`` in `folder`.
+    """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         skip_unavailable("there is no PgBouncer here: install it (Debian's package pgbouncer)")
@@ -34,6 +38,11 @@ def pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
     users = folder / "users.txt"
     users.write_text(f'"{USER}" "{PASSWORD}"\n')
     configuration = folder / "pgbouncer.ini"
+    tls = self_signed(folder) if with_tls else ()
+    tls_settings = [
+        "client_tls_sslmode = require",
+        *(f"client_tls_{kind}_file = {file}" for kind, file in zip(("cert", "key"), tls, strict=False)),
+    ]
     configuration.write_text(
         "\n".join(
             [
@@ -48,10 +57,11 @@ def pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
                 "pool_mode = transaction",
                 f"default_pool_size = {_SERVER_CONNECTIONS}",
                 f"logfile = {folder / 'log'}",
+                *(tls_settings if with_tls else ()),
             ]
         )
     )
-    give_to_unprivileged_user(folder, users, configuration)
+    give_to_unprivileged_user(folder, users, configuration, *tls)
     process = subprocess.Popen(
         [program, "--quiet", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
         **unprivileged_process(),

@@ -3,10 +3,13 @@
 import socket
 import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
+import structlog
 from kafka.record import util as kafka_checksums
 
+from foundation.addresses import is_loopback
 from ingest.bus.kafka.errors import translate_error, translate_errors
 from ingest.bus.kafka.observed_network import ObservedNetwork
 from ingest.bus.kafka.sockets import SCHEME, TLSSocket
@@ -20,6 +23,8 @@ MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES + 100_000
 """A message with a generous allowance for the overhead of Kafka's format."""
 
 Client = TypeVar("Client")
+
+log = structlog.get_logger()
 
 
 class KafkaConnection:
@@ -40,6 +45,8 @@ class KafkaConnection:
                 f"The setting kafka_security_protocol = {settings.kafka_security_protocol} needs kafka_sasl_mechanism, "
                 "kafka_sasl_username and kafka_sasl_password."
             )
+        if settings.kafka_security_protocol == "SASL_PLAINTEXT" and settings.kafka_sasl_mechanism == "PLAIN":
+            warn_of_clear_password(tuple(host for host, _ in self.servers if not is_loopback(host)))
         password = settings.kafka_sasl_password
         self._config = {
             "bootstrap_servers": [f"{host}:{port}" for host, port in self.servers],
@@ -92,6 +99,17 @@ class KafkaConnection:
             else:
                 return
         raise BusUnavailable(f"Kafka can't be reached at {', '.join(refused)}.")
+
+
+@cache
+def warn_of_clear_password(hosts: tuple[str, ...]) -> None:
+    """Warn, once in a process, that brokers on the network get the password in clear."""
+    if hosts:
+        log.warning(
+            "the password for Kafka travels in clear: set ingest.kafka_security_protocol to SASL_SSL, or the mechanism "
+            "to SCRAM-SHA-512",
+            brokers=", ".join(hosts),
+        )
 
 
 def _servers(text: str) -> list[tuple[str, int]]:

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
-from dashboard.app.settings import DashboardSettings, is_loopback
+from dashboard.app.settings import DashboardSettings
 from dashboard.gate.hosts import HostCheck
+from foundation.addresses import is_loopback
 from tests.dashboard.gate.asgi_calls import answer, call, status
 
 CHECK = HostCheck(answer, DashboardSettings(host="0.0.0.0", allowed_hosts="andon.plant.example, Line-3"))

@@ -15,7 +15,7 @@ from tests.dashboard.seeding import SeededStorage, verdict
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 
 
-def test_no_page_needs_more_than_the_policy_allows_and_no_other_site_frames_one(
+def test_no_page_needs_more_than_the_policy_allows(
     page: Page, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
 ) -> None:
     line.verdicts(
@@ -30,6 +30,3 @@ def test_no_page_needs_more_than_the_policy_allows_and_no_other_site_frames_one(
             wait_until_drawn(page)
         # Streamlit asks Google for the tab's icon before it has ours; nothing of a plant has to go there.
         assert [text for text in refused if "https://fonts.gstatic.com/" not in text] == []
-        page.goto("data:text/html,<iframe></iframe>")
-        with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
-            page.evaluate("address => { document.querySelector('iframe').src = address }", f"{address}/wall")

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
+from structlog.testing import capture_logs
 
 from ingest import schema
+from ingest.bus.kafka import connection
 from ingest.bus.kafka.bus import KafkaBus
 from ingest.bus.protocol import Message, RecordPosition
 from ingest.bus.registry import open_bus
@@ -201,3 +203,30 @@ sys.stdin.read()
         os.kill(child.pid, signal.SIGKILL)
     with closing(bus.consumer(topic, "g")) as survivor:
         assert sorted(int(record.value) for record in read(survivor, 12)) == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("servers", "protocol", "mechanism", "warnings"),
+    [
+        ("kafka-1:9092,127.0.0.1:9092", "SASL_PLAINTEXT", "PLAIN", 1),
+        ("kafka-1:9092", "SASL_PLAINTEXT", "SCRAM-SHA-512", 0),
+        ("kafka-1:9092", "SASL_SSL", "PLAIN", 0),
+        ("localhost:9092,127.0.0.1:9093", "SASL_PLAINTEXT", "PLAIN", 0),
+    ],
+)
+def test_a_password_that_travels_in_clear_is_warned_of_once(
+    servers: str, protocol: str, mechanism: str, warnings: int
+) -> None:
+    connection.warn_of_clear_password.cache_clear()
+    settings = kafka_settings(
+        servers,
+        kafka_security_protocol=protocol,
+        kafka_sasl_mechanism=mechanism,
+        kafka_sasl_username="andon",
+        kafka_sasl_password="hunter2",
+    )
+    with capture_logs() as logs:
+        for _ in range(2):
+            KafkaBus(settings)
+    assert [entry["log_level"] for entry in logs] == ["warning"] * warnings
+    assert "hunter2" not in str(logs)

@@ -35,6 +35,9 @@ def topic() -> str:
     return f"frames-{uuid.uuid4().hex}"
 
 
+SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KafkaCluster, Path]]:
     """A Kafka of its own that may be killed, also listening with TLS and passwords; and its certificate."""
@@ -49,28 +52,31 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KafkaClu
         extra={
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": folder / "both.pem",
-            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{SCRAM_LOGIN} required;",
             "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} user_andon="right";',
         },
+        users=["SCRAM-SHA-512=[name=andon,password=right]"],
     )
     yield cluster, certificate
     cluster.stop()
 
 
-def secured_settings(secured: tuple[KafkaCluster, Path], password: str) -> IngestSettings:
+def secured_settings(secured: tuple[KafkaCluster, Path], password: str, mechanism: str = "PLAIN") -> IngestSettings:
     cluster, certificate = secured
     return kafka_settings(
         f"127.0.0.1:{cluster.nodes[0].secure_port}",
         kafka_security_protocol="SASL_SSL",
-        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_mechanism=mechanism,
         kafka_sasl_username="andon",
         kafka_sasl_password=SecretStr(password),
         kafka_ssl_cafile=certificate,
     )
 
 
-def test_tls_and_passwords_are_used(secured: tuple[KafkaCluster, Path], topic: str) -> None:
-    with closing(KafkaBus(secured_settings(secured, "right"))) as bus:
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_tls_and_passwords_are_used(secured: tuple[KafkaCluster, Path], topic: str, mechanism: str) -> None:
+    with closing(KafkaBus(secured_settings(secured, "right", mechanism))) as bus:
         publish(bus, topic, Message("s1", b"in secret", ()))
         with closing(bus.consumer(topic, "g")) as consumer:
             assert [record.value for record in read(consumer, 1)] == [b"in secret"]
@@ -88,8 +94,11 @@ def _configured_logging() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_configured_logging")
-def test_a_wrong_password_is_a_configuration_error(secured: tuple[KafkaCluster, Path], topic: str) -> None:
-    with closing(KafkaBus(secured_settings(secured, "wrong"))) as bus:
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_a_wrong_password_is_a_configuration_error(
+    secured: tuple[KafkaCluster, Path], topic: str, mechanism: str
+) -> None:
+    with closing(KafkaBus(secured_settings(secured, "wrong", mechanism))) as bus:
         with pytest.raises(BusMisconfigured, match="SaslAuthenticationFailed") as caught:
             bus.consumer(topic, "g")
         assert "wrong" not in str(caught.value)

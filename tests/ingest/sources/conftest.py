@@ -20,8 +20,8 @@ def start_run(root: Path, tmp_path: Path) -> Iterator[Callable[..., FolderRun]]:
     """A function that starts a run on the same folder and record of processed files; each is a restart."""
     runs: list[FolderRun] = []
 
-    def run(**options: int) -> FolderRun:
-        runs.append(FolderRun(root, tmp_path / "memory.sqlite", **options))
+    def run(max_file_bytes: int = 1_000_000, follow_links: bool = False) -> FolderRun:
+        runs.append(FolderRun(root, tmp_path / "memory.sqlite", max_file_bytes, follow_links))
         return runs[-1]
 
     yield run

@@ -2,15 +2,16 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
 
-from storage.auth import logins, passwords, users
+from storage.auth import common_passwords, logins, passwords, users
 from storage.auth.actors import Role
 from storage.auth.passwords import MAX_AT_ONCE, MAX_WAITING
 from storage.database.engine import Database
-from storage.errors import TooManyAttempts
+from storage.errors import InvalidChange, TooManyAttempts
 from tests.storage.examples import NOON
 
 
@@ -22,7 +23,7 @@ class SlowHasher(PasswordHasher):
         self.lock, self.release, self.started = threading.Lock(), threading.Event(), threading.Semaphore(0)
         self.running = self.most = 0
 
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002 (the name in the base class)
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 (the name in the base class)
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
@@ -78,3 +79,22 @@ def test_who_was_refused_because_of_others_has_not_guessed(database: Database, m
             with pytest.raises(TooManyAttempts):
                 logins.authenticate(database, "mia", "correct horse", NOON)
     assert logins.authenticate(database, "mia", "correct horse", NOON).name == "mia"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("password123", "Passwort1234!", "1234567890", "qwertyuiop", "aaaaaaaaaa", "abababababab", "changeme2026"),
+        *("abcdefghijkl", "administrator", "0987654321", "Grafana2026", "adminadmin"),
+    ],
+)
+def test_a_password_that_is_tried_first_is_refused(password: str) -> None:
+    with pytest.raises(InvalidChange):
+        passwords.hash_password(password)
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse", "blue lamp press 4", "Xq7!mZ2pLw", "password of the third press"]
+)
+def test_a_password_of_ones_own_is_taken(password: str) -> None:
+    assert not common_passwords.is_common(password)

@@ -3,23 +3,14 @@
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from alerts.kpis.kpis import KpiRow
 from alerts.statistics.confidence_intervals import Estimate
+from foundation.formulas import may_be_formula
 from storage.auth.audit_log import AuditEntry
 
-FORMULA_PREFIXES = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-)  # a spreadsheet takes a text that starts with one for a formula
 AUDIT_COLUMNS = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
 REVIEWED = ("caught", "false_alarms", "confirmed", "escaped", "sampled_good", "sampled_defects")
 COUNTS = ("frames", "flagged", *REVIEWED, "bad_pictures", "borderline")
@@ -77,14 +68,3 @@ def _cell(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return f"'{value}" if isinstance(value, str) and may_be_formula(value) else value
-
-
-def may_be_formula(text: str) -> bool:
-    """Return whether a spreadsheet may execute a cell of this text.
-
-    Spreadsheets leave out spaces and invisible characters before one, and take signs of full width for the usual ones.
-    """
-    if text.startswith(FORMULA_PREFIXES):
-        return True
-    visible = "".join(each for each in text if each.isprintable() and not each.isspace())
-    return unicodedata.normalize("NFKC", visible).startswith(FORMULA_PREFIXES)

@@ -89,7 +89,7 @@ app.command("kpi", epilog=json_keys_help("each group", kpi.KEYS), rich_help_pane
 app.add_typer(report.app, name="report", rich_help_panel=RESULTS)
 app.add_typer(review.app, name="review", rich_help_panel=RESULTS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=RESULTS)
-app.command("audit", epilog=json_keys_help("each entry", audit.KEYS), rich_help_panel=RESULTS)(audit.audit)
+app.add_typer(audit.app, name="audit", rich_help_panel=RESULTS)
 app.add_typer(user.app, name="user", rich_help_panel=MAINTENANCE)
 app.add_typer(weights.app, name="weights", rich_help_panel=MAINTENANCE)
 app.add_typer(train.app, name="train", rich_help_panel=MAINTENANCE)

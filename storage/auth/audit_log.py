@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, String, cast, insert, or_, select
 from sqlalchemy.orm import Session
 
+from storage.auth import audit_chain
 from storage.auth.actors import Actor
 from storage.auth.rights import Action
 from storage.database.rows import columns_of
@@ -63,20 +64,19 @@ def record(
     after: object = None,
     reason: str = "",
 ) -> None:
-    """Add an entry in the transaction that makes the change; `to_json` converts `before` and `after`."""
-    session.execute(
-        insert(AuditRow).values(
-            at=at,
-            actor=truncate(actor.name, 64),
-            role=str(actor.role),
-            action=action,
-            station=truncate_or_none(station, 64),
-            subject=truncate(subject, 200),
-            before=to_json(before),
-            after=to_json(after),
-            reason=truncate(reason, 500),
-        )
-    )
+    """Add an entry, chained to the one before, in the transaction of the change; `to_json` converts the two values."""
+    content = {
+        "at": at,
+        "actor": truncate(actor.name, 64),
+        "role": str(actor.role),
+        "action": action,
+        "station": truncate_or_none(station, 64),
+        "subject": truncate(subject, 200),
+        "before": to_json(before),
+        "after": to_json(after),
+        "reason": truncate(reason, 500),
+    }
+    session.execute(insert(AuditRow).values(**content, hash=audit_chain.next_hash(session, content)))
 
 
 def list_entries(

@@ -5,14 +5,16 @@ import json as to_json
 import sys
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from andon.cli import output, times
 from andon.cli.context import command_context
-from andon.cli.options import MAX_ROWS, Json
+from andon.cli.options import MAX_ROWS, Json, json_keys_help
 from foundation.clock import utc_now
+from foundation.formulas import may_be_formula
 
 if TYPE_CHECKING:
     from storage.auth.audit_log import AuditEntry
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 KEYS = ("id", "at", "actor", "role", "action", "station", "subject", "before", "after", "reason")
 FORMULA_ESCAPE = "'"  # put before what a spreadsheet would run
 
+app = typer.Typer()
 
+
+@app.callback(invoke_without_command=True, epilog=json_keys_help("each entry", KEYS))
 def audit(
     context: typer.Context,
     since: Annotated[
@@ -41,6 +46,8 @@ def audit(
     as_csv: Annotated[bool, typer.Option("--csv", metavar="", help="Write CSV to stdout.")] = False,
 ) -> None:
     """List who changed what, when, from what to what and why, newest first."""
+    if context.invoked_subcommand is not None:
+        return
     from andon import wiring
     from storage.auth.audit_log import AuditFilter, export
 
@@ -77,6 +84,48 @@ def audit(
     )
 
 
+@app.command("verify")
+def verify_log(
+    context: typer.Context,
+    copy: Annotated[
+        Path | None,
+        typer.Option("--copy", help="A file that `andon audit export` wrote, which the log must hold unchanged."),
+    ] = None,
+) -> None:
+    """Verify that no entry was changed, added or removed: each holds a hash of itself and of the one before."""
+    from andon import wiring
+    from andon.audit_copy import compare
+    from andon.errors import CommandFailed
+    from storage.auth import audit_chain
+
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
+        found = audit_chain.verify(session)
+        if found.broken_at is not None:
+            raise CommandFailed(
+                f"The audit log is not what was written: entry {found.broken_at} or the one before was changed, added "
+                "or removed; compare it with a copy or a backup."
+            )
+        copied = 0 if copy is None else compare(session, copy)
+    more = "" if copy is None else f" The {copied} entries of {copy} are in it."
+    output.print_result(f"{found.entries} entries are unchanged; the last hash is {found.last_hash}.{more}")
+
+
+@app.command("export")
+def export_log(
+    context: typer.Context,
+    to: Annotated[
+        Path, typer.Option("--to", help="File to append what it lacks to: one line of JSON per entry, oldest first.")
+    ],
+) -> None:
+    """Append the entries that a copy of the log lacks, with their hashes; keep the copy on another machine."""
+    from andon import wiring
+    from andon.audit_copy import extend
+
+    with wiring.open_database(command_context(context).settings()) as database, database.read() as session:
+        added = extend(session, to)
+    output.print_result(f"Added {added} entries to {to}.")
+
+
 def json_of(entry: "AuditEntry") -> dict[str, object]:
     """Return an entry as a JSON object."""
     return {key: getattr(entry, key) for key in KEYS}
@@ -94,7 +143,7 @@ def _csv_cell(value: object, is_json: bool) -> str:
     if value is None:
         return ""
     text = to_json.dumps(value, ensure_ascii=False) if is_json else str(value)
-    return FORMULA_ESCAPE + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return FORMULA_ESCAPE + text if may_be_formula(text) else text
 
 
 def _short(value: object) -> str | None:

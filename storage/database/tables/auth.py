@@ -64,3 +64,4 @@ class AuditRow(Base):
     before: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     reason: Mapped[str] = mapped_column(String(500))
+    hash: Mapped[str | None] = mapped_column(String(64))  # storage/auth/audit_chain.py

@@ -8,7 +8,7 @@ class InvalidSettings(AndonError):
 
 
 class PortInUse(AndonError):
-    """Another process listens where /metrics and /healthz were to be served."""
+    """Another process listens where /metrics, /livez and /readyz were to be served."""
 
 
 class CommandFailed(AndonError):

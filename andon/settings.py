@@ -45,8 +45,8 @@ class ProcessSettings(BaseModel):
         0,
         ge=0,
         le=65535,
-        description="TCP port on which produce, score and dashboard serve /metrics and /healthz, for example 9464; "
-        "0 serves neither.",
+        description="TCP port on which produce, score and dashboard serve /metrics, /livez and /readyz, for example "
+        "9464; 0 serves none.",
     )
     metrics_host: str = Field(
         "127.0.0.1",

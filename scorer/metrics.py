@@ -35,7 +35,15 @@ TRIGGER_TO_VERDICT_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0),
 )
 CONSUMER_LAG_FRAMES = Gauge(
-    "andon_consumer_lag_frames", "Frames on the bus beyond what this group has committed.", ["topic", "partition"]
+    "andon_consumer_lag_frames",
+    "Frames on the bus beyond what was committed, of this scorer's partitions.",
+    ["topic", "partition"],
+)
+GROUP_LAG_FRAMES = Gauge(
+    "andon_group_lag_frames",
+    "Frames on the whole topic beyond what the scorers have committed, also of partitions that nobody reads; every "
+    "scorer reports the same.",
+    ["topic"],
 )
 LAST_FRAME_TIMESTAMP_SECONDS = Gauge(
     "andon_last_frame_timestamp_seconds", "Time of arrival of the newest frame with a verdict.", ["station"]

@@ -10,7 +10,7 @@ MetricsPort = Annotated[
     typer.Option(
         min=0,
         max=65535,
-        help="TCP port of /metrics and /healthz, 0 for none; else andon.metrics_port.",
+        help="TCP port of /metrics, /livez and /readyz, 0 for none; else andon.metrics_port.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""HTTP server of a process: /metrics for Prometheus and /healthz for its supervisor."""
+"""HTTP server of a process: /metrics for Prometheus, /livez and /readyz for its supervisor; /healthz is /readyz."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from foundation.masking import mask_secrets
 from foundation.threads import background_thread
 
 Health = Callable[[], list[str]]
-"""Returns why the process is unhealthy, one sentence per reason; an empty list means healthy."""
+"""Returns why the process can't work now, or does not live: one sentence per reason, an empty list when it does."""
 
 log = structlog.get_logger()
 
@@ -21,8 +21,8 @@ class _MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
-        self.health = health
+    def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry, liveness: Health) -> None:
+        self.checks = {"/livez": liveness, "/readyz": health, "/healthz": health}
         self.registry = registry
         super().__init__((host, port), _RequestHandler)
 
@@ -34,16 +34,18 @@ class _RequestHandler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        """Respond to /metrics and /healthz; any other path is not found."""
+        """Respond to /metrics and the checks; any other path is not found."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
             self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
-        elif path == "/healthz":
-            reasons = self.server.health()
+        elif path in self.server.checks:
+            reasons = self.server.checks[path]()
             text = mask_secrets("\n".join(reasons)) if reasons else "ok"
             self._respond(503 if reasons else 200, "text/plain; charset=utf-8", f"{text}\n".encode())
         else:
-            self._respond(404, "text/plain; charset=utf-8", b"Not found; this server has /metrics and /healthz.\n")
+            self._respond(
+                404, "text/plain; charset=utf-8", b"Not found; this server has /metrics, /livez and /readyz.\n"
+            )
 
     def _respond(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
@@ -57,14 +59,17 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve_metrics(host: str, port: int, health: Health, registry: CollectorRegistry = REGISTRY) -> Iterator[int]:
-    """Serve /metrics and /healthz for as long as the block lasts, and give the port.
+def serve_metrics(
+    host: str, port: int, health: Health, registry: CollectorRegistry = REGISTRY, *, liveness: Health = list
+) -> Iterator[int]:
+    """Serve /metrics, /livez and /readyz for as long as the block lasts, and give the port.
 
     Args:
         host: The address to listen on.
         port: The TCP port; 0 serves nothing and gives 0.
-        health: Called from the server's threads.
+        health: Why the process can't work now, for /readyz; called from the server's threads.
         registry: The metrics to serve.
+        liveness: Why only a restart helps, for /livez; without one, a process that answers lives.
 
     Raises:
         PortInUse: The port can't be listened on.
@@ -73,7 +78,7 @@ def serve_metrics(host: str, port: int, health: Health, registry: CollectorRegis
         yield 0
         return
     try:
-        server = _MetricsServer(host, port, health, registry)
+        server = _MetricsServer(host, port, health, registry, liveness)
     except OSError as error:
         raise PortInUse(
             f"Can't serve /metrics on {host}:{port} ({error.strerror}); choose another port with --metrics-port or "

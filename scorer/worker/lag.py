@@ -1,17 +1,22 @@
 """Lag report of the worker: how many frames on the bus are not committed yet."""
 
+import math
 import time
 
 from ingest.bus.protocol import Consumer
 from scorer import metrics
 from scorer.worker.heartbeat import Heartbeat
 
+GROUP_INTERVAL_S = 30.0  # the lag of the whole group takes a request per partition
+
 
 class LagReport:
     """Measures the lag of a consumer periodically, for the metrics and the heartbeat; used from one thread."""
 
-    def __init__(self, interval_s: float, heartbeat: Heartbeat) -> None:
-        """Measure at most every `interval_s` seconds, but for `measure`."""
+    def __init__(self, interval_s: float, heartbeat: Heartbeat, topic: str) -> None:
+        """Measure the lag on a topic at most every `interval_s` seconds, but for `measure`."""
+        self._topic = topic
+        self._group_measured_at_s = -math.inf
         self._interval_s = interval_s
         self._heartbeat = heartbeat
         self._measured_at_s = time.monotonic()
@@ -32,3 +37,6 @@ class LagReport:
             metrics.CONSUMER_LAG_FRAMES.labels(topic, str(partition)).set(frames)
         self.frames = sum(lag.values())
         self._heartbeat.report_lag(self.frames)
+        if self._measured_at_s - self._group_measured_at_s >= GROUP_INTERVAL_S:
+            metrics.GROUP_LAG_FRAMES.labels(self._topic).set(consumer.group_lag())
+            self._group_measured_at_s = self._measured_at_s

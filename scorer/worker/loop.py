@@ -67,6 +67,7 @@ MAX_SMALL_BATCHES = 2
 make the next batch. One batch of two frames costs less than two batches of one, which near a machine's capacity decides
 the latency."""
 STALLED_AFTER_S = 120.0
+STUCK_AFTER_S = 600.0  # far longer than any batch: only a restart helps
 
 ReportProgress = Callable[[Progress], None]
 
@@ -125,7 +126,7 @@ class ScoringWorker:
         detector = registry.resolve_name(settings)
         self._heartbeat = Heartbeat(database, name, detector, settings.heartbeat_interval_s, clock)
         self._backoff = WorkerBackoff(settings.retry_backoff_s, settings.retry_backoff_max_s, self._heartbeat)
-        self._lag = LagReport(settings.heartbeat_interval_s, self._heartbeat)
+        self._lag = LagReport(settings.heartbeat_interval_s, self._heartbeat, topic)
         self._consumer: Consumer | None = None
         self._must_rewind = False
         self._progress = Progress()
@@ -172,10 +173,15 @@ class ScoringWorker:
     def health(self) -> list[str]:
         """Return why the worker is unhealthy, one sentence per reason; from any thread."""
         reasons = [self._backoff.message] if self._backoff.message else []
+        return [*reasons, *self._stalled(STALLED_AFTER_S)]
+
+    def liveness(self) -> list[str]:
+        """Return why only a restart helps: never because something else is unavailable; from any thread."""
+        return [] if self._backoff.message else self._stalled(STUCK_AFTER_S)
+
+    def _stalled(self, after_s: float) -> list[str]:
         stalled_s = time.monotonic() - self._advanced_at_s
-        if stalled_s > STALLED_AFTER_S:
-            reasons.append(f"The worker has been busy with the same batch for {stalled_s:.0f} s.")
-        return reasons
+        return [f"The worker has been busy with the same batch for {stalled_s:.0f} s."] if stalled_s > after_s else []
 
     def _step(self, progress: ReportProgress) -> bool:
         """Commit a batch that is persisted, or start another; return whether anything was done or is in flight."""

@@ -44,7 +44,10 @@ def score(
         nullcontext() if drain else AlertService(settings, database).running(settings.alerts.check_interval_s),
         wiring.open_worker(settings, name or f"{socket.gethostname()}-{os.getpid()}") as worker,
         metrics_server.serve_metrics(
-            settings.andon.metrics_host, wiring.metrics_port(settings, metrics_port), worker.health
+            settings.andon.metrics_host,
+            wiring.metrics_port(settings, metrics_port),
+            worker.health,
+            liveness=worker.liveness,
         ),
         progress_counter("frames scored") as advance,
     ):

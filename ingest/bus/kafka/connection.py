@@ -22,6 +22,9 @@ _CONNECT_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES + 100_000
 """A message with a generous allowance for the overhead of Kafka's format."""
 
+METADATA_MAX_AGE_S = 10.0
+"""How long partitions that somebody adds to a topic stay unread: kafka-python's own five minutes would hide frames."""
+
 Client = TypeVar("Client")
 
 log = structlog.get_logger()
@@ -57,6 +60,7 @@ class KafkaConnection:
             "sasl_plain_password": None if password is None else password.get_secret_value(),
             "bootstrap_timeout_ms": int(_CONNECT_TIMEOUT_S * 1000),
             "reconnect_backoff_max_ms": 2000,
+            "metadata_max_age_ms": int(METADATA_MAX_AGE_S * 1000),
             "proxy_url": f"{SCHEME}://",
             "request_timeout_ms": int(settings.kafka_unavailable_after_s * 1000 * 2 / 3),
         }

@@ -58,3 +58,15 @@ def test_no_reason_shows_a_password() -> None:
         status, text = get(port, "/healthz")
     assert status == 503
     assert "hunter2" not in text
+
+
+def test_a_process_that_waits_is_not_ready_and_lives() -> None:
+    with serve_metrics("127.0.0.1", free_port(), lambda: ["The database is away."]) as port:
+        assert get(port, "/readyz") == (503, "The database is away.\n")
+        assert get(port, "/livez") == (200, "ok\n")
+
+
+def test_a_process_that_only_a_restart_helps_says_so() -> None:
+    with serve_metrics("127.0.0.1", free_port(), list, liveness=lambda: ["It is stuck."]) as port:
+        assert get(port, "/livez") == (503, "It is stuck.\n")
+        assert get(port, "/readyz") == (200, "ok\n")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -230,3 +231,20 @@ def test_a_password_that_travels_in_clear_is_warned_of_once(
             KafkaBus(settings)
     assert [entry["log_level"] for entry in logs] == ["warning"] * warnings
     assert "hunter2" not in str(logs)
+
+
+def test_partitions_that_are_added_while_a_consumer_runs_are_read_within_half_a_minute(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    with closing(KafkaBus(kafka_settings(kafka_bootstrap, partitions=1))) as bus:
+        publish(bus, topic, Message("s1", b"before", ()))
+        with closing(bus.consumer(topic, "g")) as consumer:
+            assert [record.value for record in read(consumer, 1)] == [b"before"]
+            with closing(KafkaAdminClient(bootstrap_servers=kafka_bootstrap)) as admin:
+                admin.create_partitions({topic: 2})
+            with closing(KafkaProducer(bootstrap_servers=kafka_bootstrap)) as producer:
+                producer.send(topic, b"after", partition=1).get(60)
+            added_at_s = time.monotonic()
+            assert [record.value for record in read(consumer, 1)] == [b"after"]
+            assert time.monotonic() - added_at_s < 30
+            assert consumer.group_lag() == 2  # of both partitions: nothing is committed

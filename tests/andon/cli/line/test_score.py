@@ -64,6 +64,8 @@ def test_the_scorer_waits_for_an_unavailable_database_and_healthz_reports_it(
     worker = start_andon("score", "--metrics-port", port)
     get_until(port, "/healthz", "Waiting for the database")
     assert get(port, "/healthz")[0] == 503
+    assert get(port, "/readyz")[0] == 503
+    assert get(port, "/livez") == (200, "ok\n")  # or a supervisor would restart every scorer in an outage
     worker.send_signal(signal.SIGTERM)
     _, err = worker.communicate(timeout=90)
     assert worker.returncode == 0

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
+from andon.cli.line.produce import STALLED_AFTER_S
+from andon.services import alert_service, dashboard_process, output_service
 from ingest.sources import simulated
 from storage.database.engine import Database
 from storage.rollups import station_summaries
@@ -62,7 +64,7 @@ class ComposeRunner:
 
     def environment(self, service: str) -> dict[str, str]:
         """Return the service's variables with this machine's addresses, and the variables that any process needs."""
-        secrets = {"POSTGRES_PASSWORD": self._password}
+        secrets = {"POSTGRES_PASSWORD": self._password, "ANDON_SECRET_KEY": "only this test knows it"}
         variables = {
             name: interpolate(str(value), secrets) for name, value in SERVICES[service].get("environment", {}).items()
         }
@@ -197,3 +199,72 @@ def test_our_services_write_to_volumes() -> None:
         assert "/var/lib/andon/images" in mounted
     assert "/var/lib/andon/outputs" in {mount.split(":")[1] for mount in SERVICES["outputs"]["volumes"]}
     assert "/var/lib/andon/spool" in {mount.split(":")[1] for mount in SERVICES["camera"]["volumes"]}
+
+
+def seconds(duration: str) -> float:
+    found = re.fullmatch(r"(\d+)(s|m)", duration)
+    assert found is not None, duration
+    return int(found[1]) * {"s": 1, "m": 60}[found[2]]
+
+
+def mounts(name: str) -> set[str]:
+    return {mount.split(":")[1] for mount in SERVICES[name].get("volumes", [])}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_folder_that_a_service_writes_is_a_volume_of_the_image(name: str) -> None:
+    written = {
+        "scorer": ["REFERENCES_PATH", "ENGINES_PATH", "WEIGHTS_PATH"],
+        "camera": ["SPOOL_PATH", "STATE_PATH"],
+    }
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    for setting in written.get(name, []):
+        (path,) = [value for key, value in SERVICES[name]["environment"].items() if key.endswith(f"__{setting}")]
+        assert path in mounts(name), setting
+    for path in mounts(name):
+        assert re.search(rf"{path}\b", dockerfile), f"{path} would belong to root in a new volume"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_a_limit_of_memory_and_rotated_logs(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+def test_what_shares_memory_has_more_of_it_than_docker_s_64_mb() -> None:
+    assert {name for name, service in SERVICES.items() if "shm_size" in service} == {"scorer", "postgres"}
+
+
+def test_stopping_waits_longer_than_a_process_needs_to_finish() -> None:
+    def grace_s(name: str) -> float:
+        return seconds(SERVICES[name]["stop_grace_period"])
+
+    assert grace_s("camera") > STALLED_AFTER_S
+    assert grace_s("dashboard") > dashboard_process.STOP_TIMEOUT_S
+    assert grace_s("alerts") > alert_service.STOP_TIMEOUT_S
+    assert grace_s("outputs") > output_service.STOP_TIMEOUT_S
+    assert grace_s("scorer") >= 60
+    assert min(grace_s("kafka"), grace_s("postgres")) >= 60
+
+
+def test_kafka_has_a_limit_of_bytes_and_a_listener_for_cameras_outside_on_this_machine_alone() -> None:
+    kafka = SERVICES["kafka"]["environment"]
+    assert int(interpolate(kafka["KAFKA_LOG_RETENTION_BYTES"], {})) > 0
+    assert "EXTERNAL://localhost:9094" in interpolate(kafka["KAFKA_ADVERTISED_LISTENERS"], {})
+    assert "EXTERNAL://:9094" in kafka["KAFKA_LISTENERS"]
+    assert "EXTERNAL:" in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+    for name, service in SERVICES.items():
+        for port in service.get("ports", []):
+            assert interpolate(port, {}).startswith("127.0.0.1:"), f"{name} is open to the network"
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_an_outage_of_something_else_makes_no_service_of_ours_unhealthy(name: str) -> None:
+    assert "/livez" in " ".join(SERVICES[name]["healthcheck"]["test"])
+
+
+def test_every_variable_of_the_file_is_in_the_example() -> None:
+    named = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text())) - {"ANDON_VERSION"}
+    example = (ROOT / "deploy" / "env.example").read_text()
+    assert {name for name in named if f"\n{name}=" not in f"\n{example}"} == set()

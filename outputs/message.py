@@ -1,11 +1,12 @@
 """The message that an output sends for one verdict, and its JSON form."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from uuid import UUID
 
+from storage.areas.regions import Region, to_json
 from storage.line.decision import Decision
 from storage.outputs.pending import PendingVerdict
 
@@ -41,6 +42,9 @@ class VerdictMessage:
             were decided by a version before such limits.
         borderline: Whether the frame passed and goes to review, with a score in (review_limit, threshold]. It is a
             property of a ``pass`` and no decision of its own: a machine that rejects needs ``decision`` alone.
+        regions: Where a flagged or borderline frame exceeds its limit, the worst first, in fractions of the picture;
+            empty for other scored frames, and None without a score and for frames that were decided by a version
+            before such regions.
     """
 
     verdict_id: int
@@ -63,10 +67,12 @@ class VerdictMessage:
     picture_problem: str | None = None
     review_limit: float | None = None
     borderline: bool = False
+    regions: Sequence[Region] | None = None
 
     def to_json(self) -> str:
         """Return the message as one line of JSON with the key `version`; times are RFC 3339 with microseconds."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["regions"] = None if self.regions is None else to_json(self.regions)
         return json.dumps({"version": VERSION, **values}, allow_nan=False, separators=(",", ":"), default=_json_of)
 
 
@@ -94,6 +100,7 @@ def message_of(pending: PendingVerdict) -> VerdictMessage:
         picture_problem=verdict.picture_problem,
         review_limit=verdict.review_limit,
         borderline=verdict.is_borderline,
+        regions=verdict.regions,
     )
 
 

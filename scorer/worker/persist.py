@@ -14,10 +14,12 @@ from foundation.failpoints import failpoint
 from scorer import isolation, metrics
 from scorer.chunks import chunks
 from scorer.images import RetriableImageStore
+from scorer.imaging.regions import exceeding_regions
 from scorer.worker import records
-from scorer.worker.batch import Decided, DecidedBatch, Polled, Released, Scored
+from scorer.worker.batch import Decided, DecidedBatch, Polled, Released
 from scorer.worker.decode import FRAMES_PER_TASK
 from scorer.worker.progress import Progress
+from scorer.worker.records import StoredMap
 from storage.blobs.anomaly_maps import encode_map
 from storage.database.engine import Database
 from storage.line import dead_letters, drops, parked_frames, stations, verdicts
@@ -29,6 +31,7 @@ from storage.line.verdicts import Verdict
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Stored = TypeVar("Stored")
 Row = TypeVar("Row", Verdict, ParkedFrame)
 
 
@@ -125,16 +128,18 @@ class BatchWriter:
         return BatchRecords([*unscored, *bad, *scored], letters, [], _released(batch.source, parked))
 
     def _scored_verdicts(self, decided: Sequence[Decided]) -> list[Verdict]:
-        maps = self._in_threads(self._store_map, [each.scored for each in decided])
+        maps = self._in_threads(self._store_map, decided)
         return [
-            records.scored_verdict(each, each.scored.image_reference.result(), map_reference, self._name, self._clock())
-            for each, map_reference in zip(decided, maps, strict=True)
+            records.scored_verdict(each, stored, self._name, self._clock())
+            for each, stored in zip(decided, maps, strict=True)
         ]
 
-    def _store_map(self, scored: Scored) -> str:
-        """Store the anomaly map over the whole image as PNG, and return its reference."""
+    def _store_map(self, decided: Decided) -> StoredMap:
+        """Store the anomaly map over the whole image as PNG, and find where it exceeds the frame's limit."""
+        scored, threshold = decided.scored, decided.scored.recipe.threshold
         full_map = scored.recipe.framing.map_to_image(scored.anomaly_map, scored.height, scored.width)
-        return self._images.put(encode_map(full_map))
+        regions = exceeding_regions(full_map, decided.decision, scored.score, threshold.value, threshold.review_limit)
+        return StoredMap(self._images.put(encode_map(full_map)), regions)
 
     def _dead_letters(self, batch: DecidedBatch) -> list[DeadLetter]:
         payloads = self._in_threads(self._images.put, [rejected.message.value for rejected in batch.rejected])
@@ -143,11 +148,11 @@ class BatchWriter:
             for rejected, payload in zip(batch.rejected, payloads, strict=True)
         ]
 
-    def _in_threads(self, store: Callable[[T], str], values: Sequence[T]) -> list[str]:
-        """Apply `store` to each value, several to a task; return the references in order."""
+    def _in_threads(self, store: Callable[[T], Stored], values: Sequence[T]) -> list[Stored]:
+        """Apply `store` to each value, several to a task; return the results in order."""
         parts = chunks(values, FRAMES_PER_TASK, self._threads)
         stored = self._storing.map(lambda part: [store(value) for value in part], parts)
-        return [reference for references in stored for reference in references]
+        return [result for results in stored for result in results]
 
     def _record(self, rows: BatchRecords) -> Progress:
         with self._database.begin() as session:

@@ -1,11 +1,12 @@
 """Turn frames and rejected messages into the records that storage writes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
 from ingest.bus.protocol import DeletedRecords
 from scorer.worker.batch import BadPicture, Decided, Rejected, Unscorable
+from storage.areas.regions import Region
 from storage.line.dead_letters import DeadLetter
 from storage.line.decision import Decision
 from storage.line.drops import DELETED_UNREAD, NO_STATION, DropReport
@@ -15,8 +16,16 @@ from storage.line.verdicts import Verdict
 _DELETED_RECORDS = UUID("5a1f8a0e-64d2-4c83-9df0-6a0a0f6a7d11")  # the namespace of their reports' ids
 
 
-def scored_verdict(decided: Decided, image_reference: str, map_reference: str, worker: str, at: datetime) -> Verdict:
-    """Return the verdict on a scored frame, with everything that it was decided by."""
+@dataclass(frozen=True, slots=True)
+class StoredMap:
+    """An anomaly map in the image store, and where it exceeds the limit of its frame."""
+
+    reference: str
+    regions: tuple[Region, ...]
+
+
+def scored_verdict(decided: Decided, stored_map: StoredMap, worker: str, at: datetime) -> Verdict:
+    """Return the verdict on a scored frame, once its image is stored, with everything that it was decided by."""
     scored = decided.scored
     frame, recipe, position = scored.frame, scored.recipe, scored.position
     return Verdict(
@@ -33,9 +42,9 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
         detector=recipe.detector.name,
         model_id=recipe.model_id,
         weights_sha256=recipe.detector.weights_sha256,
-        image_reference=image_reference,
+        image_reference=scored.image_reference.result(),
         content_type=scored.content_type,
-        map_reference=map_reference,
+        map_reference=stored_map.reference,
         part_id=frame.part_id,
         truth=frame.truth,
         worker=worker,
@@ -44,6 +53,7 @@ def scored_verdict(decided: Decided, image_reference: str, map_reference: str, w
         offset=position.offset,
         stamped_at=frame.stamped_at,
         review_limit=recipe.threshold.review_limit,
+        regions=stored_map.regions,
     )
 
 

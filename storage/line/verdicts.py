@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from storage.areas.regions import Region
 from storage.database.rows import columns_of, insert_new, row_of
 from storage.database.tables import VerdictRow
 from storage.database.truncate import truncate, truncate_or_none
@@ -36,7 +37,8 @@ class Verdict:
     normal set (``no_reference``), or it is a bad picture. `review_limit` is None then too, and for verdicts of former
     versions. Only a bad picture has a `picture_problem`; its normal set, if any, is the one that it was measured
     against. `captured_at` is when the frame arrived where the camera's own time can't be true; that time is in
-    `stamped_at`, otherwise None.
+    `stamped_at`, otherwise None. `regions` is where a flagged or borderline frame exceeds its limit, the worst first;
+    empty for other scored frames, and None without a score and for verdicts of former versions.
     """
 
     frame_id: UUID
@@ -64,6 +66,7 @@ class Verdict:
     stamped_at: datetime | None = None
     picture_problem: str | None = None
     review_limit: float | None = None
+    regions: tuple[Region, ...] | None = None
 
     @property
     def is_borderline(self) -> bool:

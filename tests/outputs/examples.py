@@ -11,6 +11,7 @@ from outputs.errors import MessageRejected, OutputUnavailable
 from outputs.message import VerdictMessage
 from outputs.protocol import Output
 from outputs.settings import OutputsSettings
+from storage.areas.regions import Region
 from storage.database.engine import Database
 from storage.line import verdicts
 from storage.line.normal_sets import NormalSet
@@ -36,6 +37,7 @@ MESSAGE = VerdictMessage(
     map_reference=None,
     worker="worker-1",
     review_limit=0.4,
+    regions=(Region("lower-left", 0.03, (0.0, 0.7, 0.3, 1.0), ((0.0, 0.7), (0.3, 1.0), (0.0, 1.0))),),
 )
 
 AWAY = OutputUnavailable("The receiver is away: switch it on.")

@@ -36,6 +36,14 @@ def test_the_json_form_of_version_1() -> None:
         "picture_problem": None,
         "review_limit": 0.4,
         "borderline": False,
+        "regions": [
+            {
+                "place": "lower-left",
+                "share": 0.03,
+                "box": [0.0, 0.7, 0.3, 1.0],
+                "outline": [[0.0, 0.7], [0.3, 1.0], [0.0, 1.0]],
+            }
+        ],
     }
 
 

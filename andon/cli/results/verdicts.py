@@ -11,6 +11,7 @@ from andon.cli import output, times
 from andon.cli.context import command_context
 from andon.cli.options import Json, Limit
 from foundation.clock import utc_now
+from storage.areas import regions
 from storage.line.decision import Decision
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ KEYS = (
     "picture_problem",
     "review_limit",
     "borderline",
+    "regions",
 )
 
 
@@ -188,4 +190,5 @@ def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
         "picture_problem": verdict.picture_problem,
         "review_limit": verdict.review_limit,
         "borderline": verdict.is_borderline,
+        "regions": None if verdict.regions is None else regions.to_json(verdict.regions),
     }

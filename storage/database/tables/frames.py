@@ -5,9 +5,28 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, UniqueConstraint, Uuid, text
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
 
+from storage.areas import regions
+from storage.areas.regions import Region
 from storage.database.tables.base import Base, BigId, UtcDateTime
+
+
+class RegionsJson(TypeDecorator[tuple[Region, ...]]):
+    """Regions as JSON, NULL for None."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Region, ...] | None, dialect: Dialect) -> Any:
+        """Return the JSON values to store."""
+        return None if value is None else regions.to_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Region, ...] | None:
+        """Return the stored regions."""
+        return None if value is None else regions.from_json(value)
 
 
 class VerdictRow(Base):
@@ -57,6 +76,7 @@ class VerdictRow(Base):
     stamped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the camera's time where it can't be true
     picture_problem: Mapped[str | None] = mapped_column(String(40))  # why the frame is a bad picture
     review_limit: Mapped[float | None]  # null before version 0010, and without a score
+    regions: Mapped[tuple[Region, ...] | None] = mapped_column(RegionsJson)  # null before version 0012
 
 
 class ParkedFrameRow(Base):

@@ -64,6 +64,20 @@ def test_a_verdict_records_its_detector_normal_set_and_threshold(line: Line) -> 
     assert decode_map(line.images.get(verdict.map_reference or "")).shape == (16, 16)
 
 
+def test_a_flagged_frame_says_where_its_defect_is(line: Line) -> None:
+    line.publish_parts("s1", 4, defect=lambda number: number == 2)
+    line.drain()
+    verdicts = line.verdicts("s1")
+    (region, *_) = verdicts[2].regions or ()  # the blot is in the middle of the part
+    left, top, right, bottom = region.box
+    assert region.place == "centre"
+    assert 0.2 < left < 0.5 < right < 0.8
+    assert 0.2 < top < 0.5 < bottom < 0.8
+    assert [verdict.regions for verdict in verdicts if verdict.decision == "pass" and not verdict.is_borderline] == [
+        () for verdict in verdicts if verdict.decision == "pass" and not verdict.is_borderline
+    ]
+
+
 def test_a_message_without_a_verdict_becomes_a_dead_letter_and_the_others_are_scored(line: Line) -> None:
     line.settings = scorer_settings(line.folder, max_image_bytes=1_000_000)
     image_bytes = encoded(part(1))

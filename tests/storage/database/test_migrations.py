@@ -152,6 +152,11 @@ def test_frames_of_earlier_versions_have_no_review_limit_and_nothing_is_asked(up
         assert review_queue.asked(session, 1) == [CLEAR, BORDERLINE]
 
 
+def test_frames_of_earlier_versions_have_no_regions(upgraded: Database) -> None:
+    with upgraded.read() as session:
+        assert {verdict.regions for verdict in verdicts.recent(session)} == {None}
+
+
 def test_reviews_keep_their_keys_and_stay_append_only(upgraded: Database) -> None:
     with upgraded.read() as session:
         retraction, review = reviews.history(session, FLAGGED)

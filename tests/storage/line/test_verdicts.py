@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storage.areas.regions import Region
 from storage.database.engine import Database
 from storage.errors import InvalidChange, NotFound
 from storage.line import parked_frames, verdicts
@@ -26,14 +27,17 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
         scored, unscored = make_verdict(active, score=0.1 + 0.2), make_verdict(active, decision="no_reference")
         bad = make_verdict(active, decision="bad_picture")
         borderline = make_verdict(active, score=0.45, review_limit=0.4)
-        recorded = [scored, unscored, bad, borderline]
+        region = Region("lower-left", 0.03, (0.0, 0.7, 0.3, 1.0), ((0.0, 0.7), (0.3, 1.0), (0.0, 1.0)))
+        flagged = replace(make_verdict(active, score=0.75, decision="flag"), regions=(region,))
+        recorded = [scored, unscored, bad, borderline, flagged]
         assert verdicts.record(session, recorded) == {verdict.frame_id for verdict in recorded}
     with database.read() as session:
         assert verdicts.get(session, scored.frame_id) == scored
         assert verdicts.get(session, unscored.frame_id) == unscored
         assert verdicts.get(session, bad.frame_id) == bad
         assert verdicts.get(session, borderline.frame_id) == borderline
-        assert [verdict.is_borderline for verdict in recorded] == [False, False, False, True]
+        assert verdicts.get(session, flagged.frame_id) == flagged
+        assert [verdict.is_borderline for verdict in recorded] == [False, False, False, True, False]
         assert (bad.score, bad.threshold, bad.picture_problem) == (None, None, "blurred")
         with pytest.raises(NotFound):
             verdicts.get(session, uuid4())

@@ -26,6 +26,7 @@ function isShortcut({ key, isTrusted, ctrlKey, altKey, metaKey }) {
 }
 
 function isTyping(target, key) {
+  if (target?.closest?.("[data-own-keys]") && key in ARROWS) return true;
   if (target?.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target?.tagName)) return true;
   if (target?.closest?.('[role="slider"]') && key in ARROWS) return true;
   if (target?.tagName !== "INPUT") return false;

@@ -1,22 +1,32 @@
-"""The inspection picture: a frame under its anomaly map, with a slider for the map's opacity."""
+"""The inspection picture: a frame with its anomaly map and its regions, to zoom, and to compare with a good part.
+
+It is made in two steps, so that all of a page can be drawn at once: `prepare` reads and decodes, `draw` sends.
+"""
 
 import base64
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
 from dashboard import formatting
 from dashboard.components import images
+from dashboard.components.similar_normals import by_similarity
+from dashboard.components.where import points, where
 from dashboard.context import PageContext
 from dashboard.theme import ASSETS
+from storage.line.normal_sets import NormalSet
 from storage.line.verdicts import Verdict
 
 MAX_WIDTH, MAX_HEIGHT = 1200, 1000
+PictureData = dict[str, Any]
+"""What the component in the browser takes."""
 
 
 @st.cache_resource(show_spinner=False)
 def _component() -> ComponentRenderer:
-    """Register the component; its slider works in the browser, since a round trip per step would stutter (ADR 0012)."""
+    """Register the component; it works in the browser, since a round trip per step would stutter (ADR 0012)."""
     return st.components.v2.component(
         "andon.inspection_picture",
         html=(ASSETS / "inspection_picture.html").read_text(encoding="utf-8"),
@@ -25,30 +35,73 @@ def _component() -> ComponentRenderer:
     )
 
 
-def inspection_picture(page: PageContext, verdict: Verdict) -> None:
-    """Draw the frame of a verdict under its anomaly map, or why its image can't be shown."""
+@st.cache_resource(show_spinner=False)
+def _next_component() -> ComponentRenderer:
+    """Register a component without elements, whose script decodes a picture for the other one."""
+    return st.components.v2.component(
+        "andon.next_picture",
+        html="<span></span>",
+        js=(ASSETS / "inspection_picture.js").read_text(encoding="utf-8"),
+    )
+
+
+def prepare(page: PageContext, verdict: Verdict, station: str, normal_set: NormalSet | None) -> PictureData | None:
+    """Return everything that is drawn of a frame, or None where its image can't be shown.
+
+    Args:
+        page: The page's context.
+        verdict: The verdict on the frame.
+        station: The name of its station.
+        normal_set: The good parts that it was compared with, the most similar of which is shown beside it.
+    """
     frame = page.thumbnail(verdict.image_reference, MAX_WIDTH, MAX_HEIGHT, verdict.station_id)
     if frame is None:
-        st.warning(
-            "The image of this frame is not in the image store, or the store is unavailable.",
-            icon=":material/image_not_supported:",
-        )
-        return
+        return None
     anomaly_map = page.anomaly_map(verdict.map_reference) if verdict.map_reference else None
     layer = legend = None
     if anomaly_map is not None:
         damping = images.heat_damping(verdict.score, verdict.threshold)
         layer, legend = images.heat_layer(anomaly_map, damping), images.legend_range(anomaly_map, damping)
-    _component()(
-        key="inspection-picture",
-        data={
-            "picture": _data_url("image/jpeg", frame),
-            "heat": _data_url("image/png", layer) if layer else None,
-            "low": formatting.score(legend[0]) if legend else "",
-            "high": formatting.score(legend[1]) if legend else "",
-            "description": f"Frame {verdict.frame_id}",
-        },
-    )
+    normal = _nearest_normal(page, verdict, normal_set)
+    return {
+        "frame": str(verdict.frame_id),
+        "picture": _data_url("image/jpeg", frame),
+        "heat": _data_url("image/png", layer) if layer else None,
+        "normal": _data_url("image/jpeg", normal) if normal else None,
+        "low": formatting.score(legend[0]) if legend else "",
+        "high": formatting.score(legend[1]) if legend else "",
+        "description": f"Frame {verdict.frame_id}",
+        "where": where(verdict.regions).capitalize(),
+        "regions": [{"points": points(region.outline), "box": region.box} for region in verdict.regions or ()],
+        "ignored": [],
+        "link": f"review?{urlencode({'mode': 'Find a frame', 'frame': str(verdict.frame_id)})}",
+        "file": f"{station}-{verdict.frame_id}.png",
+    }
+
+
+def draw(data: PictureData | None) -> None:
+    """Draw a prepared frame, or that its image can't be shown."""
+    if data is None:
+        st.warning(
+            "The image of this frame is not in the image store, or the store is unavailable.",
+            icon=":material/image_not_supported:",
+        )
+        return
+    _component()(key="inspection-picture", data=data)
+
+
+def draw_ahead(data: PictureData | None) -> None:
+    """Send the frame that is probably shown next, without drawing it, so that the browser has decoded it by then."""
+    if data is not None:
+        with st.container(key="hidden-next-picture"):
+            _next_component()(key="next-picture", data={"ahead": data})
+
+
+def _nearest_normal(page: PageContext, verdict: Verdict, normal_set: NormalSet | None) -> bytes | None:
+    if normal_set is None or not normal_set.images:
+        return None
+    nearest = by_similarity(page, verdict, normal_set)[0]
+    return page.thumbnail(nearest.reference, MAX_WIDTH, MAX_HEIGHT, verdict.station_id)
 
 
 def _data_url(content_type: str, data: bytes) -> str:

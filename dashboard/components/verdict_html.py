@@ -8,6 +8,8 @@ from markupsafe import Markup
 
 from dashboard import formatting
 from dashboard.components import elements
+from dashboard.components.score_scale import on_scale, rounded
+from dashboard.components.where import where
 from dashboard.html import render
 from imaging.quality.picture_problem import explain
 from storage.line.decision import Decision, decide
@@ -15,7 +17,6 @@ from storage.line.normal_sets import NormalSet
 from storage.line.verdicts import Verdict
 
 TEMPLATE = "components/verdict.html"
-THRESHOLD_AT_PERCENT = 50.0  # the threshold is in the middle of the score bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ def _camera_clock(verdict: Verdict, zone: tzinfo) -> list[tuple[str, str]]:
 
 
 def score_bar(verdict: Verdict) -> Markup:
-    """Return a bar that shows the score against the threshold, which is in its middle; else why there is no score.
+    """Return a bar that shows the score on a scale with the threshold at 50 of 100; else why there is no score.
 
-    The review limit is left of the threshold, where the recipe had one below it.
+    The review limit is left of the threshold, where the recipe had one below it. Values in the detector's own unit are
+    in titles, and in text for screen readers.
     """
     if verdict.picture_problem is not None:
         return bad_picture(verdict.picture_problem)
@@ -70,9 +72,11 @@ def score_bar(verdict: Verdict) -> Markup:
         "score_bar",
         verdict,
         style(verdict).tone,
-        _percent(verdict.score, verdict.threshold),
-        None if limit is None or limit == verdict.threshold else _percent(limit, verdict.threshold),
+        on_scale(verdict.score, verdict.threshold),
+        rounded(verdict.score, verdict.threshold),
+        None if limit is None or limit == verdict.threshold else on_scale(limit, verdict.threshold),
         distance_from_threshold(verdict),
+        where(verdict.regions),
     )
 
 
@@ -128,8 +132,3 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             ("Image", f"{verdict.image_reference} ({verdict.content_type})"),
         ]
     )
-
-
-def _percent(score: float, threshold: float) -> float:
-    """Return where a score lies on the bar; in its middle where the threshold has no positive value."""
-    return min(100.0, max(0.0, THRESHOLD_AT_PERCENT * score / threshold)) if threshold > 0 else THRESHOLD_AT_PERCENT

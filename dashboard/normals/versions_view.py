@@ -6,12 +6,11 @@ from typing import Literal
 import streamlit as st
 
 from dashboard import formatting, mutations
-from dashboard.components import elements
+from dashboard.components import elements, similar_normals
 from dashboard.components.image_grid import CaptionedImage, image_grid
 from dashboard.context import PageContext
 from dashboard.normals import image_checks, normals_html
 from dashboard.normals.image_checks import ImageCheck
-from dashboard.review import frame_view
 from storage.actions import normal_sets as normal_set_actions
 from storage.line import normal_sets
 from storage.line.jobs import Job
@@ -127,7 +126,7 @@ def confirm_roll_back(page: PageContext, station: Station, active_id: int) -> No
 
 def checked_images(page: PageContext, version: NormalSet, scores: Mapping[str, float]) -> None:
     """Draw the images of a version with their leave-one-out scores and warnings."""
-    checks = image_checks.check_images(version, frame_view.stored_fingerprints(page, version), scores)
+    checks = image_checks.check_images(version, similar_normals.stored_fingerprints(page, version), scores)
     if warnings := image_checks.describe_warnings(checks):
         st.warning(formatting.escape_markdown(warnings), icon=":material/warning:")
     image_grid(page, [check_image(check) for check in checks], f"version-{version.version}")

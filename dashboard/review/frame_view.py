@@ -11,20 +11,20 @@ from sqlalchemy.orm import Session
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts import scores
-from dashboard.components import elements, image_grid, images, verdict_html
-from dashboard.components.inspection_picture import inspection_picture
+from dashboard.components import elements, image_grid, inspection_picture, verdict_html
+from dashboard.components.inspection_picture import PictureData
+from dashboard.components.similar_normals import by_similarity
 from dashboard.context import PageContext
 from dashboard.review import label_buttons, review_html, review_session
 from dashboard.review.labelling import ShownFrame
 from dashboard.station import verdict_view
-from imaging import similar_images
-from imaging.similar_images import Fingerprint
 from storage.line import stations, thresholds, verdicts
-from storage.line.normal_sets import NormalImage, NormalSet
+from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
-from storage.review import reviews
+from storage.review import review_queue, reviews
+from storage.review.review_queue import QueueFilter
 from storage.review.reviews import Review
 from storage.rollups import trends
 from storage.rollups.trends import TrendPoint
@@ -37,7 +37,7 @@ NORMALS_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class FrameDetails:
-    """Everything that is shown of a frame, read in one transaction."""
+    """Everything that is shown of a frame, read in one transaction before any of it is drawn."""
 
     frame: Verdict
     station: Station
@@ -48,25 +48,40 @@ class FrameDetails:
     flagged: list[Verdict]
     thresholds: list[Threshold]
     types: list[str]
+    picture: PictureData | None
 
 
 def load_details(page: PageContext, session: Session, frame: Verdict) -> FrameDetails:
     """Read everything that is shown of a frame."""
     since, until = frame.captured_at - HALF_WINDOW, frame.captured_at + HALF_WINDOW
     history = reviews.history(session, frame.frame_id)
+    station, normal_set = stations.by_id(session, frame.station_id), verdict_view.normal_set_of(session, frame)
     return FrameDetails(
         frame=frame,
-        station=stations.by_id(session, frame.station_id),
+        station=station,
         shown=ShownFrame(frame.frame_id, history[0].id if history else 0),
         history=history,
-        normal_set=verdict_view.normal_set_of(session, frame),
+        normal_set=normal_set,
         trend=trends.trend(session, frame.station_id, since, until, BUCKET),
         flagged=verdicts.recent(
             session, frame.station_id, since=since, until=until, decision="flag", limit=MAX_FLAGGED_POINTS
         ),
         thresholds=thresholds.history(session, frame.station_id),
         types=review_session.types_of_station(page, session, frame.station_id),
+        picture=inspection_picture.prepare(page, frame, station.name, normal_set),
     )
+
+
+def draw_next_ahead(page: PageContext, queue: QueueFilter, frame: Verdict) -> None:
+    """Send the picture of the frame that probably follows in the queue; call it after everything was drawn."""
+    with page.read() as session:
+        queued = review_queue.list_queued(session, queue, limit=2)
+        following = next((other for other in queued if other.frame_id != frame.frame_id), None)
+        if following is None:
+            return
+        verdict = verdicts.get(session, following.frame_id)
+        station, normal_set = stations.by_id(session, verdict.station_id), verdict_view.normal_set_of(session, verdict)
+    inspection_picture.draw_ahead(inspection_picture.prepare(page, verdict, station.name, normal_set))
 
 
 def header(
@@ -96,7 +111,7 @@ def body(page: PageContext, details: FrameDetails) -> None:
     frame = details.frame
     left, right = st.columns([8, 5], gap="small")
     with left:
-        inspection_picture(page, frame)
+        inspection_picture.draw(details.picture)
     with right, st.container(key="beside-frame"):
         st.html(verdict_html.score_bar(frame))
         good_parts(page, details)
@@ -124,34 +139,6 @@ def good_parts(page: PageContext, details: FrameDetails) -> None:
         image_grid.images_without_captions(
             page, [(image.reference, f"Good part {image.name}") for image in images], version.station_id
         )
-
-
-def by_similarity(page: PageContext, frame: Verdict, version: NormalSet) -> list[NormalImage]:
-    """Sort the images of a normal set by similarity to a frame, without the detector, which pages do not load."""
-    frame_fingerprint = stored_fingerprint(page, frame.image_reference, frame.station_id)
-    fingerprints = stored_fingerprints(page, version)
-    if frame_fingerprint is None or not fingerprints:
-        return list(version.images)
-    ranks = {reference: rank for rank, reference in enumerate(similar_images.nearest(frame_fingerprint, fingerprints))}
-    return sorted(version.images, key=lambda image: ranks.get(image.reference, len(ranks)))
-
-
-def stored_fingerprints(page: PageContext, version: NormalSet) -> dict[str, Fingerprint]:
-    """Return reference → fingerprint of the images of a normal set that can be shown."""
-    found = {image.reference: stored_fingerprint(page, image.reference, version.station_id) for image in version.images}
-    return {reference: fingerprint for reference, fingerprint in found.items() if fingerprint is not None}
-
-
-def stored_fingerprint(page: PageContext, reference: str, station_id: int) -> Fingerprint | None:
-    """Return the fingerprint of a stored image, or None where it can't be shown."""
-    thumbnail = page.thumbnail(reference, image_grid.SIZE, image_grid.SIZE, station_id)
-    return None if thumbnail is None else _fingerprint(reference, thumbnail)
-
-
-@st.cache_resource(max_entries=5000, show_spinner=False)
-def _fingerprint(reference: str, _thumbnail: bytes) -> Fingerprint:
-    """Cache fingerprints by reference; Streamlit leaves arguments with a leading underscore out of the key."""
-    return similar_images.fingerprint(images.pixels_of_thumbnail(_thumbnail))
 
 
 def scores_around(page: PageContext, details: FrameDetails) -> None:

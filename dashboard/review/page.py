@@ -145,6 +145,7 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
         toolbar = st.container(key="toolbar")
         frame_view.body(page, details)
         frame_view.controls(page, toolbar, details, undoable, queued=True)
+    frame_view.draw_next_ahead(page, queue, frames[0])
 
 
 def empty_queue(page: PageContext, queue: QueueFilter, names: Mapping[int, str]) -> None:

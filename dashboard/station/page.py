@@ -167,7 +167,7 @@ def frames(page: PageContext, station: Station, time_range: TimeRange) -> None:
             verdict_view.gallery(page, listing, selected)
             pager(listing)
         with right:
-            verdict_view.verdict_view(page, selected, normal_set, newer, older)
+            verdict_view.verdict_view(page, station.name, selected, normal_set, newer, older)
 
 
 def choose_filter() -> str:

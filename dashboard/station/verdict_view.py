@@ -5,9 +5,8 @@ from sqlalchemy.orm import Session
 
 from dashboard import formatting
 from dashboard.charts import scores
-from dashboard.components import elements, image_grid, verdict_html
+from dashboard.components import elements, image_grid, inspection_picture, verdict_html
 from dashboard.components.image_grid import CaptionedImage
-from dashboard.components.inspection_picture import inspection_picture
 from dashboard.context import PageContext
 from dashboard.station import pagination, verdict_pages
 from dashboard.station.verdict_pages import VerdictPage
@@ -53,9 +52,10 @@ def neighbours(session: Session, listing: VerdictPage, selected: Verdict) -> tup
 
 
 def verdict_view(
-    page: PageContext, frame: Verdict, normal_set: NormalSet | None, newer: Neighbour, older: Neighbour
+    page: PageContext, station: str, frame: Verdict, normal_set: NormalSet | None, newer: Neighbour, older: Neighbour
 ) -> None:
-    """Draw a verdict with buttons that select the frames before and after it."""
+    """Draw a verdict of a station with buttons that select the frames before and after it."""
+    picture = inspection_picture.prepare(page, frame, station, normal_set)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(verdict_html.headline(frame, page.time_zone), width="content")
         with st.container(horizontal=True, width="content", gap="xsmall"):
@@ -63,7 +63,7 @@ def verdict_view(
             step_button("Older", "chevron_right", "J", older)
     left, right = st.columns([8, 5], gap="small")
     with left:
-        inspection_picture(page, frame)
+        inspection_picture.draw(picture)
     with right:
         st.html(verdict_html.score_bar(frame))
         review_link(page, frame)
@@ -71,6 +71,9 @@ def verdict_view(
         compared_with(page, normal_set)
     with st.expander("Provenance", icon=":material/receipt_long:", expanded=True):
         st.html(verdict_html.provenance(frame, normal_set, page.time_zone))
+    if older is not None:
+        same_set = normal_set if older[0].normal_set_id == frame.normal_set_id else None
+        inspection_picture.draw_ahead(inspection_picture.prepare(page, older[0], station, same_set))
 
 
 def step_button(name: str, icon: str, shortcut: str, target: Neighbour) -> None:

@@ -52,7 +52,8 @@ def outer_contour(values: Grid, level: float) -> Polygon:
     following = _segments(framed > level)
     rings = [_points(ring, framed, level) for ring in _rings(following)]
     largest = max(rings, key=enclosed_area)
-    return np.clip(largest - 1.5, 0, (values.shape[1], values.shape[0]))  # framed twice, and centres are at a half
+    whole: Polygon = np.clip(largest - 1.5, 0, (values.shape[1], values.shape[0]))  # framed twice, centres at a half
+    return whole
 
 
 def enclosed_area(polygon: Polygon) -> float:

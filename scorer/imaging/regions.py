@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from scorer.imaging.contours import enclosed_area, outer_contour, simplified
 from storage.areas.regions import PLACES, Place, Region
@@ -107,7 +107,7 @@ def _region(values: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_], leve
     below = level - (float(values[inside].max()) - level)  # other regions do not touch the contour of this one
     alone = np.where(inside, values, np.clip(values, below, level))
     contour = outer_contour(alone, level) / (columns, rows)
-    outline = np.round(simplified(contour, tolerance=0.15 / max(rows, columns)), DECIMALS)
+    outline = np.round(simplified(contour, tolerance=0.04 / max(rows, columns)), DECIMALS)
     left, top = (float(value) for value in contour.min(axis=0))
     right, bottom = (float(value) for value in contour.max(axis=0))
     share = min(1.0, enclosed_area(contour))

@@ -45,6 +45,7 @@ class VerdictMessage:
         regions: Where a flagged or borderline frame exceeds its limit, the worst first, in fractions of the picture;
             empty for other scored frames, and None without a score and for frames that were decided by a version
             before such regions.
+        mask_version: Version of the station's mask, by which parts of the picture were not inspected; 0 without one.
     """
 
     verdict_id: int
@@ -68,6 +69,7 @@ class VerdictMessage:
     review_limit: float | None = None
     borderline: bool = False
     regions: Sequence[Region] | None = None
+    mask_version: int = 0
 
     def to_json(self) -> str:
         """Return the message as one line of JSON with the key `version`; times are RFC 3339 with microseconds."""
@@ -101,6 +103,7 @@ def message_of(pending: PendingVerdict) -> VerdictMessage:
         review_limit=verdict.review_limit,
         borderline=verdict.is_borderline,
         regions=verdict.regions,
+        mask_version=verdict.mask_version,
     )
 
 

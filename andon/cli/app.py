@@ -21,7 +21,7 @@ from andon.cli.line import dashboard, demo, produce, score
 from andon.cli.maintenance import bench, config, db, extensions, train, user, weights
 from andon.cli.options import json_keys_help
 from andon.cli.results import alerts, audit, dead_letters, kpi, outputs, report, review, verdicts
-from andon.cli.stations import defects, normal_jobs, normals, station, threshold
+from andon.cli.stations import defects, mask, normal_jobs, normals, station, threshold
 from andon.extras import DISTRIBUTION, extra_missing
 from foundation.errors import AndonError
 
@@ -71,6 +71,7 @@ app = typer.Typer(
 )
 STATIONS, LINE, RESULTS, MAINTENANCE = "Stations", "The line", "Results", "Maintenance"
 app.add_typer(station.app, name="station", rich_help_panel=STATIONS)
+station.app.add_typer(mask.app, name="mask")
 app.add_typer(normals.app, name="normals", rich_help_panel=STATIONS)
 normals.app.command("what-if", epilog=json_keys_help("the result", normal_jobs.WHAT_IF_KEYS))(normal_jobs.what_if)
 normals.app.command("propose", epilog=json_keys_help("the proposal", normal_jobs.PROPOSAL_KEYS))(normal_jobs.propose)

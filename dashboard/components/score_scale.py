@@ -1,5 +1,7 @@
 """The scale of every score bar: 0 to 100, with the threshold at 50 whatever the detector's unit."""
 
+from storage.line.decision import decide
+
 AT_THRESHOLD = 50.0
 
 
@@ -12,16 +14,15 @@ def on_scale(score: float, threshold: float) -> float:
     """
     if score == threshold:
         return AT_THRESHOLD
+    is_above = decide(score, threshold) == "flag"
     if threshold <= 0:
-        return 100.0 if score > threshold else 0.0
-    if score < threshold:
-        return max(0.0, AT_THRESHOLD * (score / threshold))
-    return 100.0 - AT_THRESHOLD * (threshold / score)
+        return 100.0 if is_above else 0.0
+    return 100.0 - AT_THRESHOLD * (threshold / score) if is_above else max(0.0, AT_THRESHOLD * (score / threshold))
 
 
 def rounded(score: float, threshold: float) -> int:
     """Return a score on the scale as a whole number, which is 50 for the threshold alone: 49 below it, 51 above."""
     whole = round(on_scale(score, threshold))
-    if score < threshold:
-        return min(whole, 49)
-    return max(whole, 51) if score > threshold else whole
+    if score == threshold:
+        return whole
+    return max(whole, 51) if decide(score, threshold) == "flag" else min(whole, 49)

@@ -8,10 +8,13 @@ import torch
 from einops import rearrange
 
 from imaging.rgb import RgbImage
+from imaging.rotation import rotate
 from scorer.backbones.device_resize import can_resize_later, framing_identity, resize_on_device, resizes_on_device
 from scorer.backbones.image_resize import frame_image
 from scorer.engines.devices import to_device
 from scorer.imaging.framing import DeviceResize, Framed, Framing
+from scorer.imaging.masking import ignored_after_rotation, inspected_cells, without_ignored
+from storage.areas.masks import Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Preprocessor:
         grid: Rows and columns of the network's patches.
         device: Where the network runs.
         crop_padding: Whether the network also takes images of fewer cells and is spared a letterbox's padding.
+        mask: What of the station's pictures is not inspected; None to inspect everything.
     """
 
     framing: Framing
@@ -31,6 +35,7 @@ class Preprocessor:
     grid: tuple[int, int]
     device: torch.device
     crop_padding: bool = False
+    mask: Mask | None = None
 
     @property
     def identity(self) -> str:
@@ -41,16 +46,27 @@ class Preprocessor:
         """Return the height and width, in pixels, above which more pixels hardly change a score."""
         return self.framing.target_size(height, width, self.size)
 
-    def prepare(self, image: RgbImage) -> Framed:
+    def prepare(self, image: RgbImage, degrees: int = 0) -> Framed:
         """Frame an image, cut into tiles where the framing says so; safe from any thread.
 
         Where the device resizes images, the result holds the image as decoded and how to resize it.
+
+        Args:
+            image: The picture, (height, width, 3).
+            degrees: By how much to rotate it, with what the mask ignores, as `imaging.rotation.rotate` does.
         """
+        ignored = None if self.mask is None else self.mask.ignored_pixels(*image.shape[:2])
+        if ignored is not None:
+            image = without_ignored(image, ignored)
+            ignored = ignored_after_rotation(ignored, degrees)
+        image = rotate(image, degrees)
         tiles = self.framing.tiles
         frame_size = self.size[0] * tiles, self.size[1] * tiles
         frame_grid = self.grid[0] * tiles, self.grid[1] * tiles
         height, width, _ = image.shape
         cells = self.framing.valid_mask(height, width, frame_size, frame_grid)
+        if ignored is not None:
+            cells = cells & inspected_cells(ignored, self.framing, frame_size, frame_grid)
         is_cropped = self.crop_padding and self.framing.has_padding
         box = self.framing.cell_box(height, width, frame_size, frame_grid) if is_cropped else None
         shown = box.of_pixels(self.size[0] // self.grid[0], self.size[1] // self.grid[1]) if box else None

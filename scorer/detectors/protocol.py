@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from imaging.rgb import RgbImage
 from scorer.imaging.framing import Framed
+from storage.areas.masks import Mask
 
 if TYPE_CHECKING:
     import torch
@@ -109,4 +110,16 @@ class Detector(Protocol):
         Args:
             framed: Images of any number of stations, as `prepare` returned them.
             references: One entry per image, the same object for all images of a station.
+        """
+
+
+@runtime_checkable
+class TakesMask(Protocol):
+    """A detector that can leave parts of a station's pictures out; a plug-in need not."""
+
+    def with_mask(self, mask: Mask) -> Detector:
+        """Return the same detector for a station with a mask.
+
+        Its `prepare` and `references` leave out what the mask ignores: such cells are False in `Framed.cells`, and
+        their pixels have no influence. Images that it prepared may be scored by the detector without the mask.
         """

@@ -6,7 +6,8 @@ are the `WholeImageDetector`'s.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
@@ -20,6 +21,7 @@ from scorer.detectors.protocol import References, Scores
 from scorer.detectors.score_tensors import ScoreTensors
 from scorer.errors import InvalidNormalSet
 from scorer.imaging.framing import Framed, Framing
+from storage.areas.masks import Mask
 
 ENCODE_BATCH_SIZE = 8
 
@@ -124,6 +126,12 @@ class WholeImageDetector(Generic[F]):
         fitted = self.method.fit(features, object_name)
         scores = in_original_order(order, fitted.normal_scores.tolist())
         return References(self.model_id, fitted.tensors, scores)
+
+    def with_mask(self, mask: Mask) -> Self:
+        """Return the same detector for a station with a mask: what it ignores enters no reference and no score."""
+        masked = copy(self)
+        masked._preprocessor = replace(self._preprocessor, mask=mask)
+        return masked
 
     def score(self, images: Sequence[RgbImage], references: References) -> Scores:
         """Score images of one station."""

@@ -69,7 +69,8 @@ def simplified(polygon: Polygon, tolerance: float) -> Polygon:
         there, back = polygon[: half + 1], np.concatenate([polygon[half:], polygon[:1]])
         kept = np.concatenate([_without_near_points(there, tolerance)[:-1], _without_near_points(back, tolerance)[:-1]])
         if len(kept) < 3:
-            return polygon[np.linspace(0, len(polygon), min(len(polygon), 4), endpoint=False).astype(int)]
+            few: Polygon = polygon[np.linspace(0, len(polygon), min(len(polygon), 4), endpoint=False).astype(int)]
+            return few
         if len(kept) <= MAX_POINTS:
             return kept
         tolerance *= 2

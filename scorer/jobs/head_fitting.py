@@ -97,7 +97,7 @@ class HeadFitting:
             thresholds.record(session, learnt.limits.put_into(with_head, at, self._name))
         elif before is not None and before.in_use:
             thresholds.record(session, limits.put_into(plain, at, self._name))
-        rescored_frames.replace_all(session, plain.normal_set_id, scores)
+        rescored_frames.replace_all(session, plain.normal_set_id, recipe.mask_version, scores)
         failpoint(LEARNING_FAILPOINT)
         log.info(
             "defects learnt",
@@ -115,7 +115,7 @@ class HeadFitting:
         key = plain.station_id, 0, plain.normal_set_id, recipe.model_id
         recorded = defect_sets.record(session, DefectSet(*key, "", (), 0, 0, 0, False, reason, at, self._name), b"")
         thresholds.record(session, replace(plain, made_at=at, made_by=self._name))
-        rescored_frames.replace_all(session, plain.normal_set_id, {})
+        rescored_frames.replace_all(session, plain.normal_set_id, recipe.mask_version, {})
         log.info("defects are not learnt from any more", station=plain.station_id, reason=reason)
         return recorded
 

@@ -57,4 +57,4 @@ class Rescorer:
         except (NotFound, BadImage) as error:
             log.warning("a frame can't be scored again", image=reference, error=str(error))
             return None
-        return find_problem(measure(image), recipe.picture_limits) or recipe.detector.prepare(image)
+        return find_problem(measure(image), recipe.picture_limits) or recipe.prepare(image)

@@ -1,8 +1,9 @@
 """Prepare recipes: load the detector, compute or read references, and calibrate the threshold."""
 
 import hashlib
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from imaging.quality.picture_quality import PictureLimits, measure
 from imaging.rgb import RgbImage
 from scorer.detectors import registry
 from scorer.detectors.capabilities.defect_term import DefectTerm, learns_defects
-from scorer.detectors.protocol import Detector, References
+from scorer.detectors.protocol import Detector, References, TakesMask
 from scorer.engines.devices import memory_bytes, resolve_device
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
@@ -27,6 +28,8 @@ from scorer.recipes.in_force import InForce
 from scorer.recipes.recipe import Recipe
 from scorer.recipes.reference_store import PreparedNormals, ReferencesKey, ReferenceStore
 from scorer.settings import ScorerSettings
+from storage.areas import masks
+from storage.areas.masks import Mask
 from storage.database.engine import Database
 from storage.errors import NotFound
 from storage.learning import defect_sets
@@ -51,10 +54,21 @@ class _Made:
     normals: PreparedNormals
     digest: str
     bit_depth: int
+    mask_version: int
+    masked: Detector | None
 
     def recipe(self, model_id: str, references: References, threshold: Threshold) -> Recipe:
-        limits = self.normals.picture_limits
-        return Recipe(self.detector, model_id, references, self.framing, threshold, limits, self.bit_depth)
+        return Recipe(
+            self.detector,
+            model_id,
+            references,
+            self.framing,
+            threshold,
+            self.normals.picture_limits,
+            self.bit_depth,
+            self.mask_version,
+            self.masked,
+        )
 
 
 class RecipeLoader:
@@ -83,6 +97,7 @@ class RecipeLoader:
         self._references: ReferenceStore | None = None
         self._bit_depths: dict[int, int] = {}  # learnt, by id of the normal set
         self._terms: dict[int, DefectTerm] = {}  # by id of the defect set
+        self._masks: dict[tuple[int, int], Mask] = {}  # by station id and version, which never changes
         self._lock = threading.RLock()
 
     def detector(self, framing: stations.FramingKind) -> Detector:
@@ -147,11 +162,13 @@ class RecipeLoader:
         with self._lock:
             detector = self.detector(station.settings.framing)
             depth = self._bit_depth(station, normal_set)
-            store = self._store()
-        digest = _digest(station, normal_set, detector, depth)
+            mask, store = self._mask(station), self._store()
+        masked = None if mask is None else _with_mask(detector, mask, station)
+        digest = _digest(station, normal_set, detector, depth, mask)
         key = ReferencesKey(detector.model_id, normal_set.id, digest)
-        normals = store.get(key, lambda: self._prepare(station, normal_set, detector, depth))
-        return _Made(detector, Framing(station.settings.framing), normals, digest, depth)
+        normals = store.get(key, lambda: self._prepare(station, normal_set, detector, masked, depth))
+        version = 0 if mask is None else station.mask_version
+        return _Made(detector, Framing(station.settings.framing), normals, digest, depth, version, masked)
 
     def _without_head(self, station: Station, normal_set: NormalSet, in_force: InForce, made: _Made) -> Recipe:
         threshold = in_force.thresholds.get((normal_set.id, made.detector.model_id))
@@ -168,6 +185,15 @@ class RecipeLoader:
                     self._terms[head.id] = DefectTerm.from_bytes(defect_sets.head(session, head.id))
             return self._terms[head.id]
 
+    def _mask(self, station: Station) -> Mask | None:
+        """Return the station's mask, None where everything is inspected; a version is read once."""
+        key = station.id, station.mask_version
+        if key not in self._masks:
+            with self._database.read() as session:
+                self._masks[key] = masks.mask_of(session, *key)
+        mask = self._masks[key]
+        return None if mask.is_empty else mask
+
     def _store(self) -> ReferenceStore:
         if self._references is None:
             self._references = ReferenceStore(
@@ -177,10 +203,14 @@ class RecipeLoader:
             )
         return self._references
 
-    def _prepare(self, station: Station, normal_set: NormalSet, detector: Detector, bit_depth: int) -> PreparedNormals:
+    def _prepare(
+        self, station: Station, normal_set: NormalSet, detector: Detector, masked: Detector | None, bit_depth: int
+    ) -> PreparedNormals:
         normals = [self._normal(image, detector, bit_depth) for image in normal_set.images]
+        if masked is not None:
+            _require_inspected(station, masked, normals)
         return PreparedNormals(
-            detector.references(normals, station.settings.object_name),
+            (masked or detector).references(normals, station.settings.object_name),
             PictureLimits.from_normals([measure(normal) for normal in normals]),
         )
 
@@ -269,10 +299,34 @@ def _uses_object_name(detector: Detector) -> bool:
     return bool(getattr(detector, "uses_object_name", True))
 
 
-def _digest(station: Station, normal_set: NormalSet, detector: Detector, bit_depth: int) -> str:
+def _with_mask(detector: Detector, mask: Mask, station: Station) -> Detector:
+    """Return the detector with a mask; raises `InvalidNormalSet` for one that has no masks, such as a plug-in's."""
+    if not isinstance(detector, TakesMask):
+        raise InvalidNormalSet(
+            f"The detector {detector.name} can't ignore parts of a picture: clear the mask with "
+            f"`andon station mask clear {station.name}`, or choose another detector."
+        )
+    return detector.with_mask(mask)
+
+
+def _require_inspected(station: Station, detector: Detector, normals: Sequence[RgbImage]) -> None:
+    """Raise `InvalidNormalSet` where the mask leaves no cell of an image, as it may where the framing cuts images."""
+    for normal in {image.shape: image for image in normals}.values():
+        if not detector.prepare(normal).cells.any():
+            raise InvalidNormalSet(
+                f"The mask of {station.name} leaves nothing to inspect in the framing {station.settings.framing}: "
+                f"change it with `andon station mask set {station.name} FILE`."
+            )
+
+
+def _digest(
+    station: Station, normal_set: NormalSet, detector: Detector, bit_depth: int, mask: Mask | None = None
+) -> str:
     """Return a digest of everything besides the model that references depend on."""
     object_name = station.settings.object_name if _uses_object_name(detector) else ""
     digest = hashlib.sha256(f"{object_name}\n{decode.VERSION}, {bit_depth} bits".encode())
+    if mask is not None:
+        digest.update(f"\nmask {json.dumps(mask.to_json(), sort_keys=True)}".encode())
     for reference in sorted(image.reference for image in normal_set.images):
         digest.update(f"\n{reference}".encode())
     return digest.hexdigest()
@@ -296,4 +350,5 @@ def _reason(replaced: Threshold | None, station: Station, digest: str) -> str:
     if replaced is None or replaced.references_digest in (None, digest):
         return ""
     settings = station.settings
-    return f"the references have changed: object {settings.object_name!r}, bit depth {settings.bit_depth}"
+    mask = f"mask version {station.mask_version}" if station.mask_version else "no mask"
+    return f"the references have changed: object {settings.object_name!r}, bit depth {settings.bit_depth}, {mask}"

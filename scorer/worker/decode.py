@@ -129,7 +129,7 @@ def _prepare(image: OpenedImage, found: LookedUp) -> Framed | PictureProblem | N
     if recipe is None:
         return None
     problem = find_problem(measure(decoded.pixels), recipe.picture_limits)
-    return recipe.detector.prepare(decoded.pixels) if problem is None else problem
+    return recipe.prepare(decoded.pixels) if problem is None else problem
 
 
 def _image_reference(found: LookedUp, pending: PendingImages) -> "Future[str]":

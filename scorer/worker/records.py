@@ -54,6 +54,7 @@ def scored_verdict(decided: Decided, stored_map: StoredMap, worker: str, at: dat
         stamped_at=frame.stamped_at,
         review_limit=recipe.threshold.review_limit,
         regions=stored_map.regions,
+        mask_version=recipe.mask_version,
     )
 
 

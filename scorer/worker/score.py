@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import structlog
 
 from foundation.errors import Retriable
@@ -97,7 +98,7 @@ def _score(frames: Sequence[Scorable]) -> list[Scored]:
                 for name, values in components.items()
                 if not math.isnan(values[index])  # the term does not apply to this frame
             },
-            anomaly_map=scores.anomaly_maps[index],
+            anomaly_map=np.where(scorable.framed.cells, scores.anomaly_maps[index], 0),  # padding, and what is masked
             height=scorable.framed.height,
             width=scorable.framed.width,
         )

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from storage.database.tables import RescoredFrameRow, ReviewedFrameRow, VerdictRow
+from storage.database.tables import RescoredFrameRow, ReviewedFrameRow, StationRow, VerdictRow
 from storage.line.decision import SCORED, Decision
 from storage.review.labels import Label
 
@@ -42,12 +42,15 @@ def recent(
     """Return the newest `limit` frames captured at `since` or later and scored by this set and model, newest first.
 
     A frame counts that was scored so for its verdict, and one that was scored so later (`rescored_frames`), by the
-    score that its model would give it had it not learnt from the frame.
+    score that its model would give it had it not learnt from the frame. Scores with another mask than the station's
+    present one are left out.
     """
     of_station = VerdictRow.station_id == station_id, VerdictRow.captured_at >= since
+    mask_version = select(StationRow.mask_version).where(StationRow.id == station_id).scalar_subquery()
     decided = (
         _select()
         .where(*of_station, VerdictRow.normal_set_id == normal_set_id, VerdictRow.model_id == model_id)
+        .where(VerdictRow.mask_version == mask_version)
         .order_by(*_NEWEST_FIRST)
         .limit(limit)
     )
@@ -57,6 +60,7 @@ def recent(
         .join(VerdictRow, VerdictRow.frame_id == RescoredFrameRow.frame_id)
         .outerjoin(ReviewedFrameRow, ReviewedFrameRow.frame_id == VerdictRow.frame_id)
         .where(RescoredFrameRow.normal_set_id == normal_set_id, RescoredFrameRow.model_id == model_id, *of_station)
+        .where(RescoredFrameRow.mask_version == mask_version)
         .order_by(*_NEWEST_FIRST)
         .limit(limit)
     )

@@ -63,12 +63,13 @@ _SETTINGS = tuple(field.name for field in fields(StationSettings))
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A station with its settings."""
+    """A station with its settings, and the version of its mask in force; 0 without one."""
 
     id: int
     name: str
     settings: StationSettings
     created_at: datetime
+    mask_version: int = 0
 
 
 def add(session: Session, name: str, settings: StationSettings, at: datetime) -> Station:
@@ -92,7 +93,7 @@ def edit(session: Session, name: str, settings: StationSettings) -> Station:
     _require_valid(settings)
     station = get(session, name)
     session.execute(update(StationRow).where(StationRow.id == station.id).values(**row_of(settings)))
-    return Station(station.id, name, settings, station.created_at)
+    return Station(station.id, name, settings, station.created_at, station.mask_version)
 
 
 def get(session: Session, name: str) -> Station:
@@ -162,7 +163,7 @@ def names_of(session: Session, station_ids: Collection[int]) -> Mapping[int, str
 
 def _station(row: StationRow | Row[Any]) -> Station:
     settings = StationSettings(**{name: getattr(row, name) for name in _SETTINGS})
-    return Station(row.id, row.name, settings, row.created_at)
+    return Station(row.id, row.name, settings, row.created_at, row.mask_version)
 
 
 def _require_valid(settings: StationSettings) -> None:

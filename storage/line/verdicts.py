@@ -38,7 +38,8 @@ class Verdict:
     versions. Only a bad picture has a `picture_problem`; its normal set, if any, is the one that it was measured
     against. `captured_at` is when the frame arrived where the camera's own time can't be true; that time is in
     `stamped_at`, otherwise None. `regions` is where a flagged or borderline frame exceeds its limit, the worst first;
-    empty for other scored frames, and None without a score and for verdicts of former versions.
+    empty for other scored frames, and None without a score and for verdicts of former versions. `mask_version` is that
+    of the mask by which parts of the picture were not inspected; 0 without one.
     """
 
     frame_id: UUID
@@ -67,6 +68,7 @@ class Verdict:
     picture_problem: str | None = None
     review_limit: float | None = None
     regions: tuple[Region, ...] | None = None
+    mask_version: int = 0
 
     @property
     def is_borderline(self) -> bool:

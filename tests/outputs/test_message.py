@@ -36,6 +36,7 @@ def test_the_json_form_of_version_1() -> None:
         "picture_problem": None,
         "review_limit": 0.4,
         "borderline": False,
+        "mask_version": 0,
         "regions": [
             {
                 "place": "lower-left",

@@ -48,6 +48,7 @@ KEYS = (
     "review_limit",
     "borderline",
     "regions",
+    "mask_version",
 )
 
 
@@ -191,4 +192,5 @@ def json_of(station: str, verdict: "Verdict") -> dict[str, object]:
         "review_limit": verdict.review_limit,
         "borderline": verdict.is_borderline,
         "regions": None if verdict.regions is None else regions.to_json(verdict.regions),
+        "mask_version": verdict.mask_version,
     }

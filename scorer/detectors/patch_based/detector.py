@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from hashlib import sha256
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,6 @@ import torch
 from einops import rearrange
 
 from imaging.rgb import RgbImage
-from imaging.rotation import rotate
 from scorer.backbones.preprocessing import Preprocessor
 from scorer.backbones.protocol import CropsPadding, PatchBackbone
 from scorer.detectors.capabilities.defect_term import DefectTerm, Evidence
@@ -22,6 +23,7 @@ from scorer.detectors.patch_based.patches import Patches
 from scorer.detectors.patch_based.station_groups import StationGroups, score_groups_separately
 from scorer.detectors.protocol import References, Scores
 from scorer.imaging.framing import CellBox, Framed, Framing
+from storage.areas.masks import Mask
 
 ENCODE_BATCH_SIZE = 16
 
@@ -73,6 +75,12 @@ class PatchDetector:
         order = order_by_content(normals)
         fitted = self.fit(self.encode_normals([normals[position] for position in order]))
         return References(self.model_id, fitted.tensors, in_original_order(order, fitted.normal_scores))
+
+    def with_mask(self, mask: Mask) -> Self:
+        """Return the same detector for a station with a mask: what it ignores enters no reference and no score."""
+        masked = copy(self)
+        masked._preprocessor = replace(self._preprocessor, mask=mask)
+        return masked
 
     def score(self, images: Sequence[RgbImage], references: References) -> Scores:
         """Score images of one station."""
@@ -137,10 +145,10 @@ class PatchDetector:
 
     def encode_normals(self, normals: Sequence[RgbImage]) -> Patches:
         """Encode normals with the rotated copies that the method needs, in fp32 too where the backbone rounds."""
-        rotations = self.method.rotations
-        images = [rotate(normal, degrees) for normal in normals for degrees in rotations]
-        patches = self.encode_images(images)
-        fp32_tokens = None if self._fp32_backbone is None else self.encode_images_in_fp32(images).tokens
+        rotations, backbone = self.method.rotations, self._fp32_backbone
+        framed = [self._preprocessor.prepare(normal, degrees) for normal in normals for degrees in rotations]
+        patches = self.encode(framed)
+        fp32_tokens = None if backbone is None else self._encode(framed, backbone()).tokens
         return Patches(patches.tokens, patches.valid_mask, patches.grid, len(rotations), fp32_tokens)
 
     def encode_images(self, images: Sequence[RgbImage]) -> Patches:

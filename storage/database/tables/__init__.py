@@ -20,6 +20,7 @@ from storage.database.tables.stations import (
     NormalCandidateRow,
     NormalImageRow,
     NormalSetRow,
+    StationMaskRow,
     StationRow,
     ThresholdRow,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "ReviewRow",
     "ReviewedFrameRow",
     "ScoreRollupRow",
+    "StationMaskRow",
     "StationRow",
     "ThresholdRow",
     "UserRow",

@@ -77,6 +77,7 @@ class VerdictRow(Base):
     picture_problem: Mapped[str | None] = mapped_column(String(40))  # why the frame is a bad picture
     review_limit: Mapped[float | None]  # null before version 0010, and without a score
     regions: Mapped[tuple[Region, ...] | None] = mapped_column(RegionsJson)  # null before version 0012
+    mask_version: Mapped[int] = mapped_column(server_default=text("0"))  # of the station's mask; 0 for none
 
 
 class ParkedFrameRow(Base):

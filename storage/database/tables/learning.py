@@ -42,3 +42,4 @@ class RescoredFrameRow(Base):
     normal_set_id: Mapped[int] = mapped_column(ForeignKey("normal_sets.id"), primary_key=True)
     model_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     score: Mapped[float]
+    mask_version: Mapped[int]  # of the station's mask that it was scored with; 0 for none

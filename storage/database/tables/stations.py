@@ -1,8 +1,9 @@
 """Tables of what is configured per station: normal sets, thresholds and golden frames."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database.tables.base import Base, UtcDateTime
@@ -25,7 +26,22 @@ class StationRow(Base):
     reviews_per_shift: Mapped[int] = mapped_column(server_default=text("40"))
     autopilot: Mapped[str] = mapped_column(String(8), server_default=text("'propose'"))  # or 'off' or 'act'
     learn_defects: Mapped[bool] = mapped_column(server_default=text("true"))
+    mask_version: Mapped[int] = mapped_column(server_default=text("0"))  # of its mask in force; 0 for none
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StationMaskRow(Base):
+    """One version of what of a station's picture is not inspected; never changed."""
+
+    __tablename__ = "station_masks"
+    __table_args__ = (UniqueConstraint("station_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    station_id: Mapped[int] = mapped_column(ForeignKey("stations.id"))
+    version: Mapped[int]
+    areas: Mapped[dict[str, Any]] = mapped_column(JSON)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    made_by: Mapped[str] = mapped_column(String(120))
 
 
 class NormalSetRow(Base):

@@ -204,7 +204,7 @@ def test_the_link_opens_the_frame_and_the_download_is_a_picture(page: Page, addr
     opened(page, address)
     shown = page.locator(".inspection").get_attribute("data-frame") or ""
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name="Download", exact=True).click()
     saved.value.save_as(tmp_path / "frame.png")
     assert (tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
     assert saved.value.suggested_filename == f"s1-{shown}.png"

@@ -13,6 +13,8 @@ from ingest.bus.protocol import Message
 from ingest.frame import Frame, mint_frame_id
 from scorer.imaging.framing import Framed
 from scorer.worker.progress import Progress
+from storage.areas import masks
+from storage.areas.masks import Mask
 from storage.blobs.anomaly_maps import decode_map
 from storage.line import normal_sets, stations, thresholds, workers
 from storage.line.stations import StationSettings
@@ -76,6 +78,21 @@ def test_a_flagged_frame_says_where_its_defect_is(line: Line) -> None:
     assert [verdict.regions for verdict in verdicts if verdict.decision == "pass" and not verdict.is_borderline] == [
         () for verdict in verdicts if verdict.decision == "pass" and not verdict.is_borderline
     ]
+
+
+def test_a_mask_applies_from_the_next_batch_and_its_version_is_in_the_verdict(line: Line) -> None:
+    line.publish_parts("s1", 4, defect=lambda _: True)
+    line.drain()
+    blot = Mask(ignored=(((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)),))
+    with line.database.begin() as session:
+        masks.record(session, stations.get(session, "s1").id, blot, START, "ada")
+    line.publish_parts("s1", 4, defect=lambda _: True)
+    line.drain()
+    verdicts = line.verdicts("s1")
+    assert [(verdict.decision, verdict.mask_version) for verdict in verdicts] == [("flag", 0)] * 4 + [("pass", 1)] * 4
+    assert verdicts[0].threshold != verdicts[-1].threshold  # the normals were calibrated with the same mask
+    middle = decode_map(line.images.get(verdicts[-1].map_reference or ""))[5:11, 5:11]
+    assert (middle == 0).all()
 
 
 def test_a_message_without_a_verdict_becomes_a_dead_letter_and_the_others_are_scored(line: Line) -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 
@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("normal_set_id", sa.Integer(), nullable=False),
         sa.Column("model_id", sa.String(length=64), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("mask_version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["normal_set_id"], ["normal_sets.id"], name="fk_rescored_frames_normal_set_id"),
         sa.PrimaryKeyConstraint("frame_id", "normal_set_id", "model_id", name="pk_rescored_frames"),
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from dashboard import formatting, mutations, station_state
 from dashboard.add_station import good_parts
 from dashboard.components import elements, image_grid, verdict_html
+from dashboard.components.outlined_image import outlined_image
 from dashboard.context import PageContext, draw_live
 from dashboard.html import render
 from storage.actions import normal_sets as normal_set_actions
@@ -198,7 +199,8 @@ def first_verdict(page: PageContext, station: Station, verdict: Verdict) -> None
     if verdict.picture_problem is not None:
         st.html(verdict_html.bad_picture(verdict.picture_problem))
     if thumbnail := page.thumbnail(verdict.image_reference, 640, 480, station.id):
-        st.image(thumbnail, width=480, alt=f"The first frame of {station.name}")
+        with st.container(width=480):
+            outlined_image(thumbnail, verdict.regions, "first-frame", f"The first frame of {station.name}")
     with st.container(horizontal=True):
         st.page_link(page.pages["station"], label=f"Open {station.name}", query_params={"station": station.name})
         st.page_link(page.pages["wall"], label="Live wall")

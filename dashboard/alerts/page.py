@@ -1,6 +1,7 @@
 """The alerts page: the alerts that need attention, the evidence of each, and the actions taken."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import streamlit as st
 from sqlalchemy.orm import Session
@@ -9,13 +10,15 @@ from dashboard import formatting, mutations
 from dashboard.alerts import alert_html, evidence, muting
 from dashboard.alerts.evidence import Evidence
 from dashboard.components import elements
+from dashboard.components.outlined_image import outlined_image
+from dashboard.components.where import where
 from dashboard.context import PageContext, draw_live
 from dashboard.settings import channels as channel_settings
 from storage.actions import alerts as alert_actions
 from storage.alerts import alerts, channels, mutes, notifications
 from storage.alerts.alerts import Alert, AlertState
 from storage.errors import NotFound
-from storage.line import stations
+from storage.line import stations, verdicts
 from storage.line.stations import Station
 
 PAGE_SIZE = 12
@@ -103,6 +106,7 @@ def list_and_detail(page: PageContext, states: str, scope: str, by_name: Mapping
         st.html(alert_html.title(selected, station or alert_html.LINE))
         acknowledge_or_resolve(page, selected)
         chart(shown)
+        last_flagged(page, selected)
         st.html(
             elements.heading("Timeline", f"alert {selected.id}")
             + alert_html.timeline(selected, sent, channel_names, page.time_zone)
@@ -215,6 +219,33 @@ def resolve(page: PageContext, alert_id: int, note_key: str) -> None:
         page,
         lambda session, actor: alert_actions.resolve(session, actor, alert_id, page.now(), note),
         "The alert is resolved.",
+    )
+
+
+def last_flagged(page: PageContext, alert: Alert) -> None:
+    """Draw the flagged frame of the station that came last before the alert opened, with its defect outlined."""
+    if alert.station_id is None or alert.rule not in evidence.SCORE_RULES:
+        return
+    with page.read() as session:
+        until = alert.opened_at + timedelta(seconds=1)
+        flagged = verdicts.recent(session, alert.station_id, until=until, decision="flag", limit=1)
+    if not flagged:
+        return
+    (frame,) = flagged
+    thumbnail = page.thumbnail(frame.image_reference, 640, 480, frame.station_id)
+    if thumbnail is None:
+        return
+    captured = formatting.clock(frame.captured_at, page.now(), page.time_zone)
+    st.html(
+        elements.heading("Last flagged frame", ", ".join(text for text in (captured, where(frame.regions)) if text))
+    )
+    with st.container(key="alert-frame"):
+        outlined_image(thumbnail, frame.regions, f"alert-{frame.frame_id}", "Last flagged frame before the alert")
+    st.page_link(
+        page.pages["review"],
+        label="Look at this frame",
+        query_params={"mode": "Find a frame", "frame": str(frame.frame_id)},
+        icon=":material/frame_inspect:",
     )
 
 

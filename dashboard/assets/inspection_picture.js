@@ -109,6 +109,7 @@ class View {
     this.one(".high").textContent = data.high;
     this.one(".outlines").replaceChildren(
       ...data.ignored.map((points) => shape("polygon", { points, class: "ignored" })),
+      ...(data.interest.length ? [shape("path", { d: `M0,0H1V1H0Z${data.interest.map((points) => `M${points.replaceAll(" ", "L")}Z`).join("")}`, class: "ignored" })] : []),
       ...data.regions.flatMap(({ points, box: [left, top, right, bottom] }) => [
         shape("rect", { x: left, y: top, width: right - left, height: bottom - top }),
         shape("polygon", { points }),
@@ -193,7 +194,7 @@ class View {
     this.one(".fade output").textContent = `${opacity} %`;
     const isOutlined = sessionStorage.getItem(OUTLINE) !== "no";
     this.one(".contour").setAttribute("aria-pressed", isOutlined);
-    this.one(".outlines").style.visibility = isOutlined || this.shown?.ignored.length ? "visible" : "hidden";
+    this.one(".outlines").style.visibility = isOutlined || this.shown?.ignored.length || this.shown?.interest.length ? "visible" : "hidden";
     for (const one of this.root.querySelectorAll(".outlines rect, .outlines polygon:not(.ignored)")) one.style.display = isOutlined ? "" : "none";
     const wiped = this.isComparing ? 100 : Number(this.one(".wipe input").value);
     const normal = this.one(".normal");

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import streamlit as st
 from markupsafe import Markup
 
 from dashboard.components import elements
+from dashboard.components.outlined_image import Fit, outlined_image
 from dashboard.context import PageContext
+from storage.areas.regions import Region
 
 SIZE = 240  # pixels, the longest edge of a thumbnail
 
@@ -16,13 +19,16 @@ SIZE = 240  # pixels, the longest edge of a thumbnail
 class CaptionedImage:
     """A stored image; `alt` describes it for screen readers.
 
-    It is read at the bit depth of the station `station_id`; None for its own.
+    It is read at the bit depth of the station `station_id`; None for its own. With `frame`, the id of the frame that it
+    shows, the `regions` of its verdict are outlined.
     """
 
     reference: str
     caption: Markup
     alt: str
     station_id: int | None = None
+    frame: UUID | None = None
+    regions: Sequence[Region] | None = None
 
 
 def image_grid(page: PageContext, images: Sequence[CaptionedImage], key: str, *, min_column_width: int = 110) -> None:
@@ -33,10 +39,15 @@ def image_grid(page: PageContext, images: Sequence[CaptionedImage], key: str, *,
                 captioned_image(page, image)
 
 
-def captioned_image(page: PageContext, image: CaptionedImage, width: int = SIZE, height: int = SIZE) -> None:
+def captioned_image(
+    page: PageContext, image: CaptionedImage, width: int = SIZE, height: int = SIZE, fit: Fit = "contain"
+) -> None:
     """Draw one image with its caption, or a placeholder where it can't be shown."""
     if thumbnail := page.thumbnail(image.reference, width, height, image.station_id):
-        st.image(thumbnail, width="stretch", alt=image.alt)
+        if image.frame is not None and image.regions:
+            outlined_image(thumbnail, image.regions, f"frame-{image.frame}", image.alt, fit)
+        else:
+            st.image(thumbnail, width="stretch", alt=image.alt)
     else:
         st.html(elements.no_thumbnail())
     st.html(image.caption)

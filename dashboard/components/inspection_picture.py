@@ -4,6 +4,7 @@ It is made in two steps, so that all of a page can be drawn at once: `prepare` r
 """
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,8 @@ from dashboard.components.similar_normals import by_similarity
 from dashboard.components.where import points, where
 from dashboard.context import PageContext
 from dashboard.theme import ASSETS
+from storage.areas import masks
+from storage.areas.masks import Mask, Polygon
 from storage.line.normal_sets import NormalSet
 from storage.line.verdicts import Verdict
 
@@ -62,7 +65,7 @@ def prepare(page: PageContext, verdict: Verdict, station: str, normal_set: Norma
     if anomaly_map is not None:
         damping = images.heat_damping(verdict.score, verdict.threshold)
         layer, legend = images.heat_layer(anomaly_map, damping), images.legend_range(anomaly_map, damping)
-    normal = _nearest_normal(page, verdict, normal_set)
+    normal, mask = _nearest_normal(page, verdict, normal_set), _mask(page, verdict)
     return {
         "frame": str(verdict.frame_id),
         "picture": _data_url("image/jpeg", frame),
@@ -73,7 +76,8 @@ def prepare(page: PageContext, verdict: Verdict, station: str, normal_set: Norma
         "description": f"Frame {verdict.frame_id}",
         "where": where(verdict.regions).capitalize(),
         "regions": [{"points": points(region.outline), "box": region.box} for region in verdict.regions or ()],
-        "ignored": [],
+        "ignored": points_of(mask.ignored),
+        "interest": points_of(mask.region_of_interest),
         "link": f"review?{urlencode({'mode': 'Find a frame', 'frame': str(verdict.frame_id)})}",
         "file": f"{station}-{verdict.frame_id}.png",
     }
@@ -95,6 +99,16 @@ def draw_ahead(data: PictureData | None) -> None:
     if data is not None:
         with st.container(key="hidden-next-picture"):
             _next_component()(key="next-picture", data={"ahead": data})
+
+
+def points_of(polygons: Sequence[Polygon]) -> list[str]:
+    """Return polygons as SVG takes their points."""
+    return [points(polygon) for polygon in polygons]
+
+
+def _mask(page: PageContext, verdict: Verdict) -> Mask:
+    with page.read() as session:
+        return masks.mask_of(session, verdict.station_id, verdict.mask_version)
 
 
 def _nearest_normal(page: PageContext, verdict: Verdict, normal_set: NormalSet | None) -> bytes | None:

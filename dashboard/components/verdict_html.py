@@ -123,6 +123,7 @@ def provenance(verdict: Verdict, normal_set: NormalSet | None, zone: tzinfo) -> 
             *([("Ground truth", verdict.truth)] if verdict.truth else []),
             ("Part", verdict.part_id),
             ("Normal set", f"version {normal_set.version}, {len(normal_set.images)} images" if normal_set else None),
+            *([("Mask", f"version {verdict.mask_version}")] if verdict.mask_version else []),
             ("Detector", verdict.detector),
             ("Model id", verdict.model_id),
             ("Weights sha256", verdict.weights_sha256),

@@ -1,6 +1,7 @@
 """Where a frame differs, in words and as outlines over its picture."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -20,6 +21,10 @@ NAMES: Mapping[Place, str] = {
     "lower-right": "lower right",
     "everywhere": "all over",
 }
+TEMPLATE = "components/where.html"
+STROKES_PER_SIDE = 90
+"""A line is this part of the longer side."""
+
 NAMED = 2
 """More places than these are counted."""
 
@@ -41,17 +46,19 @@ def points(outline: Sequence[Point]) -> str:
 
 
 def outlines_over(regions: Sequence[Region] | None, width: int, height: int, fit: str = "contain") -> Markup:
-    """Return the outlines of regions as SVG, to lie over an image; nothing without regions.
+    """Return the outlines of regions as an SVG image, to lie over another image; nothing without regions.
+
+    An image is what Streamlit lets through: it removes SVG elements from a page's HTML.
 
     Args:
         regions: The regions of a verdict.
-        width: Width of the image in pixels.
-        height: Height of the image in pixels.
-        fit: How the image fills its box: ``contain`` shows all of it, ``cover`` fills the box.
+        width: Width of the image below in pixels.
+        height: Height of the image below in pixels.
+        fit: How that image fills its box: ``contain`` shows all of it, ``cover`` fills the box.
     """
     if not regions:
         return Markup()
-    scaled = [[(x * width, y * height) for x, y in region.outline] for region in regions]
-    slice_or_meet = "slice" if fit == "cover" else "meet"
-    polygons = [points([(round(x, 1), round(y, 1)) for x, y in outline]) for outline in scaled]
-    return render("components/where.html", "outlines", polygons, width, height, slice_or_meet, where(regions))
+    polygons = [points([(round(x * width, 1), round(y * height, 1)) for x, y in region.outline]) for region in regions]
+    stroke = round(max(width, height) / STROKES_PER_SIDE, 2)
+    svg = render(TEMPLATE, "outlines", polygons, width, height, stroke)
+    return render(TEMPLATE, "outlines_image", quote(svg), where(regions), fit)

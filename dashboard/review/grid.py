@@ -84,8 +84,15 @@ def thumbnails(page: PageContext, frames: Sequence[Verdict], names: dict[int, st
             name = names[frame.station_id]
             caption = verdict_html.thumbnail_caption(frame, page.now(), page.time_zone)
             with st.container(key=f"choice-{frame.frame_id}", gap="xxsmall"):
-                image = CaptionedImage(frame.image_reference, caption, f"Frame of {name}", frame.station_id)
-                image_grid.captioned_image(page, image, 480, 360)
+                image = CaptionedImage(
+                    frame.image_reference,
+                    caption,
+                    f"Frame of {name}",
+                    frame.station_id,
+                    frame.frame_id,
+                    frame.regions,
+                )
+                image_grid.captioned_image(page, image, 480, 360, "cover")
                 st.checkbox(name, key=checkbox_key(frame.frame_id))
 
 

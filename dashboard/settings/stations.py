@@ -11,6 +11,7 @@ from dashboard.components import elements
 from dashboard.components.elements import Metric
 from dashboard.components.station_choice import choose_station_or_first
 from dashboard.context import PageContext
+from dashboard.settings.mask_editor import mask_editor
 from storage.actions import stations as station_actions
 from storage.line import normal_sets, stations, thresholds
 from storage.line.stations import Autopilot, BitDepth, FramingKind, Station, StationSettings, WithoutNormals
@@ -58,6 +59,8 @@ def panel(page: PageContext) -> None:
         settings_form(page, by_name[name])
     with right, st.container(border=True, key="card-threshold"):
         threshold_history(page, by_name[name])
+    with st.container(border=True, key="card-mask"):
+        mask_editor(page, by_name[name])
 
 
 def settings_form(page: PageContext, station: Station) -> None:

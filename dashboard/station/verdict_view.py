@@ -29,8 +29,10 @@ def gallery(page: PageContext, listing: VerdictPage, selected: Verdict | None) -
             caption = verdict_html.thumbnail_caption(frame, now, page.time_zone, selected=is_selected)
             with st.container(key=f"thumb-{number}", gap=None):
                 alt = f"Frame captured at {captured}"
-                image = CaptionedImage(frame.image_reference, caption, alt, frame.station_id)
-                image_grid.captioned_image(page, image, 320, 240)
+                image = CaptionedImage(
+                    frame.image_reference, caption, alt, frame.station_id, frame.frame_id, frame.regions
+                )
+                image_grid.captioned_image(page, image, 320, 240, "cover")
                 st.button(
                     f"Show the frame of {captured}",
                     key=f"select-{frame.frame_id}",

@@ -19,6 +19,7 @@ from storage.alerts.alerts import Alert
 from storage.line import dead_letters, drops, normal_sets, stations, verdicts, workers
 from storage.line.drops import DropTotal
 from storage.line.stations import Station
+from storage.line.verdicts import Verdict
 from storage.line.workers import WorkerStatus
 from storage.review import labels, review_queue
 from storage.rollups import station_summaries
@@ -60,6 +61,7 @@ class WallData:
     dropped: Mapping[str, DropTotal]
     asked: Mapping[int, int]
     caught: Mapping[int, int]
+    last_flagged: Mapping[int, Verdict]
 
 
 def wall(page: PageContext) -> None:
@@ -97,6 +99,7 @@ def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
         dropped=drops.totals_since(session, now - DROPS_SHOWN_FOR),
         asked=review_queue.questions(session),
         caught={one.station_id: one.passed_defect for one in labels.counts(session, since=now - CAUGHT_WITHIN)},
+        last_flagged=verdicts.latest_flagged(session, since),
     )
 
 
@@ -142,6 +145,7 @@ def tile_of(station: Station, data: WallData, running: Sequence[WorkerStatus], n
         data.dropped.get(station.name),
         asked=data.asked.get(station.id, 0),
         caught_by_review=data.caught.get(station.id, 0),
+        last_flagged=data.last_flagged.get(station.id),
     )
 
 

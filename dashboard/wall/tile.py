@@ -11,6 +11,7 @@ from dashboard import formatting
 from dashboard.alerts import alert_html
 from dashboard.charts import scores
 from dashboard.components import elements, verdict_html
+from dashboard.components.outlined_image import outlined_image
 from dashboard.components.question_link import question_link
 from dashboard.context import PageContext
 from dashboard.html import render
@@ -18,6 +19,7 @@ from dashboard.station_state import StationState
 from storage.alerts.alerts import Alert
 from storage.line.drops import DropTotal
 from storage.line.stations import Station
+from storage.line.verdicts import Verdict
 from storage.rollups.station_summaries import StationSummary
 
 TEMPLATE = "wall/tile.html"
@@ -29,7 +31,8 @@ class TileData:
     """The data of a tile.
 
     `alerts` are the station's unresolved ones, `asked` is how many frames it asks about, and `caught_by_review` how
-    many frames passed lately and were labelled a defect.
+    many frames passed lately and were labelled a defect. `last_flagged` is the frame that was flagged
+    last in the window.
     """
 
     station: Station
@@ -39,6 +42,7 @@ class TileData:
     dropped: DropTotal | None
     asked: int = 0
     caught_by_review: int = 0
+    last_flagged: Verdict | None = None
 
 
 def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: datetime) -> None:
@@ -50,6 +54,7 @@ def draw_tile(page: PageContext, grid: DeltaGenerator, tile: TileData, now: date
         with st.container(horizontal=True, key=f"body-{station.id}"):
             with st.container(key=f"picture-{station.id}"):
                 last_frame(page, tile, now)
+                last_flagged(page, tile, now)
             st.html(numbers(tile, window), width="content")
         if summary.latest is not None and summary.latest.picture_problem is not None:
             st.html(verdict_html.bad_picture(summary.latest.picture_problem))
@@ -87,11 +92,23 @@ def last_frame(page: PageContext, tile: TileData, now: datetime) -> None:
         st.html(elements.placeholder(state.icon, state.explanation, *commands))
         return
     if thumbnail := page.thumbnail(latest.image_reference, 640, 480, tile.station.id):
-        st.image(thumbnail, width="stretch", alt=f"Last frame of {name}")
+        outlined_image(thumbnail, latest.regions, f"last-{tile.station.id}", f"Last frame of {name}")
     else:
         st.html(elements.placeholder("image_not_supported", "The image can't be loaded."))
     age, age_s = formatting.ago(latest.arrived_at, now), (now - latest.arrived_at).total_seconds()
     st.html(render(TEMPLATE, "image_caption", verdict_html.style(latest), latest.score, age, age_s))
+
+
+def last_flagged(page: PageContext, tile: TileData, now: datetime) -> None:
+    """Draw the frame that was flagged last in a corner, with its defect outlined, unless it is the newest frame."""
+    flagged, latest = tile.last_flagged, tile.summary.latest
+    if flagged is None or (latest is not None and latest.frame_id == flagged.frame_id):
+        return
+    if thumbnail := page.thumbnail(flagged.image_reference, 240, 180, tile.station.id):
+        name, age = tile.station.name, formatting.ago(flagged.arrived_at, now)
+        with st.container(key=f"flagged-{tile.station.id}", gap=None):
+            outlined_image(thumbnail, flagged.regions, f"flagged-{tile.station.id}", f"Last flagged frame of {name}")
+            st.html(render(TEMPLATE, "last_flagged", age, (now - flagged.arrived_at).total_seconds()))
 
 
 def numbers(tile: TileData, window: str) -> str:

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from storage.areas.regions import Region
 from storage.database.rows import columns_of, insert_new, row_of
-from storage.database.tables import VerdictRow
+from storage.database.tables import StationRow, UtcDateTime, VerdictRow
 from storage.database.truncate import truncate, truncate_or_none
 from storage.errors import InvalidChange, NotFound
 from storage.line import stations
@@ -119,6 +119,12 @@ def latest(session: Session, station_id: int) -> Verdict | None:
     return None if row is None else Verdict(*row)
 
 
+def latest_flagged(session: Session, since: datetime) -> dict[int, Verdict]:
+    """Return by station id the flagged frame that was captured last since a time, where there is one."""
+    rows = session.execute(_LATEST_FLAGGED, {"since": since})
+    return {verdict.station_id: verdict for verdict in (Verdict(*row) for row in rows)}
+
+
 def recent(
     session: Session,
     station_id: int | None = None,
@@ -170,6 +176,26 @@ def count(
 
 _COLUMNS = columns_of(VerdictRow, Verdict)
 _NEWEST_FIRST = (VerdictRow.captured_at.desc(), VerdictRow.id.desc())
+
+# Built once, because building it takes longer than executing it: one search of an index per station.
+_newer = VerdictRow.__table__.alias("newer")
+_LATEST_FLAGGED = (
+    select(*_COLUMNS)
+    .select_from(StationRow)
+    .join(
+        VerdictRow,
+        VerdictRow.id
+        == select(_newer.c.id)
+        .where(
+            _newer.c.station_id == StationRow.id,
+            _newer.c.decision == "flag",
+            _newer.c.captured_at >= bindparam("since", type_=UtcDateTime),
+        )
+        .order_by(_newer.c.captured_at.desc(), _newer.c.id.desc())
+        .limit(1)
+        .scalar_subquery(),
+    )
+)
 
 
 def _newest_first(

@@ -221,3 +221,17 @@ def test_a_frame_of_a_former_version_has_no_outline(page: Page, address: str, s1
     expect(page.locator(".outlines polygon")).to_have_count(0)
     expect(page.get_by_role("button", name="Outline")).to_be_hidden()
     expect(page.locator("img.heat")).to_be_visible()
+
+
+def test_the_wall_outlines_the_frame_that_was_flagged_last_and_the_grid_every_flagged_frame(
+    page: Page, address: str, line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime
+) -> None:
+    page.goto(address)
+    expect(page.locator(".st-key-picture-1 img.andon-outlines")).to_have_count(1)  # the newest frame is flagged
+    line.verdicts(verdict(line, s1, normal_set, 70, now, 0.2))
+    flagged = page.locator(".st-key-flagged-1")
+    expect(flagged).to_contain_text("1 min ago")
+    outline, picture = (flagged.locator(name).bounding_box() for name in ("img.andon-outlines", "img:not([class])"))
+    assert outline == picture  # so that both are fitted into the same box
+    page.goto(f"{address}/review?mode=Grid")
+    expect(page.locator(".st-key-review-grid img.andon-outlines")).to_have_count(FRAMES - 1)

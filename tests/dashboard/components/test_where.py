@@ -1,5 +1,7 @@
 """Where a frame differs, in words and as outlines."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from dashboard.components.where import NAMES, outlines_over, where
@@ -37,8 +39,8 @@ def test_every_place_has_a_name() -> None:
 
 
 def test_outlines_are_in_pixels_of_the_image_they_lie_over() -> None:
-    html = outlines_over([region("lower-left")], 640, 480)
+    html = unquote(outlines_over([region("lower-left")], 640, 480))
     assert 'viewBox="0 0 640 480"' in html
     assert 'points="0,240 320,240 320,480 0,480"' in html
-    assert "xMidYMid meet" in html
-    assert "xMidYMid slice" in outlines_over([region("lower-left")], 640, 480, fit="cover")
+    assert 'class="andon-outlines contain"' in html
+    assert 'class="andon-outlines cover"' in outlines_over([region("lower-left")], 640, 480, fit="cover")

@@ -43,6 +43,20 @@ def test_a_verdict_reads_back_exactly(database: Database) -> None:
             verdicts.get(session, uuid4())
 
 
+def test_the_latest_flagged_frame_of_each_station_is_found_since_a_time(database: Database) -> None:
+    with database.begin() as session:
+        one, other, quiet = (add_active_set(session, add_station(session, name)) for name in ("s1", "s2", "s3"))
+        old = make_verdict(one, at=NOON, score=0.7, decision="flag")
+        new = make_verdict(one, at=NOON + SECOND, score=0.6, decision="flag")
+        passed = make_verdict(one, at=NOON + 2 * SECOND)
+        elsewhere = make_verdict(other, at=NOON, score=0.8, decision="flag")
+        verdicts.record(session, [new, old, passed, elsewhere, make_verdict(quiet)])
+    with database.read() as session:
+        assert verdicts.latest_flagged(session, NOON) == {one.station_id: new, other.station_id: elsewhere}
+        assert verdicts.latest_flagged(session, NOON + SECOND) == {one.station_id: new}
+        assert verdicts.latest_flagged(session, NOON + 2 * SECOND) == {}
+
+
 def test_the_first_verdict_on_a_frame_stays(database: Database) -> None:
     with database.begin() as session:
         active = add_active_set(session, add_station(session))

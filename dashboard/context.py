@@ -48,7 +48,8 @@ class PageContext:
     """One visit of one person to one page.
 
     `actor` is the person in the role they had when the page was drawn; storage checks the role again with every change.
-    `time_zone` is the browser's. `pages` are the targets of links between pages.
+    `time_zone` is the browser's. `browser` tells the browsers of one person apart. `pages` are the targets of links
+    between pages.
     """
 
     settings: DashboardSettings
@@ -59,6 +60,7 @@ class PageContext:
     image_limits: ImageLimits
     actor: Actor
     time_zone: tzinfo
+    browser: str
     palette: Palette
     pages: Mapping[PageName, StreamlitPage]
 

@@ -15,6 +15,7 @@ from dashboard.add_station.page import add_station_page
 from dashboard.alerts.page import alerts_page
 from dashboard.audit.page import audit_page
 from dashboard.auth import account, identity
+from dashboard.auth.browser import browser_id
 from dashboard.context import PageContext, PageName
 from dashboard.dead_letters.page import dead_letters_page
 from dashboard.gate.sessions import SESSIONS
@@ -106,6 +107,7 @@ def draw_page(entry: PageEntry, visit: Visit) -> None:
             image_limits=resources.image_limits(),
             actor=visit.actor,
             time_zone=browser_time_zone(),
+            browser=browser_id(settings.port),
             palette=visit.palette,
             pages=visit.pages,
         )

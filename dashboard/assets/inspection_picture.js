@@ -95,6 +95,7 @@ class View {
     if (naturalWidth) this.frame.style.setProperty("--ratio", naturalWidth / naturalHeight);
     if (this.shown?.frame !== data.frame) this.reset();
     this.describe(data);
+    this.root.getRootNode().host.dataset.picture = "loaded"; // the style sheet shows a slot (components/swap.py) from now on
     this.stage.removeAttribute("aria-busy");
     this.hideOthers();
   }

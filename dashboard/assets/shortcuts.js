@@ -1,6 +1,7 @@
 // Forwards single letters, digits and the left and right arrows to the buttons whose shortcuts they are, wherever the
 // focus is, except in a text field. Presses during a run of the page wait: each is forwarded after the run of the one
-// before it has ended, and only while the frame is on the screen that was there when the key was pressed.
+// before it has ended, and only while the frame is on the screen that was there when the key was pressed. A frame comes
+// to the screen together with its buttons (components/swap.py); those of a hidden slot are none.
 const INSTALLED = "andonShortcuts";
 const ARROWS = { ArrowLeft: "←", ArrowRight: "→" };
 const NOT_TEXT = ["checkbox", "radio", "range", "button"]; // types of <input> that take no letters
@@ -13,12 +14,13 @@ let isForwarding = false;
 
 const app = () => document.querySelector(".stApp");
 const isIdle = () => app()?.getAttribute(RUN_STATE) === "notRunning";
-const shownFrame = () => /st-key-label-\S+/.exec(document.querySelector(LABEL_BUTTON)?.className)?.[0];
+const isSeen = (element) => element.checkVisibility({ visibilityProperty: true });
+const seen = (selector) => [...document.querySelectorAll(selector)].filter(isSeen);
+const shownFrame = () => /st-key-label-\S+/.exec(seen(LABEL_BUTTON)[0]?.className)?.[0];
 
 function buttonOf(key) {
   const name = ARROWS[key] ?? key.toUpperCase();
-  const hints = [...document.querySelectorAll(".stButton button:enabled kbd")];
-  return hints.find((hint) => hint.textContent === name)?.closest("button");
+  return seen(".stButton button:enabled kbd").find((hint) => hint.textContent === name)?.closest("button");
 }
 
 function isShortcut({ key, isTrusted, ctrlKey, altKey, metaKey }) {
@@ -84,6 +86,7 @@ function leaveTypeField(event) {
 export default function shortcuts() {
   if (window[INSTALLED]) return;
   window[INSTALLED] = true;
+  document.body.classList.add("andon-shortcuts"); // the style sheet shows what answers to keys from now on
   window.addEventListener("keydown", onKeyDown, true);
   window.addEventListener("keydown", leaveTypeField, true);
 }

@@ -86,10 +86,11 @@ def prepare(page: PageContext, verdict: Verdict, station: str, normal_set: Norma
 def draw(data: PictureData | None) -> None:
     """Draw a prepared frame, or that its image can't be shown."""
     if data is None:
-        st.warning(
-            "The image of this frame is not in the image store, or the store is unavailable.",
-            icon=":material/image_not_supported:",
-        )
+        with st.container(key="no-picture"):
+            st.warning(
+                "The image of this frame is not in the image store, or the store is unavailable.",
+                icon=":material/image_not_supported:",
+            )
         return
     _component()(key="inspection-picture", data=data)
 

@@ -123,15 +123,15 @@ def label_frames(
     return LabelResult(tuple(result.review for result in results), tuple(conflicts))
 
 
-def undo_labels(session: Session, actor: Actor, review_ids: Sequence[int], at: datetime) -> int:
-    """Undo reviews, newest first, and return how many were not undone before.
+def undo_labels(session: Session, actor: Actor, review_ids: Sequence[int], at: datetime, *, browser: str = "") -> int:
+    """Undo reviews, newest first, and return how many were not undone before; `browser` shows their frames first.
 
     Raises:
         PermissionDenied: The actor may not undo one of them.
         InvalidChange: One of them is not the newest review of its frame.
     """
     return sum(
-        review_actions.undo(session, actor, undo_key(review_id), at, review_id).is_new
+        review_actions.undo(session, actor, undo_key(review_id), at, review_id, browser=browser).is_new
         for review_id in sorted(review_ids, reverse=True)
     )
 

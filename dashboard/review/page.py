@@ -13,6 +13,7 @@ from dashboard.components import elements
 from dashboard.components.question_link import ORDER as QUESTIONS
 from dashboard.components.shortcuts import forward_shortcuts
 from dashboard.components.station_choice import choose_station
+from dashboard.components.swap import swapped_at_once
 from dashboard.context import PageContext, draw_live
 from dashboard.review import (
     frame_search,
@@ -42,6 +43,7 @@ ORDERS: Mapping[str, QueueOrder] = {
 DEFAULT_ORDER = "Newest"
 ONE_BY_ONE, GRID, FIND_A_FRAME = "One by one", "Grid", "Find a frame"
 RECENT_LABELS = 8
+REVIEWED = "reviewed"
 QUEUE_NOTE = "flagged and borderline frames are queued by themselves, and a random sample of the frames that pass"
 SAMPLE_NOTE = "frames that pass are sampled at random; the setting of each station gives the rate"
 QUESTION_NOTE = "a station asks about its highest frames once it has scored 100; each answer moves its limits"
@@ -58,6 +60,7 @@ def review_page(page: PageContext) -> None:
         st.markdown("There is nothing to review until a station has scored its first frames.")
         return
     mode, queue = choices(page, by_name)
+    forward_shortcuts()  # before the frames, whose keys it handles from the first moment
     if not page.is_allowed("review.label"):
         st.info("You can look at this page. Labelling frames needs the role inspector.", icon=":material/visibility:")
     try:
@@ -76,7 +79,6 @@ def review_page(page: PageContext) -> None:
             queued_frames(page, mode, queue, names)
             draw_live(page, review_session.renew_claims, review_session.RENEW_EVERY_S)
         recent_labels(page)
-        forward_shortcuts()
     except StorageError as error:
         review_session.show_queue_error(error)
 
@@ -138,9 +140,10 @@ def queued_frames(page: PageContext, mode: str, queue: QueueFilter, names: dict[
         else:
             details = frame_view.load_details(page, session, frames[0])
     if mode == GRID:
-        review_grid.grid(page, frames, shown, names, undoable)
+        with swapped_at_once(REVIEWED, f"{mode} {[str(frame.frame_id) for frame in frames]}"):
+            review_grid.grid(page, frames, shown, names, undoable)
         return
-    with st.container(border=True, key="card-review"):
+    with swapped_at_once(REVIEWED, str(details.shown)), st.container(border=True, key="card-review"):
         frame_view.header(page, details, length, sampled=queued[0].sampled, asked=queued[0].question is not None)
         toolbar = st.container(key="toolbar")
         frame_view.body(page, details)
@@ -153,7 +156,7 @@ def empty_queue(page: PageContext, queue: QueueFilter, names: Mapping[int, str])
     with page.read() as session:
         length = review_queue.count(session, queue)
         undoable = labelling.last_submission(session, page.actor.name, review_grid.SIZE)
-    with st.container(border=True, key="card-review"):
+    with swapped_at_once(REVIEWED, "nothing"), st.container(border=True, key="card-review"):
         if length and review_session.skipped():
             st.html(elements.heading("You have skipped all remaining frames", f"{length} waiting"))
             st.button(
@@ -196,7 +199,7 @@ def searched_frame(page: PageContext, by_name: dict[str, Station]) -> None:
     frame_search.results(page, frames, selected)
     if details is None or analysis is None:
         return
-    with st.container(border=True, key="card-review"):
+    with swapped_at_once(REVIEWED, str(details.shown)), st.container(border=True, key="card-review"):
         frame_view.header(page, details, None)
         toolbar = st.container(key="toolbar")
         frame_search.explain_pass(page, details.frame, analysis)

@@ -35,18 +35,20 @@ TYPES_COUNTED_FOR = timedelta(days=365)
 
 
 def claim_frames(page: PageContext, queue: QueueFilter, count: int) -> list[QueuedFrame]:
-    """Return the next frames, claimed for this person; somebody without the right to review sees them unclaimed."""
+    """Return the next frames, claimed for this browser of a person; somebody without the right sees them unclaimed."""
     now = page.now()
     if not page.is_allowed("review.claim"):
         with page.read() as session:
             queued = review_queue.list_queued(session, queue, limit=count + len(skipped()))
         return [frame for frame in queued if frame.frame_id not in skipped()][:count]
     with page.database.begin() as session:
-        frames = review_actions.claim(session, page.actor, queue, now, limit=count, skip=skipped())
+        frames = review_actions.claim(
+            session, page.actor, queue, now, limit=count, skip=skipped(), browser=page.browser
+        )
         claimed = [frame.frame_id for frame in frames]
         released = [frame_id for frame_id in st.session_state.get(CLAIMED, ()) if frame_id not in claimed]
         if released:
-            review_actions.release(session, page.actor, released)
+            review_actions.release(session, page.actor, released, browser=page.browser)
     st.session_state[CLAIMED] = claimed
     st.session_state[CLAIMED_SINCE] = now
     return frames
@@ -60,7 +62,7 @@ def renew_claims(page: PageContext) -> None:
         return
     try:
         with page.database.begin() as session:
-            review_actions.renew(session, page.actor, claimed, now)
+            review_actions.renew(session, page.actor, claimed, now, browser=page.browser)
     except StorageError as error:  # a claim lasts for two more renewals; the next label shows a lasting error
         log.warning("review-claims-not-renewed", frames=len(claimed), error=str(error))
 
@@ -70,7 +72,7 @@ def release_claims(page: PageContext) -> None:
     claimed = st.session_state.pop(CLAIMED, [])
     if claimed and page.is_allowed("review.claim"):
         with page.database.begin() as session:
-            review_actions.release(session, page.actor, claimed)
+            review_actions.release(session, page.actor, claimed, browser=page.browser)
 
 
 def skipped() -> list[UUID]:
@@ -132,7 +134,11 @@ def undo_offered(page: PageContext, review_ids: Sequence[int]) -> None:
 def undo(page: PageContext, review_ids: Sequence[int]) -> None:
     """Undo reviews: their frames return to the queue, and to this person first."""
     at = page.now()
-    if mutations.apply(page, lambda session, actor: labelling.undo_labels(session, actor, review_ids, at), ""):
+
+    def change(session: Session, actor: Actor) -> None:
+        labelling.undo_labels(session, actor, review_ids, at, browser=page.browser)
+
+    if mutations.apply(page, change, ""):
         st.session_state.pop(LAST_LABEL, None)
         questions.forget()
         clear_skipped()

@@ -15,28 +15,38 @@ from storage.errors import InvalidChange, PermissionDenied
 from storage.line import stations
 from storage.review import labels, review_queue, reviews
 from storage.review.labels import LabelledFrame
-from storage.review.review_queue import QueuedFrame, QueueFilter
+from storage.review.review_queue import QueuedFrame, QueueFilter, claimant
 from storage.review.reviews import LabelSubmission, Review, SubmissionResult
 
 
 def claim(
-    session: Session, actor: Actor, filters: QueueFilter, at: datetime, *, limit: int = 1, skip: Sequence[UUID] = ()
+    session: Session,
+    actor: Actor,
+    filters: QueueFilter,
+    at: datetime,
+    *,
+    limit: int = 1,
+    skip: Sequence[UUID] = (),
+    browser: str = "",
 ) -> list[QueuedFrame]:
-    """Return the next frames to review, at most `limit`, claimed by the actor for `review_queue.CLAIM_DURATION`."""
+    """Return the next frames to review, at most `limit`, claimed for `review_queue.CLAIM_DURATION`.
+
+    The claim is the actor's in this browser; the other browsers of the same person get other frames.
+    """
     reviewer = authorize(session, actor, "review.claim")
-    return review_queue.claim(session, reviewer.name, filters, at, limit=limit, skip=skip)
+    return review_queue.claim(session, claimant(reviewer.name, browser), filters, at, limit=limit, skip=skip)
 
 
-def renew(session: Session, actor: Actor, frame_ids: Sequence[UUID], at: datetime) -> set[UUID]:
-    """Extend the actor's claims on these frames; return the frames that are still claimed by them."""
+def renew(session: Session, actor: Actor, frame_ids: Sequence[UUID], at: datetime, *, browser: str = "") -> set[UUID]:
+    """Extend the actor's claims in this browser on these frames; return the frames that are still claimed so."""
     reviewer = authorize(session, actor, "review.claim")
-    return review_queue.renew(session, reviewer.name, frame_ids, at)
+    return review_queue.renew(session, claimant(reviewer.name, browser), frame_ids, at)
 
 
-def release(session: Session, actor: Actor, frame_ids: Sequence[UUID] | None = None) -> None:
-    """Give up the actor's claims on these frames, or on all of them when none are named."""
+def release(session: Session, actor: Actor, frame_ids: Sequence[UUID] | None = None, *, browser: str = "") -> None:
+    """Give up the actor's claims in this browser on these frames, or on all of them when none are named."""
     reviewer = authorize(session, actor, "review.claim")
-    review_queue.release(session, reviewer.name, frame_ids)
+    review_queue.release(session, claimant(reviewer.name, browser), frame_ids)
 
 
 def label(
@@ -65,9 +75,17 @@ def label(
 
 
 def undo(
-    session: Session, actor: Actor, idempotency_key: UUID, at: datetime, review_id: int | None = None
+    session: Session,
+    actor: Actor,
+    idempotency_key: UUID,
+    at: datetime,
+    review_id: int | None = None,
+    *,
+    browser: str = "",
 ) -> SubmissionResult:
     """Retract this review, or the actor's newest one; only an engineer retracts somebody else's.
+
+    The frame returns to the queue, to the actor in this browser first.
 
     Raises `InvalidChange` when there is nothing to retract, and as `reviews.retract`.
     """
@@ -81,7 +99,9 @@ def undo(
             raise InvalidChange(f"{reviewer.name} has no label that could be retracted.")
         if review.by != reviewer.name and reviewer.role.rank < Role.ENGINEER.rank:
             raise PermissionDenied(f"This label is by {review.by}: only they or an engineer can retract it.")
-        result = reviews.retract(session, idempotency_key, review.id, reviewer.name, at)
+        result = reviews.retract(
+            session, idempotency_key, review.id, reviewer.name, at, claimant(reviewer.name, browser)
+        )
         if result.is_new:
             change.subject = f"frame {review.frame_id}"
             change.station = stations.name_of(session, review.station_id)

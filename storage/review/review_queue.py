@@ -4,7 +4,8 @@ The queue holds flagged frames, borderline frames, a random sample of all passed
 asks about because an answer teaches it the most.
 
 `verdicts.record` adds frames, a review removes them, and retracting the review adds them again. A frame that is handed
-out is claimed for a while, so that no two people review it at the same time.
+out is claimed for a while, so that it is not on two screens at the same time: neither on those of two people, nor in
+two browsers of one.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,10 @@ BORDERLINE_MARGIN = 0.1
 """A passed frame without a review limit, of a former version, is queued when its score is nearer to the threshold than
 this share of the threshold."""
 CLAIM_DURATION = timedelta(minutes=5)
+ASKED_FROM = 30
+"""Frames from which a station asks: with fewer there is little to choose the highest from."""
+
+MAX_CLAIMANT = 64  # characters that the column stores
 
 
 class QueueableVerdict(NamedTuple):
@@ -82,16 +87,23 @@ def relative_margin(score: float, threshold: float) -> float:
     return abs(score - threshold) / (abs(threshold) or 1.0)
 
 
+def claimant(reviewer: str, browser: str = "") -> str:
+    """Return who claims frames: a person in one of their browsers, or by commands, which have none."""
+    if not browser:
+        return truncate(reviewer, MAX_CLAIMANT)
+    return f"{truncate(reviewer, MAX_CLAIMANT - len(browser) - 1)}@{browser}"
+
+
 def enqueue(session: Session, frames: Sequence[QueueableVerdict]) -> None:
     """Add the frames that are flagged, borderline or sampled, in the transaction that writes their verdicts."""
     insert_new(session, ReviewQueueRow, [row for frame in frames if (row := _row(frame)) is not None], "frame_id")
 
 
 def requeue(session: Session, frame: QueueableVerdict, claimed_by: str, claimed_until: datetime) -> None:
-    """Add a frame again, claimed by the person who retracted its label, so that it is handed out to them first."""
+    """Add a frame again, claimed where its label was retracted, so that it is handed out there first."""
     row = _row(frame)
     if row is not None:
-        row |= {"claimed_by": truncate(claimed_by, 64), "claimed_until": claimed_until}
+        row |= {"claimed_by": truncate(claimed_by, MAX_CLAIMANT), "claimed_until": claimed_until}
         insert_new(session, ReviewQueueRow, [row], "frame_id")
 
 
@@ -148,8 +160,8 @@ def claim(
 ) -> list[QueuedFrame]:
     """Claim at most `limit` frames until `at` + `duration` and return them, in the order that `filters` names.
 
-    Frames that the reviewer has claimed already come first, so that a reloaded page shows the same ones. Frames in
-    `skip` are left out. Two calls at the same time return different frames, on both databases.
+    `reviewer` is a `claimant`. Frames that they have claimed already come first, so that a reloaded page shows the same
+    ones. Frames in `skip` are left out. Two calls at the same time return different frames, on both databases.
     """
     free = or_(ReviewQueueRow.claimed_until.is_(None), ReviewQueueRow.claimed_until <= at)
     own_claim = and_(ReviewQueueRow.claimed_by == reviewer, ReviewQueueRow.claimed_until > at)
@@ -164,7 +176,7 @@ def claim(
     session.execute(
         update(ReviewQueueRow)
         .where(ReviewQueueRow.frame_id.in_(chosen))
-        .values(claimed_by=truncate(reviewer, 64), claimed_until=at + duration)
+        .values(claimed_by=truncate(reviewer, MAX_CLAIMANT), claimed_until=at + duration)
     )
     rows = session.execute(select(*_COLUMNS).where(ReviewQueueRow.frame_id.in_(chosen)))
     found = {row.frame_id: QueuedFrame(*row) for row in rows}

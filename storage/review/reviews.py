@@ -93,8 +93,12 @@ def submit_all(
     return results
 
 
-def retract(session: Session, idempotency_key: UUID, review_id: int, by: str, at: datetime) -> SubmissionResult:
-    """Retract the label in force: the label before it is in force again, or the frame is queued again, claimed by `by`.
+def retract(
+    session: Session, idempotency_key: UUID, review_id: int, by: str, at: datetime, claimant: str | None = None
+) -> SubmissionResult:
+    """Retract the label in force: the label before it is in force again, or the frame is queued again.
+
+    Then `claimant` has claimed it, or `by` where none is named.
 
     Retracting a review twice records one retraction. Raises `NotFound`, and `InvalidChange` for a label that is not in
     force.
@@ -121,7 +125,7 @@ def retract(session: Session, idempotency_key: UUID, review_id: int, by: str, at
         return SubmissionResult(_require(session, ReviewRow.retracts_id == review_id, review.frame_id), is_new=False)
     _update_label_in_force(session, verdict)
     if not labels.current(session, [review.frame_id]):
-        review_queue.requeue(session, verdict, by, at + CLAIM_DURATION)
+        review_queue.requeue(session, verdict, claimant or by, at + CLAIM_DURATION)
     return SubmissionResult(retraction, is_new=True)
 
 

@@ -113,7 +113,7 @@ def acknowledge(page: Page, address: str, line: Line) -> None:
 def label_ten(page: Page, line: Line) -> None:
     """Propose two false rejects for the normal set and label eight more, each when its frame is on the screen."""
     page.get_by_role("link", name="Review").click()
-    frame = page.locator(".st-key-card-review .andon-verdict")
+    frame = page.locator(".st-key-card-review .andon-verdict").filter(visible=True)
     for number in range(10):
         expect(page.get_by_role("button", name="Good, add to normal set")).to_be_enabled()
         wait_until_drawn(page)

@@ -63,11 +63,13 @@ def test_two_false_rejects_become_a_version_that_is_previewed_activated_and_roll
 ) -> None:
     page.goto(f"{address}/review")
     for number in range(2):
-        expect(page.locator(".st-key-card-review .andon-score")).to_contain_text(f"score 0.{50 + number}0")
+        expect(page.locator(".st-key-card-review .andon-score").filter(visible=True)).to_contain_text(
+            f"score 0.{50 + number}0"
+        )
         expect(page.get_by_role("button", name="Good, add to normal set")).to_be_enabled()
         wait_until_drawn(page)
         page.keyboard.press("g")
-    expect(page.locator(".st-key-card-review .andon-score")).to_contain_text("score 0.520")
+    expect(page.locator(".st-key-card-review .andon-score").filter(visible=True)).to_contain_text("score 0.520")
 
     page.get_by_role("link", name="Normal sets").click()
     page.get_by_role("radio", name="Draft").click()

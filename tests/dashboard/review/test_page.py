@@ -133,8 +133,25 @@ def test_two_people_never_review_the_same_frame(
     press(of_ann, "label-defect")
     assert "score <b>0.520</b>" in shown(of_ann)
     with line.database.read() as session:
-        held = {one.frame_id: one.claimed_by for one in review_queue.list_queued(session, QueueFilter())}
-    assert (held[queue[1]], held[queue[2]]) == ("ben", "ann")
+        held = {one.frame_id: str(one.claimed_by) for one in review_queue.list_queued(session, QueueFilter())}
+    assert (held[queue[1]].split("@")[0], held[queue[2]].split("@")[0]) == ("ben", "ann")
+
+
+@pytest.mark.parametrize("has_users", [False, True])
+def test_two_browsers_of_nobody_or_of_one_person_review_different_frames(
+    line: SeededStorage, queue: list[UUID], now: datetime, has_users: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = user(line, "ann", Role.INSPECTOR, now) if has_users else None
+    first, second = (opened(line, monkeypatch, "review", who) for _ in range(2))
+    assert "score <b>0.500</b>" in shown(first)
+    assert "score <b>0.510</b>" in shown(second)
+    press(second, "label-defect")
+    assert "score <b>0.520</b>" in shown(second)
+    press(first, "label-defect")
+    assert "score <b>0.530</b>" in shown(first)
+    press(first, "undo")  # the frame returns to the browser that labelled it
+    assert "score <b>0.500</b>" in shown(first)
+    assert current_labels(line) == {queue[1]: ("defect", ())}
 
 
 def test_a_frame_labelled_meanwhile_keeps_its_label_and_the_page_says_so(

@@ -7,6 +7,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations
+from dashboard.add_station.odd_parts import draw_standing_out
 from dashboard.components import elements, images
 from dashboard.context import PageContext
 from storage.actions import normal_sets as normal_set_actions
@@ -57,6 +58,7 @@ def good_parts_step(page: PageContext, station: Station) -> None:
     with right, st.container(border=True, key="card-camera"):
         st.html(elements.heading("Frames from the camera"))
         frames = choose_frames(page, station)
+    draw_standing_out(thumbnails_by_name(page, station, uploads, frames))
     total = len(uploads) + len(frames)
     with st.container(horizontal=True, vertical_alignment="center"):
         is_valid = MIN_IMAGES <= total <= MAX_IMAGES
@@ -65,6 +67,22 @@ def good_parts_step(page: PageContext, station: Station) -> None:
         ):
             store(page, station, uploads, frames)
         st.caption(describe_total(total))
+
+
+def thumbnails_by_name(
+    page: PageContext, station: Station, uploads: Mapping[str, tuple[str, bytes]], frames: Sequence[NormalImage]
+) -> dict[str, bytes]:
+    """Return the thumbnails of the chosen images by name, without those that can't be shown."""
+    shown = [(name, upload_thumbnail(data)) for name, data in uploads.values()]
+    shown += [
+        (frame.name, thumbnail)
+        for frame in frames
+        if (thumbnail := page.thumbnail(frame.reference, THUMBNAIL, THUMBNAIL, station.id))
+    ]
+    found: dict[str, bytes] = {}
+    for name, thumbnail in shown:
+        found[f"{name} ({len(found) + 1})" if name in found else name] = thumbnail  # frames of one second
+    return found
 
 
 def describe_total(total: int) -> str:

@@ -1,4 +1,4 @@
-"""The page that adds a station in four steps: name, good parts, false-reject rate, first verdict.
+"""The page that adds a station in five steps: name, good parts, false-reject rate, first verdict, first answers.
 
 The current step follows from the database and the address, so that a reload or a later visit continues there.
 """
@@ -11,7 +11,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import formatting, mutations, station_state
-from dashboard.add_station import good_parts
+from dashboard.add_station import first_answers, good_parts
 from dashboard.components import elements, image_grid, verdict_html
 from dashboard.components.outlined_image import outlined_image
 from dashboard.context import PageContext, draw_live
@@ -27,7 +27,7 @@ from storage.line.verdicts import Verdict
 
 TEMPLATE = "add_station/add_station.html"
 STATION = "new"
-STEPS = ("Name", "Good parts", "False-reject rate", "First verdict")
+STEPS = ("Name", "Good parts", "False-reject rate", "First verdict", "First answers")
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 DEFAULT_RATE = 0.01
 REFRESH_EVERY_S = 2.0
@@ -47,7 +47,11 @@ def add_station_page(page: PageContext) -> None:
         return
     with page.read() as session:
         versions = normal_sets.list_all(session, station.id)
-    if any(version.state == "active" for version in versions):
+        has_questions = first_answers.is_reached(session, station)
+    if any(version.state == "active" for version in versions) and has_questions:
+        draw_steps(4)
+        first_answers.first_answers_step(page, station)
+    elif any(version.state == "active" for version in versions):
         draw_steps(3)
         draw_live(page, first_verdict_step, REFRESH_EVERY_S, station)
     elif versions and not good_parts.is_requested():
@@ -71,7 +75,7 @@ def station_in_address(page: PageContext) -> Station | None:
 
 
 def draw_steps(current: int) -> None:
-    """Draw the four steps with the current one marked; it is counted from 0."""
+    """Draw the steps with the current one marked; it is counted from 0."""
     st.html(render(TEMPLATE, "steps", STEPS, current))
 
 
@@ -165,14 +169,19 @@ def first_verdict_step(page: PageContext, station: Station) -> None:
     """Draw the steps still missing for the first verdict, then the verdict."""
     with page.read() as session:
         newest = verdicts.latest(session, station.id)
+        frames = verdicts.count(session, station.id)
+        has_questions = first_answers.is_reached(session, station)
         threshold = next(iter(thresholds.history(session, station.id)), None)
         waiting = parked_frames.count(session, station.id)
         all_workers = workers.list_all(session)
+    if has_questions:
+        st.rerun()
     timeout = timedelta(seconds=page.settings.worker_timeout_s)
     running = station_state.alive(all_workers, page.now(), timeout)
     with st.container(border=True, key="card-wizard"):
         if newest is not None:
             first_verdict(page, station, newest)
+            first_answers.draw_progress(frames)
             return
         st.html(elements.heading("Waiting for the first verdict"))
         checks = [

@@ -18,7 +18,7 @@ from scorer.jobs.defect_learning import DefectLearning
 from scorer.jobs.questions import QuestionChooser
 from scorer.jobs.stream import LOOKBACK, review_share
 from scorer.learning.limit_history import is_comparable, limits_from_history, limits_with_head
-from scorer.learning.limits import Limits
+from scorer.learning.limits import Limits, has_questions
 from scorer.recipes.loader import RecipeLoader
 from storage.database.engine import Database
 from storage.learning import defect_sets, stream_scores
@@ -139,7 +139,8 @@ class Recalibration:
             return False
         current = stream.history[0]
         limits = self._learn(stream, normal_set.activated_at)
-        asked = self._questions.choose(stream.frames, detector.target_size) if limits is not None else []
+        asks = limits is not None or (current.kind != "manual" and has_questions(stream.frames))
+        asked = self._questions.choose(stream.frames, detector.target_size) if asks else []
         is_worth_it = limits is not None and _is_worth_it(current, limits)
         if not is_worth_it and asked == stream.asked:
             return False

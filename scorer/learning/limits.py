@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from scorer.learning.first_answers import MIN_GOOD_FRAMES, first_threshold
 from scorer.learning.stream_thresholds import estimated_threshold, reviewed_threshold
 from scorer.recipes.calibration import Calibration, calibrate
 from storage.learning.stream_scores import StreamScore
 from storage.line.decision import decide
 from storage.line.thresholds import Threshold, ThresholdKind
+from storage.review.review_queue import ASKED_FROM
 
 MIN_STREAM_FRAMES = 100
 """Frames from which a station learns from its stream; with fewer no threshold at 1 % follows from them (rank 99)."""
@@ -78,7 +80,10 @@ def learn_limits(
     review_share: float,
     lowest_of_day: float,
 ) -> Limits | None:
-    """Return the limits that a stream and its labels lead to; None while it is too short.
+    """Return the limits that a stream and its labels lead to; None while it is too short, or not answered yet.
+
+    A stream of `ASKED_FROM` leads to limits once `MIN_ANSWERS` of its highest frames were answered, and one of
+    `MIN_STREAM_FRAMES` without answers, too.
 
     Args:
         stream: The frames that the station's present normal set and model scored, in any order.
@@ -90,9 +95,11 @@ def learn_limits(
     scores = [frame.score for frame in stream]
     defects = [frame.label == "defect" for frame in stream]
     unconfirmed = [score for score, defect in zip(scores, defects, strict=True) if not defect]
-    if len(scores) < MIN_STREAM_FRAMES or len(set(unconfirmed)) < MIN_DISTINCT_SCORES:
-        return None
     answers = count_answers(stream)
+    if len(scores) < MIN_STREAM_FRAMES:
+        return _first_limits(stream, calibrated, false_reject_rate, review_share, answers)
+    if len(set(unconfirmed)) < MIN_DISTINCT_SCORES:
+        return None
     if answers >= MIN_ANSWERS:
         kind: ThresholdKind = "reviewed"
         found = reviewed_threshold(scores, defects, false_reject_rate)
@@ -110,6 +117,32 @@ def learn_limits(
     if threshold != found.value:
         guarantee = f"Held at {threshold:.4g}; the stream alone would allow {found.value:.4g}. {guarantee}"
     return Limits(threshold, review_limit(unconfirmed, threshold, review_share), kind, guarantee, reason)
+
+
+def _first_limits(
+    stream: Sequence[StreamScore],
+    calibrated: Calibration,
+    false_reject_rate: float,
+    review_share: float,
+    answers: int,
+) -> Limits | None:
+    """Return the limits that the answers on the first frames lead to, never looser than what the normals allow."""
+    if len(stream) < ASKED_FROM or answers < MIN_ANSWERS:
+        return None
+    unconfirmed = [frame.score for frame in stream if frame.label != "defect"]
+    defects = [frame.score for frame in stream if frame.label == "defect"]
+    found = first_threshold(unconfirmed, defects, answers, false_reject_rate)
+    if found is None or found.value >= calibrated.value:
+        return None
+    reason = f"the first {len(stream)} frames of the stream and {answers} answers on the highest of them"
+    amber = review_limit(unconfirmed, found.value, review_share)
+    return Limits(found.value, amber, "reviewed", found.guarantee, reason)
+
+
+def has_questions(stream: Sequence[StreamScore]) -> bool:
+    """Return whether a stream is long enough to ask about its highest frames."""
+    different = {frame.score for frame in stream}
+    return len(stream) >= ASKED_FROM and len(different) >= MIN_GOOD_FRAMES
 
 
 def count_answers(stream: Sequence[StreamScore]) -> int:

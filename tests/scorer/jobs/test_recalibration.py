@@ -24,7 +24,7 @@ from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
 from storage.review import review_queue
 from storage.review.labels import Label
-from storage.review.review_queue import QueueFilter
+from storage.review.review_queue import ASKED_FROM, QueueFilter
 from storage.review.reviews import LabelSubmission
 from testing.line import START, Line, encoded, part, running
 
@@ -75,13 +75,29 @@ def history(line: Line) -> list[Threshold]:
 
 
 def test_a_station_starts_with_limits_of_its_normals_and_asks_nothing(line: Line) -> None:
-    stream_by(line, MIN_STREAM_FRAMES - 1)
+    stream_by(line, ASKED_FROM - 1)
     assert recalibration_of(line).run() == 0
     (first,) = history(line)
     assert first.kind == "calibrated"
     assert first.review_limit is not None
     assert first.review_limit <= first.value
     assert asked_frames(line) == []
+
+
+def test_from_thirty_frames_on_a_station_asks_and_the_answers_put_the_threshold_below_the_defects(line: Line) -> None:
+    highest = stream_by(line, ASKED_FROM)  # one of them a defect
+    recalibration = recalibration_of(line)
+    assert recalibration.run() == 0  # nobody has answered
+    asked = asked_frames(line)
+    assert len(asked) == QUESTIONS
+    assert asked[0] == highest[0].frame_id
+    give_label(line, asked[:1], "defect")
+    give_label(line, asked[1:MIN_ANSWERS], "false_alarm")
+    assert recalibration.run_where_labelled() == 1
+    newest, first = history(line)
+    assert newest.kind == "reviewed"
+    assert newest.value < first.value
+    assert (highest[1].score or 0) < newest.value < (highest[0].score or 0)
 
 
 def test_from_a_hundred_frames_on_a_station_estimates_its_limits_and_asks_about_the_highest_frames(line: Line) -> None:

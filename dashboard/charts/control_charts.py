@@ -44,16 +44,20 @@ def ewma(chart: ControlChart, times: Sequence[str], palette: Palette) -> Option:
 
 
 def cusum(sums: CusumChart, times: Sequence[str], palette: Palette) -> Option:
-    """Return a CUSUM chart: both sums in sigmas, the one for falling scores drawn downwards."""
+    """Return a CUSUM chart: both sums in sigmas, the one for falling scores drawn downwards.
+
+    The limits are named on their outer sides: beside sums of hundreds of sigmas both lie near the middle.
+    """
     high, low = sums.high.tolist(), (-sums.low).tolist()
     points = [rising if rising >= -falling else falling for rising, falling in zip(high, low, strict=True)]
     extent = 1.1 * max(sums.limit, *high, *(-value for value in low))
     option = _frame(times, palette, "σ", (-extent, extent))
+    name = f"{sums.limit:g} σ"
     option["series"] = [
-        _line("rising", high, palette.accent) | {"markLine": _levels([(sums.limit, "limit")], palette)},
+        _line("rising", high, palette.accent) | {"markLine": _levels([(sums.limit, name)], palette, "insideEndTop")},
         _line("falling", low, palette.idle)
         | {
-            "markLine": _levels([(-sums.limit, "limit")], palette),
+            "markLine": _levels([(-sums.limit, f"−{name}")], palette, "insideEndBottom"),
             "lineStyle": {"color": palette.idle, "type": [6, 3]},
         },
         *_out_of_control(points, sums.signals, palette),
@@ -151,7 +155,8 @@ def _line(name: str, values: Sequence[float], colour: str) -> Option:
     }
 
 
-def _levels(levels: Sequence[tuple[float, str]], palette: Palette) -> Option:
+def _levels(levels: Sequence[tuple[float, str]], palette: Palette, position: str = "end") -> Option:
+    """Return horizontal lines with their names; `position` is where ECharts writes them."""
     return {
         "silent": True,
         "symbol": "none",
@@ -160,7 +165,7 @@ def _levels(levels: Sequence[tuple[float, str]], palette: Palette) -> Option:
             {
                 "yAxis": level,
                 "lineStyle": {"color": palette.flag, "type": "dashed", "width": 1.5},
-                "label": {"show": True, "formatter": name, "position": "end", "color": palette.flag},
+                "label": {"show": True, "formatter": name, "position": position, "color": palette.flag},
             }
             for level, name in levels
         ],

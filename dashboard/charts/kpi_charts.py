@@ -7,6 +7,8 @@ from alerts.statistics.confidence_intervals import Estimate
 from dashboard.charts.echarts import FULL_PRECISION, Option
 from dashboard.theme import Palette
 
+MAX_NAME = 18  # characters of a defect type beside its bar
+
 
 def bars(values: Mapping[str, float], unit: str, limit: float | None, palette: Palette) -> Option:
     """Return one bar per name, the first on top; bars above the limit have another colour."""
@@ -51,34 +53,31 @@ def bars(values: Mapping[str, float], unit: str, limit: float | None, palette: P
 
 
 def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
-    """Return the defect types with their counts, most frequent first, and the cumulative share."""
+    """Return the defect types with their counts, most frequent on top, and the cumulative share.
+
+    The bars lie, so that each name has a line of its own however many types there are; see `pareto_height`.
+    """
+    split_line = {"lineStyle": {"color": palette.border, "type": "dashed"}}
     return {
         "animation": False,
-        "grid": {"left": 8, "right": 8, "top": 34, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 24, "top": 56, "bottom": 8, "containLabel": True},
         "legend": {"top": 0, "textStyle": {"color": palette.text}},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
+        "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
+        "yAxis": {
             "type": "category",
-            "data": [f"{bar.defect or 'no type'}\n{bar.count}" for bar in bars],
-            "axisLabel": {
-                "interval": 0,
-                "hideOverlap": True,
-                "width": 110,
-                "overflow": "break",
-                "lineHeight": 16,
-                "color": palette.secondary_text,
-            },
+            "inverse": True,
+            "data": [f"{_short(bar.defect or 'no type')}: {bar.count}" for bar in bars],
+            "axisTick": {"show": False},
+            "axisLabel": {"interval": 0, "color": palette.text},
         },
-        "yAxis": [
+        "xAxis": [
+            {"type": "value", "minInterval": 1, "axisLabel": {"hideOverlap": True}, "splitLine": split_line},
             {
                 "type": "value",
-                "minInterval": 1,
-                "splitLine": {"lineStyle": {"color": palette.border, "type": "dashed"}},
-            },
-            {
-                "type": "value",
+                "position": "top",
                 "min": 0,
                 "max": 100,
+                "interval": 50,
                 "axisLabel": {"formatter": "{value} %"},
                 "splitLine": {"show": False},
             },
@@ -87,22 +86,27 @@ def pareto(bars: Sequence[ParetoBar], palette: Palette) -> Option:
             {
                 "name": "defects",
                 "type": "bar",
-                "barMaxWidth": 60,
+                "barMaxWidth": 20,
                 "data": [bar.count for bar in bars],
                 "itemStyle": {"color": palette.accent},
             },
             {
                 "name": "cumulative",
                 "type": "line",
-                "yAxisIndex": 1,
+                "xAxisIndex": 1,
                 "symbol": "diamond",
                 "symbolSize": 9,
-                "data": [round(100 * bar.cumulative, 1) for bar in bars],
+                "data": [[round(100 * bar.cumulative, 1), index] for index, bar in enumerate(bars)],
                 "lineStyle": {"color": palette.flag},
                 "itemStyle": {"color": palette.flag},
             },
         ],
     }
+
+
+def pareto_height(bars: int) -> int:
+    """Return the height in pixels that a Pareto chart of so many bars needs."""
+    return 96 + 28 * max(bars, 3)
 
 
 def rates(names: Sequence[str], estimates: Sequence[Estimate | None], palette: Palette) -> Option:
@@ -158,6 +162,10 @@ def _intervals(estimates: Sequence[Estimate | None], palette: Palette) -> Option
         ],
         "itemStyle": {"color": colour, "borderColor": colour, "borderColor0": colour},
     }
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _is_over(value: float, limit: float | None) -> bool:

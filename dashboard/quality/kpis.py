@@ -177,7 +177,10 @@ def defect_types(page: PageContext, chosen: Sequence[Station], since: datetime, 
         st.caption("No defect was labelled in that time.")
         return
     st.echarts_chart(
-        kpi_charts.pareto(bars, page.palette), height=280, key="pareto", alt="Pareto chart of the defect types"
+        kpi_charts.pareto(bars, page.palette),
+        height=kpi_charts.pareto_height(len(bars)),
+        key="pareto",
+        alt="Pareto chart of the defect types",
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scorer.detectors.capabilities.defect_term import DefectTerm
 from scorer.learning.answers import StreamFrames, apply_answers
 from scorer.learning.head_gate import HeadComparison, compare_heads
-from scorer.learning.limits import Limits, learn_limits
+from scorer.learning.limits import MIN_STREAM_FRAMES, Limits, learn_limits
 from scorer.recipes.calibration import Calibration
 from storage.learning.stream_scores import StreamScore
 
@@ -58,6 +58,8 @@ def learn_head(
         false_reject_rate: The promise, a fraction between 0 and 1, both excluded.
         review_share: The share of all frames that people have time to review.
     """
+    if len(frames) < MIN_STREAM_FRAMES:
+        return None
     labels = [frame.label for frame in frames]
     is_defect = np.array([label == "defect" for label in labels], bool)
     scores = np.array([frame.score for frame in frames], np.float64)

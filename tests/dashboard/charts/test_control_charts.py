@@ -48,3 +48,11 @@ def test_a_cusum_runs_up_for_rising_scores_and_down_for_falling_ones() -> None:
     assert falling["data"] == [0, 0, 0, -5.5, -11.0, -16.5]
     assert broken["data"] == [[2, 7.2], [3, -5.5], [4, -11.0], [5, -16.5]]
     assert option["yAxis"]["max"] == -option["yAxis"]["min"] > 16.5
+
+
+def test_the_limits_of_a_cusum_are_named_apart_beside_sums_of_hundreds_of_sigmas() -> None:
+    logs = [PROCESS.centre + 60 * PROCESS.sigma] * 4 + [PROCESS.centre - 60 * PROCESS.sigma] * 4
+    option = control_charts.cusum(cusum(logs, PROCESS), [str(n) for n in range(8)], theme.LIGHT)
+    upper, lower = (series["markLine"]["data"][0] for series in option["series"][:2])
+    assert option["yAxis"]["max"] > 200 > upper["yAxis"] > 0 > lower["yAxis"]
+    assert (upper["label"]["position"], lower["label"]["position"]) == ("insideEndTop", "insideEndBottom")

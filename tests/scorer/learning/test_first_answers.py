@@ -16,7 +16,7 @@ from scorer.imaging.framing import Framing
 from scorer.learning.first_answers import MIN_GOOD_FRAMES, first_threshold
 from scorer.learning.limits import MIN_ANSWERS, QUESTIONS, Limits, has_questions, learn_limits
 from scorer.recipes.calibration import Calibration, calibrate
-from storage.line.stream_scores import StreamScore
+from storage.learning.stream_scores import StreamScore
 from storage.review.review_queue import ASKED_FROM
 from testing.datasets import shared_path
 

@@ -3,17 +3,16 @@
 import sys
 from pathlib import Path
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from dashboard.app.command import settings_from
 from dashboard.auth import browser
 from dashboard.auth.login_handover import HANDOVER, HEADER, ROUTE, cookie_name
+from dashboard.gate.browser_ids import BrowserIds
 from dashboard.gate.headers import SecurityHeaders
 from dashboard.gate.hosts import HostCheck
 from dashboard.gate.sessions import SessionCheck
@@ -40,36 +39,6 @@ async def set_login_cookie(request: Request) -> Response:
     return response
 
 
-class BrowserIdMiddleware:
-    """Gives each browser that opens a page without an id a new one, in a cookie that lasts until the browser ends."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap the application that answers the requests."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add the cookie to the answer where it is a page's and the browser sent none."""
-        if scope["type"] != "http" or not needs_browser_id(Request(scope)):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                cookie = Response()
-                name = browser.cookie_name(SETTINGS.port)
-                cookie.set_cookie(name, browser.new_id(), httponly=True, samesite="strict")
-                MutableHeaders(scope=message).append("Set-Cookie", cookie.headers["Set-Cookie"])
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
-def needs_browser_id(request: Request) -> bool:
-    """Return whether a browser asks for a page and has no id yet."""
-    is_page = "text/html" in request.headers.get("Accept", "")
-    return is_page and browser.cookie_name(SETTINGS.port) not in request.cookies
-
-
 app = App(
     Path(__file__).with_name("main.py"),
     routes=[Route(ROUTE, set_login_cookie, methods=["POST"])],
@@ -77,6 +46,6 @@ app = App(
         Middleware(SecurityHeaders),
         Middleware(HostCheck, settings=SETTINGS),
         Middleware(SessionCheck, cookie=cookie_name(SETTINGS.port)),
-        Middleware(BrowserIdMiddleware),
+        Middleware(BrowserIds, cookie=browser.cookie_name(SETTINGS.port)),
     ],
 )

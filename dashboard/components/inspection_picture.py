@@ -115,8 +115,16 @@ def _mask(page: PageContext, verdict: Verdict) -> Mask:
 def _nearest_normal(page: PageContext, verdict: Verdict, normal_set: NormalSet | None) -> bytes | None:
     if normal_set is None or not normal_set.images:
         return None
-    nearest = by_similarity(page, verdict, normal_set)[0]
-    return page.thumbnail(nearest.reference, MAX_WIDTH, MAX_HEIGHT, verdict.station_id)
+    reference = _nearest_reference(verdict.image_reference, normal_set.id, page, verdict, normal_set)
+    return page.thumbnail(reference, MAX_WIDTH, MAX_HEIGHT, verdict.station_id)
+
+
+@st.cache_resource(max_entries=5000, show_spinner=False)
+def _nearest_reference(
+    image: str, normal_set_id: int, _page: PageContext, _verdict: Verdict, _normal_set: NormalSet
+) -> str:
+    """Cache by image and set, which never change: a live page draws its frame again and again."""
+    return by_similarity(_page, _verdict, _normal_set)[0].reference
 
 
 def _data_url(content_type: str, data: bytes) -> str:

@@ -73,7 +73,7 @@ def verdict_view(
         compared_with(page, normal_set)
     with st.expander("Provenance", icon=":material/receipt_long:", expanded=True):
         st.html(verdict_html.provenance(frame, normal_set, page.time_zone))
-    if older is not None:
+    if older is not None and pagination.frozen_at() is not None:  # somebody steps through the frames
         same_set = normal_set if older[0].normal_set_id == frame.normal_set_id else None
         inspection_picture.draw_ahead(inspection_picture.prepare(page, older[0], station, same_set))
 

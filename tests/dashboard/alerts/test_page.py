@@ -1,11 +1,13 @@
 """The alerts page: what it shows and what each role may do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from storage.alerts import alerts, mutes
+from storage.areas.regions import Region
 from storage.auth import audit_log, users
 from storage.auth.actors import Role
 from storage.auth.audit_log import AuditFilter
@@ -59,6 +61,18 @@ def test_an_alert_is_acknowledged_with_a_note_then_resolved_and_both_are_in_the_
             "alert.resolve",
             "alert.acknowledge",
         ]
+
+
+def test_an_alert_on_scores_shows_the_last_flagged_frame_and_where_it_differs(
+    line: SeededStorage, s1: Station, normal_set: NormalSet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = Region("lower-left", 0.06, (0.0, 0.7, 0.3, 1.0), ((0.0, 0.7), (0.3, 0.7), (0.3, 1.0)))
+    flagged = verdict(line, s1, normal_set, 1, now - 2 * MINUTE, 0.6)
+    line.verdicts(replace(flagged, regions=(region,)), verdict(line, s1, normal_set, 2, now, 0.7))
+    alert(line, s1.id, "consecutive", "6 frames in a row were flagged.", now - MINUTE, in_a_row=6)
+    content = text(opened(line, monkeypatch, "alerts"))
+    assert "lower left, 6.0 % of the picture" in content
+    assert "andon-outlines" in content
 
 
 def test_what_each_role_may_do_to_an_alert(

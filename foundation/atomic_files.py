@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from foundation.private_files import make_private_folder
+
 _AS_BYTES = getattr(os, "O_BINARY", 0)  # Windows
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_BYTES
 
@@ -57,7 +59,7 @@ def write_content_addressed(path: str, content: bytes) -> None:
         descriptor = os.open(written_path, _NEW_FILE, 0o600)
     except FileNotFoundError:
         new_folders = [parent for parent in Path(path).parents if not parent.exists()]
-        os.makedirs(folder, exist_ok=True)
+        make_private_folder(Path(folder))
         descriptor = os.open(written_path, _NEW_FILE, 0o600)
     try:
         remaining = memoryview(content)

@@ -172,3 +172,10 @@ def test_no_error_of_a_store_shows_its_password() -> None:
     with pytest.raises(StorageError) as refused:
         ImageStore("nosuch://andon:hunter2@host/images")
     assert "hunter2" not in str(refused.value)
+
+
+def test_stored_images_are_their_owners_alone(tmp_path: Path) -> None:
+    ImageStore(str(tmp_path / "images")).put(IMAGE_BYTES)
+    made = [tmp_path / "images", *(tmp_path / "images").rglob("*")]
+    assert len(made) == 3
+    assert {path.stat().st_mode & 0o077 for path in made} == {0}

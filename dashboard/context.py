@@ -83,6 +83,15 @@ class PageContext:
         with self.database.read() as session:
             yield session
 
+    def write_problem(self) -> str | None:
+        """Return why the database can't be written now and what to do about it, or None when it can."""
+        try:
+            with self.database.begin() as session:
+                session.connection()  # only now the transaction begins
+                return None
+        except StorageUnavailable as error:
+            return str(error)
+
     def is_allowed(self, action: Action) -> bool:
         """Return whether to enable the control of an action; storage alone enforces the permission."""
         return rights.is_allowed(self.actor, action)

@@ -16,6 +16,8 @@ from storage.database.secret_key import SecretKey
 from storage.errors import SchemaMismatch, StorageUnavailable
 from storage.settings import StorageSettings
 
+LOCK_TIMEOUT_S = 2.0  # a person who waits longer for another writer wants to know why
+
 
 class _ImageLimits(BaseModel):
     """Those of the scorer's settings that limit images."""
@@ -85,7 +87,7 @@ def storage_problem() -> str | None:
 
 @st.cache_resource
 def _database(url: str, _settings: StorageSettings) -> Database:
-    return Database(url, secret_key=SecretKey.from_settings(_settings))
+    return Database(url, lock_timeout_s=LOCK_TIMEOUT_S, secret_key=SecretKey.from_settings(_settings))
 
 
 @st.cache_resource

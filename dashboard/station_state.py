@@ -13,11 +13,13 @@ from storage.line.stations import Station
 from storage.line.workers import WorkerStatus
 from storage.rollups.station_summaries import StationSummary
 
+LATE_AFTER = timedelta(seconds=10)  # five heartbeats; a busy machine delays one or two
 NORMAL_BACKLOG_FRAMES = 50  # busy scorers always have this many before them; only a larger backlog explains silence
 StateKind = Literal[
     "running",
     "stale",
     "no_scorer",
+    "no_heartbeat",
     "scorer_starts",
     "scorer_waits",
     "catching_up",
@@ -44,6 +46,17 @@ def alive(workers: Sequence[WorkerStatus], now: datetime, timeout: timedelta) ->
     return [worker for worker in workers if worker.state != "stopped" and now - worker.seen_at <= timeout]
 
 
+def silent(workers: Sequence[WorkerStatus], now: datetime, timeout: timedelta) -> list[WorkerStatus]:
+    """Return the workers that have not said that they stopped, and whose last heartbeat is older than `timeout`."""
+    return [worker for worker in workers if worker.state != "stopped" and now - worker.seen_at > timeout]
+
+
+def heartbeat_gap(workers: Sequence[WorkerStatus], now: datetime) -> timedelta | None:
+    """Return the time since the newest heartbeat of these workers where it is late; None otherwise, or without one."""
+    gap = min((now - worker.seen_at for worker in workers), default=timedelta(0))
+    return gap if gap > LATE_AFTER else None
+
+
 def station_state(
     station: Station,
     summary: StationSummary,
@@ -51,8 +64,12 @@ def station_state(
     now: datetime,
     *,
     has_active_set: bool,
+    silent: Sequence[WorkerStatus] = (),
 ) -> StationState:
-    """Return the most important thing to know about a station now; `workers` are those alive."""
+    """Return the most important thing to know about a station now.
+
+    `workers` are those alive, and `silent` those whose heartbeats ended though they did not stop.
+    """
     if not has_active_set and station.settings.without_normals == "wait":
         return _without_normals(summary)
     if summary.latest is None and not summary.parked:
@@ -67,9 +84,14 @@ def station_state(
         if summary.latest is not None and summary.latest.picture_problem is not None:
             explanation = explain(summary.latest.picture_problem)
             return StationState("bad_picture", "unseen", "visibility_off", "Bad picture", explanation)
+        gap = heartbeat_gap([*workers, *silent], now)
+        if gap is not None:
+            return _no_heartbeat(gap, "bad" if not workers else "warn")
         if has_active_set:
             return StationState("running", "good", "check_circle", "Running")
         return StationState("no_normal_set", "warn", "rule", "No normal set", "Frames are not scored.")
+    if not workers and (gap := heartbeat_gap(silent, now)) is not None:
+        return _no_heartbeat(gap, "bad")
     if not workers:
         return StationState(
             "no_scorer", "bad", "power_off", "No scorer running", "Frames may be waiting, but no scorer reads them."
@@ -104,6 +126,12 @@ def with_alerts(state: StationState, alerts: Sequence[Alert]) -> StationState:
     is_critical = any(alert.severity == "critical" for alert in opened)
     headline = formatting.plural(len(opened), "open alert")
     return replace(state, tone="bad" if is_critical else "warn", icon="warning", headline=headline)
+
+
+def _no_heartbeat(gap: timedelta, tone: Tone) -> StationState:
+    headline = f"No heartbeat for {formatting.duration(gap.total_seconds())}"
+    explanation = "The scorer has died, or it can't write to the database."
+    return StationState("no_heartbeat", tone, "heart_broken", headline, explanation)
 
 
 def _without_normals(summary: StationSummary) -> StationState:

@@ -16,6 +16,7 @@ from dashboard.alerts.page import alerts_page
 from dashboard.audit.page import audit_page
 from dashboard.auth import account, identity
 from dashboard.auth.browser import browser_id
+from dashboard.components.storage_error import show_until_writable
 from dashboard.context import PageContext, PageName
 from dashboard.dead_letters.page import dead_letters_page
 from dashboard.gate.sessions import SESSIONS
@@ -27,7 +28,7 @@ from dashboard.station.page import station_page
 from dashboard.theme import Palette
 from dashboard.wall.page import wall_page
 from storage.auth.actors import Actor
-from storage.errors import StorageError
+from storage.errors import StorageError, StorageUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,6 @@ def draw_page(entry: PageEntry, visit: Visit) -> None:
     elif visit.actor is None:
         account.login_page(resources.database(), settings, visit.palette)
     else:
-        identity.keep_login(resources.database(), settings, context.now())
         page_context = PageContext(
             settings=settings,
             storage_settings=resources.storage_settings(),
@@ -112,7 +112,11 @@ def draw_page(entry: PageEntry, visit: Visit) -> None:
             pages=visit.pages,
         )
         account.warn_of_strangers(page_context)
-        entry.draw(page_context)
+        try:
+            identity.keep_login(page_context.database, settings, context.now())
+            entry.draw(page_context)
+        except StorageUnavailable as error:
+            show_until_writable(page_context, error)
         account.account_menu(page_context)
 
 

@@ -80,7 +80,7 @@ def review_page(page: PageContext) -> None:
             draw_live(page, review_session.renew_claims, review_session.RENEW_EVERY_S)
         recent_labels(page)
     except StorageError as error:
-        review_session.show_queue_error(error)
+        review_session.show_queue_error(page, error)
 
 
 def choices(page: PageContext, by_name: Mapping[str, Station]) -> tuple[str, QueueFilter]:

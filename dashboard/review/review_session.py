@@ -12,13 +12,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dashboard import mutations
+from dashboard.components.storage_error import show_until_writable
 from dashboard.context import PageContext
 from dashboard.review import defect_types, labelling, questions
 from dashboard.review.labelling import LabelResult, ShownFrame
 from storage.actions import normal_sets as normal_set_actions
 from storage.actions import reviews as review_actions
 from storage.auth.actors import Actor
-from storage.errors import StorageError
+from storage.errors import StorageError, StorageUnavailable
 from storage.review import labels, review_queue
 from storage.review.labels import Label
 from storage.review.review_queue import CLAIM_DURATION, QueuedFrame, QueueFilter
@@ -200,8 +201,11 @@ def propose_as_normal(page: PageContext, frame_id: UUID) -> None:
     )
 
 
-def show_queue_error(error: StorageError) -> None:
-    """Draw why the queue can't be read, with a button to try again."""
+def show_queue_error(page: PageContext, error: StorageError) -> None:
+    """Draw why the queue can't be read; the page goes on by itself once a database that is locked or away is back."""
+    if isinstance(error, StorageUnavailable):
+        show_until_writable(page, error, "No label was lost.")
+        return
     st.error(f"{error} No label was lost.", icon=":material/database_off:")
     st.button("Try again", icon=":material/refresh:")
 

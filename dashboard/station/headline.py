@@ -37,8 +37,11 @@ def headline(page: PageContext, station: Station, time_range: TimeRange) -> None
         all_workers = workers.list_all(session)
         asked = review_queue.questions(session).get(station.id, 0)
         labelled = labels.counts(session, station.id, since=now - CAUGHT_WITHIN)
-    running = station_state.alive(all_workers, now, timedelta(seconds=page.settings.worker_timeout_s))
-    state = station_state.station_state(station, summary, running, now, has_active_set=active is not None)
+    timeout = timedelta(seconds=page.settings.worker_timeout_s)
+    running, silent = (find(all_workers, now, timeout) for find in (station_state.alive, station_state.silent))
+    state = station_state.station_state(
+        station, summary, running, now, has_active_set=active is not None, silent=silent
+    )
     latest = summary.latest
     age = formatting.ago(latest.arrived_at, now) if latest else ""
     age_s = (now - latest.arrived_at).total_seconds() if latest else 0.0

@@ -69,15 +69,19 @@ def wall(page: PageContext) -> None:
     now = page.now()
     with page.read() as session:
         data = read_wall(page, session, now)
-    running = station_state.alive(data.workers, now, timedelta(seconds=page.settings.worker_timeout_s))
-    strip(data, running)
     if not data.stations:
         no_stations()
         return
+    timeout = timedelta(seconds=page.settings.worker_timeout_s)
+    running, silent = (find(data.workers, now, timeout) for find in (station_state.alive, station_state.silent))
+    gap = station_state.heartbeat_gap([*running, *silent], now)
+    if gap is not None and (problem := page.write_problem()) is not None:
+        st.error(f"No scorer can report: {problem}", icon=":material/database_off:")
+    strip(data, running, gap)
     st.html(row_count_style(1 if len(data.stations) <= 3 else 2))
     grid = st.grid(min_column_width=tile_width(len(data.stations)), gap="small", key="wall")
     for station in data.stations:
-        draw_tile(page, grid, tile_of(station, data, running, now), now)
+        draw_tile(page, grid, tile_of(station, data, running, silent, now), now)
 
 
 def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
@@ -103,8 +107,8 @@ def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
     )
 
 
-def strip(data: WallData, running: Sequence[WorkerStatus]) -> None:
-    """Draw the numbers of the whole line; `running` are the scorers alive."""
+def strip(data: WallData, running: Sequence[WorkerStatus], gap: timedelta | None) -> None:
+    """Draw the numbers of the whole line; `running` are the scorers alive, and `gap` is how late a heartbeat is."""
     scored_today = data.flagged_today + data.passed_today
     st.html(
         elements.metrics(
@@ -120,7 +124,7 @@ def strip(data: WallData, running: Sequence[WorkerStatus]) -> None:
                 formatting.plural(data.bad_today, "frame"),
                 "unseen" if data.bad_today else "",
             ),
-            *scorer_metrics(running, len(data.workers) - len(running)),
+            *scorer_metrics(running, len(data.workers) - len(running), gap),
             alerts_metric(data.alerts, is_watched=data.is_watched),
             Metric(
                 "Dead letters", formatting.count(data.dead_letters), "not replayed", "warn" if data.dead_letters else ""
@@ -130,11 +134,17 @@ def strip(data: WallData, running: Sequence[WorkerStatus]) -> None:
     )
 
 
-def tile_of(station: Station, data: WallData, running: Sequence[WorkerStatus], now: datetime) -> TileData:
+def tile_of(
+    station: Station,
+    data: WallData,
+    running: Sequence[WorkerStatus],
+    silent: Sequence[WorkerStatus],
+    now: datetime,
+) -> TileData:
     """Return the data of a station's tile; its state is as bad as its worst open alert."""
     summary = data.summaries[station.id]
     state = station_state.station_state(
-        station, summary, running, now, has_active_set=station.id in data.with_active_set
+        station, summary, running, now, has_active_set=station.id in data.with_active_set, silent=silent
     )
     own_alerts = [alert for alert in data.alerts if alert.station_id == station.id]
     return TileData(
@@ -149,15 +159,20 @@ def tile_of(station: Station, data: WallData, running: Sequence[WorkerStatus], n
     )
 
 
-def scorer_metrics(running: Sequence[WorkerStatus], not_running: int) -> tuple[Metric, Metric]:
-    """Return the number of scorers alive, with their problems, and their lag in frames."""
+def scorer_metrics(running: Sequence[WorkerStatus], not_running: int, gap: timedelta | None) -> tuple[Metric, Metric]:
+    """Return the number of scorers alive, with their problems, and their lag in frames.
+
+    `gap` is the time since the newest heartbeat of all scorers where it is late.
+    """
     waiting = next((worker for worker in running if worker.state == "waiting"), None)
     lag = sum(worker.lag for worker in running)
-    if waiting is not None:
+    if gap is not None:
+        note = f"no heartbeat for {formatting.duration(gap.total_seconds())}"
+    elif waiting is not None:
         note = waiting.message
     else:
         note = f"{formatting.plural(not_running, 'scorer')} not running" if not_running else "all running"
-    tone = "bad" if not running else "warn" if waiting is not None else ""
+    tone = "bad" if not running else "warn" if waiting is not None or gap is not None else ""
     return (
         Metric("Scorers", str(len(running)) if running else "none", note if running or not_running else "", tone),
         Metric("Lag", formatting.count(lag), "frames to score", "warn" if lag > HIGH_LAG_FRAMES else ""),

@@ -73,8 +73,8 @@ class Database:
 
     def require_current_schema(self) -> None:
         """Raise `SchemaMismatch` unless the schema is the one that this code was written for."""
-        with self._translate_errors(), self._engine.connect() as connection:
-            schema.require_current(connection, self.name)
+        with self.read() as session:
+            schema.require_current(session.connection(), self.name)
 
     def close(self) -> None:
         """Close all connections."""

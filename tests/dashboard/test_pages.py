@@ -22,6 +22,7 @@ def test_an_empty_wall_says_what_to_do(line: SeededStorage, monkeypatch: pytest.
     content = text(opened(line, monkeypatch))
     assert "No stations yet" in content
     assert "andon station add s1" in content
+    assert "Frames today" not in content  # no numbers that say that all is well
 
 
 def test_the_metrics_count_today_s_frames_and_running_scorers(

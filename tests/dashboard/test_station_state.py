@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dashboard.station_state import StationState, alive, station_state, with_alerts
+from dashboard.station_state import LATE_AFTER, StationState, alive, silent, station_state, with_alerts
 from imaging.quality.picture_problem import EXPLANATIONS, PictureProblem
 from storage.alerts.alerts import Alert, AlertState, Severity
 from storage.line.stations import Station, StationSettings
@@ -26,6 +26,7 @@ def state(
     workers: tuple[WorkerStatus, ...] = (worker(),),
     without_normals: str = "wait",
     problem: str | None = None,
+    silent: tuple[WorkerStatus, ...] = (),
 ) -> StationState:
     """Return the state of a station that is silent after 60 s; its last frame is `age_s` old, None for no frame."""
     station = Station(1, "s1", StationSettings(without_normals=without_normals, stale_after_s=60), NOW)  # type: ignore[arg-type]
@@ -34,7 +35,7 @@ def state(
     if problem is not None:
         latest = replace(latest, decision="bad_picture", score=None, threshold=None, picture_problem=problem)
     summary = StationSummary(1, None if age_s is None else latest, 5, 0, 0, parked, ())
-    return station_state(station, summary, workers, NOW, has_active_set=active)
+    return station_state(station, summary, workers, NOW, has_active_set=active, silent=silent)
 
 
 def test_a_station_runs_while_its_last_frame_is_fresh() -> None:
@@ -108,3 +109,19 @@ def test_a_station_that_runs_is_as_good_as_its_worst_open_alert(alerts: tuple[Al
 def test_an_alert_hides_no_worse_state() -> None:
     silent = state(age_s=100)
     assert with_alerts(silent, [alert("warning")]) == silent
+
+
+def test_a_scorer_whose_heartbeats_end_is_told_after_ten_seconds_though_frames_are_fresh() -> None:
+    late = LATE_AFTER.total_seconds() + 2
+    assert state(age_s=12, workers=(worker(seen_s_ago=late - 3),)).kind == "running"  # a busy machine
+    told = state(age_s=12, workers=(worker(seen_s_ago=late),))
+    assert (told.kind, told.tone, told.headline) == ("no_heartbeat", "warn", "No heartbeat for 12 s")
+    dead = state(age_s=31, workers=(), silent=(worker(seen_s_ago=31),))
+    assert (dead.kind, dead.tone, dead.headline) == ("no_heartbeat", "bad", "No heartbeat for 31 s")
+    assert state(age_s=190, workers=(), silent=(worker(seen_s_ago=190),)).kind == "no_heartbeat"
+    assert state(age_s=12, silent=(worker(seen_s_ago=999),)).kind == "running"  # another one runs
+
+
+def test_a_scorer_that_stopped_is_not_silent() -> None:
+    workers = [worker(seen_s_ago=31), worker("stopped", seen_s_ago=31), worker(seen_s_ago=1)]
+    assert silent(workers, NOW, timedelta(seconds=30)) == workers[:1]

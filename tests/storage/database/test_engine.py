@@ -77,6 +77,15 @@ def test_a_locked_sqlite_file_is_reported(tmp_path: Path) -> None:
     database.close()
 
 
+def test_the_schema_is_checked_while_another_process_writes(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/andon.db", lock_timeout_s=0.1)
+    database.upgrade()
+    with contextlib.closing(sqlite3.connect(tmp_path / "andon.db", isolation_level=None)) as lock_holder:
+        lock_holder.execute("BEGIN IMMEDIATE")
+        database.require_current_schema()
+    database.close()
+
+
 def test_a_full_disk_is_reported_and_work_continues_when_space_is_free(tiny_disk: Path) -> None:
     database = Database(f"sqlite:///{tiny_disk}/andon.db")
     database.upgrade()

@@ -13,6 +13,8 @@ from dashboard.alerts import effective_rules
 from dashboard.components import elements
 from dashboard.components.elements import Metric
 from dashboard.context import PageContext, draw_live
+from dashboard.wall import kiosk
+from dashboard.wall.order import natural
 from dashboard.wall.tile import TileData, draw_tile
 from storage.alerts import alert_watch, alerts
 from storage.alerts.alerts import Alert
@@ -65,7 +67,7 @@ class WallData:
 
 
 def wall(page: PageContext) -> None:
-    """Draw the strip of numbers and the tiles, read in one transaction."""
+    """Draw the strip of numbers and the tiles, read in one transaction; in the kiosk without a menu or links."""
     now = page.now()
     with page.read() as session:
         data = read_wall(page, session, now)
@@ -75,13 +77,25 @@ def wall(page: PageContext) -> None:
     timeout = timedelta(seconds=page.settings.worker_timeout_s)
     running, silent = (find(data.workers, now, timeout) for find in (station_state.alive, station_state.silent))
     gap = station_state.heartbeat_gap([*running, *silent], now)
-    if gap is not None and (problem := page.write_problem()) is not None:
+    problem = page.write_problem() if gap is not None else None
+    tiles = [tile_of(station, data, running, silent, now) for station in by_name(data.stations)]
+    metrics = line_metrics(data, running, gap)
+    if kiosk.is_requested():
+        problems = [] if problem is None else [Metric("Scorers", "can't report", problem, "bad")]
+        kiosk.draw_kiosk(page, tiles, [*problems, *metrics], now)
+        return
+    if problem is not None:
         st.error(f"No scorer can report: {problem}", icon=":material/database_off:")
-    strip(data, running, gap)
+    st.html(elements.metrics(*metrics))
     st.html(row_count_style(1 if len(data.stations) <= 3 else 2))
     grid = st.grid(min_column_width=tile_width(len(data.stations)), gap="small", key="wall")
-    for station in data.stations:
-        draw_tile(page, grid, tile_of(station, data, running, silent, now), now)
+    for tile in tiles:
+        draw_tile(page, grid, tile, now)
+
+
+def by_name(found: Sequence[Station]) -> list[Station]:
+    """Return the stations as people count them, s2 before s10."""
+    return sorted(found, key=lambda station: natural(station.name))
 
 
 def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
@@ -107,31 +121,29 @@ def read_wall(page: PageContext, session: Session, now: datetime) -> WallData:
     )
 
 
-def strip(data: WallData, running: Sequence[WorkerStatus], gap: timedelta | None) -> None:
-    """Draw the numbers of the whole line; `running` are the scorers alive, and `gap` is how late a heartbeat is."""
+def line_metrics(data: WallData, running: Sequence[WorkerStatus], gap: timedelta | None) -> list[Metric]:
+    """Return the numbers of the whole line; `running` are the scorers alive, and `gap` is how late a heartbeat is."""
     scored_today = data.flagged_today + data.passed_today
-    st.html(
-        elements.metrics(
-            Metric("Frames today", formatting.count(data.frames_today), "since midnight"),
-            Metric(
-                "Flagged today",
-                formatting.share(data.flagged_today, scored_today),
-                formatting.plural(data.flagged_today, "frame"),
-            ),
-            Metric(
-                "Bad pictures today",
-                formatting.share(data.bad_today, data.frames_today),
-                formatting.plural(data.bad_today, "frame"),
-                "unseen" if data.bad_today else "",
-            ),
-            *scorer_metrics(running, len(data.workers) - len(running), gap),
-            alerts_metric(data.alerts, is_watched=data.is_watched),
-            Metric(
-                "Dead letters", formatting.count(data.dead_letters), "not replayed", "warn" if data.dead_letters else ""
-            ),
-            *deleted_metrics(data.dropped.get(drops.NO_STATION)),
-        )
-    )
+    return [
+        Metric("Frames today", formatting.count(data.frames_today), "since midnight"),
+        Metric(
+            "Flagged today",
+            formatting.share(data.flagged_today, scored_today),
+            formatting.plural(data.flagged_today, "frame"),
+        ),
+        Metric(
+            "Bad pictures today",
+            formatting.share(data.bad_today, data.frames_today),
+            formatting.plural(data.bad_today, "frame"),
+            "unseen" if data.bad_today else "",
+        ),
+        *scorer_metrics(running, len(data.workers) - len(running), gap),
+        alerts_metric(data.alerts, is_watched=data.is_watched),
+        Metric(
+            "Dead letters", formatting.count(data.dead_letters), "not replayed", "warn" if data.dead_letters else ""
+        ),
+        *deleted_metrics(data.dropped.get(drops.NO_STATION)),
+    ]
 
 
 def tile_of(

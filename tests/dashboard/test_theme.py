@@ -73,4 +73,8 @@ def test_the_style_sheet_uses_only_colours_of_the_palette() -> None:
     sheet = style_sheet(DARK)
     used = {part.split(")")[0].split(",")[0] for part in sheet.split("var(--andon-")[1:]}
     given = {name.replace("_", "-") for name in asdict(DARK)}
-    assert used - given <= {"rows", "picture"}  # sizes, which the sheet and the wall set themselves
+    assert used - given <= {
+        "rows",
+        "picture",
+        "slot",
+    }  # sizes and what is seen, which the sheet and the wall set themselves

@@ -13,7 +13,7 @@ from scorer.errors import InvalidReferences
 COMPONENT = "defect head"
 """The name of the score's component; its value is the logarithm of the factor."""
 
-MAX_LOG_FACTOR = 20.0
+MAX_LOG_FACTOR = 60.0
 """The logarithm of the factor lies between minus this and this, so that no score overflows."""
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dashboard import formatting, mutations, station_state
 from dashboard.add_station import first_answers, good_parts
 from dashboard.components import elements, image_grid, verdict_html
-from dashboard.components.outlined_image import outlined_image
+from dashboard.components.picture.outlined_image import outlined_image
 from dashboard.context import PageContext, draw_live
 from dashboard.html import render
 from storage.actions import normal_sets as normal_set_actions

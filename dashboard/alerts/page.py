@@ -10,8 +10,8 @@ from dashboard import formatting, mutations
 from dashboard.alerts import alert_html, evidence, muting
 from dashboard.alerts.evidence import Evidence
 from dashboard.components import elements
-from dashboard.components.outlined_image import outlined_image
-from dashboard.components.where import where
+from dashboard.components.picture.outlined_image import outlined_image
+from dashboard.components.picture.where import where
 from dashboard.context import PageContext, draw_live
 from dashboard.settings import channels as channel_settings
 from storage.actions import alerts as alert_actions

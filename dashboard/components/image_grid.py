@@ -8,7 +8,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from dashboard.components import elements
-from dashboard.components.outlined_image import Fit, outlined_image
+from dashboard.components.picture.outlined_image import Fit, outlined_image
 from dashboard.context import PageContext
 from storage.areas.regions import Region
 

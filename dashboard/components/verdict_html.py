@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from dashboard import formatting
 from dashboard.components import elements
+from dashboard.components.picture.where import where
 from dashboard.components.score_scale import on_scale, rounded
-from dashboard.components.where import where
 from dashboard.html import render
 from imaging.quality.picture_problem import explain
 from storage.line.decision import Decision, decide

@@ -6,8 +6,9 @@ from typing import Literal
 import streamlit as st
 
 from dashboard import formatting, mutations
-from dashboard.components import elements, similar_normals
+from dashboard.components import elements
 from dashboard.components.image_grid import CaptionedImage, image_grid
+from dashboard.components.picture import similar_normals
 from dashboard.context import PageContext
 from dashboard.normals import image_checks, normals_html
 from dashboard.normals.image_checks import ImageCheck

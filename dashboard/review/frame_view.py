@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts import scores
-from dashboard.components import elements, image_grid, inspection_picture, verdict_html
-from dashboard.components.inspection_picture import PictureData
-from dashboard.components.similar_normals import by_similarity
+from dashboard.components import elements, image_grid, verdict_html
+from dashboard.components.picture import inspection_picture
+from dashboard.components.picture.inspection_picture import PictureData
+from dashboard.components.picture.similar_normals import by_similarity
 from dashboard.context import PageContext
 from dashboard.review import label_buttons, review_html, review_session
 from dashboard.review.labelling import ShownFrame

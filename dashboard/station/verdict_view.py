@@ -5,8 +5,9 @@ from sqlalchemy.orm import Session
 
 from dashboard import formatting
 from dashboard.charts import scores
-from dashboard.components import elements, image_grid, inspection_picture, verdict_html
+from dashboard.components import elements, image_grid, verdict_html
 from dashboard.components.image_grid import CaptionedImage
+from dashboard.components.picture import inspection_picture
 from dashboard.context import PageContext
 from dashboard.station import pagination, verdict_pages
 from dashboard.station.verdict_pages import VerdictPage

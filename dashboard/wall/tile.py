@@ -11,7 +11,7 @@ from dashboard import formatting
 from dashboard.alerts import alert_html
 from dashboard.charts import scores
 from dashboard.components import elements, verdict_html
-from dashboard.components.outlined_image import outlined_image
+from dashboard.components.picture.outlined_image import outlined_image
 from dashboard.components.question_link import question_link
 from dashboard.context import PageContext
 from dashboard.html import render

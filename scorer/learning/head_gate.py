@@ -16,8 +16,11 @@ from storage.review.labels import Label
 FloatArray = npt.NDArray[np.float64]
 
 MAX_RELEASED = 0.10
-"""The share of the frames flagged without the head, one of them anyway, that may pass with it though nobody reviewed
-them; no limit is loosened silently."""
+"""The share of the frames flagged without the head that may pass with it though nobody reviewed them."""
+
+EXPECTED_FALSE_REJECTS = 2.0
+"""So many times the promised false rejects may pass anyway: most of them are good parts. A lamp that fades flags many
+more, and no limit may follow it in silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +28,29 @@ class HeadComparison:
     """What a head changes on frames of its station.
 
     Attributes:
+        frames: How many frames were compared.
         caught: Confirmed defects that are flagged with the head.
         caught_without: Confirmed defects that are flagged without it.
         flagged_without: Frames that are flagged without it.
         released: Those of them that pass with it and that nobody reviewed.
     """
 
+    frames: int
     caught: int
     caught_without: int
     flagged_without: int
     released: int
 
-    @property
-    def objection(self) -> str | None:
-        """Why the head is not used, one sentence; None where it is."""
+    def objection(self, false_reject_rate: float) -> str | None:
+        """Return why the head is not used, one sentence; None where it is.
+
+        Args:
+            false_reject_rate: The promise, a fraction between 0 and 1, both excluded.
+        """
         if self.caught < self.caught_without:
             return f"With it {self.caught} of the confirmed defects would be flagged, without it {self.caught_without}."
-        if self.released > max(1.0, MAX_RELEASED * self.flagged_without):
+        expected = EXPECTED_FALSE_REJECTS * false_reject_rate * self.frames
+        if self.released > max(1.0, expected, MAX_RELEASED * self.flagged_without):
             return f"{self.released} of {self.flagged_without} flagged frames would pass unreviewed: review them."
         return None
 
@@ -63,6 +72,7 @@ def compare_heads(
     is_defect = np.array([label == "defect" for label in labels], bool)
     is_unreviewed = np.array([label is None for label in labels], bool)
     return HeadComparison(
+        frames=len(scores),
         caught=int((flagged_with_head & is_defect).sum()),
         caught_without=int((flagged & is_defect).sum()),
         flagged_without=int(flagged.sum()),

@@ -27,19 +27,14 @@ class LearntHead:
         term: The head of all frames.
         limits: What is learnt from the scores.
         comparison: What the head changes on these frames.
+        objection: Why the head is not used, one sentence; None where it is.
     """
 
     frames: Sequence[StreamScore]
     term: DefectTerm
     limits: Limits
     comparison: HeadComparison
-
-    @property
-    def objection(self) -> str | None:
-        """Why the head is not used, one sentence; None where it is."""
-        if self.limits.kind != "reviewed":
-            return "Too few of the highest frames have an answer."
-        return self.comparison.objection
+    objection: str | None
 
 
 def learn_head(
@@ -72,4 +67,7 @@ def learn_head(
     if head_limits is None:
         return None
     comparison = compare_heads(scores, limits.threshold, learned.scores, head_limits.threshold, labels)
-    return LearntHead(with_head, learned.head.term(), head_limits, comparison)
+    objection = comparison.objection(false_reject_rate)
+    if head_limits.kind != "reviewed":
+        objection = "Too few of the highest frames have an answer."
+    return LearntHead(with_head, learned.head.term(), head_limits, comparison, objection)

@@ -95,7 +95,7 @@ class StreamMetrics:
     defects_among_normals: int
 
 
-RULES = "3"
+RULES = "4"
 """Raised when a rule of `scorer.learning` changes, so that results of former rules are computed again."""
 
 
@@ -241,7 +241,7 @@ def _decide_by(
     for index in learned.answered:
         labels[index] = "defect" if is_defect[index] else "false_alarm"
     comparison = compare_heads(frames.scores, threshold, learned.scores, head_threshold, labels)
-    if comparison.objection is not None:
+    if comparison.objection(FALSE_REJECT_RATE) is not None:
         return tested.scores, threshold
     return learned.head.combine(tested.scores, tested.evidence), head_threshold
 

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from dashboard.components.where import NAMES, outlines_over, where
+from dashboard.components.picture.where import NAMES, outlines_over, where
 from storage.areas.regions import PLACES, Place, Region
 
 SQUARE = ((0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (0.0, 1.0))

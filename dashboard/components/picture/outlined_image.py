@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from PIL import Image
 
-from dashboard.components.where import outlines_over, where
+from dashboard.components.picture.where import outlines_over, where
 from storage.areas.regions import Region
 
 Fit = Literal["contain", "cover"]

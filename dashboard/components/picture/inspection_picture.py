@@ -13,8 +13,8 @@ from streamlit.components.v2.types import ComponentRenderer
 
 from dashboard import formatting
 from dashboard.components import images
-from dashboard.components.similar_normals import by_similarity
-from dashboard.components.where import points, where
+from dashboard.components.picture.similar_normals import by_similarity
+from dashboard.components.picture.where import points, where
 from dashboard.context import PageContext
 from dashboard.theme import ASSETS
 from storage.areas import masks

@@ -14,7 +14,7 @@ from benchmarks.line.benchmark_line import BenchmarkLine, benchmark_line, render
 from benchmarks.line.throughput import DIFFERENT_FRAMES, QUICK_DIFFERENT_FRAMES, engine_in_use, time_line
 from benchmarks.machine import describe_machine
 from benchmarks.reporting import line_argument_parser, report_results
-from scorer.recipes.loader import references_budget_bytes
+from scorer.recipes.station_normals import references_budget_bytes
 from scorer.settings import ScorerSettings
 
 NORMALS = 4

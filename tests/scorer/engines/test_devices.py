@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from scorer.engines.devices import memory_bytes
-from scorer.recipes.loader import references_budget_bytes
+from scorer.recipes.station_normals import references_budget_bytes
 from scorer.settings import ScorerSettings
 
 CPU = torch.device("cpu")

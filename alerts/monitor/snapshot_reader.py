@@ -24,7 +24,7 @@ from alerts.views import (
     StationView,
 )
 from storage.alerts import alert_rules, alerts, mutes, rule_inputs
-from storage.alerts.rule_inputs import ActiveNormalSet, VerdictEvent
+from storage.alerts.rule_inputs import ActiveNormalSet, ScoreScale, VerdictEvent
 from storage.line import stations, workers
 from storage.line.drops import DELETED_UNREAD
 from storage.line.stations import Station
@@ -45,19 +45,19 @@ class StationHistory:
     Attributes:
         frames: Its newest frames in order of arrival, oldest first.
         in_control: The frames that control limits are computed from, oldest first.
-        in_control_of: Normal set, model and activation time that `in_control` belongs to.
+        in_control_of: The scale of their scores, and when their normal set was activated.
     """
 
     frames: list[VerdictEvent] = field(default_factory=list)
     in_control: list[VerdictEvent] = field(default_factory=list)
-    in_control_of: tuple[int, str, datetime] | None = None
+    in_control_of: tuple[ScoreScale, datetime] | None = None
 
     def add(self, frame: VerdictEvent) -> None:
         """Add a new frame, and drop the oldest beyond `MAX_FRAMES`."""
         if self.in_control_of is not None and len(self.in_control) < MAX_IN_CONTROL_FRAMES and frame.decision == "pass":
-            normal_set_id, model_id, activated_at = self.in_control_of
+            scale, activated_at = self.in_control_of
             last_at = self.in_control[-1].captured_at if self.in_control else activated_at
-            if (frame.normal_set_id, frame.model_id) == (normal_set_id, model_id) and frame.captured_at > last_at:
+            if frame.scale == scale and frame.captured_at > last_at:
                 self.in_control.append(frame)
         insort(self.frames, frame, key=lambda each: each.id)
         if len(self.frames) > MAX_FRAMES:
@@ -151,10 +151,12 @@ class SnapshotReader:
         return True
 
     def _read_in_control(self, session: Session, station_id: int, active: ActiveNormalSet | None) -> None:
-        """Read the first frames that passed if another set or model is in use; later ones are added as they arrive."""
+        """Read the first frames that passed if scores have another scale; later ones are added as they arrive."""
         history = self._histories.setdefault(station_id, StationHistory())
-        model_id = next((frame.model_id for frame in reversed(history.frames) if frame.model_id is not None), None)
-        current = None if active is None or model_id is None else (active.normal_set_id, model_id, active.activated_at)
+        newest = next((frame.scale for frame in reversed(history.frames) if frame.scale is not None), None)
+        current = None
+        if active is not None and newest is not None:
+            current = newest._replace(normal_set_id=active.normal_set_id), active.activated_at
         if history.in_control_of == current:
             return
         history.in_control_of = current

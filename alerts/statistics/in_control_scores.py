@@ -25,20 +25,18 @@ def in_control_process(view: StationView, frames: int, robust: bool) -> InContro
 
 
 def monitored_log_scores(view: StationView, frames: int) -> NDArray[np.float64]:
-    """Return the log-scores of the frames after the in-control ones, by the same model and normal set, oldest first.
+    """Return the log-scores of the frames after the in-control ones, on the same scale, oldest first.
 
     Only frames that passed are included: a defect is no evidence on the good parts, and other rules count it.
     """
     last = view.in_control[frames - 1]
+    scale = last.scale
     return log_scores(
         scores_of_frames(
             [
                 frame
                 for frame in view.frames
-                if frame.decision == "pass"
-                and frame.captured_at > last.captured_at
-                and frame.normal_set_id == last.normal_set_id
-                and frame.model_id == last.model_id
+                if frame.decision == "pass" and frame.captured_at > last.captured_at and frame.scale == scale
             ]
         )
     )

@@ -18,6 +18,7 @@ from dashboard.charts.in_control import InControlPeriod
 from dashboard.theme import Palette
 from storage.alerts import alert_rules, rule_inputs
 from storage.alerts.alerts import Alert
+from storage.alerts.rule_inputs import ScoreScale
 from storage.line import thresholds, verdicts
 from storage.rollups import trends
 
@@ -145,8 +146,8 @@ def _drift_until(session: Session, alert: Alert, station_id: int) -> datetime:
     newest = verdicts.recent(session, station_id, until=alert.opened_at, decision="pass", limit=1)
     if not newest or newest[0].normal_set_id is None or newest[0].model_id is None:
         return latest
-    key = station_id, newest[0].normal_set_id, newest[0].model_id
-    after = rule_inputs.passed_since(session, *key, alert.opened_at, FRAMES_AFTER_DRIFT)
+    scale = ScoreScale(newest[0].normal_set_id, newest[0].model_id, newest[0].mask_version)
+    after = rule_inputs.passed_since(session, station_id, scale, alert.opened_at, FRAMES_AFTER_DRIFT)
     return latest if len(after) < FRAMES_AFTER_DRIFT else min(latest, after[-1].captured_at)
 
 

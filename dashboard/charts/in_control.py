@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from alerts.statistics.control_charts import MIN_VALUES, ControlChart, InControlProcess, in_control, log_scores
 from storage.alerts import rule_inputs
-from storage.alerts.rule_inputs import VerdictEvent
+from storage.alerts.rule_inputs import ScoreScale, VerdictEvent
 from storage.line import normal_sets, verdicts
 from storage.line.verdicts import Verdict
 
@@ -52,7 +52,7 @@ def last_points(chart: ControlChart, count: int) -> ControlChart:
 def control_data(
     session: Session, station_id: int, period: InControlPeriod, *, robust: bool = False, until: datetime | None = None
 ) -> ControlData | str:
-    """Return the newest good frames that one model scored against one normal set, or why no chart can be drawn.
+    """Return the newest good frames whose scores can be compared, or why no chart can be drawn.
 
     Args:
         session: A transaction.
@@ -68,11 +68,11 @@ def control_data(
     normal_set = next((one for one in normal_sets.list_all(session, station_id) if one.id == normal_set_id), None)
     if normal_set is None or normal_set.activated_at is None or model_id is None:
         return "The normal set that these frames were compared with is unknown."
+    scale = ScoreScale(normal_set.id, model_id, newest[0].mask_version)
     reference = rule_inputs.passed_since(
         session,
         station_id,
-        normal_set.id,
-        model_id,
+        scale,
         period.since or normal_set.activated_at,
         MAX_FRAMES if period.since else period.frames,
     )
@@ -86,5 +86,5 @@ def control_data(
         process = in_control(log_scores([frame.score or 0.0 for frame in reference]), robust=robust)
     except ValueError as error:
         return str(error)
-    frames = [frame for frame in newest if (frame.normal_set_id, frame.model_id) == (normal_set_id, model_id)]
+    frames = [frame for frame in newest if (frame.normal_set_id, frame.model_id, frame.mask_version) == tuple(scale)]
     return ControlData(frames[::-1], process, reference)

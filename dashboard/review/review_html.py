@@ -72,11 +72,13 @@ def limits_moved(changes: Sequence[str]) -> Markup:
 def limits_change(before: Threshold, after: Threshold) -> str:
     """Return how an answer moved the limits, and what they are made from now; empty where it moved none.
 
-    A threshold of another normal set or model, or one that a person set, is no effect of an answer.
+    A threshold of another normal set, or one that a person set, is no effect of an answer. With another model the
+    labelled defects came to count, or no longer do: its scores can't be compared.
     """
-    is_comparable = (after.normal_set_id, after.model_id) == (before.normal_set_id, before.model_id)
-    if not is_comparable or after.kind not in LEARNT:
+    if after.normal_set_id != before.normal_set_id or after.kind not in LEARNT:
         return ""
+    if after.model_id != before.model_id:
+        return f"other scores by the labelled defects, threshold {formatting.score(after.value)} ({after.reason})"
     pairs = [
         ("threshold", formatting.score(before.value), formatting.score(after.value)),
         ("review limit", formatting.score(before.review_limit), formatting.score(after.review_limit)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -23,7 +23,16 @@ _VERDICT_COLUMNS = (
     VerdictRow.model_id,
     VerdictRow.stamped_at,
     VerdictRow.picture_problem,
+    VerdictRow.mask_version,
 )
+
+
+class ScoreScale(NamedTuple):
+    """What scores were made with; those of one scale can be compared."""
+
+    normal_set_id: int
+    model_id: str
+    mask_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,19 @@ class VerdictEvent:
     model_id: str | None
     stamped_at: datetime | None = None
     picture_problem: str | None = None
+    mask_version: int = 0
     arrived_at: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         """Set the time of arrival, which rules read often."""
         object.__setattr__(self, "arrived_at", arrival(self.published_at, self.decided_at))
+
+    @property
+    def scale(self) -> ScoreScale | None:
+        """What its score was made with; None without a score."""
+        if self.normal_set_id is None or self.model_id is None:
+            return None
+        return ScoreScale(self.normal_set_id, self.model_id, self.mask_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +114,18 @@ def last_verdict_id(session: Session) -> int:
 
 
 def passed_since(
-    session: Session, station_id: int, normal_set_id: int, model_id: str, since: datetime, limit: int
+    session: Session, station_id: int, scale: ScoreScale, since: datetime, limit: int
 ) -> list[VerdictEvent]:
-    """Return the first frames after `since` that passed with this normal set and model, oldest first."""
+    """Return the first frames after `since` that passed with scores of this scale, oldest first."""
     query = (
         select(*_VERDICT_COLUMNS)
         .where(
             VerdictRow.station_id == station_id,
             VerdictRow.decision == "pass",
             VerdictRow.captured_at > since,
-            VerdictRow.normal_set_id == normal_set_id,
-            VerdictRow.model_id == model_id,
+            VerdictRow.normal_set_id == scale.normal_set_id,
+            VerdictRow.model_id == scale.model_id,
+            VerdictRow.mask_version == scale.mask_version,
         )
         .order_by(VerdictRow.captured_at, VerdictRow.id)
         .limit(limit)

@@ -57,11 +57,17 @@ def test_a_limit_that_stayed_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "after",
-    [BEFORE, replace(AFTER, kind="manual"), replace(AFTER, normal_set_id=2), replace(AFTER, model_id="other")],
-    ids=["nothing changed", "set by a person", "another normal set", "another model"],
+    [BEFORE, replace(AFTER, kind="manual"), replace(AFTER, normal_set_id=2)],
+    ids=["nothing changed", "set by a person", "another normal set"],
 )
 def test_a_threshold_that_no_answer_made_says_nothing(after: Threshold) -> None:
     assert review_html.limits_change(BEFORE, after) == ""
+
+
+def test_an_answer_that_brought_a_head_into_use_compares_no_limits_of_different_scores() -> None:
+    said = review_html.limits_change(BEFORE, replace(AFTER, model_id="with a head"))
+    assert "0.243" in said
+    assert "0.281" not in said
 
 
 def test_a_flagged_frame_was_not_missed() -> None:

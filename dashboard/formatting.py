@@ -95,3 +95,15 @@ def latency(seconds: float) -> str:
 def escape_markdown(text: str) -> str:
     """Return the text with every character that Markdown gives a meaning escaped."""
     return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!<>|~$:&" else character for character in text)
+
+
+def escape_message(text: str) -> str:
+    """Return a message in which nothing becomes a link, a picture, HTML, colour or a formula; commands stay code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backtick without a second one
+        return escape_markdown(text)
+    return "`".join(part if number % 2 else _without_links(part) for number, part in enumerate(parts))
+
+
+def _without_links(text: str) -> str:
+    return "".join(f"\\{character}" if character in "\\[]<>$*~" else character for character in text)

@@ -6,6 +6,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from alerts.errors import AlertsError
+from dashboard import formatting
 from dashboard.auth import identity
 from dashboard.context import PageContext
 from storage.auth.actors import Actor
@@ -51,7 +52,8 @@ def refuse(message: str) -> None:
 
 def show_outcome() -> None:
     """Show the outcome of the last change once: a short notice, or an error that stays until the page runs again."""
-    succeeded, message = st.session_state.pop(OUTCOME, (True, ""))
+    succeeded, text = st.session_state.pop(OUTCOME, (True, ""))
+    message = formatting.escape_message(text)
     if not message:
         return
     if succeeded:

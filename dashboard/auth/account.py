@@ -8,7 +8,7 @@ from dashboard import context, mutations, theme
 from dashboard.app.settings import DashboardSettings
 from dashboard.auth import identity
 from dashboard.context import PageContext, draw_live
-from dashboard.formatting import escape_markdown
+from dashboard.formatting import escape_markdown, escape_message
 from dashboard.theme import Palette
 from foundation.addresses import is_loopback
 from storage.actions import users as user_actions
@@ -81,7 +81,7 @@ def login_page(database: Database, settings: DashboardSettings, palette: Palette
                 try:
                     identity.log_in(database, name.strip(), password, context.now())
                 except (LoginFailed, StorageError) as error:
-                    st.error(str(error))
+                    st.error(escape_message(str(error)))
                 else:
                     st.rerun()
 

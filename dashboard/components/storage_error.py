@@ -4,6 +4,7 @@ from itertools import count
 
 import streamlit as st
 
+from dashboard import formatting
 from dashboard.context import PageContext
 from storage.errors import StorageUnavailable
 
@@ -11,7 +12,8 @@ from storage.errors import StorageUnavailable
 def show_until_writable(page: PageContext, error: StorageUnavailable, note: str = "") -> None:
     """Draw an error with a note, and run the page again as soon as the database can be written."""
     st.error(
-        " ".join(filter(None, [str(error), note, "This page continues by itself."])), icon=":material/database_off:"
+        " ".join(filter(None, [formatting.escape_message(str(error)), note, "This page continues by itself."])),
+        icon=":material/database_off:",
     )
     attempts = count()
 

@@ -11,7 +11,7 @@ import streamlit as st
 import structlog
 from sqlalchemy.orm import Session
 
-from dashboard import mutations
+from dashboard import formatting, mutations
 from dashboard.components.storage_error import show_until_writable
 from dashboard.context import PageContext
 from dashboard.review import defect_types, labelling, questions
@@ -206,7 +206,7 @@ def show_queue_error(page: PageContext, error: StorageError) -> None:
     if isinstance(error, StorageUnavailable):
         show_until_writable(page, error, "No label was lost.")
         return
-    st.error(f"{error} No label was lost.", icon=":material/database_off:")
+    st.error(f"{formatting.escape_message(str(error))} No label was lost.", icon=":material/database_off:")
     st.button("Try again", icon=":material/refresh:")
 
 

@@ -57,3 +57,11 @@ def test_times_are_in_the_readers_zone_and_name_the_day_only_when_it_is_not_toda
     assert formatting.clock(NOON, NOON, berlin) == "13:00:00"
     assert formatting.clock(datetime(2026, 11, 23, 23, 30, tzinfo=UTC), NOON, berlin) == "00:30:00"
     assert formatting.clock(datetime(2026, 11, 23, 22, 30, tzinfo=UTC), NOON, berlin) == "23 Nov 23:30"
+
+
+def test_a_message_makes_no_links_and_keeps_its_commands() -> None:
+    evil = "The channel [win](http://evil.example) is <b>taken</b>: `andon alerts list [x]` shows them."
+    assert formatting.escape_message(evil) == (
+        r"The channel \[win\](http://evil.example) is \<b\>taken\</b\>: `andon alerts list [x]` shows them."
+    )
+    assert "`" not in formatting.escape_message("one ` of [two]").replace("\\`", "")

@@ -104,6 +104,8 @@ class Subfolders:
         return True
 
     def _report_unreadable(self, error: OSError) -> None:
+        if Path(error.filename) == self._root:  # gone since it was listed: whoever lists it says so
+            return
         self._report(Path(error.filename), "a subfolder can't be read; trying again", error=error.strerror)
 
     def _report(self, path: Path, event: str, **details: str | None) -> None:

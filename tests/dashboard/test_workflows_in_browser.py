@@ -87,8 +87,11 @@ def test_a_login_lasts_over_a_reload_and_an_alert_is_acknowledged_then_log_out_e
     page.get_by_role("button", name="Log in").click()
     expect(page.locator(f'[data-alert="{made.id}"]')).to_have_attribute("data-state", "opened")
 
-    kept = [one for one in page.context.cookies() if one["name"].startswith("andon_login_")]
-    assert [(one["httpOnly"], one["sameSite"]) for one in kept] == [(True, "Strict")]
+    def keeps_the_login(_: float) -> None:
+        kept = [one for one in page.context.cookies() if one["name"].startswith("andon_login_")]
+        assert [(one["httpOnly"], one["sameSite"]) for one in kept] == [(True, "Strict")]
+
+    act_until(lambda: page.wait_for_timeout(500), keeps_the_login)  # the browser fetches it once it is logged in
     assert "andon_login" not in page.evaluate("document.cookie")
     page.reload()
     wait_until_drawn(page)

@@ -24,6 +24,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
 FRAMES = 6
 REGION = Region("lower-left", 0.06, (0.0, 0.7, 0.3, 1.0), ((0.0, 0.7), (0.3, 0.7), (0.3, 1.0), (0.0, 1.0)))
 
+SEEN = ".inspection:visible"
+"""The picture that is seen: on the page Review the next one is drawn in a hidden slot."""
+
 SAMPLE_EACH_FRAME = """
 () => {
   window.torn = []; window.seen = new Set();
@@ -32,12 +35,12 @@ SAMPLE_EACH_FRAME = """
     let shown;
     for (const element of document.querySelectorAll("*")) {
       const figure = element.shadowRoot?.querySelector(".inspection[data-frame]");
-      if (figure) shown = figure.dataset.frame;
+      if (figure?.checkVisibility({ visibilityProperty: true })) shown = figure.dataset.frame;
     }
     if (card && shown) {
       window.seen.add(shown);
       for (const element of card.querySelectorAll("[data-frame]")) {
-        const visible = getComputedStyle(element).visibility === "visible";
+        const visible = element.checkVisibility({ visibilityProperty: true });
         if (visible && element.dataset.frame !== shown) window.torn.push([shown, element.dataset.frame]);
       }
     }
@@ -104,7 +107,7 @@ def test_a_flagged_frame_shows_its_outline_and_says_where(page: Page, address: s
 
 def test_the_keyboard_zooms_and_pans_and_leaves_the_arrows_to_the_page_at_full_size(page: Page, address: str) -> None:
     opened(page, address)
-    first = page.locator(".inspection").get_attribute("data-frame") or ""
+    first = page.locator(SEEN).get_attribute("data-frame") or ""
     stage = page.get_by_role("application")
     stage.focus()
     for _ in range(5):
@@ -116,14 +119,14 @@ def test_the_keyboard_zooms_and_pans_and_leaves_the_arrows_to_the_page_at_full_s
     assert before is not None
     assert after is not None
     assert after["x"] < before["x"]
-    assert page.locator(".inspection").get_attribute("data-frame") == first
+    assert page.locator(SEEN).get_attribute("data-frame") == first
     page.keyboard.press("-")
     assert scale(page) == 244
     page.keyboard.press("0")
     assert scale(page) == 100
     wait_until_drawn(page)
     page.keyboard.press("ArrowRight")  # the shortcut of the button Next
-    expect(page.locator(".inspection")).not_to_have_attribute("data-frame", first)
+    expect(page.locator(SEEN)).not_to_have_attribute("data-frame", first)
 
 
 def test_the_wheel_zooms_at_the_pointer(page: Page, address: str) -> None:
@@ -166,7 +169,7 @@ def test_holding_c_shows_the_nearest_good_part_at_the_same_crop_and_the_wipe_a_p
     page.keyboard.down("c")
     expect(normal).to_be_visible()
     assert normal.bounding_box() == page.locator("img.picture").bounding_box()
-    expect(page.locator("img.heat")).to_be_hidden()
+    expect(page.locator("img.heat:visible")).to_have_count(0)
     page.keyboard.up("c")
     expect(normal).to_be_hidden()
     page.get_by_role("slider", name="Wipe to the nearest good part").fill("40")
@@ -176,24 +179,24 @@ def test_holding_c_shows_the_nearest_good_part_at_the_same_crop_and_the_wipe_a_p
 
 def test_the_map_is_a_toggle_that_stays_for_the_next_frame(page: Page, address: str) -> None:
     opened(page, address)
-    first = page.locator(".inspection").get_attribute("data-frame") or ""
+    first = page.locator(SEEN).get_attribute("data-frame") or ""
     toggle = page.get_by_role("button", name="Anomaly map")
-    expect(page.locator("img.heat")).to_be_visible()
+    expect(page.locator("img.heat:visible")).to_have_count(1)
     toggle.click()
     expect(toggle).to_have_attribute("aria-pressed", "false")
-    expect(page.locator("img.heat")).to_be_hidden()
+    expect(page.locator("img.heat:visible")).to_have_count(0)
     page.keyboard.press("n")
-    expect(page.locator(".inspection")).not_to_have_attribute("data-frame", first)
-    expect(page.locator("img.heat")).to_be_hidden()
+    expect(page.locator(SEEN)).not_to_have_attribute("data-frame", first)
+    expect(page.locator("img.heat:visible")).to_have_count(0)
 
 
 def test_verdict_and_picture_are_never_seen_of_two_frames(page: Page, address: str) -> None:
     opened(page, address)
     page.evaluate(SAMPLE_EACH_FRAME)
     for _ in range(3):
-        shown = page.locator(".inspection").get_attribute("data-frame") or ""
+        shown = page.locator(SEEN).get_attribute("data-frame") or ""
         page.keyboard.press("n")
-        expect(page.locator(".inspection")).not_to_have_attribute("data-frame", shown)
+        expect(page.locator(SEEN)).not_to_have_attribute("data-frame", shown)
         wait_until_drawn(page)
     expect(page.locator(".st-key-card-review .andon-verdict")).to_be_visible()
     assert page.evaluate("window.seen.size") == 4
@@ -202,7 +205,7 @@ def test_verdict_and_picture_are_never_seen_of_two_frames(page: Page, address: s
 
 def test_the_link_opens_the_frame_and_the_download_is_a_picture(page: Page, address: str, tmp_path: Path) -> None:
     opened(page, address)
-    shown = page.locator(".inspection").get_attribute("data-frame") or ""
+    shown = page.locator(SEEN).get_attribute("data-frame") or ""
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download", exact=True).click()
     saved.value.save_as(tmp_path / "frame.png")
@@ -211,16 +214,16 @@ def test_the_link_opens_the_frame_and_the_download_is_a_picture(page: Page, addr
     page.get_by_role("button", name="Copy link").click()
     link = page.get_by_label("Link to this frame").input_value()
     page.goto(link)
-    expect(page.locator(".inspection")).to_have_attribute("data-frame", re.compile(shown))
+    expect(page.locator(SEEN)).to_have_attribute("data-frame", re.compile(shown))
 
 
 def test_a_frame_of_a_former_version_has_no_outline(page: Page, address: str, s1: Station) -> None:
     last = UUID(int=s1.id << 64 | FRAMES - 1)
     page.goto(f"{address}/review?mode=Find a frame&frame={last}")
-    expect(page.locator(".inspection")).to_have_attribute("data-frame", str(last))
+    expect(page.locator(SEEN)).to_have_attribute("data-frame", str(last))
     expect(page.locator(".outlines polygon")).to_have_count(0)
     expect(page.get_by_role("button", name="Outline")).to_be_hidden()
-    expect(page.locator("img.heat")).to_be_visible()
+    expect(page.locator("img.heat:visible")).to_have_count(1)
 
 
 def test_the_wall_outlines_the_frame_that_was_flagged_last_and_the_grid_every_flagged_frame(

@@ -17,7 +17,7 @@ SEEN = """
 const isSeen = (element) => element.checkVisibility({ visibilityProperty: true });
 const seen = (selector) => [...document.querySelectorAll(".st-key-card-review " + selector)].filter(isSeen);
 const shown = () => ({
-  score: seen(".andon-against span:first-child b").map((each) => each.textContent),
+  score: seen(".andon-against span:first-child b").map((each) => each.textContent).slice(0, 1),
   picture: seen(".st-key-inspection-picture *").flatMap(
     (each) => [...(each.shadowRoot?.querySelectorAll("img.picture") ?? [])].map((picture) => picture.alt)
   ),

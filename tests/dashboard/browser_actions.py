@@ -8,6 +8,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 EXPECT_TIMEOUT_MS = 60_000  # a machine with many processes per core draws a page in half a minute
 TEST_TIMEOUT_S = 600
+IS_RUNNING = "() => document.querySelector('.stApp')?.dataset.testScriptState === 'running'"
 ATTEMPTS, ATTEMPT_MS = 10, 6_000
 
 

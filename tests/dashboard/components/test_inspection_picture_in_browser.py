@@ -17,7 +17,7 @@ from storage.blobs.anomaly_maps import encode_map
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from testing.chromium import running_dashboard
-from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, act_until, wait_until_drawn
 from tests.dashboard.seeding import Scene, SeededStorage, jpeg, verdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(TEST_TIMEOUT_S)]
@@ -234,7 +234,11 @@ def test_the_wall_outlines_the_frame_that_was_flagged_last_and_the_grid_every_fl
     line.verdicts(verdict(line, s1, normal_set, 70, now, 0.2))
     flagged = page.locator(".st-key-flagged-1")
     expect(flagged).to_contain_text("1 min ago")
-    outline, picture = (flagged.locator(name).bounding_box() for name in ("img.andon-outlines", "img:not([class])"))
-    assert outline == picture  # so that both are fitted into the same box
+
+    def has_both_in_one_box(_: float) -> None:
+        outline, picture = (flagged.locator(name).bounding_box() for name in ("img.andon-outlines", "img:not([class])"))
+        assert outline == picture
+
+    act_until(lambda: page.wait_for_timeout(500), has_both_in_one_box)  # once both are loaded
     page.goto(f"{address}/review?mode=Grid")
     expect(page.locator(".st-key-review-grid img.andon-outlines")).to_have_count(FRAMES - 1)

@@ -11,7 +11,7 @@ from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
 from storage.review import labels, review_queue
 from storage.review.review_queue import QueueFilter
-from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, TEST_TIMEOUT_S, wait_until_drawn
+from tests.dashboard.browser_actions import EXPECT_TIMEOUT_MS, IS_RUNNING, TEST_TIMEOUT_S, wait_until_drawn
 from tests.dashboard.review.review_in_browser import FRAMES, current_labels, entries, shows
 from tests.dashboard.seeding import SeededStorage, verdict
 
@@ -33,7 +33,8 @@ def test_twenty_reviews_by_keyboard_over_reload_second_tab_and_back_lose_and_dou
     shows(page, queue[6])
     assert [label for _, label, _ in current_labels(line)] == ["defect", "false_alarm", "unsure"] * 2
 
-    page.keyboard.press("d")  # the browser reloads before it receives the answer
+    page.keyboard.press("d")
+    page.wait_for_function(IS_RUNNING)  # the press was sent; the browser reloads before it receives the answer
     page.reload()
     shows(page, queue[7])
     page.keyboard.press("d")

@@ -180,6 +180,16 @@ class Line:
             return parked_frames.count(session)
 
 
+def copied(folder: Path, target: Path) -> Line:
+    """Return a line in `target` with a copy of the database of another line, which is closed, and with its images."""
+    for name in ("andon.sqlite", "andon.sqlite-wal"):
+        if (folder / name).exists():
+            (target / name).write_bytes((folder / name).read_bytes())
+    for name in ("images", "references"):
+        (target / name).symlink_to(folder / name)
+    return Line(target)
+
+
 def scorer_settings(folder: Path, **settings: object) -> ScorerSettings:
     """Return settings of a scorer that is quick and retries at once, with these settings changed."""
     defaults: dict[str, object] = {

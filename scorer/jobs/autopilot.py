@@ -10,7 +10,6 @@ from foundation.clock import Clock
 from scorer.jobs.normal_proposals import drifts
 from scorer.jobs.stream import LOOKBACK
 from scorer.learning.limits import MIN_STREAM_FRAMES
-from scorer.recipes.loader import RecipeLoader
 from storage.auth.actors import AUTOPILOT
 from storage.database.engine import Database
 from storage.learning import stream_scores
@@ -30,10 +29,9 @@ log = structlog.get_logger()
 class Autopilot:
     """Requests proposals; used from one thread."""
 
-    def __init__(self, database: Database, recipes: RecipeLoader, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         """Look at stations in this database."""
         self._database = database
-        self._recipes = recipes
         self._clock = clock
 
     def run(self) -> int:

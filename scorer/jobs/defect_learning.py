@@ -6,7 +6,8 @@
    and of two workers the second finds the first one's version and writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from foundation.clock import Clock
 from scorer.detectors.capabilities.defect_term import learns_defects
@@ -15,7 +16,6 @@ from scorer.jobs.stream import LOOKBACK, may_join, review_share
 from scorer.learning.learnt_head import LearntHead
 from scorer.learning.limit_history import limits_from_history
 from scorer.recipes.loader import RecipeLoader
-from scorer.recipes.recipe import Recipe
 from storage.database.engine import Database
 from storage.learning import defect_sets, stream_scores
 from storage.learning.defect_sets import DefectSet
@@ -23,6 +23,8 @@ from storage.learning.stream_scores import StreamScore
 from storage.line import stations, thresholds
 from storage.line.normal_sets import NormalSet
 from storage.line.stations import Station
+from storage.review import labels
+from storage.review.labels import LabelledFrame
 
 MAX_FRAMES = 400
 """Newest frames that count as good unless somebody called them defects; more would only take longer."""
@@ -51,16 +53,25 @@ class DefectLearning:
             return False
         with self._database.read() as session:
             newest = defect_sets.find_newest(session, normal_set.id, detector.model_id)
+            known = labels.current(session, newest.defects if newest is not None else ())
             defects = stream_scores.defects(session, station.id, MAX_DEFECTS)
         if not (defects and station.settings.learn_defects):
             return newest is not None and newest.in_use and self._retire(station, normal_set, newest)
         in_force = self._recipes.recipe(station, normal_set)
-        if in_force.threshold.kind == "manual" or not _is_due(newest, defects, in_force):
+        if in_force.threshold.kind == "manual":
             return False
-        return self._learn(station, normal_set, newest, defects)
+        is_used = newest is not None and newest.in_use and newest.scoring_model_id == in_force.model_id
+        if newest is not None and is_used and not _has_changed(newest, known, defects):
+            return False
+        return self._learn(station, normal_set, newest, defects, is_used)
 
     def _learn(
-        self, station: Station, normal_set: NormalSet, newest: DefectSet | None, defects: Sequence[StreamScore]
+        self,
+        station: Station,
+        normal_set: NormalSet,
+        newest: DefectSet | None,
+        defects: Sequence[StreamScore],
+        is_used: bool,
     ) -> bool:
         recipe = self._recipes.recipe_without_head(station, normal_set)
         compared = self._heads.compare(self._sample(station, normal_set, defects), recipe)
@@ -71,7 +82,7 @@ class DefectLearning:
         if limits is None:
             return False
         learnt = self._heads.learn(compared, recipe, limits, share)
-        if learnt is None or _says_the_same(newest, learnt):
+        if learnt is None or (newest is not None and _says_the_same(newest, learnt, is_used)):
             return False
         with self._database.begin() as session:
             stations.lock(session, station.id)
@@ -108,16 +119,24 @@ class DefectLearning:
         return True
 
 
-def _is_due(newest: DefectSet | None, defects: Sequence[StreamScore], in_force: Recipe) -> bool:
-    """Return whether a head is worth fitting: one may be used now, or the one in use misses what people say."""
-    if newest is None or not newest.in_use:
-        return True
-    if in_force.model_id != newest.scoring_model_id:  # its threshold is for another rate or other references
-        return True
-    known, labelled = set(newest.defects), {frame.frame_id for frame in defects}
-    return bool(known - labelled) or len(labelled - known) >= max(1, MIN_GROWTH * len(known))
+def _has_changed(newest: DefectSet, known: Mapping[UUID, LabelledFrame], defects: Sequence[StreamScore]) -> bool:
+    """Return whether people say something else of the defects that the head in use was fitted to, or of many others.
+
+    Args:
+        newest: The defect set in use.
+        known: The labels in force of its frames.
+        defects: The frames that are labelled defects now.
+    """
+    is_withdrawn = any(frame_id not in known or known[frame_id].label != "defect" for frame_id in newest.defects)
+    added = {frame.frame_id for frame in defects} - set(newest.defects)
+    return is_withdrawn or len(added) >= max(1, MIN_GROWTH * len(newest.defects))
 
 
-def _says_the_same(newest: DefectSet | None, learnt: LearntHead) -> bool:
-    """Return whether a head is not used for the reason for which the last one was not used."""
-    return newest is not None and not newest.in_use and newest.reason == learnt.objection
+def _says_the_same(newest: DefectSet, learnt: LearntHead, is_used: bool) -> bool:
+    """Return whether a head is refused as the last one was, or is of the same defects as the one that is used now.
+
+    The defects are the same where the image of one that was added can't be read.
+    """
+    if learnt.objection is not None:
+        return not newest.in_use and newest.reason == learnt.objection
+    return is_used and set(newest.defects) == learnt.defects

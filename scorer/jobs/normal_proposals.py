@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from foundation.clock import Clock
 from scorer.errors import InvalidNormalSet
 from scorer.jobs.draft_trial import DraftTrial, Trial
-from scorer.jobs.head_fitting import HeadFitting
 from scorer.jobs.job_progress import ReportProgress, chunks_with_progress
 from scorer.jobs.rescoring import Rescorer
 from scorer.jobs.stream import LOOKBACK, may_join
@@ -47,19 +46,13 @@ class NormalProposals:
     """Runs the jobs of one scoring process; used from one thread."""
 
     def __init__(
-        self,
-        database: Database,
-        recipes: RecipeLoader,
-        rescorer: Rescorer,
-        heads: HeadFitting,
-        name: str,
-        clock: Clock,
+        self, database: Database, recipes: RecipeLoader, rescorer: Rescorer, trial: DraftTrial, clock: Clock
     ) -> None:
-        """Record limits as learnt by the worker `name`."""
+        """Propose normals from this database's streams; drafts are tried by `trial`."""
         self._database = database
         self._recipes = recipes
         self._rescorer = rescorer
-        self._trial = DraftTrial(database, recipes, rescorer, heads, name, clock)
+        self._trial = trial
         self._clock = clock
 
     def run(self, job: Job, report: ReportProgress) -> dict[str, object]:

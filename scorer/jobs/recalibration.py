@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from foundation.clock import Clock
+from scorer.errors import InvalidNormalSet
 from scorer.jobs.defect_learning import DefectLearning
 from scorer.jobs.questions import QuestionChooser
 from scorer.jobs.stream import LOOKBACK, review_share
@@ -126,7 +127,12 @@ class Recalibration:
     def _follow(self, station: Station, normal_set: NormalSet) -> bool:
         """Learn the limits at once, then, within seconds, what defects look like, and ask by the scores of that."""
         has_changed = self._recalibrate(station, normal_set)
-        if not self._defects.run(station, normal_set):
+        try:
+            has_learnt = self._defects.run(station, normal_set)
+        except InvalidNormalSet as error:  # each frame of the station is rejected with it; others go on learning
+            log.warning("defects can't be learnt", station=station.name, error=str(error))
+            return has_changed
+        if not has_learnt:
             return has_changed
         self._recalibrate(station, normal_set)
         return True

@@ -17,6 +17,7 @@ from scorer.errors import ScorerError
 from scorer.images import RetriableImageStore
 from scorer.jobs.autopilot import Autopilot
 from scorer.jobs.defect_learning import DefectLearning
+from scorer.jobs.draft_trial import DraftTrial
 from scorer.jobs.golden import run_golden
 from scorer.jobs.head_fitting import HeadFitting
 from scorer.jobs.normal_proposals import NormalProposals
@@ -62,8 +63,9 @@ class JobRunner:
         heads = HeadFitting(self._rescorer, name, clock)
         defects = DefectLearning(database, recipes, heads, clock)
         questions = QuestionChooser(images, settings)
-        self._proposals = NormalProposals(database, recipes, self._rescorer, heads, name, clock)
-        self._autopilot = Autopilot(database, recipes, clock)
+        trial = DraftTrial(database, recipes, self._rescorer, heads, name, clock)
+        self._proposals = NormalProposals(database, recipes, self._rescorer, trial, clock)
+        self._autopilot = Autopilot(database, clock)
         self._recalibration = Recalibration(database, name, clock, recipes, questions, defects)
         self._stop = threading.Event()
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,11 @@ class LearntHead:
     limits: Limits
     comparison: HeadComparison
     objection: str | None
+
+    @property
+    def defects(self) -> set[UUID]:
+        """The frames that people called defects."""
+        return {frame.frame_id for frame in self.frames if frame.label == "defect"}
 
 
 def learn_head(

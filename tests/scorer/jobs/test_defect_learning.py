@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import update
 
 from foundation.failpoints import LEARNING_FAILPOINT
 from scorer.detectors.capabilities.defect_term import COMPONENT
@@ -26,6 +27,8 @@ from scorer.recipes.loader import RecipeLoader
 from storage.actions import golden_frames as golden_actions
 from storage.actions import reviews as review_actions
 from storage.auth.actors import Actor, Role
+from storage.blobs.image_store import ImageStore
+from storage.database.tables import VerdictRow
 from storage.learning import defect_sets, stream_scores
 from storage.learning.defect_sets import DefectSet
 from storage.line import normal_sets, stations, thresholds
@@ -34,7 +37,7 @@ from storage.line.thresholds import Threshold
 from storage.line.verdicts import Verdict
 from storage.review.labels import Label
 from storage.review.reviews import LabelSubmission
-from testing.line import START, Line, encoded, part
+from testing.line import START, Line, copied, encoded, part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,16 +66,11 @@ def _streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def line(_streamed: Path, tmp_path: Path) -> Line:
     """A copy of that line, whose images are shared."""
-    for name in ("andon.sqlite", "andon.sqlite-wal"):
-        if (_streamed / name).exists():
-            (tmp_path / name).write_bytes((_streamed / name).read_bytes())
-    (tmp_path / "images").symlink_to(_streamed / "images")
-    (tmp_path / "references").symlink_to(_streamed / "references")
-    return Line(tmp_path)
+    return copied(_streamed, tmp_path)
 
 
-def recalibration_of(line: Line, name: str = "w1") -> Recalibration:
-    store = RetriableImageStore(line.images)
+def recalibration_of(line: Line, name: str = "w1", images: ImageStore | None = None) -> Recalibration:
+    store = RetriableImageStore(images or line.images)
     recipes = RecipeLoader(line.database, store, line.settings, name, lambda: NOW)
     heads = HeadFitting(Rescorer(store, line.settings), name, lambda: NOW)
     defects = DefectLearning(line.database, recipes, heads, lambda: NOW)
@@ -152,6 +150,26 @@ def test_another_defect_makes_another_version(line: Line) -> None:
     newest, first = history(line)
     assert (newest.version, first.version) == (2, 1)
     assert set(newest.defects) == {*first.defects, bad.frame_id}
+
+
+def test_a_defect_whose_image_is_gone_makes_no_version_again_and_again(line: Line) -> None:
+    recalibration_of(line).run_where_labelled()
+    bad = inspect(line, encoded(part(502, defect=True)))
+    with line.database.begin() as session:
+        gone = update(VerdictRow).where(VerdictRow.frame_id == bad.frame_id)
+        session.execute(gone.values(image_reference="sha256:" + "0" * 64))
+    give_label(line, [bad.frame_id], "defect")
+    recalibration_of(line).run_where_labelled()
+    recalibration_of(line).run_where_labelled()
+    assert len(history(line)) == 1
+
+
+def test_a_station_whose_normals_are_gone_does_not_end_learning(line: Line, tmp_path: Path) -> None:
+    (line.folder / "references").unlink()
+    (tmp_path / "no images").mkdir()
+    recalibration = recalibration_of(line, images=ImageStore(str(tmp_path / "no images")))
+    assert recalibration.run_where_labelled() == 1  # its limits, which need no image
+    assert history(line) == []
 
 
 def test_without_a_defect_any_more_the_normals_alone_count_again(line: Line) -> None:

@@ -9,6 +9,7 @@ import pytest
 from scorer.errors import InvalidNormalSet
 from scorer.images import RetriableImageStore
 from scorer.jobs.autopilot import STREAM_FRAMES, Autopilot
+from scorer.jobs.draft_trial import DraftTrial
 from scorer.jobs.head_fitting import HeadFitting
 from scorer.jobs.normal_proposals import NormalProposals
 from scorer.jobs.rescoring import Rescorer
@@ -30,7 +31,7 @@ from storage.line.stations import Autopilot as AutopilotMode
 from storage.line.stations import StationSettings
 from storage.line.what_if import WhatIfResult
 from storage.review.reviews import LabelSubmission
-from testing.line import START, Line
+from testing.line import START, Line, copied
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,12 +56,7 @@ def _streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def line(_streamed: Path, tmp_path: Path) -> Line:
     """A copy of that line, whose images are shared."""
-    for name in ("andon.sqlite", "andon.sqlite-wal"):
-        if (_streamed / name).exists():
-            (tmp_path / name).write_bytes((_streamed / name).read_bytes())
-    (tmp_path / "images").symlink_to(_streamed / "images")
-    (tmp_path / "references").symlink_to(_streamed / "references")
-    return Line(tmp_path)
+    return copied(_streamed, tmp_path)
 
 
 def recipes_of(line: Line) -> RecipeLoader:
@@ -69,8 +65,9 @@ def recipes_of(line: Line) -> RecipeLoader:
 
 def propose(line: Line, job: Job) -> dict[str, object]:
     rescorer = Rescorer(RetriableImageStore(line.images), line.settings)
-    heads = HeadFitting(rescorer, "w1", lambda: NOW)
-    proposals = NormalProposals(line.database, recipes_of(line), rescorer, heads, "w1", lambda: NOW)
+    recipes, heads = recipes_of(line), HeadFitting(rescorer, "w1", lambda: NOW)
+    trial = DraftTrial(line.database, recipes, rescorer, heads, "w1", lambda: NOW)
+    proposals = NormalProposals(line.database, recipes, rescorer, trial, lambda: NOW)
     return proposals.run(job, lambda _done, _total: None)
 
 
@@ -174,7 +171,7 @@ def test_a_set_with_an_image_that_was_labelled_a_defect_is_neither_added_nor_act
 
 
 def test_the_autopilot_requests_one_proposal_a_day_unless_it_is_off(line: Line) -> None:
-    autopilot = Autopilot(line.database, recipes_of(line), lambda: NOW)
+    autopilot = Autopilot(line.database, lambda: NOW)
     set_autopilot(line, "off")
     assert autopilot.run() == 0
     set_autopilot(line, "propose")
@@ -187,7 +184,7 @@ def test_the_autopilot_requests_one_proposal_a_day_unless_it_is_off(line: Line) 
 def test_the_autopilot_freezes_while_the_scores_drift(line: Line) -> None:
     with line.database.begin() as session:
         alerts.open_episode(session, 1, "score_drift", "warning", "The scores drift.", {}, NOW)
-    assert Autopilot(line.database, recipes_of(line), lambda: NOW).run() == 0
+    assert Autopilot(line.database, lambda: NOW).run() == 0
 
 
 def test_a_station_that_may_act_activates_the_draft_with_an_audit_entry(line: Line) -> None:
